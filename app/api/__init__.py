@@ -1,0 +1,1 @@
+"""The OpenAI-compatible door: parse, return an Exchange, translate errors. Decides nothing about money."""

@@ -1,0 +1,188 @@
+"""The tables, their columns and constraints: one schema for SQLite and PostgreSQL. Holds no query.
+
+Times are integer milliseconds since 1970 UTC, money is integer nano-USD. Text columns hold names, ids and closed
+words only: no prompt, no picture, no secret.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_id_type = String(64)
+_name_type = String(120)
+_autoincrement_type = BigInteger().with_variant(Integer, "sqlite")
+
+teams = Table(
+    "teams",
+    metadata,
+    Column("id", _id_type, primary_key=True),
+    Column("name", _name_type, nullable=False, unique=True),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", _id_type, primary_key=True),
+    Column("name", _name_type, nullable=False, unique=True),
+    Column("team_id", _id_type, ForeignKey("teams.id"), nullable=True),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("disabled_at_ms", BigInteger, nullable=True),
+)
+
+# A key's id is the public id inside `sk-zg-<public id>-<secret>`; rotating adds a secret and keeps the id, so
+# limits and use stay with the key.
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", _id_type, primary_key=True),
+    Column("user_id", _id_type, ForeignKey("users.id"), nullable=False, index=True),
+    Column("name", _name_type, nullable=True),
+    Column("models", Text, nullable=True),  # JSON list of catalog ids; NULL: every model
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=True),
+    Column("disabled_at_ms", BigInteger, nullable=True),
+)
+
+key_secrets = Table(
+    "key_secrets",
+    metadata,
+    Column("secret_sha256", LargeBinary(32), primary_key=True),
+    Column("key_id", _id_type, ForeignKey("keys.id"), nullable=False, index=True),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=True),  # set when a rotation replaces it
+)
+
+# scope: gateway | team | user | key | default (copied to every new user). scope_id: '' for gateway and default.
+# window: minute | hour | day | week | month | total | now (for unit `concurrent`). model: '' or a catalog id.
+limits = Table(
+    "limits",
+    metadata,
+    Column("id", _autoincrement_type, primary_key=True, autoincrement=True),
+    Column("scope", String(16), nullable=False),
+    Column("scope_id", _id_type, nullable=False, server_default=""),
+    Column("unit", String(16), nullable=False),
+    Column("window", String(16), nullable=False),
+    Column("model", _name_type, nullable=False, server_default=""),
+    Column("amount", BigInteger, nullable=False),
+    Column("shadow", Boolean, nullable=False, server_default=false()),
+    Column("created_at_ms", BigInteger, nullable=False),
+    UniqueConstraint("scope", "scope_id", "unit", "window", "model"),
+    CheckConstraint("amount >= 0", name="amount_not_negative"),
+)
+
+# One row for each scope, model filter and window that some limit looks at. A missing row is made from the
+# reservations themselves at its first use, so a counter always equals the sum of its rows.
+counters = Table(
+    "counters",
+    metadata,
+    Column("scope", String(16), primary_key=True),
+    Column("scope_id", _id_type, primary_key=True),
+    Column("model", _name_type, primary_key=True),
+    Column("window", String(16), primary_key=True),
+    Column("window_start_ms", BigInteger, primary_key=True),
+    *(
+        Column(f"{state}_{unit}", BigInteger, nullable=False, server_default="0")
+        for state in ("settled", "pending")
+        for unit in ("requests", "images", "tokens", "nanousd")
+    ),
+)
+
+# One row a request, written before its first byte goes upstream, resolved once, never edited afterwards.
+# `held_*` is the reservation; `charged_*` and the columns below it are the usage record, filled by the resolution.
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", _id_type, primary_key=True),  # our request id
+    Column("key_id", _id_type, nullable=False),
+    Column("user_id", _id_type, nullable=False),
+    Column("team_id", _id_type, nullable=True),
+    Column("instance", _id_type, nullable=False),  # the process that made it
+    Column("operation", String(16), nullable=False),
+    Column("model", _name_type, nullable=False),
+    Column("size", String(16), nullable=False),
+    Column("quality", String(16), nullable=False),
+    Column("streamed", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),  # pending | settled | released | expired
+    Column("reserved_at_ms", BigInteger, nullable=False),
+    Column("dispatched_at_ms", BigInteger, nullable=True),  # set before the first byte goes upstream
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Column("held_images", BigInteger, nullable=False),
+    Column("held_tokens", BigInteger, nullable=False),
+    Column("held_nanousd", BigInteger, nullable=False),
+    Column("resolved_at_ms", BigInteger, nullable=True),
+    Column("outcome", String(32), nullable=True),
+    Column("usage_source", String(16), nullable=True),  # reported | estimated | none
+    Column("priced", Boolean, nullable=True),  # False: the catalog has no price, charged_nanousd is the hold
+    Column("charged_requests", BigInteger, nullable=True),
+    Column("charged_images", BigInteger, nullable=True),
+    Column("charged_tokens", BigInteger, nullable=True),
+    Column("charged_nanousd", BigInteger, nullable=True),
+    Column("input_text_tokens", BigInteger, nullable=True),
+    Column("input_image_tokens", BigInteger, nullable=True),
+    Column("output_text_tokens", BigInteger, nullable=True),
+    Column("output_image_tokens", BigInteger, nullable=True),
+    Column("client_left", Boolean, nullable=True),
+    Column("upstream_status", Integer, nullable=True),
+    Column("upstream_request_id", String(128), nullable=True),
+    Column("first_byte_ms", BigInteger, nullable=True),
+    Column("duration_ms", BigInteger, nullable=True),
+    CheckConstraint("state IN ('pending', 'settled', 'released', 'expired')", name="state_known"),
+    CheckConstraint("(state = 'pending') = (resolved_at_ms IS NULL)", name="resolved_once"),
+    Index(
+        "ix_reservations_pending",
+        "expires_at_ms",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(None, "key_id", "reserved_at_ms"),
+    Index(None, "user_id", "reserved_at_ms"),
+    Index(None, "team_id", "reserved_at_ms"),
+    Index(None, "reserved_at_ms"),
+)
+
+# Every administrative change, in the transaction that made it; append-only.
+admin_events = Table(
+    "admin_events",
+    metadata,
+    Column("id", _autoincrement_type, primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("actor", _name_type, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("target", String(200), nullable=False),
+    Column("before", Text, nullable=True),  # JSON
+    Column("after", Text, nullable=True),  # JSON
+)
+
+# One row, one number, raised by every administrative change: how a running gateway learns that what it
+# remembers of keys and limits is old.
+revision = Table(
+    "revision",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+)

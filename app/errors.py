@@ -1,0 +1,175 @@
+"""Every error the gateway raises on purpose. Knows nothing about HTTP: api/error_responses.py translates.
+
+GatewayError
+  + CallerError                 the request is at fault; nothing was reserved, nothing was bought
+    - AuthenticationFailed
+    - ModelForbidden
+    - ModelNotFound
+    - InvalidRequest
+    - BodyTooLarge
+    - UnsupportedContentType
+  + LimitReached                the request is fine, the caller may not spend more
+    - QuotaExceeded
+    - RateLimited
+  + GatewayFault                this process cannot serve now
+    - StoreUnavailable
+    - Overloaded
+    - Draining
+  + UpstreamError               ZenMux, or the way to it
+    - UpstreamUnreachable       the request was never sent
+    - UpstreamTimeout           sent, no answer in time
+    - UpstreamBroken            sent, the connection or the answer broke
+    - UpstreamRefused           answered with an error
+    - UpstreamAccountFault      answered that our own account or key is at fault
+  + CommandError                an administrative command cannot be carried out
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+class GatewayError(Exception):
+    """The root. `message` is safe to show to a caller: no secret, no prompt, no upstream internals."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class CallerError(GatewayError):
+    """The caller's request is at fault; sending it again unchanged fails again."""
+
+
+class AuthenticationFailed(CallerError):
+    """No key, or one that is unknown, expired or disabled."""
+
+
+class ModelForbidden(CallerError):
+    """The model exists, but the caller's key may not use it."""
+
+
+class ModelNotFound(CallerError):
+    """Neither the catalog nor the operator's settings know the model."""
+
+
+class InvalidRequest(CallerError):
+    """A field breaks a documented rule. `param`, `code` and `kind` are OpenAI's `param`, `code` and `type`."""
+
+    def __init__(
+        self, message: str, *, param: str | None, code: str | None, kind: str = "invalid_request_error"
+    ) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+        self.kind = kind
+
+
+class BodyTooLarge(CallerError):
+    """The request's body is over the configured size."""
+
+
+class UnsupportedContentType(CallerError):
+    """The request's body is not of a type this route reads."""
+
+
+class LimitReached(GatewayError):
+    """A limit refused the reservation. `limit` is its written form, such as `images:100/day`."""
+
+    def __init__(self, message: str, *, limit: str, scope: str, unit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.scope = scope
+        self.unit = unit
+
+
+class QuotaExceeded(LimitReached):
+    """A quota is used up until its window ends: retrying now is useless. `resets_at` is None for `total`."""
+
+    def __init__(self, message: str, *, limit: str, scope: str, unit: str, resets_at: datetime | None) -> None:
+        super().__init__(message, limit=limit, scope=scope, unit=unit)
+        self.resets_at = resets_at
+
+
+class RateLimited(LimitReached):
+    """A per-minute rate or a concurrency limit refused: the same request may pass in `retry_after_seconds`."""
+
+    def __init__(self, message: str, *, limit: str, scope: str, unit: str, retry_after_seconds: int) -> None:
+        super().__init__(message, limit=limit, scope=scope, unit=unit)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class GatewayFault(GatewayError):
+    """This process cannot serve the request now; nothing was bought."""
+
+
+class StoreUnavailable(GatewayFault):
+    """The database does not answer, or its queue is full."""
+
+
+class Overloaded(GatewayFault):
+    """More requests are in flight than the operator allows."""
+
+
+class Draining(GatewayFault):
+    """The process is stopping and takes no new requests."""
+
+
+@dataclass(eq=False)
+class UpstreamError(GatewayError):
+    """ZenMux, or the way to it, failed.
+
+    `billed` is None while it is unknown whether ZenMux charged for the call, False on proof that it did not.
+    `kind` is a closed word for metrics and logs.
+    """
+
+    message: str
+    kind: str
+    billed: bool | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__(self.message)
+
+
+@dataclass(eq=False)
+class UpstreamUnreachable(UpstreamError):
+    """No connection could be made: not one byte of the request was sent."""
+
+    billed: bool | None = False
+
+
+@dataclass(eq=False)
+class UpstreamTimeout(UpstreamError):
+    """The request was sent and no answer, or no further byte of it, came in time."""
+
+
+@dataclass(eq=False)
+class UpstreamBroken(UpstreamError):
+    """The request was sent, then the connection dropped or the answer made no sense."""
+
+
+@dataclass(eq=False)
+class UpstreamRefused(UpstreamError):
+    """ZenMux answered with an error, translated to OpenAI's words: `status`, `type`, `code`, `param`.
+
+    `status` is the number the caller shall see, `upstream_status` the one ZenMux sent.
+    """
+
+    status: int = 502
+    upstream_status: int = 502
+    type: str = "upstream_error"
+    code: str | None = None
+    param: str | None = None
+    retryable: bool = False
+    retry_after_seconds: int | None = None
+    details: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class UpstreamAccountFault(UpstreamError):
+    """ZenMux refused our own key or account: the operator's to mend, never shown as the caller's fault."""
+
+    billed: bool | None = False
+
+
+class CommandError(GatewayError):
+    """An administrative command names something that is not there, or is there already."""

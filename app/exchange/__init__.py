@@ -1,0 +1,1 @@
+"""One request's life: reserve, forward, relay and meter, settle, record."""

@@ -1,0 +1,90 @@
+"""The life of a reservation: what it holds, what may become of it, what closes it. Pure values and one table."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from app.images.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What a request takes of its limits, in each unit. Money is nano-USD."""
+
+    requests: int = 0
+    images: int = 0
+    tokens: int = 0
+    nanousd: int = 0
+
+
+class State(StrEnum):
+    """A reservation is pending, then exactly one of the others."""
+
+    PENDING = "pending"
+    SETTLED = "settled"  # charged what was used, or the estimate
+    RELEASED = "released"  # charged nothing: proof that nothing was bought
+    EXPIRED = "expired"  # closed by the sweep: charged the hold if it was dispatched, else nothing
+
+
+class UsageSource(StrEnum):
+    """Where the charged amounts come from."""
+
+    REPORTED = "reported"
+    ESTIMATED = "estimated"
+    NONE = "none"
+
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.SETTLED, State.RELEASED, State.EXPIRED}),
+    State.SETTLED: frozenset(),
+    State.RELEASED: frozenset(),
+    State.EXPIRED: frozenset(),
+}
+
+
+class Resolution(StrEnum):
+    """What a settle, release or expire did."""
+
+    DONE = "done"
+    ALREADY_RESOLVED = "already_resolved"  # a no-op, and a bug or a late settlement: the caller logs it
+    UNKNOWN = "unknown"  # no such reservation: a bug
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What `reserve` takes: who asks for what, and the worst case of it."""
+
+    id: str
+    key_id: str
+    user_id: str
+    team_id: str | None
+    operation: str
+    model: str
+    size: str
+    quality: str
+    streamed: bool
+    amounts: Amounts
+    reserved_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a reservation ends: what is charged, why, and what was seen on the way.
+
+    A release charges `Amounts()`, with `usage_source` NONE. `priced` is False when the catalog has no price and
+    `charged.nanousd` is the configured maximum.
+    """
+
+    state: State
+    outcome: str
+    usage_source: UsageSource
+    charged: Amounts
+    usage: Usage | None
+    priced: bool
+    client_left: bool
+    upstream_status: int | None
+    upstream_request_id: str | None
+    first_byte_ms: int | None
+    duration_ms: int
+    resolved_at: datetime

@@ -1,0 +1,185 @@
+"""Every knob, once: its name with its unit, its default, what it means, and what it may be. Reads the environment
+and the file named by GATEWAY_CONFIG; decides nothing else."""
+
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SPEAKING_SECRET_LENGTH_MIN = 16
+
+
+class Compatibility(StrEnum):
+    """How requests of older clients are read."""
+
+    LENIENT = "lenient"
+    STRICT = "strict"
+
+
+class UnknownModels(StrEnum):
+    """What happens to a model the catalog does not list."""
+
+    REFUSE = "refuse"
+    PASS = "pass"  # noqa: S105 - a word, not a secret
+
+
+def _without_trailing_slash(url: HttpUrl) -> str:
+    return str(url).rstrip("/")
+
+
+UpstreamUrl = Annotated[str, AfterValidator(lambda text: _without_trailing_slash(HttpUrl(text)))]
+
+
+class Settings(BaseSettings):
+    """The operator's choices. Unknown names in the configuration file are refused, so a typing error shows."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GATEWAY_",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    # --- ZenMux
+    zenmux_api_key: SecretStr | None = Field(
+        None,
+        validation_alias="ZENMUX_API_KEY",
+        description="The one ZenMux key everybody's pictures are bought with (pay-as-you-go or Organization).",
+    )
+    zenmux_base_url: UpstreamUrl = Field(
+        "https://zenmux.ai/api/v1", validation_alias="ZENMUX_BASE_URL", description="Where ZenMux answers."
+    )
+
+    # --- Where the gateway listens and writes
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    data_dir: Path = Field(Path("./data"), description="Everything the gateway writes lies in this folder.")
+    database_url: str | None = Field(
+        None,
+        description="Where keys, limits and records live; unset: an SQLite file in GATEWAY_DATA_DIR.",
+    )
+    metrics_key: SecretStr | None = Field(None, description="If set, /metrics asks for it as a Bearer token.")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
+    log_format: str = Field("json", pattern="^(json|text)$", description="json for machines, text for people.")
+
+    # --- What requests may ask for
+    default_model: str | None = Field(
+        None, description="Model for requests that name none; unset: such requests are refused."
+    )
+    successor_model: str = Field(
+        "gpt-image-2",
+        description="Model that dead names (dall-e-2, dall-e-3, gpt-image-1) mean in lenient mode.",
+    )
+    compatibility: Compatibility = Field(
+        Compatibility.LENIENT,
+        description="lenient maps what old clients send and says so in x-gateway-normalized; strict refuses it.",
+    )
+    catalog_file: Path | None = Field(
+        None,
+        description="TOML file that adds models to the built-in catalog or overrides their rules and prices.",
+    )
+    unknown_models: UnknownModels = Field(
+        UnknownModels.REFUSE,
+        description="refuse or pass models that are not in the catalog; passing needs GATEWAY_UNKNOWN_MODEL_HOLD_USD.",
+    )
+    unknown_model_hold_usd: Decimal | None = Field(
+        None,
+        gt=0,
+        max_digits=12,
+        decimal_places=9,
+        description="Money held, and charged, for each image of a model the catalog does not list.",
+    )
+    body_bytes_max: int = Field(1_048_576, ge=1024, le=104_857_600, description="Largest JSON request body in bytes.")
+
+    # --- Waiting for ZenMux
+    connect_timeout_seconds: float = Field(10, gt=0, le=120, description="Longest wait for a connection to ZenMux.")
+    connect_retries: int = Field(
+        2,
+        ge=0,
+        le=10,
+        description="Further tries when no connection could be made; nothing else is ever retried.",
+    )
+    upstream_silence_seconds: float = Field(
+        600, gt=0, le=3600, description="Longest wait for ZenMux's first, or any further, byte."
+    )
+    exchange_seconds_max: float = Field(
+        1200, gt=0, le=7200, description="Longest life of one request, whether its client stayed or left."
+    )
+    upstream_connections_max: int = Field(1000, ge=1, le=20_000, description="Most connections to ZenMux at a time.")
+
+    # --- Clients
+    requests_in_flight_max: int = Field(
+        1000, ge=1, le=20_000, description="Most image requests at a time; more are answered 503."
+    )
+    client_stall_seconds: float = Field(
+        120,
+        gt=0,
+        le=3600,
+        description="A client that takes no byte for so long is counted as gone.",
+    )
+    abandoned_exchanges_max: int = Field(
+        200,
+        ge=0,
+        le=20_000,
+        description="Most answers read to their end after their client left; beyond it they settle at the estimate.",
+    )
+    keepalive_seconds: float = Field(15, gt=0, le=300, description="A silent stream gets a comment line this often.")
+    shutdown_seconds: float = Field(
+        60, ge=0, le=3600, description="How long running requests may finish after SIGTERM."
+    )
+
+    # --- Keys, ledger, metrics
+    key_cache_seconds: float = Field(
+        2,
+        ge=0,
+        le=300,
+        description="How long a key is remembered: the longest time until `keys disable` works.",
+    )
+    key_cache_entries: int = Field(10_000, ge=1, le=1_000_000, description="Most keys remembered at a time.")
+    ledger_queue_max: int = Field(
+        2000, ge=1, le=100_000, description="Most ledger writes waiting at a time; more are answered 503."
+    )
+    ledger_wait_seconds: float = Field(
+        10, gt=0, le=120, description="Longest wait for a reservation to be written before 503."
+    )
+    sweep_seconds: float = Field(
+        30, gt=0, le=3600, description="How often reservations of dead processes are looked for."
+    )
+    metrics_users_max: int = Field(
+        200,
+        ge=0,
+        le=10_000,
+        description="Most users with series of their own in /metrics; the rest are `other`.",
+    )
+
+    @field_validator("zenmux_api_key", "metrics_key")
+    @classmethod
+    def _a_secret_has_no_spaces(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and (not value.get_secret_value().isascii() or " " in value.get_secret_value().strip()):
+            raise ValueError(f"{info.field_name} holds spaces or letters no HTTP header can carry")
+        return SecretStr(value.get_secret_value().strip()) if value is not None else None
+
+    @property
+    def database(self) -> str:
+        """The database's URL, with the default filled in."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'gateway.db'}"
+
+    @property
+    def reservation_seconds(self) -> float:
+        """When a reservation expires: safely after the last moment its own process could resolve it."""
+        return self.exchange_seconds_max + self.ledger_wait_seconds + 60
+
+
+def load_settings(config_file: Path | None = None, **overrides: Any) -> Settings:  # noqa: ANN401 - see Settings
+    """Settings from the environment, over the file, over the defaults; `overrides` win over all.
+
+    Raises pydantic.ValidationError with every fault at once, and FileNotFoundError when the file is not there.
+    """
+    if config_file is not None and not config_file.is_file():
+        raise FileNotFoundError(config_file)
+    return Settings(_env_file=config_file, **overrides)
