@@ -1,1 +1,1 @@
-"""A ZenMux of our own: draws real pictures, keeps its own bill, fails on request. Imported by the CLI and tests only."""
+"""A ZenMux of our own: draws pictures, keeps its own bill, fails on request. Only the CLI and tests import it."""
