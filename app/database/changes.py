@@ -1,0 +1,98 @@
+"""Administrative changes: the append-only list of them, and the revision that running gateways look at.
+
+Knows nothing of what is changed; `before` and `after` are made by the rooms and hold no secret and no hash.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from app.database import schema
+from app.database.clock import from_ms, to_ms
+
+Values = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Who changes something, when, and where new ids come from: `new_id` gives a fresh random word a call."""
+
+    actor: str
+    now: datetime
+    new_id: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedChange:
+    """One line of the list of changes."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    target: str
+    before: Values | None
+    after: Values | None
+
+
+def lock_changes(connection: Connection) -> None:
+    """Makes other administrative changes wait until this transaction ends; taken before what a change reads.
+
+    So "is there one already?" stays true until the answer is acted on, and changes cannot deadlock.
+    """
+    connection.execute(select(schema.revision.c.value).with_for_update()).one()
+
+
+def record_change(
+    connection: Connection, change: Change, action: str, target: str, before: Values | None, after: Values | None
+) -> None:
+    """Adds one line to the list and raises the revision, in the transaction of the change itself."""
+    connection.execute(
+        insert(schema.admin_events).values(
+            at_ms=to_ms(change.now),
+            actor=change.actor,
+            action=action,
+            target=target,
+            before=_to_json(before),
+            after=_to_json(after),
+        )
+    )
+    connection.execute(update(schema.revision).values(value=schema.revision.c.value + 1))
+
+
+def read_revision(connection: Connection) -> int:
+    """A number that is higher after every administrative change."""
+    value: int = connection.execute(select(schema.revision.c.value)).scalar_one()
+    return value
+
+
+def list_changes(connection: Connection, limit: int) -> list[RecordedChange]:
+    """The newest `limit` changes, newest first."""
+    table = schema.admin_events
+    rows = connection.execute(select(table).order_by(table.c.id.desc()).limit(limit))
+    return [
+        RecordedChange(
+            id=row.id,
+            at=from_ms(row.at_ms),
+            actor=row.actor,
+            action=row.action,
+            target=row.target,
+            before=_from_json(row.before),
+            after=_from_json(row.after),
+        )
+        for row in rows
+    ]
+
+
+def _to_json(values: Values | None) -> str | None:
+    return None if values is None else json.dumps(values, sort_keys=True, ensure_ascii=False)
+
+
+def _from_json(text: str | None) -> Values | None:
+    if text is None:
+        return None
+    values: Values = json.loads(text)
+    return values

@@ -1,0 +1,20 @@
+"""Times as the tables hold them: integer milliseconds since 1970 UTC. Reads no clock."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+Clock = Callable[[], datetime]
+"""Tells the time as an aware datetime in UTC."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def to_ms(moment: datetime) -> int:
+    """Whole milliseconds since 1970 UTC, rounded down. `moment` is aware; a naive one raises TypeError."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def from_ms(milliseconds: int) -> datetime:
+    """The aware UTC datetime of `milliseconds` since 1970."""
+    return _EPOCH + milliseconds * _MILLISECOND

@@ -1,0 +1,177 @@
+"""Makes engines, opens transactions, and says StoreUnavailable when the database fails. Holds no query.
+
+SQLite serves one process from one file; PostgreSQL (through psycopg 3) serves several.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.errors import CommandError, StoreUnavailable
+
+_POOL: dict[str, Any] = {"pool_size": 5, "max_overflow": 5, "pool_timeout": 10, "pool_use_lifo": True}
+
+_SQLITE_PRAGMAS = (
+    "PRAGMA busy_timeout = 10000",  # first: the others may have to wait for another process
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # a settled reservation survives a power cut
+    "PRAGMA foreign_keys = ON",
+)
+
+_POSTGRESQL_DRIVERS = {"postgres", "postgresql", "postgresql+psycopg"}
+
+# Read by libpq. With these a server that vanished is noticed in half a minute instead of two hours.
+_POSTGRESQL_CONNECT: dict[str, Any] = {
+    "connect_timeout": 5,
+    "application_name": "zenmux-gateway",
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+# The idle limit frees the rows a frozen process has locked.
+_POSTGRESQL_SESSION = """
+    SELECT set_config('timezone', 'UTC', false),
+           set_config('statement_timeout', '30s', false),
+           set_config('lock_timeout', '10s', false),
+           set_config('idle_in_transaction_session_timeout', '60s', false)
+"""
+
+# A table or column that is not there (PostgreSQL's SQLSTATE): the database was never migrated.
+_NOT_MIGRATED = {"42P01", "42703"}
+
+_HOW_TO_WRITE_IT = "write sqlite:///<file> or postgresql://<user>:<password>@<host>/<database>"
+
+
+def create_engine(url: str) -> Engine:
+    """An engine with a bounded pool of at most 10 connections, at most 10 s of waiting for one of them.
+
+    SQLite: makes the file (mode 0600) and its folder (0700) where they are missing; every transaction begins with
+    BEGIN IMMEDIATE unless `reading` opened it. PostgreSQL: not contacted yet. Statements' values never get into
+    the text of errors. Raises CommandError when the URL is not one of the two, or the file cannot be written.
+    """
+    parsed = _parse(url)
+    if parsed.drivername == "sqlite":
+        return _sqlite_engine(parsed)
+    return _postgresql_engine(parsed)
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that may write: committed at the end of the block, rolled back by any exception.
+
+    Raises StoreUnavailable when the database fails, also when it fails to commit.
+    """
+    with store_errors(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One transaction that only reads, sees one moment of the database and never waits for writers.
+
+    Raises StoreUnavailable when the database fails.
+    """
+    with store_errors(), engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.execution_options(sqlite_begin="DEFERRED")
+        else:
+            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turns the database's failures into StoreUnavailable, whose message names neither URL nor SQL.
+
+    Broken rules (IntegrityError) and wrong statements pass through: they are bugs, or the caller's to handle.
+    """
+    try:
+        yield
+    except PoolTimeout as error:
+        raise StoreUnavailable("The gateway's database is busy; try again shortly.") from error
+    except DBAPIError as error:
+        if not _is_failure(error):
+            raise
+        raise StoreUnavailable("The gateway's database is not available; try again shortly.") from error
+
+
+def _is_failure(error: DBAPIError) -> bool:
+    # A bare DatabaseError is SQLite's word for a damaged file.
+    return (
+        isinstance(error, (OperationalError, InterfaceError, InternalError))
+        or type(error) is sqlalchemy.exc.DatabaseError
+        or error.connection_invalidated
+        or getattr(error.orig, "sqlstate", None) in _NOT_MIGRATED
+    ) and not isinstance(error, IntegrityError)
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except (ArgumentError, ValueError):
+        raise CommandError(f"The database URL cannot be read; {_HOW_TO_WRITE_IT}.") from None
+    if parsed.drivername in _POSTGRESQL_DRIVERS:
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername != "sqlite":
+        raise CommandError(f"The database URL begins with {parsed.drivername}://; {_HOW_TO_WRITE_IT}.")
+    if parsed.host or parsed.username or parsed.query or parsed.database in (None, "", ":memory:"):
+        raise CommandError("The database URL names no SQLite file; write sqlite:///<file>, without options.")
+    return parsed
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    _prepare_file(Path(url.database or ""))
+    engine = sqlalchemy.create_engine(url, hide_parameters=True, **_POOL)
+
+    @event.listens_for(engine, "connect")
+    def connect(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - a sqlite3.Connection in disguise
+        # None stops the driver from beginning (and silently ending) transactions by itself; `begin` below does it.
+        dbapi_connection.isolation_level = None
+        for pragma in _SQLITE_PRAGMAS:
+            dbapi_connection.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # IMMEDIATE takes the write lock first: a transaction that reads, then writes, could else fail in its middle.
+        how = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+        connection.exec_driver_sql(f"BEGIN {how}")
+
+    return engine
+
+
+def _prepare_file(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise CommandError(f"The database file {path} cannot be written: {error.strerror}.") from error
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise CommandError(f"The folder {path.parent} must be writable: SQLite keeps its journal beside {path.name}.")
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    engine = sqlalchemy.create_engine(
+        url,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={name: value for name, value in _POSTGRESQL_CONNECT.items() if name not in url.query},
+        **_POOL,
+    )
+
+    @event.listens_for(engine, "connect")
+    def connect(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - a psycopg.Connection in disguise
+        dbapi_connection.execute(_POSTGRESQL_SESSION)
+        dbapi_connection.commit()
+
+    return engine

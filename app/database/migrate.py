@@ -1,0 +1,98 @@
+"""Brings a database to the newest schema: all of the missing steps in one transaction, or none of them.
+
+Alembic is imported only when there is a step to take: a start on a current database does without it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from app.database import migrations
+from app.database.engine import reading, store_errors
+from app.errors import CommandError
+
+_LOCK_ID = 7_306_085_895_001_857_890  # any number no other program on this PostgreSQL uses for its advisory locks
+
+
+def upgrade(engine: Engine) -> None:
+    """Brings the database to the newest schema. Idempotent; several processes may call it at once.
+
+    A step that fails leaves schema and rows as they were before the call. Raises CommandError when the database
+    comes from a newer version of the gateway, StoreUnavailable when it does not answer.
+    """
+    if is_current(engine):
+        return
+    with store_errors(), _exclusive(engine) as connection:
+        _run(connection)
+
+
+def current(engine: Engine) -> str | None:
+    """The schema's version in the database; None when nothing was ever migrated."""
+    with reading(engine) as connection:
+        return _version(connection)
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the database has the newest schema this version of the gateway knows."""
+    return current(engine) == migrations.HEAD
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+@contextmanager
+def _exclusive(engine: Engine) -> Iterator[Connection]:
+    """One writing transaction that no other migration runs beside."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            with _unchecked_foreign_keys(connection), connection.begin():
+                yield connection
+        else:
+            with connection.begin():
+                # A step may take as long as it must, but does not stand in the gateway's way for ever.
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                connection.execute(text("SET LOCAL lock_timeout = '5min'"))
+                connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
+                yield connection
+
+
+@contextmanager
+def _unchecked_foreign_keys(connection: Connection) -> Iterator[None]:
+    """SQLite changes most things by copying a table and dropping the old one, which live foreign keys forbid.
+
+    The switch has no effect inside a transaction, so it is set on the driver's connection, outside of one.
+    """
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON")
+
+
+def _run(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415 - see the module's docstring
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError as AlembicError  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except AlembicError as error:
+        version = _version(connection)
+        if version is None:
+            raise
+        raise CommandError(
+            f"The database has schema {version}, which this version of the gateway (schema {migrations.HEAD}) does "
+            "not know; install the newer gateway again, or go back to a backup."
+        ) from error
+    if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+        raise CommandError("The migration would leave rows that refer to nothing; the database is unchanged.")

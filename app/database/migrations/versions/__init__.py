@@ -1,0 +1,1 @@
+"""One module a step. They do not import app.database.schema, which moves on."""
