@@ -1,11 +1,16 @@
 # The verbs of this project. `make help` lists them.
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+
+# The first Python that the pinned wheels exist for; say which yourself with: make PYTHON=/path/to/python
+PYTHON_FITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c '$(PYTHON_FITS)' 2>/dev/null && echo $$python && break; done)
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lock clean
+.PHONY: help install run test node check format lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,19 +18,28 @@ help: ## list the verbs
 install: $(STAMP) ## make .venv from the lock files
 
 $(STAMP): requirements-dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12 …" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	@"$(PYTHON)" -c '$(PYTHON_FITS)' 2>/dev/null || \
+	  { echo "Python 3.11 to 3.14 is needed and python3 is not one; say which with: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "making $(VENV)"; "$(PYTHON)" -m venv --clear $(VENV); }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
-	@touch $(STAMP)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
 
 run: install ## set everything up and start the gateway for trying out
 	@$(BIN)/zenmux-gateway dev
 
-test: install ## set everything up and run every test
+test: install node ## set everything up and run every test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# openai-node, for the tests that drive the gateway with it.
+node:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory tests/node/node_modules/.installed; \
+	  else echo "Node.js is not here: the tests with openai-node will be skipped"; fi
+
+tests/node/node_modules/.installed: tests/node/package-lock.json tests/node/package.json
+	npm --prefix tests/node ci --silent --no-audit --no-fund
+	@touch $@
 
 check: install ## ruff and mypy, strict
 	$(BIN)/ruff check .
@@ -36,9 +50,10 @@ format: install ## put the code in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: install ## make the lock files anew from pyproject.toml
+lock: install ## make the lock files anew from pyproject.toml, and the npm one from its package.json
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade pyproject.toml --group dev -o requirements-dev.lock
+	npm --prefix tests/node install --package-lock-only --no-audit --no-fund
 
 clean: ## remove what was built, keep data/
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info tests/node/node_modules
