@@ -15,6 +15,7 @@ GatewayError
     - StoreUnavailable
     - Overloaded
     - Draining
+  + ClientLeft                  the client left before its request was sent: nobody is there to be told
   + UpstreamError               ZenMux, or the way to it
     - UpstreamUnreachable       the request was never sent
     - UpstreamTimeout           sent, no answer in time
@@ -112,6 +113,10 @@ class Overloaded(GatewayFault):
 
 class Draining(GatewayFault):
     """The process is stopping and takes no new requests."""
+
+
+class ClientLeft(GatewayError):
+    """The client left before its request was sent upstream: nothing was bought."""
 
 
 @dataclass(eq=False)

@@ -55,6 +55,10 @@ class Settings(BaseSettings):
         "https://zenmux.ai/api/v1", validation_alias="ZENMUX_BASE_URL", description="Where ZenMux answers."
     )
 
+    sandbox: bool = Field(
+        False, description="Says in /readyz and a header that ZenMux is played by the sandbox; `dev` sets it."
+    )
+
     # --- Where the gateway listens and writes
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")

@@ -1,0 +1,145 @@
+"""Our errors in OpenAI's words: status, envelope, headers. The one place where an error meets HTTP.
+
+docs/errors.md lists what clients see.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+from fastapi.responses import Response
+
+from app.errors import (
+    AuthenticationFailed,
+    BodyTooLarge,
+    ClientLeft,
+    Draining,
+    GatewayError,
+    InvalidRequest,
+    ModelForbidden,
+    ModelNotFound,
+    Overloaded,
+    QuotaExceeded,
+    RateLimited,
+    StoreUnavailable,
+    UnsupportedContentType,
+    UpstreamAccountFault,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from app.telemetry.event import Outcome
+
+_INVALID = "invalid_request_error"
+_SERVER = "server_error"
+_RATE = "rate_limit_error"
+_NO_RETRY = {"x-should-retry": "false"}
+_SOON = {"retry-after": "5"}
+_RETRY_AFTER_SECONDS_MAX = 60  # longer values behave differently in every SDK, and hang openai-node 6
+
+
+@dataclass(frozen=True, slots=True)
+class WireError:
+    """One error as clients see it, and the closed words that metrics and records use for it."""
+
+    status: int
+    type: str
+    code: str | None
+    message: str
+    outcome: Outcome
+    param: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """OpenAI's error object: always all four keys."""
+        return {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
+            **self.details,
+        }
+
+
+# Errors that always look the same, but for their message.
+_PLAIN: Mapping[type[GatewayError], WireError] = {
+    AuthenticationFailed: WireError(
+        401, _INVALID, "invalid_api_key", "", Outcome.REJECTED, headers={"www-authenticate": "Bearer", **_NO_RETRY}
+    ),
+    ModelForbidden: WireError(403, _INVALID, "model_not_allowed", "", Outcome.REJECTED, "model"),
+    ModelNotFound: WireError(404, _INVALID, "model_not_found", "", Outcome.REJECTED, "model"),
+    BodyTooLarge: WireError(413, _INVALID, "request_too_large", "", Outcome.REJECTED),
+    UnsupportedContentType: WireError(415, _INVALID, "unsupported_content_type", "", Outcome.REJECTED),
+    QuotaExceeded: WireError(429, "insufficient_quota", "insufficient_quota", "", Outcome.REFUSED, headers=_NO_RETRY),
+    StoreUnavailable: WireError(503, _SERVER, "store_unavailable", "", Outcome.UNAVAILABLE, headers=_SOON),
+    Overloaded: WireError(503, _SERVER, "server_is_overloaded", "", Outcome.UNAVAILABLE, headers=_SOON),
+    Draining: WireError(503, _SERVER, "server_is_stopping", "", Outcome.UNAVAILABLE, headers=_SOON),
+    ClientLeft: WireError(499, _INVALID, "client_left", "", Outcome.CLIENT_LEFT),
+}
+
+
+def wire_error(error: GatewayError) -> WireError:
+    """`error` as clients see it. An error this table does not know is a fault of ours, and shows no detail."""
+    plain = _PLAIN.get(type(error))
+    if plain is not None:
+        return replace(plain, message=error.message)
+    match error:
+        case InvalidRequest():
+            return WireError(400, error.kind, error.code, error.message, Outcome.REJECTED, error.param)
+        case RateLimited():
+            headers = _retry_after(error.retry_after_seconds)
+            return WireError(429, _RATE, "rate_limit_exceeded", error.message, Outcome.REFUSED, headers=headers)
+        case UpstreamError():
+            return _upstream_error(error)
+    return WireError(500, _SERVER, "internal_error", "The gateway made a mistake.", Outcome.FAULT, headers=_NO_RETRY)
+
+
+def _upstream_error(error: UpstreamError) -> WireError:
+    # What may have been billed must not be bought a second time by a client's retry.
+    headers = _NO_RETRY if error.billed is not False else {}
+    message, failed = error.message, Outcome.UPSTREAM_FAILED
+    match error:
+        case UpstreamRefused():
+            if error.retryable and error.billed is False:
+                headers = _retry_after(error.retry_after_seconds)
+            elif error.status >= 500 or error.status == 429:
+                headers = _NO_RETRY
+            outcome = Outcome.UPSTREAM_REFUSED if error.billed is False else failed
+            return WireError(
+                error.status, error.type, error.code, message, outcome, error.param, headers, error.details
+            )
+        case UpstreamAccountFault():
+            outcome = Outcome.UPSTREAM_REFUSED
+            return WireError(503, "upstream_error", "upstream_account_fault", message, outcome, headers=_NO_RETRY)
+        case UpstreamUnreachable():
+            return WireError(502, "upstream_error", "upstream_unreachable", message, failed, headers=headers)
+        case UpstreamTimeout():
+            return WireError(504, "upstream_error", "upstream_timeout", message, failed, headers=headers)
+    return WireError(502, "upstream_error", "upstream_broken", message, failed, headers=headers)
+
+
+def _retry_after(seconds: int | None) -> dict[str, str]:
+    return {} if seconds is None else {"retry-after": str(max(1, min(seconds, _RETRY_AFTER_SECONDS_MAX)))}
+
+
+def error_response(wire: WireError) -> Response:
+    """The whole answer that tells of an error."""
+    body = orjson.dumps({"error": wire.error})
+    return Response(body, wire.status, headers=dict(wire.headers), media_type="application/json")
+
+
+def error_event(error: GatewayError, closing: bytes | None) -> bytes:
+    """What ends a stream: the one event that every SDK raises on.
+
+    `closing` completes the text of an event that was cut in its middle, so that the error becomes one more of its
+    fields: SDKs raise on any event with an `error`, and would stumble over half an event. None: nothing was cut.
+    """
+    told = wire_error(error).error
+    event = b"event: error\ndata: " + orjson.dumps({"type": "error", "error": told}) + b"\n\n"
+    if closing is None:
+        return event
+    return closing + b',"error":' + orjson.dumps(told) + b"}\n\n" + event

@@ -1,0 +1,66 @@
+"""/healthz, /readyz and /metrics: for load balancers, container engines and Prometheus."""
+
+import hmac
+
+from anyio import to_thread
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy import text
+
+from app.api.services import Services, services
+from app.database.engine import reading
+from app.errors import AuthenticationFailed, StoreUnavailable
+
+router = APIRouter(include_in_schema=False)
+
+_EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process runs."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """It can serve: the database answers, ZenMux is configured, it is not stopping. 503 names what is not so."""
+    house = services(request)
+    checks = {
+        "database": "ok" if await _database_answers(house) else "does not answer",
+        "upstream": _upstream(house),
+        "draining": "yes" if house.draining else "no",
+    }
+    ready = checks["database"] == "ok" and checks["upstream"] != "not configured" and not house.draining
+    return JSONResponse({"status": "ready" if ready else "not ready", **checks}, 200 if ready else 503)
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Prometheus' text format; behind GATEWAY_METRICS_KEY where one is set."""
+    house = services(request)
+    key = house.settings.metrics_key
+    if key is not None:
+        presented = request.headers.get("authorization", "").encode()
+        if not hmac.compare_digest(presented, b"Bearer " + key.get_secret_value().encode()):
+            raise AuthenticationFailed("Metrics need the key of GATEWAY_METRICS_KEY as a Bearer token.")
+    await _refresh_gauges(house)
+    return Response(house.metrics.exposition(), media_type=_EXPOSITION_TYPE)
+
+
+async def _database_answers(house: Services) -> bool:
+    def ask() -> None:
+        with reading(house.engine) as connection:
+            connection.execute(text("SELECT 1"))
+
+    try:
+        await to_thread.run_sync(ask)
+    except StoreUnavailable:
+        return False
+    return True
+
+
+def _upstream(house: Services) -> str:
+    if house.settings.sandbox:
+        return "sandbox: pictures are drawn here, nothing is bought"
+    return "ok" if house.settings.zenmux_api_key is not None else "not configured"

@@ -1,0 +1,44 @@
+"""What the doors need of the house, in one typed place that the app's lifespan fills."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine
+from starlette.requests import HTTPConnection
+
+from app.exchange.exchanges import Exchanges
+from app.images.request import RequestPolicy
+from app.keys.authentication import Authenticator
+from app.quotas.ledger import Ledger
+from app.settings import Settings
+from app.telemetry.event import RequestEvent
+from app.telemetry.metrics import Metrics
+from app.telemetry.recording import EVENT
+
+
+@dataclass(slots=True)
+class Services:
+    """Made once by app/main.py; lives as long as the app."""
+
+    settings: Settings
+    clock: Callable[[], datetime]
+    engine: Engine
+    policy: RequestPolicy
+    authenticator: Authenticator
+    ledger: Ledger
+    exchanges: Exchanges
+    metrics: Metrics
+    draining: bool = False
+
+
+def services(connection: HTTPConnection) -> Services:
+    """The house this request came to."""
+    found: Services = connection.state.services
+    return found
+
+
+def event_of(connection: HTTPConnection) -> RequestEvent:
+    """This request's event."""
+    found: RequestEvent = getattr(connection.state, EVENT)
+    return found

@@ -1,0 +1,77 @@
+"""How an exchange ends: from what was seen to the outcome and the charge. Pure; the ledger's rule 5 as code.
+
+What counts, most telling first:
+1. usage came: charge it, whatever else went wrong
+2. proof that nothing was billed (never sent, or a refusal): release
+3. anything else was sent and may be billed: charge the estimate, and say that it is one
+"""
+
+from dataclasses import dataclass
+
+from app.errors import UpstreamError
+from app.images.pricing import Estimate, price
+from app.images.request import ImageRequest
+from app.images.usage import Reading, Usage
+from app.quotas.reservation import Amounts, State, UsageSource
+from app.telemetry.event import Outcome
+
+
+@dataclass(slots=True)
+class Facts:
+    """What an exchange saw. Filled as it happens."""
+
+    dispatched: bool = False
+    reading: Reading | None = None
+    error: UpstreamError | None = None
+    client_left: bool = False
+    interrupted: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """The whole answer came, and it tells of no failure."""
+        return self.reading is not None and self.reading.complete and self.reading.failure is None
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What follows from the facts. `priced` is False when the catalog knows no price for the model."""
+
+    outcome: Outcome
+    state: State
+    usage_source: UsageSource
+    charged: Amounts
+    usage: Usage | None
+    priced: bool
+
+
+def conclude(facts: Facts, request: ImageRequest, estimate: Estimate) -> Conclusion:
+    """The one ending that the facts allow. Never raises."""
+    outcome = _outcome(facts)
+    reading = facts.reading
+    if reading is not None and reading.usage is not None:
+        # A cut answer may hold the usage of pictures that never came: count those that were asked for.
+        images = reading.image_count if reading.complete else max(reading.image_count, request.n)
+        return _reported(outcome, reading.usage, images, request, estimate)
+    if not facts.dispatched or (facts.error is not None and facts.error.billed is False):
+        return Conclusion(outcome, State.RELEASED, UsageSource.NONE, Amounts(), None, estimate.priced)
+    worst = Amounts(1, estimate.images, estimate.tokens, estimate.nanousd)
+    return Conclusion(outcome, State.SETTLED, UsageSource.ESTIMATED, worst, estimate.usage, estimate.priced)
+
+
+def _outcome(facts: Facts) -> Outcome:
+    if facts.complete:
+        return Outcome.CLIENT_LEFT if facts.client_left else Outcome.COMPLETED
+    if facts.interrupted:
+        return Outcome.INTERRUPTED
+    if facts.error is not None:
+        refused = facts.dispatched and facts.error.billed is False
+        return Outcome.UPSTREAM_REFUSED if refused else Outcome.UPSTREAM_FAILED
+    if facts.client_left:
+        return Outcome.CLIENT_LEFT
+    return Outcome.FAULT if facts.dispatched else Outcome.UNAVAILABLE
+
+
+def _reported(outcome: Outcome, usage: Usage, images: int, request: ImageRequest, estimate: Estimate) -> Conclusion:
+    nanousd = price(usage, images, request.model)
+    charged = Amounts(1, images, usage.total_tokens, estimate.nanousd if nanousd is None else nanousd)
+    return Conclusion(outcome, State.SETTLED, UsageSource.REPORTED, charged, usage, nanousd is not None)

@@ -1,0 +1,195 @@
+"""One request's life, top to bottom: reserve, forward, relay and meter, settle. The only `finally` that settles.
+
+An Exchange is a response object, so its `finally` runs whether or not the client stays. It decides nothing itself:
+conclusion.py says what is charged.
+"""
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from app.errors import ClientLeft, UpstreamError, UpstreamTimeout
+from app.exchange.conclusion import Conclusion, Facts, conclude
+from app.exchange.downstream import Downstream
+from app.exchange.exchanges import Exchanges
+from app.exchange.relay import relay
+from app.images.pricing import estimate
+from app.images.request import ImageRequest
+from app.images.usage import Reading
+from app.keys.authentication import Caller
+from app.quotas.ledger import Reserved
+from app.quotas.reservation import Amounts, Hold, Resolution, Settlement
+from app.telemetry.event import Outcome, RequestEvent
+from app.upstream.client import UpstreamResponse
+
+logger = logging.getLogger("gateway.exchange")
+
+_UPSTREAM_PATHS = {"generation": "/images/generations"}
+
+
+class Exchange(Response):
+    """One caller's one image request, from its reservation to its settlement."""
+
+    def __init__(self, shared: Exchanges, caller: Caller, request: ImageRequest, event: RequestEvent) -> None:
+        self.status_code = 200
+        self.background = None
+        self._shared = shared
+        self._caller = caller
+        self._request = request
+        self._event = event
+        self._estimate = estimate(request)
+        self._facts = Facts()
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._settling: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises GatewayError only while nothing was sent to the client, so that the door can answer it."""
+        with self._shared.one_in_flight():
+            reserved = await self._shared.ledger.reserve(self._hold(self._shared.clock()))
+            self._note_reserved(reserved)
+            downstream = Downstream(receive, send, self._shared.tasks, self._shared.bounds.client_stall_seconds)
+            try:
+                await self._forward(downstream)
+            except asyncio.CancelledError:
+                self._facts.interrupted = True
+                raise
+            finally:
+                # Whatever ended this task, accounting finishes: in a task of its own that nobody cancels.
+                await asyncio.shield(self._settle())
+
+    async def _forward(self, downstream: Downstream) -> None:
+        """Send the request, relay the answer. An error after the answer began ends it instead of being raised."""
+        shared, facts = self._shared, self._facts
+        try:
+            async with asyncio.timeout(shared.bounds.exchange_seconds_max) as deadline:
+                with shared.watching(downstream, facts, stop=lambda: deadline.reschedule(shared.monotonic())):
+                    await self._ask_and_relay(downstream)
+        except TimeoutError:
+            if not facts.client_left:
+                facts.error = UpstreamTimeout("ZenMux did not finish its answer in time.", kind="deadline")
+        except UpstreamError as error:
+            facts.error = error
+        except ClientLeft:
+            return
+        if facts.error is not None:
+            self._event.upstream_error = facts.error.kind
+        if facts.error is None or facts.complete:
+            await downstream.finish()
+        elif not downstream.started:
+            raise facts.error
+        elif downstream.event_closing is not None:
+            await downstream.finish(shared.error_event(facts.error, downstream.event_closing()))
+        # else: a document cannot tell that it failed; left unfinished, the server breaks the connection
+
+    async def _ask_and_relay(self, downstream: Downstream) -> None:
+        shared = self._shared
+        body = orjson.dumps(dict(self._request.fields))
+        path = _UPSTREAM_PATHS[self._request.operation]
+
+        async def on_sending() -> None:
+            if downstream.left:
+                raise ClientLeft("The client left before its request was sent.")
+            await shared.ledger.mark_dispatched(self._event.request_id, shared.clock())
+            self._facts.dispatched = True
+            self._event.dispatched_at = shared.monotonic()
+
+        async with shared.upstream.request(path, body, "application/json", on_sending) as response:
+            self._note_response(response)
+            downstream.headers = [*response.headers, *self._headers]
+            await relay(response, downstream, shared.bounds.keepalive_seconds, self._note_reading)
+
+    def _note_reading(self, reading: Reading) -> None:
+        """What the answer says so far. Once it is whole, settling begins before its last bytes leave: a client's
+        next request, sent the moment this answer ends, finds this reservation settled."""
+        self._facts.reading = reading
+        if reading.complete:
+            self._settle()
+
+    def _settle(self) -> asyncio.Task[None]:
+        """Begin to settle, once; later calls return the same task."""
+        if self._settling is None:
+            conclusion = conclude(self._facts, self._request, self._estimate)
+            settlement = self._settlement(conclusion)
+            self._note_conclusion(conclusion)
+            self._settling = self._shared.tasks.start(self._resolve(settlement), f"settle {self._event.request_id}")
+        return self._settling
+
+    async def _resolve(self, settlement: Settlement) -> None:
+        try:
+            resolution = await self._shared.ledger.resolve(self._event.request_id, settlement)
+        except Exception:
+            # The reservation stays pending and the sweep will close it at the estimate: nothing is lost.
+            logger.exception("settlement_not_written", extra={"request_id": self._event.request_id})
+            return
+        if resolution is not Resolution.DONE:
+            extra = {"request_id": self._event.request_id, "resolution": resolution.value}
+            logger.error("reservation_resolved_twice", extra=extra)
+
+    def _hold(self, now: datetime) -> Hold:
+        caller, request, worst = self._caller, self._request, self._estimate
+        return Hold(
+            id=self._event.request_id,
+            key_id=caller.key_id,
+            user_id=caller.user_id,
+            team_id=caller.team_id,
+            operation=request.operation,
+            model=request.model.id,
+            size=request.size,
+            quality=request.quality,
+            streamed=request.stream,
+            amounts=Amounts(1, worst.images, worst.tokens, worst.nanousd),
+            reserved_at=now,
+            expires_at=now + timedelta(seconds=self._shared.bounds.reservation_seconds),
+        )
+
+    def _settlement(self, conclusion: Conclusion) -> Settlement:
+        event, now = self._event, self._shared.monotonic()
+        first_byte = event.seconds_until(event.first_byte_at)
+        return Settlement(
+            state=conclusion.state,
+            outcome=conclusion.outcome.value,
+            usage_source=conclusion.usage_source,
+            charged=conclusion.charged,
+            usage=conclusion.usage,
+            priced=conclusion.priced,
+            client_left=self._facts.client_left,
+            upstream_status=event.upstream_status,
+            upstream_request_id=event.upstream_request_id,
+            first_byte_ms=None if first_byte is None else round(first_byte * 1000),
+            duration_ms=round((now - event.started_at) * 1000),
+            resolved_at=self._shared.clock(),
+        )
+
+    def _note_reserved(self, reserved: Reserved) -> None:
+        event, nanousd = self._event, self._estimate.nanousd
+        event.state, event.held_nanousd = "pending", nanousd
+        event.outcome = Outcome.INTERRUPTED
+        event.shadow_refusals = reserved.shadow_refusals
+        self._headers = [
+            *self._shared.headers,
+            (b"x-gateway-estimated-cost-usd", f"{nanousd / 1e9:.6f}".encode()),
+        ]
+        if self._request.changes:
+            self._headers.append((b"x-gateway-normalized", ", ".join(self._request.changes).encode()))
+        if reserved.rate is not None:
+            rate = reserved.rate
+            self._headers += [
+                (b"x-ratelimit-limit-requests", str(rate.limit).encode()),
+                (b"x-ratelimit-remaining-requests", str(rate.remaining).encode()),
+                (b"x-ratelimit-reset-requests", f"{rate.reset_seconds}s".encode()),
+            ]
+
+    def _note_response(self, response: UpstreamResponse) -> None:
+        self._event.upstream_status = response.status
+        self._event.upstream_request_id = response.request_id
+
+    def _note_conclusion(self, conclusion: Conclusion) -> None:
+        event = self._event
+        event.outcome, event.state = conclusion.outcome, conclusion.state.value
+        event.usage_source, event.usage = conclusion.usage_source.value, conclusion.usage
+        event.images, event.cost_nanousd = conclusion.charged.images, conclusion.charged.nanousd
+        event.unpriced = not conclusion.priced and conclusion.state.value == "settled"

@@ -1,0 +1,90 @@
+"""What all exchanges share, and the bounds they keep together: how many run, how many run on without their client."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.errors import GatewayError, Overloaded
+from app.exchange.conclusion import Facts
+from app.exchange.downstream import Downstream
+from app.exchange.tasks import Tasks
+from app.quotas.ledger import Ledger
+from app.upstream.client import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long and how many: each number from the setting of the same name."""
+
+    exchange_seconds_max: float
+    reservation_seconds: float
+    client_stall_seconds: float
+    keepalive_seconds: float
+    requests_in_flight_max: int
+    abandoned_exchanges_max: int
+
+
+@dataclass(slots=True)
+class Exchanges:
+    """`error_event(error, closing)` makes the bytes that end a stream for its client, where `closing` completes the
+    text of a cut event (None: between events). `headers` go out with every answer."""
+
+    ledger: Ledger
+    upstream: Upstream
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    bounds: Bounds
+    error_event: Callable[[GatewayError, bytes | None], bytes]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    tasks: Tasks = field(default_factory=Tasks)
+    in_flight: int = 0
+    abandoned: int = 0
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def one_in_flight(self) -> Iterator[None]:
+        """Counts one exchange. Raises Overloaded when there are as many as there may be."""
+        if self.in_flight >= self.bounds.requests_in_flight_max:
+            raise Overloaded("The gateway is serving as many requests as it may. Please try again shortly.")
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            if self.in_flight == 0:
+                self._idle.set()
+
+    @contextmanager
+    def watching(self, downstream: Downstream, facts: Facts, stop: Callable[[], None]) -> Iterator[None]:
+        """Notices when the client leaves. The answer is then read on, unless too many are read on so already: then
+        `stop` is called."""
+        counted = False
+
+        def on_leave() -> None:
+            nonlocal counted
+            facts.client_left = True
+            if self.abandoned >= self.bounds.abandoned_exchanges_max:
+                stop()
+            else:
+                self.abandoned += 1
+                counted = True
+
+        try:
+            with downstream.watched(on_leave):
+                yield
+        finally:
+            facts.client_left = facts.client_left or downstream.left
+            self.abandoned -= counted
+
+    async def close(self, seconds: float) -> int:
+        """Wait until no exchange runs and every settlement is written; returns how many tasks remain."""
+        if self.in_flight:
+            self._idle.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._idle.wait()
+            except TimeoutError:
+                return self.in_flight
+        return await self.tasks.drain(seconds)

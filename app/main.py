@@ -1,0 +1,197 @@
+"""The composition root: makes every part from the settings, opens and closes them. The only file that knows all."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TypedDict
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+import app
+from app.api import health, images, models, usage
+from app.api.error_responses import WireError, error_event, error_response, wire_error
+from app.api.services import Services, event_of
+from app.database.clock import Clock
+from app.database.engine import create_engine
+from app.database.migrate import upgrade
+from app.errors import CallerError, CommandError, GatewayError, GatewayFault, LimitReached
+from app.exchange.exchanges import Bounds, Exchanges
+from app.images.catalog import Catalog, load_catalog
+from app.images.request import RequestPolicy
+from app.keys.authentication import Authenticator
+from app.quotas.ledger import Ledger
+from app.settings import Compatibility, Settings, UnknownModels
+from app.telemetry.event import Outcome
+from app.telemetry.metrics import Metrics
+from app.telemetry.recording import Recording
+from app.upstream.client import Upstream
+
+logger = logging.getLogger("gateway")
+
+_CLOSE_SECONDS = 10.0  # for what a forced stop leaves: settlements that are being written
+
+
+class State(TypedDict):
+    """What the lifespan gives to every request."""
+
+    services: Services
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the one clock that is injected everywhere else
+
+
+def new_request_id() -> str:
+    return f"req_{secrets.token_hex(16)}"
+
+
+def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
+    """The gateway as an ASGI app. Makes nothing that must be closed; its lifespan opens and closes the rest.
+
+    Raises CatalogError when GATEWAY_CATALOG_FILE is not right, CommandError when a setting cannot work.
+    """
+    policy = request_policy(settings, load_catalog_of(settings))
+    metrics = Metrics(app.__version__, settings.metrics_users_max)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with AsyncExitStack() as stack:
+            yield {"services": await _open(settings, policy, metrics, clock, stack)}
+
+    gateway = FastAPI(
+        title="zenmux-gateway",
+        version=app.__version__,
+        lifespan=lifespan,
+        docs_url="/docs",
+        redoc_url=None,
+        # Our own metrics and log lines say what may be said; the framework's would also tell of headers and paths.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    for door in (images, models, usage, health):
+        gateway.include_router(door.router)
+    gateway.add_exception_handler(GatewayError, _answer_gateway_error)
+    gateway.add_exception_handler(HTTPException, _answer_http_error)
+    gateway.add_middleware(Recording, metrics=metrics, new_request_id=new_request_id, fault=_fault_response)
+    return gateway
+
+
+def load_catalog_of(settings: Settings) -> Catalog:
+    """The built-in catalog with the operator's file over it."""
+    if settings.catalog_file is None:
+        return load_catalog()
+    return load_catalog(settings.catalog_file.read_text(encoding="utf-8"), str(settings.catalog_file))
+
+
+def request_policy(settings: Settings, catalog: Catalog) -> RequestPolicy:
+    """The operator's choices about what requests may ask for. Raises CommandError when they contradict each other."""
+    hold_nanousd = None
+    if settings.unknown_models is UnknownModels.PASS:
+        if settings.unknown_model_hold_usd is None:
+            raise CommandError("GATEWAY_UNKNOWN_MODELS=pass needs GATEWAY_UNKNOWN_MODEL_HOLD_USD.")
+        hold_nanousd = int(settings.unknown_model_hold_usd * 10**9)
+    for name, model in (("DEFAULT", settings.default_model), ("SUCCESSOR", settings.successor_model)):
+        if model is not None and catalog.find(model) is None and hold_nanousd is None:
+            raise CommandError(f"GATEWAY_{name}_MODEL names {model!a}, which the catalog does not list.")
+    return RequestPolicy(
+        catalog=catalog,
+        lenient=settings.compatibility is Compatibility.LENIENT,
+        default_model=settings.default_model,
+        successor_model=settings.successor_model,
+        unknown_model_hold_nanousd=hold_nanousd,
+    )
+
+
+async def _open(
+    settings: Settings, policy: RequestPolicy, metrics: Metrics, clock: Clock, stack: AsyncExitStack
+) -> Services:
+    """Open everything, in the order in which it depends on each other; `stack` closes it in the reverse order."""
+    engine = create_engine(settings.database)
+    stack.callback(engine.dispose)
+    await asyncio.to_thread(upgrade, engine)
+    ledger = Ledger(
+        engine,
+        clock,
+        instance=secrets.token_hex(8),
+        queue_max=settings.ledger_queue_max,
+        wait_seconds=settings.ledger_wait_seconds,
+    )
+    await ledger.start()
+    stack.push_async_callback(ledger.close)
+    upstream = Upstream(settings)
+    await upstream.open()
+    stack.push_async_callback(upstream.aclose)
+    exchanges = Exchanges(
+        ledger=ledger,
+        upstream=upstream,
+        clock=clock,
+        monotonic=asyncio.get_running_loop().time,
+        bounds=Bounds(
+            exchange_seconds_max=settings.exchange_seconds_max,
+            reservation_seconds=settings.reservation_seconds,
+            client_stall_seconds=settings.client_stall_seconds,
+            keepalive_seconds=settings.keepalive_seconds,
+            requests_in_flight_max=settings.requests_in_flight_max,
+            abandoned_exchanges_max=settings.abandoned_exchanges_max,
+        ),
+        error_event=error_event,
+        headers=((b"x-gateway-sandbox", b"true"),) if settings.sandbox else (),
+    )
+    metrics.in_flight.set_function(lambda: exchanges.in_flight)
+    stack.push_async_callback(exchanges.close, _CLOSE_SECONDS)
+    sweeping = exchanges.tasks.start(_sweep(ledger, clock, settings.sweep_seconds), "sweep")
+    stack.callback(sweeping.cancel)
+    return Services(
+        settings=settings,
+        clock=clock,
+        engine=engine,
+        policy=policy,
+        authenticator=Authenticator(engine, clock, settings.key_cache_seconds, settings.key_cache_entries),
+        ledger=ledger,
+        exchanges=exchanges,
+        metrics=metrics,
+    )
+
+
+def _fault_response() -> Response:
+    return error_response(wire_error(GatewayError("")))
+
+
+async def _sweep(ledger: Ledger, clock: Clock, seconds: float) -> None:
+    """Now, and every so often: close the reservations of processes that died."""
+    while True:
+        try:
+            expired = await ledger.expire(clock())
+        except GatewayError:
+            logger.warning("sweep_failed", exc_info=True)
+        else:
+            for reservation_id in expired:
+                logger.warning("reservation_expired", extra={"request_id": reservation_id})
+        await asyncio.sleep(seconds)
+
+
+async def _answer_gateway_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    wire = wire_error(error)
+    event = event_of(request)
+    event.error_code = wire.code
+    if isinstance(error, (CallerError, LimitReached, GatewayFault)):
+        event.refusal = wire.code or wire.type
+    if event.state is None:
+        event.outcome = wire.outcome
+    return error_response(wire)
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    """The framework's own refusals: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    event_of(request).outcome = Outcome.REJECTED
+    what = "This path does not exist here." if error.status_code == 404 else str(error.detail)
+    message = f"{what} See /docs for those that do."
+    wire = WireError(error.status_code, "invalid_request_error", None, message, Outcome.REJECTED)
+    return error_response(replace(wire, headers=dict(error.headers or {})))

@@ -1,0 +1,65 @@
+"""One wide event a request: filled on its way through the house, read once by the log line and the metrics.
+
+Holds numbers, ids and closed words. No prompt, no picture, no secret has a field here.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from app.images.usage import Usage
+
+
+class Outcome(StrEnum):
+    """How a request ended. A closed set: it is a metric's label."""
+
+    COMPLETED = "completed"
+    CLIENT_LEFT = "client_left"  # the answer was read to its end without its client
+    UPSTREAM_REFUSED = "upstream_refused"  # ZenMux said no, and billed nothing
+    UPSTREAM_FAILED = "upstream_failed"  # no whole answer came
+    INTERRUPTED = "interrupted"  # this process stopped first
+    REFUSED = "refused"  # a limit said no
+    REJECTED = "rejected"  # the request itself was at fault
+    UNAVAILABLE = "unavailable"  # the gateway could not serve it
+    FAULT = "fault"  # a bug of ours
+
+
+@dataclass(slots=True)
+class RequestEvent:
+    """What is known of one request so far. Times are seconds of a monotonic clock."""
+
+    request_id: str
+    path: str
+    started_at: float
+    operation: str | None = None  # None: not an image request
+    model: str = "other"
+    key_id: str | None = None
+    user: str | None = None
+    stream: bool | None = None
+    n: int | None = None
+    size: str | None = None
+    quality: str | None = None
+    changes: tuple[str, ...] = ()
+    shadow_refusals: tuple[str, ...] = ()
+    outcome: Outcome = Outcome.FAULT
+    status: int | None = None
+    error_code: str | None = None  # ours, as the caller sees it
+    refusal: str | None = None  # a closed word for the metric: why nothing was bought
+    upstream_status: int | None = None
+    upstream_request_id: str | None = None
+    upstream_error: str | None = None
+    state: str | None = None  # of the reservation, once there was one
+    usage_source: str | None = None
+    usage: Usage | None = None
+    images: int = 0
+    cost_nanousd: int | None = None
+    held_nanousd: int | None = None
+    unpriced: bool = False
+    dispatched_at: float | None = None
+    first_byte_at: float | None = None
+    ended_at: float | None = None
+    sent_bytes: int = 0
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def seconds_until(self, moment: float | None) -> float | None:
+        """Seconds from the request's arrival to `moment`, None while that has not come."""
+        return None if moment is None else max(0.0, moment - self.started_at)

@@ -1,0 +1,147 @@
+"""Every Prometheus metric, in one registry of this app's own. Labels come from closed sets only.
+
+docs/metrics.md explains each; tests/test_docs.py holds the two together.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+from app.telemetry.event import Outcome, RequestEvent
+
+PREFIX = "zenmux_gateway"
+OTHER = "other"
+PROVIDER = "zenmux"
+
+# OpenTelemetry's advised buckets, and beyond them: pictures take minutes.
+_DURATION_BUCKETS = (0.01, 0.04, 0.16, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 120, 180, 300, 600)
+_OVERHEAD_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
+_TOKEN_BUCKETS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
+_OPERATION_NAMES = {"generation": "image_generation", "edit": "image_edit"}
+
+
+class Metrics:
+    """The counters of one app. `users_max` bounds the users with series of their own; later ones are `other`."""
+
+    def __init__(self, version: str, users_max: int) -> None:
+        self.registry = CollectorRegistry()
+        self._users: set[str] = set()
+        self._users_max = users_max
+        by_model = ("operation", "model")
+        self._requests = self._counter("requests", "Image requests, by how they ended.", *by_model, "outcome")
+        self._duration = self._histogram(
+            "request_duration_seconds", "From arrival to end.", _DURATION_BUCKETS, *by_model
+        )
+        self._first_byte = self._histogram(
+            "time_to_first_byte_seconds", "From arrival to the answer's first byte.", _DURATION_BUCKETS, *by_model
+        )
+        self._overhead = self._histogram(
+            "overhead_seconds", "From arrival to the first byte sent to ZenMux.", _OVERHEAD_BUCKETS, *by_model
+        )
+        self._tokens = self._counter("tokens", "Tokens charged.", *by_model, "direction", "modality")
+        self._images = self._counter("images", "Pictures charged.", *by_model)
+        self._cost = self._counter("cost_usd", "Money charged, in US dollars.", *by_model)
+        self._user_tokens = self._counter("user_tokens", "Tokens charged, by user.", "user", "direction")
+        self._user_images = self._counter("user_images", "Pictures charged, by user.", "user")
+        self._user_cost = self._counter("user_cost_usd", "Money charged, by user.", "user")
+        self._refusals = self._counter("refusals", "Requests refused before anything was bought.", "reason")
+        self._shadow = self._counter("shadow_refusals", "Requests a shadow limit would have refused.", "scope", "unit")
+        self._usage_missing = self._counter("usage_missing", "Answers settled at the estimate.", *by_model)
+        self._unpriced = self._counter("unpriced", "Answers of models without a price.", *by_model)
+        self._upstream_errors = self._counter("upstream_errors", "Failures of ZenMux or the way to it.", "kind")
+        self.in_flight = self._gauge("in_flight_requests", "Image requests being served now.")
+        self.reservations_pending = self._gauge("reservations_pending", "Reservations not yet resolved.")
+        self.quota_used_ratio = self._gauge(
+            "quota_used_ratio", "Used and pending share of a limit.", "scope", "name", "unit", "window"
+        )
+        self._gauge("build_info", "This build.", "version").labels(version).set(1)
+        gen_ai = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+        self._gen_ai_tokens = Histogram(
+            "gen_ai_client_token_usage",
+            "Tokens of a request, in OpenTelemetry's words.",
+            (*gen_ai, "gen_ai_token_type"),
+            buckets=_TOKEN_BUCKETS,
+            registry=self.registry,
+        )
+        self._gen_ai_duration = Histogram(
+            "gen_ai_server_request_duration_seconds",
+            "Duration of a request, in OpenTelemetry's words.",
+            gen_ai,
+            buckets=_DURATION_BUCKETS,
+            registry=self.registry,
+        )
+
+    def record(self, event: RequestEvent) -> None:
+        """Count one ended image request. Call it once an event."""
+        if event.refusal is not None:
+            self._refusals.labels(event.refusal).inc()
+        if event.operation is None:
+            return
+        where = (event.operation, event.model)
+        self._requests.labels(*where, event.outcome.value).inc()
+        self._record_times(event, where)
+        for written in event.shadow_refusals:
+            self._shadow.labels(*written.split(" ", 1)[0].partition("/")[::2]).inc()
+        if event.upstream_error is not None:
+            self._upstream_errors.labels(event.upstream_error).inc()
+        if event.state == "settled":
+            self._record_charge(event, where)
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _record_times(self, event: RequestEvent, where: tuple[str, str]) -> None:
+        overhead = event.seconds_until(event.dispatched_at)
+        if overhead is not None:
+            self._overhead.labels(*where).observe(overhead)
+        duration = event.seconds_until(event.ended_at)
+        if duration is None or event.outcome in (Outcome.REJECTED, Outcome.REFUSED):
+            return
+        self._duration.labels(*where).observe(duration)
+        self._gen_ai_duration.labels(*self._gen_ai(event)).observe(duration)
+        first_byte = event.seconds_until(event.first_byte_at)
+        if first_byte is not None:
+            self._first_byte.labels(*where).observe(first_byte)
+
+    def _record_charge(self, event: RequestEvent, where: tuple[str, str]) -> None:
+        user = self._user(event.user)
+        self._images.labels(*where).inc(event.images)
+        self._user_images.labels(user).inc(event.images)
+        if event.cost_nanousd is not None:
+            self._cost.labels(*where).inc(event.cost_nanousd / 1e9)
+            self._user_cost.labels(user).inc(event.cost_nanousd / 1e9)
+        if event.unpriced:
+            self._unpriced.labels(*where).inc()
+        if event.usage_source == "estimated":
+            self._usage_missing.labels(*where).inc()
+        if event.usage is None:
+            return
+        usage = event.usage
+        for direction, modality, count in (
+            ("input", "text", usage.input_text_tokens),
+            ("input", "image", usage.input_image_tokens),
+            ("output", "text", usage.output_text_tokens),
+            ("output", "image", usage.output_image_tokens),
+        ):
+            self._tokens.labels(*where, direction, modality).inc(count)
+        for direction, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
+            self._user_tokens.labels(user, direction).inc(count)
+            self._gen_ai_tokens.labels(*self._gen_ai(event), direction).observe(count)
+
+    def _gen_ai(self, event: RequestEvent) -> tuple[str, str, str]:
+        return _OPERATION_NAMES.get(event.operation or "", OTHER), PROVIDER, event.model
+
+    def _user(self, name: str | None) -> str:
+        if name is None or (name not in self._users and len(self._users) >= self._users_max):
+            return OTHER
+        self._users.add(name)
+        return name
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"{PREFIX}_{name}", text, labels, buckets=buckets, registry=self.registry)

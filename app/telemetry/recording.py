@@ -1,0 +1,73 @@
+"""The outermost layer: gives each request its id and its event, and records the event once, whatever happens."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.telemetry.event import RequestEvent
+from app.telemetry.logs import request_line
+from app.telemetry.metrics import Metrics
+
+logger = logging.getLogger("gateway.request")
+
+_QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+EVENT = "event"  # its place in the request's state
+
+
+class Recording:
+    """ASGI middleware. `new_request_id` gives unique ids; every answer carries its own as `x-request-id`.
+
+    `fault` makes the answer to a request that met a bug of ours, whose traceback goes to the log.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, new_request_id: Callable[[], str], fault: Callable[[], ASGIApp]
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._new_request_id = new_request_id
+        self._fault = fault
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        monotonic = asyncio.get_running_loop().time
+        event = RequestEvent(self._new_request_id(), scope["path"], monotonic())
+        scope.setdefault("state", {})[EVENT] = event
+        request_id_header = (b"x-request-id", event.request_id.encode())
+
+        async def send_recorded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                event.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), request_id_header]
+            else:
+                if event.first_byte_at is None:
+                    event.first_byte_at = monotonic()
+                event.sent_bytes += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_recorded)
+        except Exception:
+            logger.exception("fault", extra={"request_id": event.request_id})
+            if event.status is None:
+                await self._fault()(scope, receive, send_recorded)
+        finally:
+            event.ended_at = monotonic()
+            self._record(event)
+
+    def _record(self, event: RequestEvent) -> None:
+        """Never raises: a fault in telling must not become a fault in serving."""
+        try:
+            self._metrics.record(event)
+            if event.path not in _QUIET_PATHS:
+                logger.log(_level(event), "request", extra=request_line(event))
+        except Exception:
+            logger.exception("request_not_recorded", extra={"request_id": event.request_id})
+
+
+def _level(event: RequestEvent) -> int:
+    return logging.ERROR if event.status is None or event.status >= 500 else logging.INFO
