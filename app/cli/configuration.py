@@ -1,0 +1,154 @@
+"""Settings as the terminal sees them: loaded with faults explained, shown without secrets, with their origin.
+
+The only rules here are those a validator of one field cannot know: what kind of ZenMux key it is, misspelt names.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import SettingsError
+
+from app.cli.words import MASK, mask_url, suggestion
+from app.errors import CommandError
+from app.settings import Settings, load_settings
+
+_CONFIG_NAME = "GATEWAY_CONFIG"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSetting:
+    """One line of `config show`. `origin` is environment, file, default or command."""
+
+    name: str
+    value: str | None
+    origin: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What the form of a setting gives away. `serious`: the gateway could not work with it."""
+
+    message: str
+    serious: bool
+
+
+def setting_name(field: str) -> str:
+    """The name people write: `port` → `GATEWAY_PORT`."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"GATEWAY_{field.upper()}"
+
+
+def setting_names() -> list[str]:
+    """All of them, in the order of the settings file."""
+    return [setting_name(field) for field in Settings.model_fields]
+
+
+def read_settings(config_file: Path | None, **overrides: Any) -> Settings:  # noqa: ANN401 - see load_settings
+    """The settings; CommandError tells every fault on a line of its own, and no value that could be a secret."""
+    try:
+        return load_settings(config_file, **overrides)
+    except FileNotFoundError:
+        raise CommandError(f"{_CONFIG_NAME} (or --config) names {config_file}, which is not a file.") from None
+    except UnicodeDecodeError:
+        raise CommandError(f"The settings file {config_file} is not UTF-8 text.") from None
+    except ValidationError as error:
+        raise CommandError("\n".join(_explain(error))) from None
+    except SettingsError as error:
+        raise CommandError(str(error).splitlines()[0]) from None
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        written = str(fault["loc"][0]) if fault["loc"] else ""
+        name = setting_name(written) if written in Settings.model_fields else written.upper()
+        if fault["type"] == "extra_forbidden":
+            yield f"{name}: there is no such setting.{suggestion(name, setting_names())}"
+            continue
+        message = fault["msg"].removeprefix("Value error, ").removesuffix(".")
+        yield f"{name}: {message}." if name else f"{message}."
+
+
+def misspelt_names(environment: Mapping[str, str]) -> list[str]:
+    """A line for each GATEWAY_… or ZENMUX_… variable that no setting has; pydantic passes those over in silence."""
+    known = {*setting_names(), _CONFIG_NAME}
+    strangers = [
+        name for name in sorted(environment) if name.startswith(("GATEWAY_", "ZENMUX_")) and name.upper() not in known
+    ]
+    return [f"{name}: there is no such setting.{suggestion(name, known)}" for name in strangers]
+
+
+def show_settings(
+    settings: Settings, environment: Mapping[str, str], overrides: Mapping[str, object]
+) -> list[ShownSetting]:
+    """Every setting with its value (secrets hidden) and where it came from."""
+    in_environment = {name.upper() for name, value in environment.items() if value}
+    return [
+        ShownSetting(
+            name=setting_name(field),
+            value=_shown(getattr(settings, field)),
+            origin=_origin(field, settings, in_environment, overrides),
+            description=information.description or "",
+        )
+        for field, information in Settings.model_fields.items()
+    ]
+
+
+def _origin(field: str, settings: Settings, in_environment: set[str], overrides: Mapping[str, object]) -> str:
+    if field in overrides:
+        return "command"
+    if setting_name(field) in in_environment:
+        return "environment"
+    return "file" if field in settings.model_fields_set else "default"
+
+
+def _shown(value: object) -> str | None:
+    match value:
+        case None:
+            return None
+        case SecretStr():
+            return MASK
+        case _:
+            return mask_url(str(value))
+
+
+def judge_key(key: SecretStr | None) -> list[Advice]:
+    """What the prefix of the ZenMux key says about using it here. Never repeats the key."""
+    if key is None:
+        return [
+            Advice(
+                "ZENMUX_API_KEY is not set: the gateway has nothing to buy pictures with. Make a pay-as-you-go key at "
+                "zenmux.ai and set it, or try the gateway without one: zenmux-gateway dev.",
+                serious=True,
+            )
+        ]
+    text = key.get_secret_value()
+    if text.startswith("sk-mg-"):
+        return [
+            Advice(
+                "ZENMUX_API_KEY is a management key (sk-mg-…): ZenMux refuses to make pictures with it. "
+                "Set a pay-as-you-go key (sk-ai-v1-…).",
+                serious=True,
+            )
+        ]
+    if text.startswith("sk-ss-v1-"):
+        return [
+            Advice(
+                "ZENMUX_API_KEY is a subscription key (sk-ss-v1-…): ZenMux's terms forbid sharing a subscription among "
+                "several people and using it in production. Use a pay-as-you-go or Organization key (sk-ai-v1-…).",
+                serious=False,
+            )
+        ]
+    if text.startswith("sk-zg-"):
+        return [Advice("ZENMUX_API_KEY is a key of this gateway, not one of ZenMux (sk-ai-v1-…).", serious=True)]
+    if not text.startswith("sk-ai-v1-"):
+        return [Advice("ZENMUX_API_KEY does not look like a ZenMux key (sk-ai-v1-…).", serious=False)]
+    return []
+
+
+def environment() -> Mapping[str, str]:
+    return os.environ

@@ -1,0 +1,54 @@
+"""Where the terminal's door opens: the root command with its global options. Every command is a file beside this."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app import __version__
+from app.cli.root import Root
+from app.cli.terminal import PROGRAM, Terminal, show
+
+app = typer.Typer(
+    cls=Root,
+    name=PROGRAM,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help comes three times as fast, and can be pasted
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="An OpenAI-compatible gateway for image generation in front of ZenMux: keys, limits and exact metering.",
+    epilog=f"First time here? {PROGRAM} dev",
+)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - a Typer callback gets the flag's value
+    if wanted:
+        show(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            envvar="GATEWAY_CONFIG",
+            metavar="FILE",
+            help="Settings file; the environment wins over it.",
+        ),
+    ] = None,
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    context.obj = replace(context.obj or Terminal(), config_file=config)
+
+
+def run() -> None:
+    """The console script `zenmux-gateway`."""
+    app()

@@ -1,0 +1,118 @@
+"""The database and the catalog, opened for one command: transactions, and what to say when they are not ready."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError
+
+from app.cli.configuration import read_settings
+from app.cli.terminal import PROGRAM, Terminal, say
+from app.database import migrate, migrations
+from app.database.changes import Change
+from app.database.engine import create_engine
+from app.database.engine import reading as reading_transaction
+from app.database.engine import writing as writing_transaction
+from app.errors import CommandError
+from app.images.catalog import Catalog, CatalogError, load_catalog
+from app.settings import Settings
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """The settings this command runs with. Raises CommandError with every fault."""
+    return read_settings(Terminal.of(context).config_file)
+
+
+def change_by(context: typer.Context) -> Change:
+    """Who makes the change of this command, and when."""
+    terminal = Terminal.of(context)
+    return Change(actor=terminal.who, now=terminal.clock(), new_id=lambda: terminal.random_bytes(12).hex())
+
+
+@contextmanager
+def reading(context: typer.Context) -> Iterator[Connection]:
+    """One reading transaction. Raises CommandError where there is no database, or an old one: it makes nothing."""
+    settings = settings_of(context)
+    file = sqlite_file(settings.database)
+    if file is not None and not file.is_file():
+        raise CommandError(f"There is no database yet at {file}. {_first_steps(settings)}")
+    with opened(settings) as engine:
+        if migrate.current(engine) is None:
+            raise CommandError(f"The database is empty. {_first_steps(settings)}")
+        _refuse_old(engine)
+        with reading_transaction(engine) as connection:
+            yield connection
+
+
+@contextmanager
+def writing(context: typer.Context) -> Iterator[Connection]:
+    """One writing transaction; sets up an empty database first, and says so. Raises CommandError for an old one."""
+    settings = settings_of(context)
+    with opened(settings) as engine:
+        if migrate.current(engine) is None:
+            migrate.upgrade(engine)
+            say(f"Made a new database: {shown_place(settings)}")
+        _refuse_old(engine)
+        with writing_transaction(engine) as connection:
+            yield connection
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Engine]:
+    """The engine of the settings' database, disposed of afterwards."""
+    engine = create_engine(settings.database)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite database; None for other databases, and for what is no URL (create_engine tells)."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return None
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
+def shown_place(settings: Settings) -> str:
+    """Where the database lies, without its password."""
+    return str(sqlite_file(settings.database) or make_url(settings.database).render_as_string(hide_password=True))
+
+
+def catalog_of(settings: Settings) -> Catalog:
+    """The models, with the operator's file over the built-in ones. Raises CommandError naming the line at fault."""
+    if settings.catalog_file is None:
+        return load_catalog()
+    return read_catalog(settings.catalog_file, f"GATEWAY_CATALOG_FILE ({settings.catalog_file})")
+
+
+def read_catalog(file: Path, name: str) -> Catalog:
+    """The built-in models with those of `file` over them. Raises CommandError."""
+    try:
+        return load_catalog(file.read_text(encoding="utf-8"), name)
+    except OSError as error:
+        raise CommandError(f"{name} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise CommandError(f"{name} is not UTF-8 text.") from None
+    except CatalogError as error:
+        raise CommandError(str(error)) from None
+
+
+def _refuse_old(engine: Engine) -> None:
+    version = migrate.current(engine)
+    if version != migrations.HEAD:
+        raise CommandError(
+            f"The database has schema {version}, this version of {PROGRAM} needs {migrations.HEAD}. "
+            f"Stop the gateway, back the database up, then: {PROGRAM} db upgrade"
+        )
+
+
+def _first_steps(settings: Settings) -> str:
+    return (
+        f"`{PROGRAM} keys create --user NAME` makes it, so does `{PROGRAM} serve`. If there should be one, look at "
+        f"GATEWAY_DATA_DIR ({settings.data_dir}), GATEWAY_DATABASE_URL and GATEWAY_CONFIG."
+    )

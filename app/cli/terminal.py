@@ -1,0 +1,111 @@
+"""What every command shares: who runs it and when, how it prints, how it asks. Imports nothing slow.
+
+Answers go to stdout, everything said beside them to stderr: `key=$(zenmux-gateway keys create …)` works.
+"""
+
+import getpass
+import json
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import typer
+
+from app.cli.words import printable
+
+T = TypeVar("T")
+
+PROGRAM = "zenmux-gateway"
+_WIDTH_UNBOUNDED = 4096  # a table in a pipe or file is never folded
+
+
+def _utc_now() -> datetime:
+    return datetime.fromtimestamp(time.time(), UTC)
+
+
+def _actor() -> str:
+    """The person at the terminal, as the list of changes shows them."""
+    try:
+        return f"cli:{printable(getpass.getuser())[:100]}"
+    except (OSError, KeyError):  # a container's numeric user has no name
+        return "cli"
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The command's surroundings: the configuration file, the time, chance, and who is asking."""
+
+    config_file: Path | None = None
+    clock: Callable[[], datetime] = _utc_now
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    actor: str = ""
+
+    @classmethod
+    def of(cls, context: typer.Context) -> "Terminal":
+        """The terminal the root command put into the context."""
+        assert isinstance(context.obj, cls)
+        return context.obj
+
+    @property
+    def who(self) -> str:
+        return self.actor or _actor()
+
+
+class WrongUse(typer.TyperException):
+    """The command line asks for something that makes no sense: exit code 2."""
+
+    exit_code = 2
+
+
+def read(name: str, parse: Callable[[], T]) -> T:
+    """What `parse` makes of the option or argument `name`; its ValueError becomes a wrong use that names it."""
+    try:
+        return parse()
+    except ValueError as error:
+        raise WrongUse(f"{name}: {error}") from error
+
+
+def say(text: str) -> None:
+    """One thing said beside the answer, to stderr."""
+    typer.echo(text, err=True)
+
+
+def show(text: str) -> None:
+    """A part of the answer, to stdout, never folded or coloured: it may be pasted."""
+    typer.echo(text)
+
+
+def show_json(value: object) -> None:
+    """The whole answer as JSON, to stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """The answer as a table; the columns named in `right` hold numbers."""
+    from rich import box  # noqa: PLC0415 - a tenth of a second that JSON answers need not wait for
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(printable(cell) for cell in row))
+    width = None if sys.stdout.isatty() else _WIDTH_UNBOUNDED
+    Console(file=sys.stdout, markup=False, emoji=False, highlight=False, width=width).print(table)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something that hurts. Exit 1 on a no, 2 when nobody is there to answer."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise WrongUse(f"{question} There is no terminal to answer at: add --yes to go ahead.")
+    if not typer.confirm(question, err=True):
+        say("Nothing was changed.")
+        raise typer.Exit(1)
