@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.errors import CommandError, StoreUnavailable
@@ -109,10 +109,10 @@ def _is_failure(error: DBAPIError) -> bool:
     # A bare DatabaseError is SQLite's word for a damaged file.
     return (
         isinstance(error, (OperationalError, InterfaceError, InternalError))
-        or type(error) is sqlalchemy.exc.DatabaseError
+        or type(error) is DatabaseError
         or error.connection_invalidated
         or getattr(error.orig, "sqlstate", None) in _NOT_MIGRATED
-    ) and not isinstance(error, IntegrityError)
+    )
 
 
 def _parse(url: str) -> URL:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from app.database import migrations
-from app.database.engine import reading, store_errors
+from app.database.engine import reading
 from app.errors import CommandError
 
 _LOCK_ID = 7_306_085_895_001_857_890  # any number no other program on this PostgreSQL uses for its advisory locks
@@ -20,12 +21,18 @@ def upgrade(engine: Engine) -> None:
     """Brings the database to the newest schema. Idempotent; several processes may call it at once.
 
     A step that fails leaves schema and rows as they were before the call. Raises CommandError when the database
-    comes from a newer version of the gateway, StoreUnavailable when it does not answer.
+    comes from a newer version of the gateway or a step fails, StoreUnavailable when it does not answer.
     """
     if is_current(engine):
         return
-    with store_errors(), _exclusive(engine) as connection:
-        _run(connection)
+    try:
+        with _exclusive(engine) as connection:
+            _run(connection)
+    except DBAPIError as error:
+        reason = str(error.orig).partition("\n")[0]
+        raise CommandError(
+            f"The database could not be brought to schema {migrations.HEAD} and is as it was before: {reason}."
+        ) from error
 
 
 def current(engine: Engine) -> str | None:
@@ -79,20 +86,18 @@ def _unchecked_foreign_keys(connection: Connection) -> Iterator[None]:
 def _run(connection: Connection) -> None:
     from alembic import command  # noqa: PLC0415 - see the module's docstring
     from alembic.config import Config  # noqa: PLC0415
-    from alembic.util import CommandError as AlembicError  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except AlembicError as error:
-        version = _version(connection)
-        if version is None:
-            raise
+    version = _version(connection)
+    known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
+    if version is not None and version not in known:
         raise CommandError(
-            f"The database has schema {version}, which this version of the gateway (schema {migrations.HEAD}) does "
-            "not know; install the newer gateway again, or go back to a backup."
-        ) from error
+            f"The database has schema {version}, this version of the gateway knows schemas up to {migrations.HEAD}; "
+            "install the newer gateway again, or go back to a backup."
+        )
+    command.upgrade(config, "head")
     if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
-        raise CommandError("The migration would leave rows that refer to nothing; the database is unchanged.")
+        raise CommandError("The migration would leave rows that refer to nothing; the database is as it was before.")
