@@ -1,0 +1,290 @@
+"""The house rules, executable: who may import whom, which files are pure, how long a file or function may grow.
+
+docs/design.md says why. A rule that stands in the way is changed here, in the open, not worked around.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+APP = ROOT / "app"
+
+MODULE_LINES_MAX = 300
+FUNCTION_LINES_MAX = 70
+PARAMETERS_MAX = 6
+DOCSTRING_LINES_MAX = 5
+
+# Each room, and the rooms it may import. A room may always import itself, and `app` for the version.
+ROOMS: dict[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "settings": frozenset(),
+    "images": frozenset({"errors"}),
+    "database": frozenset({"errors"}),
+    "keys": frozenset({"errors", "images", "database"}),
+    "quotas": frozenset({"errors", "images", "database"}),
+    "upstream": frozenset({"errors", "settings", "images"}),
+    "telemetry": frozenset({"errors", "settings", "images"}),
+    "exchange": frozenset({"errors", "settings", "images", "keys", "quotas", "upstream", "telemetry"}),
+    "api": frozenset({"errors", "settings", "images", "database", "keys", "quotas", "telemetry", "exchange"}),
+    "sandbox": frozenset({"errors", "images"}),
+    "main": frozenset(
+        {"errors", "settings", "images", "database", "keys", "quotas", "upstream", "telemetry", "exchange", "api"}
+    ),
+    "cli": frozenset(
+        {"errors", "settings", "images", "database", "keys", "quotas", "telemetry", "main", "sandbox", "upstream"}
+    ),
+    "__main__": frozenset({"cli"}),
+}
+
+# Files that decide and do nothing else: no waiting, no clock, no chance, no I/O.
+PURE = (
+    "images/*.py",
+    "keys/format.py",
+    "quotas/limits.py",
+    "quotas/windows.py",
+    "quotas/reservation.py",
+    "quotas/admission.py",
+)
+# fmt: off
+IMPURE_MODULES = frozenset({
+    "aiohttp", "anyio", "asyncio", "concurrent", "fastapi", "httpx2", "io", "logging", "multiprocessing", "os",
+    "psycopg", "queue", "random", "secrets", "select", "shutil", "signal", "socket", "sqlalchemy", "sqlite3",
+    "starlette", "structlog", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid", "uvicorn",
+})
+# fmt: on
+IMPURE_CALLS = frozenset({"open", "input", "print", "now", "utcnow", "today", "urandom"})
+
+# Files of app/ without a test file of their own name, and why.
+UNTESTED_BY_NAME: dict[str, str] = {
+    "__main__.py": "one call; tests/cli start it as a process",
+    "database/schema.py": "declarations; tests/database/test_migrate.py compares them with the migrated database",
+    "errors.py": "declarations; every room's tests raise them",
+}
+
+MUTABLE_CALLS = frozenset({"list", "dict", "set", "bytearray", "defaultdict", "deque", "Counter", "OrderedDict"})
+# fmt: off
+MUTATING_METHODS = frozenset({
+    "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft", "remove",
+    "setdefault", "update",
+})
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of app/, parsed. `name` is its path below app/."""
+
+    name: str
+    tree: ast.Module
+    line_count: int
+
+    @property
+    def room(self) -> str:
+        return self.name.split("/", 1)[0].removesuffix(".py")
+
+
+@cache
+def sources() -> tuple[Source, ...]:
+    found = []
+    for path in sorted(APP.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        found.append(Source(path.relative_to(APP).as_posix(), ast.parse(text), text.count("\n")))
+    return tuple(found)
+
+
+def is_migration(source: Source) -> bool:
+    return source.name.startswith("database/migrations/")
+
+
+def imported_modules(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Every module an import names, wherever it stands, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute here"
+            # `from app import errors` names the room in its second half.
+            if node.module == "app":
+                yield from ((f"app.{alias.name}", node.lineno) for alias in node.names)
+            else:
+                yield node.module or "", node.lineno
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+@pytest.mark.parametrize("source", sources(), ids=lambda source: source.name)
+class TestEveryFile:
+    def test_imports_only_the_rooms_it_may(self, source: Source) -> None:
+        if source.name == "__init__.py":
+            return
+        assert source.room in ROOMS, f"app/{source.name} is a new room: give it its arrows in ROOMS"
+        allowed = ROOMS[source.room] | {source.room, "__version__", ""}
+        wrong = [
+            f"app/{source.name}:{line} imports {module}"
+            for module, line in imported_modules(source.tree)
+            if module.split(".")[0] == "app" and f"{module}.".split(".")[1] not in allowed
+        ]
+        assert not wrong, "\n".join(wrong)
+
+    def test_says_what_it_is_for(self, source: Source) -> None:
+        docstring = ast.get_docstring(source.tree)
+        assert docstring, f"app/{source.name} has no docstring"
+        # The tree of errors and the strategies of a few files are drawn at their head: prose before the first blank
+        # line is what counts.
+        head = docstring.split("\n\n")[0]
+        assert head.count("\n") < DOCSTRING_LINES_MAX, f"app/{source.name} begins with {head.count(chr(10)) + 1} lines"
+
+    def test_stays_short(self, source: Source) -> None:
+        assert source.line_count <= MODULE_LINES_MAX, f"app/{source.name} has {source.line_count} lines"
+        wrong = []
+        for node in functions(source.tree):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > FUNCTION_LINES_MAX and not is_migration(source):
+                wrong.append(f"app/{source.name}:{node.lineno} {node.name} has {lines} lines")
+        assert not wrong, "\n".join(wrong)
+
+    def test_functions_take_few_parameters(self, source: Source) -> None:
+        wrong = []
+        for node in functions(source.tree):
+            names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            count = len([name for name in names if name not in ("self", "cls")])
+            if count > PARAMETERS_MAX and not is_command(node):
+                wrong.append(f"app/{source.name}:{node.lineno} {node.name} takes {count}")
+        assert not wrong, "\n".join(wrong)
+
+    def test_keeps_no_state_in_the_module(self, source: Source) -> None:
+        wrong = [f"app/{source.name}:{line} {what}" for what, line in module_state(source.tree)]
+        assert not wrong, "\n".join(wrong)
+
+
+def is_command(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """A Typer command: its parameters are the options people type, one each."""
+    called = [decorator.func for decorator in node.decorator_list if isinstance(decorator, ast.Call)]
+    return any(isinstance(func, ast.Attribute) and func.attr in ("command", "callback") for func in called)
+
+
+def module_state(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """What a module keeps between calls, where the syntax shows it.
+
+    A display (list, dict, set) may stand at module level as a constant: named in capitals and never changed.
+    """
+    names: set[str] = set()
+    for node in tree.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        for target in targets:
+            if isinstance(target, ast.Name) and isinstance(node, ast.Assign | ast.AnnAssign) and is_mutable(node.value):
+                names.add(target.id)
+                if not target.id.isupper() and target.id != "__all__":
+                    yield f"{target.id} is a changeable value at module level", node.lineno
+    for inner in ast.walk(tree):
+        if isinstance(inner, ast.Global):
+            yield f"global {', '.join(inner.names)}", inner.lineno
+        elif isinstance(inner, ast.Subscript) and isinstance(inner.ctx, ast.Store | ast.Del):
+            if isinstance(inner.value, ast.Name) and inner.value.id in names:
+                yield f"{inner.value.id} is changed", inner.lineno
+        elif isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute):
+            holder = inner.func.value
+            if isinstance(holder, ast.Name) and holder.id in names and inner.func.attr in MUTATING_METHODS:
+                yield f"{holder.id} is changed", inner.lineno
+        elif isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from unbounded_caches(inner)
+
+
+def is_mutable(value: ast.expr | None) -> bool:
+    if isinstance(value, ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp):
+        return True
+    if not isinstance(value, ast.Call):
+        return False
+    func = value.func
+    return (
+        func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
+    ) in MUTABLE_CALLS
+
+
+def unbounded_caches(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[str, int]]:
+    for decorator in node.decorator_list:
+        name = ast.unparse(decorator)
+        parameters = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        if parameters and name.removeprefix("functools.") in ("cache", "lru_cache(None)", "lru_cache(maxsize=None)"):
+            yield f"{node.name} has a cache without bounds", node.lineno
+
+
+@pytest.mark.parametrize("pattern", PURE)
+def test_pure_files_only_decide(pattern: str) -> None:
+    found = [source for source in sources() if Path(source.name).match(pattern)]
+    assert found, f"no file is app/{pattern}: mend the list of pure files"
+    wrong = []
+    for source in found:
+        for module, line in imported_modules(source.tree):
+            if module.split(".")[0] in IMPURE_MODULES:
+                wrong.append(f"app/{source.name}:{line} imports {module}")
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith):
+                wrong.append(f"app/{source.name}:{node.lineno} waits")
+            elif isinstance(node, ast.Call):
+                name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+                if name in IMPURE_CALLS:
+                    wrong.append(f"app/{source.name}:{node.lineno} calls {name}()")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_terminal_and_tests_know_the_sandbox() -> None:
+    assert [room for room, allowed in ROOMS.items() if "sandbox" in allowed] == ["cli"]
+
+
+def test_the_arrows_make_no_circle() -> None:
+    done: set[str] = set()
+
+    def visit(room: str, path: tuple[str, ...]) -> None:
+        assert room not in path, " → ".join((*path, room))
+        if room not in done:
+            for allowed in ROOMS[room]:
+                visit(allowed, (*path, room))
+            done.add(room)
+
+    for room in ROOMS:
+        visit(room, ())
+
+
+def test_every_file_has_a_test_file_of_its_name() -> None:
+    missing = []
+    for source in sources():
+        path = Path(source.name)
+        if path.name == "__init__.py" or is_migration(source) or source.name in UNTESTED_BY_NAME:
+            continue
+        test = Path("tests") / path.parent / f"test_{path.name}"
+        if not (ROOT / test).is_file():
+            missing.append(f"app/{source.name} has no {test.as_posix()}")
+    assert not missing, "\n".join(missing)
+
+
+def test_the_list_of_untested_files_is_not_stale() -> None:
+    for name in UNTESTED_BY_NAME:
+        assert (APP / name).is_file(), f"app/{name} is gone: take it off the list"
+        test = ROOT / "tests" / Path(name).parent / f"test_{Path(name).name}"
+        assert not test.exists(), f"{name} has a test file now: take it off the list"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("seen = {}", ["seen is a changeable value at module level"]),
+        ("_seen: dict[str, int] = {}", ["_seen is a changeable value at module level"]),
+        ("SEEN = set()\ndef f(x):\n    SEEN.add(x)", ["SEEN is changed"]),
+        ("SEEN = {}\ndef f(x):\n    SEEN[x] = 1", ["SEEN is changed"]),
+        ("count = 0\ndef f():\n    global count\n    count += 1", ["global count"]),
+        ("import functools\n@functools.cache\ndef f(x): ...", ["f has a cache without bounds"]),
+        ("NAMES = {'a': 1}\nWORDS = frozenset({'a'})\ndef f(x):\n    seen = {}\n    seen[x] = NAMES[x]", []),
+    ],
+)
+def test_the_rule_on_module_state_can_fail(text: str, found: list[str]) -> None:
+    assert [what for what, _ in module_state(ast.parse(text))] == found
