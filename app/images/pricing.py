@@ -1,0 +1,50 @@
+"""What usage costs and what a request may cost at most, in integer nano-USD. Counts no tokens: tokens.py does."""
+
+from dataclasses import dataclass
+
+from app.images.model_spec import ImagePrice, ModelSpec
+from app.images.request import ImageRequest
+from app.images.tokens import hold_tokens
+from app.images.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The worst case of a request. Without a price (`priced` False), `nanousd` is what the operator set for it."""
+
+    images: int
+    tokens: int
+    nanousd: int
+    usage: Usage
+    priced: bool
+
+
+def price(usage: Usage, image_count: int, spec: ModelSpec) -> int | None:
+    """Nano-USD for what was used; None where the model's price is not known.
+
+    Exact: rates are whole nano-dollars a token. Cached input cannot be told apart in an answer, so it is priced in
+    full; text output costs what images cost where no text price is known.
+    """
+    prices = spec.prices
+    if prices is None:
+        return None
+    if isinstance(prices, ImagePrice):
+        return prices.per_image * image_count
+    text_out = prices.image_out if prices.text_out is None else prices.text_out
+    return (
+        prices.text_in * usage.input_text_tokens
+        + prices.image_in * usage.input_image_tokens
+        + prices.image_out * usage.output_image_tokens
+        + text_out * usage.output_text_tokens
+    )
+
+
+def estimate(request: ImageRequest) -> Estimate:
+    """The most the request may use and cost."""
+    usage = hold_tokens(request)
+    nanousd = price(usage, request.n, request.model)
+    priced = nanousd is not None
+    if nanousd is None:
+        assert request.model.hold_nanousd is not None, "a model without prices has an amount to hold"
+        nanousd = request.model.hold_nanousd * request.n
+    return Estimate(request.n, usage.total_tokens, nanousd, usage, priced)

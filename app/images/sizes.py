@@ -1,0 +1,80 @@
+"""Which sizes a model draws: how a size is written, what is wrong with one, which valid one is nearest. Pure."""
+
+import re
+from dataclasses import dataclass
+
+BELOW_MINIMUM = "Requested resolution is below the current minimum pixel budget."
+
+_WRITTEN = re.compile(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})")
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """(width, height) in pixels of a size written WIDTHxHEIGHT, or None when it is not written so."""
+    written = _WRITTEN.fullmatch(text)
+    return (int(written[1]), int(written[2])) if written else None
+
+
+@dataclass(frozen=True, slots=True)
+class SizeBounds:
+    """Any size within bounds. Pixels throughout; `ratio_max` is the longest edge over the shortest.
+
+    `auto_pixels_max` is the largest picture the size `auto` is held to: it bounds tokens, not requests.
+    """
+
+    multiple_of: int
+    edge_max: int
+    ratio_max: int
+    pixels_min: int
+    pixels_max: int
+    auto_pixels_max: int
+
+    def fault(self, width: int, height: int) -> str | None:
+        """The first rule the size breaks, as a sentence for the caller, or None."""
+        if width % self.multiple_of or height % self.multiple_of:
+            return f"Width and height must both be divisible by {self.multiple_of}."
+        short, long = sorted((width, height))
+        if long > self.edge_max:
+            return f"The longest edge must not be above {self.edge_max} pixels."
+        if long > short * self.ratio_max:
+            return f"The longest edge must not be above {self.ratio_max} times the shortest."
+        if width * height < self.pixels_min:
+            return BELOW_MINIMUM
+        if width * height > self.pixels_max:
+            return "Requested resolution is above the current maximum pixel budget."
+        return None
+
+    def nearest(self, width: int, height: int) -> tuple[int, int] | None:
+        """The valid size whose edges differ least (least squares) from those given; of equals, the larger one.
+
+        None when the bounds leave no size at all.
+        """
+        step, best = self.multiple_of, None
+        for candidate in range(step, self.edge_max + 1, step):
+            # The heights that are valid with this width are one run of multiples: clamp to it.
+            low = max(-(-self.pixels_min // candidate), -(-candidate // self.ratio_max))
+            high = min(self.pixels_max // candidate, candidate * self.ratio_max, self.edge_max)
+            lowest, highest = -(-low // step) * step, high // step * step
+            if lowest > highest:
+                continue
+            rounded = (2 * height + step) // (2 * step) * step  # to the nearest multiple, halves up
+            fitting = min(max(rounded, lowest), highest)
+            distance = (candidate - width) ** 2 + (fitting - height) ** 2
+            rank = (distance, -candidate * fitting, candidate)
+            if best is None or rank < best[0]:
+                best = rank, (candidate, fitting)
+        return best[1] if best else None
+
+
+@dataclass(frozen=True, slots=True)
+class SizeList:
+    """Only these sizes, each written WIDTHxHEIGHT."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnySize:
+    """Whatever the model says: the gateway does not know its sizes."""
+
+
+SizeRule = SizeBounds | SizeList | AnySize
