@@ -1,0 +1,101 @@
+"""Each error in OpenAI's words: status, code, retry headers; the one event that ends a stream."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from app import errors
+from app.api.error_responses import error_event, error_response, wire_error
+from app.errors import GatewayError
+
+MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
+LIMIT = {"limit": "images:10/day", "scope": "key", "unit": "images"}
+
+TABLE = [
+    (errors.AuthenticationFailed("m"), 401, "invalid_request_error", "invalid_api_key", "false", None),
+    (errors.ModelForbidden("m"), 403, "invalid_request_error", "model_not_allowed", None, None),
+    (errors.ModelNotFound("m"), 404, "invalid_request_error", "model_not_found", None, None),
+    (errors.InvalidRequest("m", param="n", code="c"), 400, "invalid_request_error", "c", None, None),
+    (
+        errors.InvalidRequest("m", param="size", code="c", kind="image_generation_user_error"),
+        400,
+        "image_generation_user_error",
+        "c",
+        None,
+        None,
+    ),
+    (errors.BodyTooLarge("m"), 413, "invalid_request_error", "request_too_large", None, None),
+    (errors.UnsupportedContentType("m"), 415, "invalid_request_error", "unsupported_content_type", None, None),
+    (errors.QuotaExceeded("m", **LIMIT, resets_at=MIDNIGHT), 429, *["insufficient_quota"] * 2, "false", None),
+    (
+        errors.RateLimited("m", **LIMIT, retry_after_seconds=600),
+        429,
+        "rate_limit_error",
+        "rate_limit_exceeded",
+        None,
+        "60",
+    ),
+    (errors.StoreUnavailable("m"), 503, "server_error", "store_unavailable", None, "5"),
+    (errors.Overloaded("m"), 503, "server_error", "server_is_overloaded", None, "5"),
+    (errors.Draining("m"), 503, "server_error", "server_is_stopping", None, "5"),
+    (errors.UpstreamUnreachable("m", "connect"), 502, "upstream_error", "upstream_unreachable", None, None),
+    (errors.UpstreamTimeout("m", "silence"), 504, "upstream_error", "upstream_timeout", "false", None),
+    (errors.UpstreamBroken("m", "dropped"), 502, "upstream_error", "upstream_broken", "false", None),
+    (errors.UpstreamAccountFault("m", "credit"), 503, "upstream_error", "upstream_account_fault", "false", None),
+    (
+        errors.UpstreamRefused("m", "rate", billed=False, status=429, code="x", retryable=True, retry_after_seconds=90),
+        429,
+        "upstream_error",
+        "x",
+        None,
+        "60",
+    ),
+    (errors.UpstreamRefused("m", "error", status=500, code=None), 500, "upstream_error", None, "false", None),
+    (GatewayError("a secret detail"), 500, "server_error", "internal_error", "false", None),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "type_", "code", "should_retry", "retry_after"), TABLE)
+def test_an_error_on_the_wire(
+    error: GatewayError, status: int, type_: str, code: str | None, should_retry: str | None, retry_after: str | None
+) -> None:
+    response = error_response(wire_error(error))
+    told = json.loads(bytes(response.body))["error"]
+    assert response.status_code == status
+    assert {"message", "type", "param", "code"} <= told.keys()
+    assert (told["type"], told["code"]) == (type_, code)
+    assert response.headers.get("x-should-retry") == should_retry
+    assert response.headers.get("retry-after") == retry_after
+    assert "secret" not in told["message"]
+
+
+def test_every_error_that_can_reach_a_client_is_in_the_table() -> None:
+    def leaves(kind: type[GatewayError]) -> set[type[GatewayError]]:
+        below = kind.__subclasses__()
+        return {kind} if not below else {leaf for child in below for leaf in leaves(child)}
+
+    told = {type(row[0]) for row in TABLE}
+    internal = {errors.CommandError, errors.ClientLeft, errors.DuplicateReservation}
+    assert leaves(GatewayError) - told == internal
+
+
+ERROR = errors.UpstreamBroken("ZenMux's answer ended.", "incomplete")
+
+
+def test_a_stream_between_events_ends_in_one_error_event() -> None:
+    head, data, *rest = error_event(ERROR, None).decode().split("\n")
+    assert head == "event: error"
+    told = json.loads(data.removeprefix("data: "))
+    assert told["type"] == "error"
+    assert told["error"]["code"] == "upstream_broken"
+    assert rest == ["", ""]
+
+
+def test_a_stream_cut_inside_an_event_ends_in_that_event_with_an_error_field() -> None:
+    sent = b'event: image_generation.completed\ndata: {"type":"image_generation.completed","b64_json":"AAAA'
+    first, second, rest = (sent + error_event(ERROR, b'"')).decode().split("\n\n")
+    told = json.loads(first.partition("data: ")[2])
+    assert told["error"]["code"] == "upstream_broken"
+    assert second.startswith("event: error\n")
+    assert rest == ""

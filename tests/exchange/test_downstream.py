@@ -1,0 +1,100 @@
+"""The client's side of an exchange: leaving, stalling, a silent stream kept alive, an answer left unfinished."""
+
+import asyncio
+from typing import Any
+
+from app.exchange.downstream import Downstream
+from app.exchange.tasks import Tasks
+
+
+class Client:
+    """An ASGI client: keeps what it was sent; leaves or stops reading when told to."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.arrived = asyncio.Event()
+        self.leaves = asyncio.Event()
+        self.reads = asyncio.Event()
+        self.reads.set()
+
+    async def receive(self) -> dict[str, Any]:
+        await self.leaves.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        await self.reads.wait()
+        self.messages.append(message)
+        self.arrived.set()
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages)
+
+
+def downstream_of(client: Client, stall_seconds: float = 60) -> Downstream:
+    return Downstream(client.receive, client.send, Tasks(), stall_seconds)
+
+
+async def test_what_is_sent_arrives_in_order_with_its_headers() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    downstream.headers = [(b"x-one", b"1")]
+    await downstream.start(200, 4)
+    await downstream.write(b"ab")
+    await downstream.write(b"cd")
+    await downstream.finish()
+    assert client.messages[0]["headers"] == [(b"x-one", b"1"), (b"content-length", b"4")]
+    assert client.body == b"abcd"
+    assert client.messages[-1]["more_body"] is False
+
+
+async def test_an_answer_shorter_than_declared_is_never_finished() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    await downstream.start(200, 4)
+    await downstream.write(b"abc")
+    await downstream.finish()
+    assert client.messages[-1]["more_body"] is True
+
+
+async def test_leaving_is_told_once_and_sending_goes_on_as_a_no_op() -> None:
+    client, told = Client(), asyncio.Event()
+    downstream = downstream_of(client)
+    await downstream.start(200, None)
+    with downstream.watched(told.set):
+        client.leaves.set()
+        await told.wait()
+        await downstream.write(b"nobody reads this")
+    assert downstream.left
+    assert client.body == b""
+
+
+async def test_a_client_that_takes_nothing_counts_as_gone() -> None:
+    client = Client()
+    downstream = downstream_of(client, stall_seconds=0.01)
+    client.reads.clear()
+    await downstream.start(200, None)
+    assert downstream.left
+
+
+async def test_a_silent_stream_gets_comments_between_events_only() -> None:
+    client, at_boundary = Client(), False
+    downstream = downstream_of(client)
+    await downstream.start(200, None)
+    client.arrived.clear()
+    with downstream.kept_alive(0.02, lambda: at_boundary):
+        await asyncio.sleep(0.1)  # several times the interval: the absence of a comment has no event to wait for
+        assert not client.arrived.is_set()
+        at_boundary = True
+        await asyncio.wait_for(client.arrived.wait(), 10)
+    assert client.body.startswith(b": keep-alive\n\n")
+
+
+async def test_a_busy_stream_gets_no_comments() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    await downstream.start(200, None)
+    with downstream.kept_alive(30, lambda: True):
+        await downstream.write(b"data: x\n\n")
+        await asyncio.sleep(0)
+    assert client.body == b"data: x\n\n"

@@ -1,0 +1,198 @@
+"""Real servers on loopback for tests: a gateway in a thread of this process, and one in a process of its own."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import uvicorn
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import Engine, select
+
+from app.database import schema
+from app.database.changes import Change
+from app.database.engine import create_engine, reading, writing
+from app.keys.format import mint
+from app.keys.records import NewKey, create_key, create_user, find_user
+from app.main import create_app, utc_now
+from app.quotas.administration import set_limit
+from app.quotas.audit import Finding, audit, compare_with_bill
+from app.quotas.limits import Scope, parse_limit
+from app.settings import Settings
+
+UPSTREAM_KEY = "sk-ai-v1-test-upstream-key"
+_PATIENCE_SECONDS = 20
+
+
+def wait_until(happened: Callable[[], bool], what: str, seconds: float = _PATIENCE_SECONDS) -> None:
+    """Wait for something another process or thread does, where nothing announces it."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s in vain until {what}")
+        time.sleep(0.01)
+
+
+def fetch_json(url: str, key: str | None = None) -> Any:
+    request = urllib.request.Request(url, headers={"authorization": f"Bearer {key}"} if key else {})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key made for a test."""
+
+    text: str
+    id: str
+
+
+@dataclass
+class Store:
+    """The gateway's database, seen from outside."""
+
+    engine: Engine
+
+    def key(self, *limits: str, user: str = "alice", user_limits: tuple[str, ...] = (), **fields: Any) -> Key:
+        """A new key of `user`, who is made when missing, with these limits."""
+        change = Change("test", utc_now(), lambda: os.urandom(8).hex())
+        minted = mint(os.urandom(8), os.urandom(32))
+        with writing(self.engine) as connection:
+            owner = find_user(connection, user) or create_user(connection, user, change=change)
+            new = NewKey(owner.id, fields.pop("name", None), fields.pop("models", None), fields.pop("expires_at", None))
+            create_key(connection, new, minted, change=change)
+            for scope, scope_id, written in (
+                *((Scope.KEY, minted.id, limit) for limit in limits),
+                *((Scope.USER, owner.id, limit) for limit in user_limits),
+            ):
+                set_limit(connection, parse_limit(written).on(scope, scope_id), change=change)
+        return Key(minted.text.get_secret_value(), minted.id)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every reservation, oldest first."""
+        table = schema.reservations
+        with reading(self.engine) as connection:
+            rows = connection.execute(select(table).order_by(table.c.reserved_at_ms, table.c.id))
+            return [dict(row._mapping) for row in rows]
+
+    def settled(self, count: int | None = None) -> list[dict[str, Any]]:
+        """The rows, once none of them is pending (and there are `count`)."""
+
+        def done() -> bool:
+            rows = self.rows()
+            return all(row["state"] != "pending" for row in rows) and (count is None or len(rows) >= count)
+
+        wait_until(done, "every reservation is resolved")
+        return self.rows()
+
+    def findings(self, bill: Mapping[str, Any] | None = None) -> list[Finding]:
+        """What the audit finds wrong, the sandbox's bill held against the ledger where it is given."""
+        with reading(self.engine) as connection:
+            found = list(audit(connection, utc_now()))
+            if bill is not None:
+                found += compare_with_bill(connection, bill)
+        return [finding for finding in found if finding.severity == "error"]
+
+
+class RunningGateway:
+    """A gateway served by a real uvicorn in a thread: `url` ends in /v1."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self.root = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.url = f"{self.root}/v1"
+        self.app = create_app(settings)
+        config = uvicorn.Config(self.app, log_config=None, access_log=False, timeout_graceful_shutdown=10)
+        self.server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        wait_until(lambda: self.server.started or not self._thread.is_alive(), "the gateway started")
+        assert self.server.started, "the gateway did not start"
+        self.store = Store(create_engine(self.settings.database))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self._thread.join(_PATIENCE_SECONDS)
+        self.store.engine.dispose()
+        assert not self._thread.is_alive(), "the gateway did not stop"
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of all series of one metric that carry these labels."""
+        with urllib.request.urlopen(f"{self.root}/metrics", timeout=30) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+class GatewayProcess:
+    """`zenmux-gateway serve` in a process of its own: for memory, signals and kill -9."""
+
+    def __init__(self, data_dir: Path, upstream_url: str, **environment: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        self.root = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.root}/v1"
+        self._log = data_dir.parent / f"{data_dir.name}-{self.port}.log"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "ZENMUX_API_KEY": UPSTREAM_KEY,
+            "ZENMUX_BASE_URL": upstream_url,
+            "GATEWAY_DATA_DIR": str(data_dir),
+            "GATEWAY_PORT": str(self.port),
+            **environment,
+        }
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app", "serve"],
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=Path(__file__).parent.parent,
+            )
+        self.store_url = environment.get("GATEWAY_DATABASE_URL", f"sqlite:///{data_dir / 'gateway.db'}")
+
+    def __enter__(self) -> Self:
+        wait_until(self.is_ready, "the gateway process is ready")
+        self.store = Store(create_engine(self.store_url))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.store.engine.dispose()
+
+    def is_ready(self) -> bool:
+        assert self.process.poll() is None, self.log()
+        with contextlib.suppress(OSError):
+            return bool(fetch_json(f"{self.root}/readyz")["status"] == "ready")
+        return False
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait()

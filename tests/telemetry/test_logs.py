@@ -1,0 +1,52 @@
+"""The one log line of a request: what is known, times in milliseconds, money in dollars."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from app.telemetry.event import Outcome, RequestEvent
+from app.telemetry.logs import configure_logging, request_line
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+
+
+def test_only_what_is_known_is_told() -> None:
+    event = RequestEvent("req_1", "/v1/models", started_at=10.0)
+    event.status, event.ended_at = 200, 10.0125
+    assert request_line(event) == {"request_id": "req_1", "path": "/v1/models", "status": 200, "duration_ms": 12.5}
+
+
+def test_an_image_request_tells_its_outcome_and_cost() -> None:
+    event = RequestEvent("req_1", "/v1/images/generations", started_at=10.0)
+    event.operation, event.model, event.outcome, event.state = "generation", "other", Outcome.COMPLETED, "settled"
+    event.cost_nanousd = 6_030_000
+    line = request_line(event)
+    assert (line["outcome"], line["cost_usd"], line["images"]) == ("completed", 0.00603, 0)
+
+
+def test_a_line_is_one_json_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    configure_logging("info", "json")
+    logging.getLogger("gateway.request").info("request", extra={"request_id": "req_1", "status": 200})
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["request_id"], line["level"]) == ("request", "req_1", "info")
+
+
+def test_uvicorns_complaint_about_a_cut_made_on_purpose_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    configure_logging("info", "text")
+    logging.getLogger("uvicorn.error").error("ASGI callable returned without completing response.")
+    logging.getLogger("uvicorn.error").error("something else")
+    assert "something else" in stream.getvalue()
+    assert "ASGI callable" not in stream.getvalue()

@@ -1,0 +1,63 @@
+"""Each request has an id and is recorded once, also when it meets a bug of ours or is cancelled."""
+
+import logging
+from typing import Any
+
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.telemetry.metrics import Metrics
+from app.telemetry.recording import EVENT, Recording
+
+
+async def call(app: ASGIApp) -> tuple[list[Any], Metrics]:
+    metrics, sent = Metrics("1", 10), list[Any]()
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    fault = PlainTextResponse("fault", 500)
+    recording = Recording(app, metrics, new_request_id=lambda: "req_1", fault=lambda: fault)
+    await recording({"type": "http", "path": "/v1/images/generations"}, receive, send)
+    return sent, metrics
+
+
+async def test_an_answer_carries_its_request_id(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"][EVENT].operation = "generation"
+        await PlainTextResponse("well")(scope, receive, send)
+
+    with caplog.at_level(logging.INFO, "gateway.request"):
+        sent, metrics = await call(app)
+    assert (b"x-request-id", b"req_1") in sent[0]["headers"]
+    [line] = caplog.records
+    assert (line.__dict__["request_id"], line.__dict__["status"], line.__dict__["sent_bytes"]) == ("req_1", 200, 4)
+    assert b'zenmux_gateway_requests_total{model="other",operation="generation",outcome="fault"} 1.0' in (
+        metrics.exposition()
+    )
+
+
+async def test_a_bug_is_answered_and_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ZeroDivisionError
+
+    sent, _ = await call(app)
+    assert sent[0]["status"] == 500
+    fault, line = caplog.records
+    assert fault.exc_info is not None
+    assert line.levelno == logging.ERROR
+
+
+async def test_a_fault_in_recording_does_not_reach_the_client(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"][EVENT].operation = "generation"
+        scope["state"][EVENT].outcome = "not an outcome"
+        await PlainTextResponse("well")(scope, receive, send)
+
+    sent, _ = await call(app)
+    assert sent[0]["status"] == 200
+    assert "request_not_recorded" in caplog.text
