@@ -1,0 +1,72 @@
+"""The form of a key, `sk-zg-<public id>-<secret>`, and the only thing kept of its secret: the SHA-256. Pure.
+
+Random bytes are arguments. Letters are digits and lower case without i, l, o and u, which are misread.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+
+PREFIX = "sk-zg-"
+PUBLIC_ID_BYTES = 12
+SECRET_BYTES = 40  # five bits of each count: 200 bits
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PUBLIC_ID = re.compile(f"[{_ALPHABET}]{{{PUBLIC_ID_BYTES}}}")
+_KEY = re.compile(f"{PREFIX}(?P<id>{_PUBLIC_ID.pattern})-(?P<secret>[{_ALPHABET}]{{{SECRET_BYTES}}})")
+
+
+@dataclass(frozen=True, slots=True)
+class MintedKey:
+    """A key just made. `text` is shown once and kept nowhere; `id` is public; `secret_sha256` goes to the database."""
+
+    text: SecretStr
+    id: str
+    secret_sha256: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedKey:
+    """What a caller showed: the public id, and the SHA-256 of the secret."""
+
+    id: str
+    secret_sha256: bytes = field(repr=False)
+
+
+def mint(public_id_bytes: bytes, secret_bytes: bytes) -> MintedKey:
+    """A new key out of PUBLIC_ID_BYTES and SECRET_BYTES random bytes; other lengths raise ValueError."""
+    return mint_again(_spell(public_id_bytes, PUBLIC_ID_BYTES), secret_bytes)
+
+
+def mint_again(key_id: str, secret_bytes: bytes) -> MintedKey:
+    """A key with a new secret for the key that has `key_id`: what a rotation hands out. Raises ValueError."""
+    if not is_public_id(key_id):
+        raise ValueError("not a key's public id")
+    secret = _spell(secret_bytes, SECRET_BYTES)
+    return MintedKey(SecretStr(f"{PREFIX}{key_id}-{secret}"), key_id, _sha256(secret))
+
+
+def parse(text: str) -> PresentedKey | None:
+    """The key in `text`, or None when it is not exactly one: no spaces, no capitals, no other length."""
+    match = _KEY.fullmatch(text)
+    return PresentedKey(match["id"], _sha256(match["secret"])) if match else None
+
+
+def is_public_id(text: str) -> bool:
+    """Whether `text` has the form of a key's public id, so that it may be shown."""
+    return _PUBLIC_ID.fullmatch(text) is not None
+
+
+def _spell(random_bytes: bytes, length: int) -> str:
+    if len(random_bytes) != length:
+        raise ValueError(f"{length} random bytes are needed, not {len(random_bytes)}")
+    return "".join(
+        _ALPHABET[byte % len(_ALPHABET)] for byte in random_bytes
+    )  # 256 is a multiple of 32: no letter leads
+
+
+def _sha256(secret: str) -> bytes:
+    # A plain hash is enough: nobody guesses 200 random bits, and every request would pay for a slow one.
+    return hashlib.sha256(secret.encode("ascii")).digest()
