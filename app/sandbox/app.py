@@ -1,0 +1,157 @@
+"""The stand-in ZenMux as an ASGI app: which path answers what. No state outside the app object."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.images.catalog import Catalog, ModelSpec, load_catalog
+from app.images.model_spec import ImagePrice, TokenPrices
+from app.sandbox.bill import Bill, Row, UnknownPeriod, cost_report, usd
+from app.sandbox.generations import MANAGEMENT_KEY_PREFIX, ImageEndpoint, Studio, check_key
+from app.sandbox.options import SandboxOptions
+from app.sandbox.refusals import Refusal, zenmux
+
+API_PATH: Final = "/api/v1"
+BILL_PATH: Final = "/sandbox/bill"
+
+_ROWS_PER_CHUNK: Final = 500
+
+
+def create_sandbox(options: SandboxOptions | None = None) -> ASGIApp:
+    """A ZenMux of its own bill. Directives that break connections need the server in server.py."""
+    options = options or SandboxOptions()
+    catalog = options.catalog or load_catalog()
+    bill = Bill(options.bill_rows_max)
+    studio = Studio(options, catalog, bill)
+    doors = _Doors(catalog, bill)
+    app = Starlette(
+        routes=[
+            Route(f"{API_PATH}/images/generations", ImageEndpoint("generation", studio), methods=["POST"]),
+            Route(f"{API_PATH}/images/edits", ImageEndpoint("edit", studio), methods=["POST"]),
+            Route(f"{API_PATH}/models", doors.models, methods=["GET"]),
+            Route(f"{API_PATH}/management/cost", doors.cost, methods=["GET"]),
+            Route(BILL_PATH, doors.bill, methods=["GET"]),
+            Route(BILL_PATH, doors.empty_bill, methods=["DELETE"]),
+            Route("/healthz", doors.health, methods=["GET"]),
+        ],
+        exception_handlers={Refusal: _refused, HTTPException: _refused_by_routing},
+    )
+    return _RequestIds(app, options)
+
+
+class _RequestIds:
+    """Gives every request an id, and says it in every answer."""
+
+    def __init__(self, app: ASGIApp, options: SandboxOptions) -> None:
+        self._app = app
+        self._options = options
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = self._options.new_request_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-ZenMux-RequestId"] = request_id
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+class _Doors:
+    """Everything but the images."""
+
+    def __init__(self, catalog: Catalog, bill: Bill) -> None:
+        self._catalog = catalog
+        self._bill = bill
+
+    async def models(self, _: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [_model(spec) for spec in self._catalog.models]})
+
+    async def bill(self, _: Request) -> Response:
+        return StreamingResponse(_bill_json(self._bill, tuple(self._bill.rows)), media_type="application/json")
+
+    async def empty_bill(self, _: Request) -> Response:
+        self._bill.clear()
+        return Response(status_code=204)
+
+    async def cost(self, request: Request) -> Response:
+        check_key(request.headers, MANAGEMENT_KEY_PREFIX, request.state.request_id)
+        query = request.query_params
+        if query.get("type") != "cost":
+            raise zenmux(400, "invalid_params", "Parameter type is required and must be cost")
+        models = [slug for slug in query.get("model_slugs", "").split(",") if slug]
+        try:
+            report = cost_report(self._bill.rows, query.get("query_dimension", ""), query.get("query_time", ""), models)
+        except UnknownPeriod as error:
+            raise zenmux(400, "invalid_params", f"Parameter {error}") from None
+        return JSONResponse({"success": True, "data": report})
+
+    async def health(self, _: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+
+def _model(spec: ModelSpec) -> dict[str, object]:
+    """A model as ZenMux lists it. Which keys of `pricings` hold image rates is not documented; text rates are."""
+    pricings: dict[str, object] = {}
+    if isinstance(spec.prices, TokenPrices):
+        pricings["prompt"] = _rate(spec.prices.text_in / 1000, "perMTokens")
+        pricings["completion"] = _rate((spec.prices.text_out or 0) / 1000, "perMTokens")
+    elif isinstance(spec.prices, ImagePrice):
+        pricings["image"] = _rate(spec.prices.per_image / 1_000_000_000, "perCount")
+    return {
+        "id": spec.id,
+        "object": "model",
+        "display_name": f"{spec.owned_by}: {spec.name}",
+        "created": spec.created,
+        "owned_by": spec.owned_by,
+        "input_modalities": ["text", "image"],
+        "output_modalities": ["image"],
+        "capabilities": {"reasoning": False},
+        "context_length": 10_000,
+        "pricings": pricings,
+    }
+
+
+def _rate(value: float, unit: str) -> list[dict[str, object]]:
+    return [{"value": value, "unit": unit, "currency": "USD"}]
+
+
+def _bill_json(bill: Bill, rows: Sequence[Row]) -> Iterator[bytes]:
+    """The bill as of now, written some hundred rows at a time."""
+    totals = {
+        "count": bill.count,
+        "dropped": bill.dropped,
+        "total_cost_nanousd": bill.total_nanousd,
+        "total_cost_usd": usd(bill.total_nanousd),
+    }
+    yield b'{"generations":['
+    for start in range(0, len(rows), _ROWS_PER_CHUNK):
+        lines = ",".join(json.dumps(row.as_json()) for row in rows[start : start + _ROWS_PER_CHUNK])
+        yield ("," if start else "").encode() + lines.encode()
+    yield b"]," + json.dumps(totals).encode()[1:]
+
+
+def _answer(refusal: Refusal) -> Response:
+    return JSONResponse(refusal.body, refusal.status, refusal.headers)
+
+
+async def _refused(_: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, Refusal)
+    return _answer(refusal)
+
+
+async def _refused_by_routing(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _answer(zenmux(error.status_code, "invalid_params", error.detail))

@@ -1,0 +1,47 @@
+"""Lets the stand-in break its own connections: hands each request the means to close or reset the TCP connection it
+came on, as an ASGI extension. Knows uvicorn; decides nothing."""
+
+import asyncio
+import socket
+import struct
+from typing import Final
+
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+EXTENSION: Final = "zenmux.sandbox.connection"
+
+_NO_LINGERING: Final = struct.pack("ii", 1, 0)
+
+
+class Connection:
+    """The TCP connection of one request. Safe to use after the other side has gone."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def close(self) -> None:
+        """Send what was written so far, then FIN, whatever was promised by Content-Length or chunks."""
+        self._transport.close()
+
+    def reset(self) -> None:
+        """Send RST; what was written and not yet sent is lost."""
+        peer = self._transport.get_extra_info("socket")
+        if peer is not None and not self._transport.is_closing():
+            # Closing a socket that may not linger makes the kernel answer with RST instead of FIN.
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+        self._transport.abort()
+
+
+class BreakableProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, with EXTENSION in the scope of every request."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: {"connection": Connection(self.transport)}}
+
+
+def connection_of(scope: Scope) -> Connection | None:
+    """The request's connection; None under a server that does not use BreakableProtocol."""
+    extension = scope.get("extensions", {}).get(EXTENSION)
+    return extension["connection"] if extension is not None else None

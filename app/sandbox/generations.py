@@ -1,0 +1,145 @@
+"""The life of one image request: key, body, rules, work, charge, answer. The charge is made when the work is done,
+whether or not the client is still there."""
+
+from typing import Final
+
+import anyio
+import anyio.to_thread
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope, Send
+
+from app.images.catalog import Catalog
+from app.images.pricing import price
+from app.images.usage import Usage
+from app.sandbox.answers import Answer, odd_answer, pictures_answer, refusal_answer
+from app.sandbox.asked import Asked, check
+from app.sandbox.bill import Bill, Row
+from app.sandbox.connection import connection_of
+from app.sandbox.delivery import Line, deliver
+from app.sandbox.directives import Directives
+from app.sandbox.drawing import draw_all
+from app.sandbox.lettering import Lettering
+from app.sandbox.metering import meter
+from app.sandbox.options import SandboxOptions
+from app.sandbox.reading import read_body
+from app.sandbox.refusals import (
+    BILLED_STATUSES,
+    Refusal,
+    from_table,
+    moderation_azure,
+    moderation_openai,
+    zenmux,
+)
+
+KEY_PREFIX: Final = "sk-ai-v1-"
+MANAGEMENT_KEY_PREFIX: Final = "sk-mg-v1-"
+
+
+def check_key(headers: Headers, prefix: str, request_id: str) -> None:
+    """Any key with the prefix is good, in any of the three headers ZenMux reads. Raises Refusal (403)."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    keys = (
+        token.strip() if scheme.lower() == "bearer" else "",
+        headers.get("x-api-key"),
+        headers.get("x-goog-api-key"),
+    )
+    key = next((key for key in keys if key), "")
+    if not key.startswith(prefix) or key == prefix:
+        raise from_table(403, "access_denied", request_id)
+
+
+class Studio:
+    """What the two image endpoints share: the fonts, the places to draw at, the models, and the bill."""
+
+    def __init__(self, options: SandboxOptions, catalog: Catalog, bill: Bill) -> None:
+        self.options = options
+        self.catalog = catalog
+        self.bill = bill
+        self._lettering = Lettering(options.font)
+        self._places = anyio.CapacityLimiter(options.draws_at_a_time)
+
+    async def work(self, asked: Asked, usage: Usage) -> Answer:
+        """Draw, unless the answer shows no picture."""
+        odd = odd_answer(asked.directives)
+        if odd is not None:
+            return odd
+        drawn = await anyio.to_thread.run_sync(draw_all, asked, self._lettering, limiter=self._places)
+        return pictures_answer(asked, drawn, usage, int(self.options.clock().timestamp()))
+
+    def charge(self, asked: Asked, usage: Usage, request_id: str) -> Row:
+        """Put the generation on the bill."""
+        row = Row(
+            request_id=request_id,
+            at=self.options.clock(),
+            model=asked.spec.id,
+            operation=asked.operation,
+            size=asked.size,
+            quality=asked.quality,
+            n=asked.n,
+            stream=asked.stream,
+            partial_images=asked.partial_images,
+            usage=usage,
+            cost_nanousd=price(usage, asked.n, asked.spec),
+        )
+        self.bill.add(row)
+        return row
+
+
+class ImageEndpoint:
+    """One of the two image endpoints, as an ASGI app: `operation` is `generation` or `edit`."""
+
+    def __init__(self, operation: str, studio: Studio) -> None:
+        self._operation = operation
+        self._studio = studio
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        request_id = scope["state"]["request_id"]
+        check_key(request.headers, KEY_PREFIX, request_id)
+        try:
+            body = await read_body(request, self._operation, self._studio.options)
+        except ClientDisconnect:
+            return  # a request that did not arrive whole is not performed
+        asked = check(body.fields, self._operation, body.inputs, self._studio.catalog)
+        line = Line(send, connection_of(scope), self._studio.options)
+        _check_breakable(asked.directives, line)
+        async with anyio.create_task_group() as group:
+            group.start_soon(line.watch, receive)
+            await self._perform(asked, request_id, line)
+            group.cancel_scope.cancel()
+
+    async def _perform(self, asked: Asked, request_id: str, line: Line) -> None:
+        directives = asked.directives
+        await anyio.sleep(directives.delay_seconds)  # the provider works on, whoever leaves
+        refusal = _refusal(directives, request_id)
+        if refusal is not None and refusal.status not in BILLED_STATUSES:
+            await deliver(refusal_answer(refusal), directives, line)
+            return
+        usage = meter(asked)
+        answer = await self._studio.work(asked, usage) if refusal is None else refusal_answer(refusal)
+        row = self._studio.charge(asked, usage, request_id)
+        if directives.reset:
+            await line.reset()
+        else:
+            row.client_left = not await deliver(answer, directives, line)
+
+
+def _refusal(directives: Directives, request_id: str) -> Refusal | None:
+    if directives.moderation is not None:
+        return (moderation_azure if directives.moderation == "azure" else moderation_openai)(request_id)
+    if directives.status is None:
+        return None
+    refusal = from_table(directives.status, directives.type, request_id)
+    if directives.retry_after_seconds is not None:
+        refusal.headers["Retry-After"] = str(directives.retry_after_seconds)
+    return refusal
+
+
+def _check_breakable(directives: Directives, line: Line) -> None:
+    if (directives.reset or directives.cut is not None or directives.stall is not None) and not line.breakable:
+        raise zenmux(
+            400,
+            "invalid_params",
+            "Directives cut, stall and reset need the server that `zenmux-gateway sandbox` starts",
+        )
