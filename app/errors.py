@@ -13,6 +13,7 @@ GatewayError
     - RateLimited
   + GatewayFault                this process cannot serve now
     - StoreUnavailable
+    - DuplicateReservation
     - Overloaded
     - Draining
   + ClientLeft                  the client left before its request was sent: nobody is there to be told
@@ -107,6 +108,10 @@ class StoreUnavailable(GatewayFault):
     """The database does not answer, or its queue is full."""
 
 
+class DuplicateReservation(GatewayFault):
+    """A request came with the id of another one: ids are made once and used once, so this is a bug."""
+
+
 class Overloaded(GatewayFault):
     """More requests are in flight than the operator allows."""
 
@@ -130,6 +135,8 @@ class UpstreamError(GatewayError):
     message: str
     kind: str
     billed: bool | None = None
+    request_id: str | None = field(default=None, init=False)  # ZenMux's, and the status it sent, where it answered
+    answered_status: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         super().__init__(self.message)

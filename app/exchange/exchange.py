@@ -21,7 +21,8 @@ from app.images.pricing import estimate
 from app.images.request import ImageRequest
 from app.images.usage import Reading
 from app.keys.authentication import Caller
-from app.quotas.ledger import Reserved
+from app.quotas.commands import Reserved
+from app.quotas.limits import format_limit
 from app.quotas.reservation import Amounts, Hold, Resolution, Settlement
 from app.telemetry.event import Outcome, RequestEvent
 from app.upstream.client import UpstreamResponse
@@ -46,7 +47,7 @@ class Exchange(Response):
         self._headers: list[tuple[bytes, bytes]] = []
         self._settling: asyncio.Task[None] | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Raises GatewayError only while nothing was sent to the client, so that the door can answer it."""
         with self._shared.one_in_flight():
             reserved = await self._shared.ledger.reserve(self._hold(self._shared.clock()))
@@ -76,7 +77,7 @@ class Exchange(Response):
         except ClientLeft:
             return
         if facts.error is not None:
-            self._event.upstream_error = facts.error.kind
+            self._note_error(facts.error)
         if facts.error is None or facts.complete:
             await downstream.finish()
         elif not downstream.started:
@@ -168,7 +169,9 @@ class Exchange(Response):
         event, nanousd = self._event, self._estimate.nanousd
         event.state, event.held_nanousd = "pending", nanousd
         event.outcome = Outcome.INTERRUPTED
-        event.shadow_refusals = reserved.shadow_refusals
+        event.shadow_refusals = tuple(
+            f"{refusal.limit.scope} {format_limit(refusal.limit)}" for refusal in reserved.shadow
+        )
         self._headers = [
             *self._shared.headers,
             (b"x-gateway-estimated-cost-usd", f"{nanousd / 1e9:.6f}".encode()),
@@ -186,6 +189,12 @@ class Exchange(Response):
     def _note_response(self, response: UpstreamResponse) -> None:
         self._event.upstream_status = response.status
         self._event.upstream_request_id = response.request_id
+
+    def _note_error(self, error: UpstreamError) -> None:
+        event = self._event
+        event.upstream_error = error.kind
+        event.upstream_status = error.answered_status or event.upstream_status
+        event.upstream_request_id = error.request_id or event.upstream_request_id
 
     def _note_conclusion(self, conclusion: Conclusion) -> None:
         event = self._event
