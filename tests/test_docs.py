@@ -1,0 +1,313 @@
+"""Holds the documents, the examples and deploy/ to the code: settings, metrics, errors, outcomes, links, lock files."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import app
+from app.sandbox.directives import DIRECTIVES
+from app.settings import Settings, load_settings
+from app.telemetry.event import Outcome
+from app.telemetry.metrics import Metrics
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "config.example.env"
+DASHBOARD = ROOT / "deploy/grafana/dashboards/zenmux-gateway.json"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+# Names of ours that are not settings: the file that holds them, and the environment variables of the image itself.
+NOT_SETTINGS = frozenset({"GATEWAY_CONFIG"})
+
+
+def read(path: str | Path) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+# --- Settings
+
+
+def setting_names() -> dict[str, str]:
+    """Each setting's environment name → its description."""
+    return {
+        field.validation_alias if isinstance(field.validation_alias, str) else f"GATEWAY_{name.upper()}": (
+            field.description or ""
+        )
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def example_lines() -> dict[str, tuple[str, str]]:
+    """Each setting of config.example.env → the default written there, and the comment above it."""
+    found: dict[str, tuple[str, str]] = {}
+    comment: list[str] = []
+    for line in read(EXAMPLE).splitlines():
+        setting = re.fullmatch(r"#?([A-Z][A-Z0-9_]*)=(.*)", line)
+        if setting:
+            assert setting[1] not in found, f"{setting[1]} stands in config.example.env twice"
+            found[setting[1]] = (setting[2], " ".join(comment))
+        comment = [*comment, line.removeprefix("# ")] if line.startswith("# ") else []
+    return found
+
+
+def test_the_example_names_every_setting_with_its_meaning_and_no_other() -> None:
+    assert {name: comment for name, (_, comment) in example_lines().items()} == setting_names()
+
+
+def test_the_example_holds_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in setting_names():
+        monkeypatch.delenv(name, raising=False)
+    everything_set = tmp_path / "gateway.env"
+    everything_set.write_text("".join(f"{name}={value}\n" for name, (value, _) in example_lines().items()))
+    assert load_settings(everything_set) == Settings()
+    assert load_settings(EXAMPLE) == Settings()
+
+
+def test_the_settings_table_is_the_example_as_a_table() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*)`)? ?\| (.+) \|$", read("docs/settings.md"), re.MULTILINE)
+    assert {name: (default, meaning) for name, default, meaning in rows} == example_lines()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*PAGES, ROOT / "Dockerfile", ROOT / "docker-compose.yml", *sorted((ROOT / "deploy").rglob("*.*"))],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_no_page_names_a_setting_that_is_not_there(path: Path) -> None:
+    named = set(re.findall(r"\b(?:GATEWAY|ZENMUX)_[A-Z][A-Z0-9_]*[A-Z0-9]\b", read(path)))
+    assert named - set(setting_names()) - NOT_SETTINGS == set()
+
+
+# --- Metrics
+
+
+@cache
+def exported() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Each metric by the name people query → its type and labels."""
+    found = {}
+    for collector in Metrics(app.__version__, 1).registry._collector_to_names:
+        metric: Any = collector
+        name = f"{metric._name}_total" if metric._type == "counter" else metric._name
+        found[name] = (metric._type, tuple(metric._labelnames))
+    return found
+
+
+@cache
+def series() -> frozenset[str]:
+    """Every name that may stand in an expression."""
+    parts = (
+        [f"{name}_{part}" for part in ("bucket", "sum", "count")] if kind == "histogram" else [name]
+        for name, (kind, _) in exported().items()
+    )
+    return frozenset(name for names in parts for name in names)
+
+
+def expressions() -> dict[str, str]:
+    """Every PromQL expression of the dashboard and the alert rules, by where it stands."""
+    found = {}
+    for panel in json.loads(read(DASHBOARD))["panels"]:
+        for target in panel.get("targets", []):
+            found[f"panel {panel['title']} {target['refId']}"] = target["expr"]
+    # A rule's expression is one line, or the more deeply indented lines after `>-`.
+    for alert, expression in re.findall(
+        r"- alert: (\w+)\n +expr: (?:>-\n)?((?:.+\n)(?: {10,}.+\n)*)", read("deploy/alerts.yml")
+    ):
+        found[f"alert {alert}"] = " ".join(expression.split())
+    return found
+
+
+def test_metrics_page_lists_every_metric_with_its_type_and_labels() -> None:
+    rows = re.findall(
+        r"^\| `([a-z_]+)` \| (counter|gauge|histogram) \| (.*?) \|", read("docs/metrics.md"), re.MULTILINE
+    )
+    listed = {name: (kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+    assert listed == exported()
+
+
+def test_all_alerts_are_read() -> None:
+    alerts = read("deploy/alerts.yml").count("- alert:")
+    assert alerts == len([where for where in expressions() if where.startswith("alert ")]) > 5
+
+
+@pytest.mark.parametrize("where", expressions())
+def test_expressions_use_metrics_and_labels_that_exist(where: str) -> None:
+    expression = expressions()[where]
+    names = set(re.findall(r"\b(?:zenmux_gateway|gen_ai)_\w+", expression))
+    assert names - series() == set()
+    labels = {label for _, labels in exported().values() for label in labels} | {"le", "instance", "job"}
+    used = [name for group in re.findall(r"\bby ?\(([^)]*)\)", expression) for name in group.split(",")]
+    used += re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expression)
+    assert {name.strip() for name in used} - labels == set()
+
+
+def test_examples_on_the_metrics_page_use_metrics_that_exist() -> None:
+    for block in re.findall(r"```promql\n(.*?)```", read("docs/metrics.md"), re.DOTALL):
+        assert set(re.findall(r"\b(?:zenmux_gateway|gen_ai)_\w+", block)) - series() == set()
+
+
+def test_the_dashboard_shows_every_metric_of_ours() -> None:
+    shown = " ".join(expressions()[where] for where in expressions() if where.startswith("panel "))
+    ours = {name for name in exported() if name.startswith("zenmux_gateway_")}
+    assert {name for name in ours if name not in shown} <= {"zenmux_gateway_user_tokens_total"}
+
+
+def test_the_dashboards_panels_do_not_overlap() -> None:
+    taken: dict[tuple[int, int], str] = {}
+    panels = json.loads(read(DASHBOARD))["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                assert (x, y) not in taken, f"{panel['title']} lies on {taken[x, y]}"
+                taken[x, y] = panel["title"]
+
+
+# --- Errors and endings
+
+
+def constants(*where: str, call: str, position: int | None = None, keyword: str | None = None) -> set[str]:
+    """The text constants that the code in those places of app/ gives to `call` at a position or by a keyword."""
+    found = set()
+    for place in where:
+        for path in sorted((ROOT / "app").glob(place)):
+            for node in ast.walk(ast.parse(read(path))):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == call:
+                    given = [word.value for word in node.keywords if word.arg == keyword]
+                    if position is not None and len(node.args) > position:
+                        given.append(node.args[position])
+                    found |= {value.value for value in given if isinstance(value, ast.Constant)}
+    return {value for value in found if isinstance(value, str)}
+
+
+def assigned_codes(where: str) -> set[str]:
+    """The text constants assigned to an attribute `code`, alone or among others."""
+    found = set()
+    for path in sorted((ROOT / "app").glob(where)):
+        for node in ast.walk(ast.parse(read(path))):
+            if not isinstance(node, ast.Assign):
+                continue
+            is_many = isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Tuple)
+            pairs = (
+                zip(node.targets[0].elts, node.value.elts, strict=True) if is_many else [(node.targets[0], node.value)]
+            )
+            found |= {ast.unparse(value) for target, value in pairs if getattr(target, "attr", "") == "code"}
+    return {code.strip("'") for code in found if code.startswith("'")}
+
+
+def error_codes() -> set[str]:
+    return (
+        constants("images/*.py", call="refusal", position=1)
+        | constants("images/*.py", "api/*.py", call="InvalidRequest", keyword="code")
+        | constants("api/*.py", "main.py", call="WireError", position=2)
+        | constants("upstream/*.py", call="_refused", keyword="code")
+        | constants("upstream/*.py", call="UpstreamRefused", keyword="code")
+        | assigned_codes("upstream/*.py")
+    )
+
+
+def error_kinds() -> set[str]:
+    raised = ("UpstreamBroken", "UpstreamTimeout", "UpstreamUnreachable", "UpstreamRefused", "_refused")
+    found = [constants("upstream/*.py", "exchange/*.py", call=name, keyword="kind") for name in raised]
+    return set().union(*found, constants("upstream/*.py", call="_account", position=0))
+
+
+def listed_in_column(page: str, heading: str, column: int) -> set[str]:
+    """The words in backticks in that column of the tables below that heading."""
+    section = read(page).split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.split("|") for line in section.splitlines() if line.startswith("|")]
+    return {word for row in rows for word in re.findall(r"`(\w+)`", row[column])}
+
+
+def test_errors_page_lists_every_code_and_no_other() -> None:
+    headings = re.findall(r"^## (.+)$", read("docs/errors.md"), re.MULTILINE)
+    tables = [heading for heading in headings if heading != "What operators see"]
+    listed = set().union(*(listed_in_column("docs/errors.md", heading, 2) for heading in tables))
+    assert len(error_codes()) > 20
+    # Nobody is there to be shown `client_left`.
+    assert listed == error_codes() - {"client_left"}
+
+
+def test_errors_page_lists_every_kind_and_no_other() -> None:
+    assert listed_in_column("docs/errors.md", "What operators see", 1) == error_kinds()
+
+
+def test_accounting_page_lists_every_ending() -> None:
+    outcomes = listed_in_column("docs/accounting.md", "Every ending", 2)
+    by_the_ledger_itself = {"expired", "withdrawn"}
+    without_a_row = {Outcome.REJECTED, Outcome.REFUSED}
+    assert outcomes == ({outcome.value for outcome in Outcome} | by_the_ledger_itself) - without_a_row
+    for outcome in without_a_row:
+        assert f"`{outcome.value}`" in read("docs/accounting.md")
+
+
+def test_sandbox_page_lists_every_directive() -> None:
+    rows = re.findall(r"^\| `(.+?)` \| (.+) \|$", read("docs/sandbox.md"), re.MULTILINE)
+    assert rows == [(directive.form, directive.meaning) for directive in DIRECTIVES]
+
+
+# --- Pages
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors GitHub makes of a page's headings."""
+    text = re.sub(r"```.*?```", "", read(page), flags=re.DOTALL)
+    found = set()
+    for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
+        plain = re.sub(r"[^\w\- ]", "", title.replace("`", "").lower())
+        found.add(plain.replace(" ", "-"))
+    return found
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    for page in PAGES:
+        text = re.sub(r"```.*?```", "", read(page), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if not re.match(r"[a-z]+:", target):
+                yield page, target
+
+
+@pytest.mark.parametrize(("page", "target"), list(links()), ids=lambda value: getattr(value, "name", value))
+def test_links_lead_somewhere(page: Path, target: str) -> None:
+    file, _, anchor = target.partition("#")
+    found = (page.parent / file).resolve() if file else page
+    assert found.exists(), f"{page.name} links to {target}, which is not there"
+    if anchor:
+        assert anchor in headings(found), f"{page.name} links to {target}: no such heading"
+
+
+def test_one_version_everywhere() -> None:
+    assert f'version = "{app.__version__}"' in read("pyproject.toml")
+    assert f"image: zenmux-gateway:{app.__version__}\n" in read("docker-compose.yml")
+    assert "## [Unreleased]" in read("CHANGELOG.md")
+
+
+# --- Lock files
+
+
+def test_no_lock_file_names_an_index() -> None:
+    for path in [*ROOT.glob("requirements*.lock"), ROOT / "tests/node/package-lock.json"]:
+        text = read(path)
+        assert "://" not in text, f"{path.name} holds an address"
+        assert '"resolved"' not in text
+        assert not re.search(r"^\s*--(?!hash=)", text, re.MULTILINE), f"{path.name} sets an option besides hashes"
+
+
+def test_every_locked_package_has_a_hash() -> None:
+    for path in ROOT.glob("requirements*.lock"):
+        for entry in re.split(r"\n(?=[a-z0-9])", read(path)):
+            if "==" in entry.split("\n")[0]:
+                assert "--hash=sha256:" in entry, f"{path.name}: {entry.splitlines()[0]}"
+
+
+def test_every_dependency_is_locked() -> None:
+    declared = re.findall(
+        r'^    "([a-zA-Z0-9_.-]+)', read("pyproject.toml").split("[project.scripts]")[0], re.MULTILINE
+    )
+    locked = set(re.findall(r"^([a-z0-9_.-]+)==", read("requirements-dev.lock"), re.MULTILINE))
+    assert {name.lower().replace("_", "-") for name in declared} - locked == set()
