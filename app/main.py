@@ -122,6 +122,7 @@ async def _open(
         wait_seconds=settings.ledger_wait_seconds,
     )
     await ledger.start()
+    await ledger.expire_orphans(clock())
     stack.push_async_callback(ledger.close)
     upstream = Upstream(settings)
     await upstream.open()

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     )
 
     sandbox: bool = Field(
-        False, description="Says in /readyz and a header that ZenMux is played by the sandbox; `dev` sets it."
+        default=False, description="Says in /readyz and a header that ZenMux is played by the sandbox; `dev` sets it."
     )
 
     # --- Where the gateway listens and writes

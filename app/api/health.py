@@ -10,6 +10,7 @@ from sqlalchemy import text
 from app.api.services import Services, services
 from app.database.engine import reading
 from app.errors import AuthenticationFailed, StoreUnavailable
+from app.quotas.overview import read_overview
 
 router = APIRouter(include_in_schema=False)
 
@@ -64,3 +65,17 @@ def _upstream(house: Services) -> str:
     if house.settings.sandbox:
         return "sandbox: pictures are drawn here, nothing is bought"
     return "ok" if house.settings.zenmux_api_key is not None else "not configured"
+
+
+async def _refresh_gauges(house: Services) -> None:
+    """What the database knows better than counting could. While it is away the gauges keep their last values."""
+    try:
+        overview = await to_thread.run_sync(read_overview, house.engine, house.clock())
+    except StoreUnavailable:
+        return
+    house.metrics.reservations_pending.set(overview.pending)
+    house.metrics.quota_used_ratio.clear()
+    for named in overview.limits:
+        limit = named.status.limit
+        labels = (limit.scope.value, named.name, limit.unit.value, limit.window.value)
+        house.metrics.quota_used_ratio.labels(*labels).set(named.status.used / limit.amount if limit.amount else 1.0)

@@ -4,11 +4,10 @@ from fastapi import APIRouter, Request, Response
 
 from app.api.body import read_json_object
 from app.api.schemas import GENERATION_DOCS
-from app.api.services import event_of, services
+from app.api.services import authenticated, event_of, services
 from app.errors import Draining, ModelForbidden
 from app.exchange.exchange import Exchange
 from app.images.request import ImageRequest, normalize
-from app.keys.authentication import Caller
 from app.telemetry.event import RequestEvent
 
 router = APIRouter(prefix="/v1/images")
@@ -19,8 +18,7 @@ async def create_image(request: Request) -> Response:
     """Create pictures from a prompt, as OpenAI's endpoint of this name does."""
     house, event = services(request), event_of(request)
     event.operation = "generation"
-    caller = await house.authenticator.authenticate(request.headers.get("authorization"))
-    _note_caller(event, caller)
+    caller = await authenticated(request)
     if house.draining:
         raise Draining("The gateway is stopping. Please try again shortly.")
     fields = await read_json_object(request, house.settings.body_bytes_max)
@@ -31,10 +29,6 @@ async def create_image(request: Request) -> Response:
             f"Your key may not use the model '{image_request.model.name}'. Ask for it, or use another model."
         )
     return Exchange(house.exchanges, caller, image_request, event)
-
-
-def _note_caller(event: RequestEvent, caller: Caller) -> None:
-    event.key_id, event.user = caller.key_id, caller.user_name
 
 
 def _note_request(event: RequestEvent, request: ImageRequest) -> None:

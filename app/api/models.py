@@ -4,10 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from app.api.services import event_of, services
+from app.api.services import authenticated, services
 from app.errors import ModelNotFound
 from app.images.catalog import ModelSpec
-from app.keys.authentication import Caller
 
 router = APIRouter(prefix="/v1/models")
 
@@ -15,7 +14,7 @@ router = APIRouter(prefix="/v1/models")
 @router.get("")
 async def list_models(request: Request) -> dict[str, Any]:
     """The models this key may use."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     specs = services(request).policy.catalog.models
     return {"object": "list", "data": [_model(spec) for spec in specs if caller.may_use(spec.id)]}
 
@@ -23,18 +22,11 @@ async def list_models(request: Request) -> dict[str, Any]:
 @router.get("/{model_id:path}")
 async def retrieve_model(request: Request, model_id: str) -> dict[str, Any]:
     """One model, by its name, its full id or an alias."""
-    caller = await _caller(request)
+    caller = await authenticated(request)
     spec = services(request).policy.catalog.find(model_id)
     if spec is None or not caller.may_use(spec.id):
         raise ModelNotFound(f"The model {model_id[:80]!a} does not exist, or your key may not use it.")
     return _model(spec)
-
-
-async def _caller(request: Request) -> Caller:
-    caller = await services(request).authenticator.authenticate(request.headers.get("authorization"))
-    event = event_of(request)
-    event.key_id, event.user = caller.key_id, caller.user_name
-    return caller
 
 
 def _model(spec: ModelSpec) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 from app.exchange.exchanges import Exchanges
 from app.images.request import RequestPolicy
-from app.keys.authentication import Authenticator
+from app.keys.authentication import Authenticator, Caller
 from app.quotas.ledger import Ledger
 from app.settings import Settings
 from app.telemetry.event import RequestEvent
@@ -42,3 +42,11 @@ def event_of(connection: HTTPConnection) -> RequestEvent:
     """This request's event."""
     found: RequestEvent = getattr(connection.state, EVENT)
     return found
+
+
+async def authenticated(connection: HTTPConnection) -> Caller:
+    """Who asks. Raises AuthenticationFailed, StoreUnavailable."""
+    caller = await services(connection).authenticator.authenticate(connection.headers.get("authorization"))
+    event = event_of(connection)
+    event.key_id, event.user = caller.key_id, caller.user_name
+    return caller

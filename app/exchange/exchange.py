@@ -22,7 +22,6 @@ from app.images.request import ImageRequest
 from app.images.usage import Reading
 from app.keys.authentication import Caller
 from app.quotas.commands import Reserved
-from app.quotas.limits import format_limit
 from app.quotas.reservation import Amounts, Hold, Resolution, Settlement
 from app.telemetry.event import Outcome, RequestEvent
 from app.upstream.client import UpstreamResponse
@@ -44,7 +43,7 @@ class Exchange(Response):
         self._event = event
         self._estimate = estimate(request)
         self._facts = Facts()
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._answer_headers: list[tuple[bytes, bytes]] = []
         self._settling: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
@@ -100,7 +99,7 @@ class Exchange(Response):
 
         async with shared.upstream.request(path, body, "application/json", on_sending) as response:
             self._note_response(response)
-            downstream.headers = [*response.headers, *self._headers]
+            downstream.headers = [*response.headers, *self._answer_headers]
             await relay(response, downstream, shared.bounds.keepalive_seconds, self._note_reading)
 
     def _note_reading(self, reading: Reading) -> None:
@@ -169,18 +168,16 @@ class Exchange(Response):
         event, nanousd = self._event, self._estimate.nanousd
         event.state, event.held_nanousd = "pending", nanousd
         event.outcome = Outcome.INTERRUPTED
-        event.shadow_refusals = tuple(
-            f"{refusal.limit.scope} {format_limit(refusal.limit)}" for refusal in reserved.shadow
-        )
-        self._headers = [
+        event.shadow_refusals = reserved.shadow_refusals
+        self._answer_headers = [
             *self._shared.headers,
             (b"x-gateway-estimated-cost-usd", f"{nanousd / 1e9:.6f}".encode()),
         ]
         if self._request.changes:
-            self._headers.append((b"x-gateway-normalized", ", ".join(self._request.changes).encode()))
+            self._answer_headers.append((b"x-gateway-normalized", ", ".join(self._request.changes).encode()))
         if reserved.rate is not None:
             rate = reserved.rate
-            self._headers += [
+            self._answer_headers += [
                 (b"x-ratelimit-limit-requests", str(rate.limit).encode()),
                 (b"x-ratelimit-remaining-requests", str(rate.remaining).encode()),
                 (b"x-ratelimit-reset-requests", f"{rate.reset_seconds}s".encode()),

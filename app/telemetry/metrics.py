@@ -80,7 +80,8 @@ class Metrics:
         self._requests.labels(*where, event.outcome.value).inc()
         self._record_times(event, where)
         for written in event.shadow_refusals:
-            self._shadow.labels(*written.split(" ", 1)[0].partition("/")[::2]).inc()
+            scope, _, unit = written.partition(" ")[0].partition("/")  # as `user/images images:5/day`
+            self._shadow.labels(scope, unit).inc()
         if event.upstream_error is not None:
             self._upstream_errors.labels(event.upstream_error).inc()
         if event.state == "settled":

@@ -1,0 +1,51 @@
+"""What the whole ledger looks like at a moment, for gauges: each limit's standing, and how much is pending. Reads only."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, func, select, true
+
+from app.database import schema
+from app.database.engine import reading
+from app.quotas.limits import Scope
+from app.quotas.reservation import State
+from app.quotas.standing import LimitStatus, limits_where, standing
+
+_LIMITS_MAX = 500  # more would make a scrape long; the rest is in `limits list`
+
+
+@dataclass(frozen=True, slots=True)
+class NamedStatus:
+    """A limit's standing with the name people know its owner by: a user's or team's name, a key's public id."""
+
+    name: str
+    status: LimitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """At most 500 limits, those set first."""
+
+    limits: tuple[NamedStatus, ...]
+    pending: int
+
+
+def read_overview(engine: Engine, now: datetime) -> Overview:
+    """Blocks. Raises StoreUnavailable."""
+    with reading(engine) as connection:
+        limits = [limit for limit in limits_where(connection, true()) if limit.scope is not Scope.DEFAULT]
+        names = _names(connection)
+        named = tuple(
+            NamedStatus(names.get(status.limit.scope_id, status.limit.scope_id or "gateway"), status)
+            for status in standing(connection, limits[:_LIMITS_MAX], now)
+        )
+        table = schema.reservations
+        pending = select(func.count()).select_from(table).where(table.c.state == State.PENDING.value)
+        return Overview(named, connection.execute(pending).scalar_one())
+
+
+def _names(connection: Connection) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for table in (schema.users, schema.teams):
+        names.update((row.id, row.name) for row in connection.execute(select(table.c.id, table.c.name)))
+    return names

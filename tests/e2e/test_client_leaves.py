@@ -1,0 +1,80 @@
+"""Clients that leave: what they bought is read to its end, settled with the truth, and recorded as such."""
+
+import random
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import orjson
+
+from app.sandbox.server import SandboxServer
+from tests.e2e.conftest import StartGateway
+from tests.servers import Key, RunningGateway, fetch_json, wait_until
+
+BODY = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low"}
+
+
+def ask_and_leave(gateway: RunningGateway, key: Key, prompt: str, *, after_bytes: int, stream: bool = False) -> None:
+    """Send a request, read `after_bytes` of the answer (0: nothing), hang up."""
+    body = orjson.dumps({**BODY, "prompt": prompt, "stream": stream, **({"partial_images": 2} if stream else {})})
+    where = urlsplit(gateway.root)
+    head = (
+        f"POST /v1/images/generations HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {key.text}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection((where.hostname or "", where.port or 0), timeout=30) as connection:
+        connection.sendall(head.encode() + body)
+        if after_bytes == 0:
+            wait_until(lambda: bool(gateway.store.rows()), "the request was reserved")
+        while after_bytes > 0:
+            received = connection.recv(min(after_bytes, 65536))
+            if not received:
+                return
+            after_bytes -= len(received)
+
+
+def test_a_client_that_leaves_while_waiting_is_charged_the_truth(
+    gateway: RunningGateway, sandbox: SandboxServer
+) -> None:
+    key = gateway.store.key()
+    ask_and_leave(gateway, key, "a house [sandbox: delay=500ms]", after_bytes=0)
+    [row] = gateway.store.settled(1)
+    assert (row["outcome"], row["usage_source"], bool(row["client_left"])) == ("client_left", "reported", True)
+    assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
+    assert gateway.metric("zenmux_gateway_requests_total", outcome="client_left") == 1
+
+
+def test_leaving_at_random_moments_loses_nothing(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+    key = gateway.store.key()
+    moments = random.Random(7)
+    plans = [(moments.choice([1, 200, 5_000, 60_000, 10**9]), index % 2 == 0) for index in range(24)]
+
+    def one(plan: tuple[int, bool]) -> None:
+        ask_and_leave(gateway, key, "a house [sandbox: gap=20ms]", after_bytes=plan[0], stream=plan[1])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, plans))
+    rows = gateway.store.settled(len(plans))
+    assert {row["usage_source"] for row in rows} == {"reported"}
+    assert {row["outcome"] for row in rows} <= {"completed", "client_left"}
+    bill = fetch_json(sandbox.bill_url)
+    assert len(bill["generations"]) == len(plans)
+    assert gateway.store.findings(bill) == []
+
+
+def test_beyond_the_bound_an_abandoned_answer_settles_at_the_estimate(
+    start_gateway: StartGateway, sandbox: SandboxServer
+) -> None:
+    gateway = start_gateway(sandbox.url, abandoned_exchanges_max=0)
+    key = gateway.store.key()
+    ask_and_leave(gateway, key, "a house [sandbox: delay=500ms]", after_bytes=0)
+    [row] = gateway.store.settled(1)
+    assert (row["outcome"], row["usage_source"]) == ("client_left", "estimated")
+    assert row["charged_nanousd"] == row["held_nanousd"]
+
+
+def test_an_answer_is_not_read_on_for_ever(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
+    gateway = start_gateway(sandbox.url, exchange_seconds_max=1)
+    ask_and_leave(gateway, gateway.store.key(), "a house [sandbox: stall]", after_bytes=100)
+    [row] = gateway.store.settled(1)
+    assert (row["state"], row["usage_source"], bool(row["client_left"])) == ("settled", "estimated", True)

@@ -1,0 +1,100 @@
+"""Nobody passes a limit, however many ask at once; the judge is the sandbox's bill."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+import pytest
+
+from app.sandbox.server import SandboxServer
+from tests.servers import Key, RunningGateway, fetch_json
+
+BODY = {"model": "gpt-image-2", "prompt": "a house", "size": "1024x1024", "quality": "low"}
+
+
+def ask(gateway: RunningGateway, key: Key, **fields: Any) -> httpx2.Response:
+    headers = {"authorization": f"Bearer {key.text}"}
+    return httpx2.post(f"{gateway.url}/images/generations", json={**BODY, **fields}, headers=headers, timeout=60)
+
+
+@pytest.mark.parametrize("limit", ["images:10/day", "requests:10/hour", "images:10/total"])
+def test_fifty_at_once_against_a_limit_of_ten_buy_exactly_ten(
+    gateway: RunningGateway, sandbox: SandboxServer, limit: str
+) -> None:
+    key = gateway.store.key(limit)
+    start = threading.Barrier(50)
+
+    def one(_: int) -> int:
+        start.wait()
+        return ask(gateway, key).status_code
+
+    with ThreadPoolExecutor(50) as pool:
+        statuses = list(pool.map(one, range(50)))
+    assert sorted(statuses) == [200] * 10 + [429] * 40
+    bill = fetch_json(sandbox.bill_url)
+    assert len(bill["generations"]) == 10
+    assert len(gateway.store.settled()) == 10
+    assert gateway.store.findings(bill) == []
+
+
+def test_one_users_keys_share_the_users_limit(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+    first = gateway.store.key(user_limits=("images:3/day",))
+    second = gateway.store.key()
+    statuses = [ask(gateway, key).status_code for key in (first, second, first, second)]
+    assert statuses == [200, 200, 200, 429]
+    assert len(fetch_json(sandbox.bill_url)["generations"]) == 3
+
+
+def test_money_is_held_at_its_worst_case(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+    """High quality costs 0.21 dollars: 0.30 holds one of them, but not two at a time."""
+    key = gateway.store.key("usd:0.30/month")
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: ask(gateway, key, quality="high", prompt="[sandbox: delay=1s]"), range(2)))
+    assert sorted(answer.status_code for answer in answers) == [200, 429]
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    told = refused.json()["error"]
+    assert told["code"] == "insufficient_quota"
+    assert "usd:0.30/month" in told["message"]
+    assert refused.headers["x-should-retry"] == "false"
+    assert len(fetch_json(sandbox.bill_url)["generations"]) == 1
+
+
+def test_concurrency_is_refused_with_a_short_wait_and_free_again_at_once(
+    gateway: RunningGateway, sandbox: SandboxServer
+) -> None:
+    key = gateway.store.key("concurrent:1")
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: ask(gateway, key, prompt="a [sandbox: delay=1s]"), range(2)))
+    assert sorted(answer.status_code for answer in answers) == [200, 429]
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    # One after the other, each sent the moment the last one ended: none may find the place still taken.
+    assert [ask(gateway, key).status_code for _ in range(5)] == [200] * 5
+
+
+def test_a_rate_tells_what_remains(gateway: RunningGateway) -> None:
+    key = gateway.store.key("requests:5/minute")
+    answer = ask(gateway, key)
+    assert answer.headers["x-ratelimit-limit-requests"] == "5"
+    assert answer.headers["x-ratelimit-remaining-requests"] == "4"
+
+
+def test_what_was_refused_upstream_is_given_back(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+    key = gateway.store.key("images:1/day")
+    assert ask(gateway, key, prompt="[sandbox: status=422]").status_code >= 400
+    gateway.store.settled(1)
+    assert ask(gateway, key).status_code == 200
+    assert ask(gateway, key).status_code == 429
+
+
+def test_usage_shows_a_caller_their_limits(gateway: RunningGateway) -> None:
+    key = gateway.store.key("images:10/day", user_limits=("usd:5/month",))
+    assert ask(gateway, key, n=2).status_code == 200
+    gateway.store.settled(1)
+    told = fetch_json(f"{gateway.url}/usage", key.text)
+    images, usd = sorted(told["limits"], key=lambda limit: limit["unit"])
+    assert (images["limit"], images["scope"], images["used"], images["left"]) == ("images:10/day", "key", 2, 8)
+    assert (usd["limit"], usd["scope"]) == ("usd:5/month", "user")
+    assert usd["resets_at"] is not None
