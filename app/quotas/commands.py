@@ -1,0 +1,257 @@
+"""What the ledger is asked to do, and the rows that come of it. Pure values: batch.py carries commands out,
+statements.py writes the rows."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from app.database.clock import to_ms
+from app.quotas.admission import RateStatus
+from app.quotas.plans import Party
+from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
+
+NOTHING = Amounts()
+
+# As wide as the columns, so that no odd header of an upstream can make a settlement fail.
+_OUTCOME_LENGTH_MAX = 32
+_REQUEST_ID_LENGTH_MAX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Take `hold`, or refuse."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class MarkDispatched:
+    """From here on the reservation's request may have been bought."""
+
+    reservation_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Settle or release."""
+
+    reservation_id: str
+    settlement: Settlement
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Close what its own process did not: at the estimate if it was dispatched, else for nothing."""
+
+    reservation_id: str
+    at: datetime
+
+
+Command = Reserve | MarkDispatched | Resolve | Expire
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A hold was taken. `shadow_refusals`: what shadow limits would have refused, as `user/images images:5/day`."""
+
+    rate: RateStatus | None
+    shadow_refusals: tuple[str, ...] = ()
+
+
+class NewRow(NamedTuple):
+    """The columns of a reservation's row at its birth."""
+
+    id: str
+    key_id: str
+    user_id: str
+    team_id: str | None
+    instance: str
+    operation: str
+    model: str
+    size: str
+    quality: str
+    streamed: bool
+    state: str
+    reserved_at_ms: int
+    expires_at_ms: int
+    held_images: int
+    held_tokens: int
+    held_nanousd: int
+
+
+class Closing(NamedTuple):
+    """The columns a resolution fills, once."""
+
+    state: str
+    resolved_at_ms: int
+    outcome: str
+    usage_source: str
+    charged_requests: int
+    charged_images: int
+    charged_tokens: int
+    charged_nanousd: int
+    priced: bool | None = None
+    input_text_tokens: int | None = None
+    input_image_tokens: int | None = None
+    output_text_tokens: int | None = None
+    output_image_tokens: int | None = None
+    client_left: bool | None = None
+    upstream_status: int | None = None
+    upstream_request_id: str | None = None
+    first_byte_ms: int | None = None
+    duration_ms: int | None = None
+
+    @property
+    def charged(self) -> Amounts:
+        return Amounts(self.charged_requests, self.charged_images, self.charged_tokens, self.charged_nanousd)
+
+
+@dataclass(slots=True)
+class Record:
+    """What the ledger reads of a reservation's row."""
+
+    id: str
+    key_id: str
+    user_id: str
+    team_id: str | None
+    model: str
+    state: str
+    reserved_at_ms: int
+    dispatched_at_ms: int | None
+    held_images: int
+    held_tokens: int
+    held_nanousd: int
+    resolved_at_ms: int | None
+    outcome: str | None
+
+    @property
+    def party(self) -> Party:
+        return Party(self.key_id, self.user_id, self.team_id, self.model)
+
+    @property
+    def held(self) -> Amounts:
+        return Amounts(1, self.held_images, self.held_tokens, self.held_nanousd)
+
+
+def new_row(hold: Hold, instance: str) -> NewRow:
+    """The row of a fresh reservation."""
+    return NewRow(
+        hold.id,
+        hold.key_id,
+        hold.user_id,
+        hold.team_id,
+        instance,
+        hold.operation,
+        hold.model,
+        hold.size,
+        hold.quality,
+        hold.streamed,
+        State.PENDING.value,
+        to_ms(hold.reserved_at),
+        to_ms(hold.expires_at),
+        hold.amounts.images,
+        hold.amounts.tokens,
+        hold.amounts.nanousd,
+    )
+
+
+def record_of(row: NewRow) -> Record:
+    """The row as the ledger would read it back."""
+    return Record(
+        row.id,
+        row.key_id,
+        row.user_id,
+        row.team_id,
+        row.model,
+        row.state,
+        row.reserved_at_ms,
+        None,
+        row.held_images,
+        row.held_tokens,
+        row.held_nanousd,
+        None,
+        None,
+    )
+
+
+def closing_of(settlement: Settlement) -> Closing:
+    """What a settlement or a release writes."""
+    charged, usage = settlement.charged, settlement.usage
+    return Closing(
+        settlement.state.value,
+        to_ms(settlement.resolved_at),
+        settlement.outcome[:_OUTCOME_LENGTH_MAX],
+        settlement.usage_source.value,
+        charged.requests,
+        charged.images,
+        charged.tokens,
+        charged.nanousd,
+        settlement.priced,
+        usage.input_text_tokens if usage else None,
+        usage.input_image_tokens if usage else None,
+        usage.output_text_tokens if usage else None,
+        usage.output_image_tokens if usage else None,
+        settlement.client_left,
+        settlement.upstream_status,
+        settlement.upstream_request_id[:_REQUEST_ID_LENGTH_MAX] if settlement.upstream_request_id else None,
+        settlement.first_byte_ms,
+        settlement.duration_ms,
+    )
+
+
+def closing_of_expired(record: Record, at: datetime) -> Closing:
+    """What expiry writes: bytes may have gone upstream, so the hold is the bill; none did, so nothing is."""
+    dispatched = record.dispatched_at_ms is not None
+    charged = record.held if dispatched else NOTHING
+    source = UsageSource.ESTIMATED if dispatched else UsageSource.NONE
+    return Closing(
+        State.EXPIRED.value,
+        to_ms(at),
+        "expired",
+        source.value,
+        charged.requests,
+        charged.images,
+        charged.tokens,
+        charged.nanousd,
+    )
+
+
+def withdrawal(hold: Hold, at: datetime) -> Resolve:
+    """Gives back a hold nobody waits for any more; nothing was sent on its strength."""
+    return Resolve(
+        hold.id,
+        Settlement(
+            state=State.RELEASED,
+            outcome="withdrawn",
+            usage_source=UsageSource.NONE,
+            charged=NOTHING,
+            usage=None,
+            priced=True,
+            client_left=False,
+            upstream_status=None,
+            upstream_request_id=None,
+            first_byte_ms=None,
+            duration_ms=0,
+            resolved_at=at,
+        ),
+    )
+
+
+def check_hold(hold: Hold) -> None:
+    """ValueError for a hold the accounts cannot carry: a reservation is one request and takes nothing negative."""
+    if hold.amounts.requests != 1:
+        raise ValueError(f"a hold is one request, not {hold.amounts.requests}")
+    if min(hold.amounts.images, hold.amounts.tokens, hold.amounts.nanousd) < 0:
+        raise ValueError(f"negative hold: {hold.amounts}")
+
+
+def check_settlement(settlement: Settlement) -> None:
+    """ValueError for an end a caller cannot give: only settled or released, nothing negative, released for nothing."""
+    charged = settlement.charged
+    if settlement.state not in (State.SETTLED, State.RELEASED):
+        raise ValueError(f"a reservation is settled or released, not {settlement.state}")
+    if min(charged.requests, charged.images, charged.tokens, charged.nanousd) < 0:
+        raise ValueError(f"negative charge: {charged}")
+    if settlement.state is State.RELEASED and (charged != NOTHING or settlement.usage_source is not UsageSource.NONE):
+        raise ValueError("a release charges nothing and has no usage; what cost something is settled")

@@ -1,0 +1,162 @@
+"""Where things stand: what is used and left of each limit, which reservations are overdue, which counters are old.
+
+SQL beside the hot path, through SQLAlchemy; reads and tidies up, never reserves or resolves. Every function blocks.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, or_, select, text, tuple_
+
+from app.database import schema
+from app.database.clock import to_ms
+from app.database.engine import reading, writing
+from app.quotas.counters import Counter, CounterKey, span_ms
+from app.quotas.limits import Limit, Scope, Unit, Window, format_limit
+from app.quotas.reservation import State
+from app.quotas.windows import window_end
+
+_FOUND_MAX = 1000
+_PRUNE_MAX = 1000
+_PRUNE_AFTER = timedelta(days=2)
+
+_reservations = schema.reservations
+# In the words of the partial index, without a parameter: else SQLite does not see that it may use it.
+_IS_PENDING = text(f"state = '{State.PENDING}'")
+_OWNER_COLUMNS = {
+    Scope.KEY: _reservations.c.key_id,
+    Scope.USER: _reservations.c.user_id,
+    Scope.TEAM: _reservations.c.team_id,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStatus:
+    """A limit and what is left of it. `used` counts settled and `pending`; amounts are in the limit's own unit."""
+
+    limit: Limit
+    used: int
+    pending: int
+    resets_at: datetime | None
+
+    @property
+    def left(self) -> int:
+        return max(self.limit.amount - self.used, 0)
+
+    @property
+    def written(self) -> str:
+        return format_limit(self.limit)
+
+    @property
+    def scope(self) -> Scope:
+        return self.limit.scope
+
+    @property
+    def shadow(self) -> bool:
+        return self.limit.shadow
+
+
+def limits_where(connection: Connection, condition: ColumnElement[bool]) -> list[Limit]:
+    """Limits by scope, id, and then in the order they were first set in."""
+    table = schema.limits
+    rows = connection.execute(select(table).where(condition).order_by(table.c.scope, table.c.scope_id, table.c.id))
+    return [
+        Limit(Unit(row.unit), row.amount, Window(row.window), Scope(row.scope), row.scope_id, row.model, row.shadow)
+        for row in rows
+    ]
+
+
+def standing_of(
+    connection: Connection, key_id: str, user_id: str, team_id: str | None, now: datetime
+) -> list[LimitStatus]:
+    """Every limit that applies to a key, whatever its scope and model: its own first, the gateway's last."""
+    scopes = [(Scope.KEY, key_id), (Scope.USER, user_id), (Scope.GATEWAY, "")]
+    if team_id is not None:
+        scopes.insert(2, (Scope.TEAM, team_id))
+    condition = tuple_(schema.limits.c.scope, schema.limits.c.scope_id).in_(scopes)
+    limits = limits_where(connection, condition)
+    order = [scope for scope, _ in scopes]
+    return standing(connection, sorted(limits, key=lambda limit: order.index(limit.scope)), now)
+
+
+def standing(connection: Connection, limits: Iterable[Limit], now: datetime) -> list[LimitStatus]:
+    """Where each of `limits` stands at `now`. A limit nobody used yet in this window has no counter: its rows tell."""
+    counters: dict[CounterKey, Counter] = {}
+    found = []
+    for limit in limits:
+        start_ms, _ = span_ms(limit.counter_window, to_ms(now))
+        key = CounterKey(limit.scope, limit.scope_id, limit.model, limit.counter_window, start_ms)
+        if key not in counters:
+            counters[key] = _read_counter(connection, key) or sum_reservations(connection, key)
+        pending = counters[key].pending(limit.unit)
+        used = counters[key].settled(limit.unit) + pending
+        found.append(LimitStatus(limit, used, pending, window_end(limit.window, now)))
+    return found
+
+
+def sum_reservations(connection: Connection, key: CounterKey) -> Counter:
+    """A counter as its reservations say it must be."""
+    start_ms, end_ms = span_ms(Window(key.window), key.window_start_ms)
+    rows = _reservations.c
+    conditions = [rows.reserved_at_ms >= start_ms, rows.reserved_at_ms < end_ms]
+    if key.scope != Scope.GATEWAY:
+        conditions.append(_OWNER_COLUMNS[Scope(key.scope)] == key.scope_id)
+    if key.model:
+        conditions.append(rows.model == key.model)
+    sums = select(
+        *(func.sum(rows[f"charged_{unit}"]) for unit in ("requests", "images", "tokens", "nanousd")),
+        func.count().filter(_IS_PENDING),
+        *(func.sum(rows[f"held_{unit}"]).filter(_IS_PENDING) for unit in ("images", "tokens", "nanousd")),
+    )
+    row = connection.execute(sums.where(*conditions)).one()
+    return Counter(*(int(value or 0) for value in row))
+
+
+def find_expired(engine: Engine, now: datetime) -> list[str]:
+    """Pending reservations whose time is over, the oldest first, a bounded number."""
+    return _find(engine, _reservations.c.expires_at_ms < to_ms(now))
+
+
+def find_orphans(engine: Engine, instance: str) -> list[str]:
+    """Pending reservations of other processes, a bounded number."""
+    return _find(engine, _reservations.c.instance != instance)
+
+
+def prune_counters(engine: Engine, now: datetime) -> None:
+    """Deletes counters of windows that ended days ago, a bounded number a call.
+
+    Nothing is lost: should one be needed once more, by a very late settlement or a clock that stepped back, it is
+    made from its reservations again.
+    """
+    table = schema.counters
+    ended = or_(
+        *(
+            and_(table.c.window == window, table.c.window_start_ms < span_ms(window, to_ms(now - _PRUNE_AFTER))[0])
+            for window in Window
+            if window not in (Window.TOTAL, Window.NOW)
+        )
+    )
+    keys = tuple_(*(table.c[name] for name in CounterKey._fields))
+    with reading(engine) as connection:
+        old = [tuple(row) for row in connection.execute(select(*keys.clauses).where(ended).limit(_PRUNE_MAX))]
+    if old:
+        # In the order in which the writers lock counters, so that nobody waits in a circle.
+        with writing(engine) as connection:
+            for key in sorted(old):
+                connection.execute(delete(table).where(keys == tuple_(*key)))
+
+
+def _find(engine: Engine, condition: ColumnElement[bool]) -> list[str]:
+    rows = _reservations.c
+    query = select(rows.id).where(_IS_PENDING, condition).order_by(rows.expires_at_ms, rows.id).limit(_FOUND_MAX)
+    with reading(engine) as connection:
+        return list(connection.execute(query).scalars())
+
+
+def _read_counter(connection: Connection, key: CounterKey) -> Counter | None:
+    table = schema.counters
+    columns = [column for column in table.c if column.name not in CounterKey._fields]
+    conditions = [table.c[name] == value for name, value in zip(CounterKey._fields, key, strict=True)]
+    row = connection.execute(select(*columns).where(*conditions)).one_or_none()
+    return None if row is None else Counter(*row)

@@ -1,0 +1,185 @@
+"""The ledger's hot SQL, on the driver's own connection: plain statements that SQLite and PostgreSQL both understand.
+
+Knows rows, locks and the few words in which the two engines differ. Decides nothing, retries nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
+
+from app.quotas.batch import Writes
+from app.quotas.commands import Closing, NewRow, Record
+from app.quotas.counters import Counter, CounterKey, span_ms
+from app.quotas.limits import Limit, Scope, Unit, Window
+
+# Locks are taken in one order by every process: reservations by id, then new counters, then counters by key. So
+# batches wait for each other, but never in a circle. A writer also holds a weak lock on the table of limits, an
+# administrative change of limits a strong one: all batches that run at the same time see the same limits, and
+# therefore agree on which counters exist.
+_BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "LOCK TABLE limits IN ROW SHARE MODE"}
+_LOCKED = {"sqlite": "", "postgresql": " FOR UPDATE"}
+
+# A process that freezes in the middle of a batch must not hold everybody's counters for long.
+_POSTGRESQL_SESSION = "SET idle_in_transaction_session_timeout = '10s'"
+
+_KNOWN_COUNTERS_MAX = 100_000
+
+_RECORD_COLUMNS = tuple(field.name for field in fields(Record))
+_COUNTER_COLUMNS = tuple(field.name for field in fields(Counter))
+_counter_values = attrgetter(*_COUNTER_COLUMNS)
+_KEY_COLUMNS = ("scope", "scope_id", "model", '"window"', "window_start_ms")
+_OWNER_COLUMNS = {Scope.KEY.value: "key_id", Scope.USER.value: "user_id", Scope.TEAM.value: "team_id"}
+
+SUM_COLUMNS = (
+    *(f"SUM(charged_{unit})" for unit in ("requests", "images", "tokens", "nanousd")),
+    "COUNT(CASE WHEN state = 'pending' THEN 1 END)",
+    *(f"SUM(CASE WHEN state = 'pending' THEN held_{unit} END)" for unit in ("images", "tokens", "nanousd")),
+)
+"""A counter, in the order of its fields, as sums over reservations."""
+
+
+class CounterVanished(Exception):
+    """A counter that was there has been deleted by another process: begin the transaction anew."""
+
+
+def owner_and_span(key: CounterKey) -> tuple[str, tuple[object, ...]]:
+    """The reservations a counter counts, as a WHERE clause and its values."""
+    start, end = span_ms(Window(key.window), key.window_start_ms)
+    conditions: list[tuple[str, tuple[object, ...]]] = [("reserved_at_ms >= ? AND reserved_at_ms < ?", (start, end))]
+    if key.scope in _OWNER_COLUMNS:
+        conditions.append((f"{_OWNER_COLUMNS[key.scope]} = ?", (key.scope_id,)))
+    if key.model:
+        conditions.append(("model = ?", (key.model,)))
+    return " AND ".join(text for text, _ in conditions), tuple(value for _, values in conditions for value in values)
+
+
+def _comma(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _assign(names: Iterable[str]) -> str:
+    return ", ".join(f"{name} = ?" for name in names)
+
+
+def _match(names: Iterable[str]) -> str:
+    return " AND ".join(f"{name} = ?" for name in names)
+
+
+def _insert(table: str, names: Sequence[str]) -> str:
+    return f"INSERT INTO {table} ({_comma(names)}) VALUES ({_comma('?' * len(names))})"  # noqa: S608 - names of ours
+
+
+# Every name in these texts is a constant of this module or a field of our own dataclasses: S608 has nothing to find.
+_REVISION = "SELECT value FROM revision"
+_LIMITS = 'SELECT unit, amount, "window", model, shadow FROM limits WHERE scope = ? AND scope_id = ? ORDER BY id'
+_RECORD = f"SELECT {_comma(_RECORD_COLUMNS)} FROM reservations WHERE id = ?"  # noqa: S608
+_NEW_RESERVATION = _insert("reservations", NewRow._fields)
+_DISPATCHED = "UPDATE reservations SET dispatched_at_ms = ? WHERE id = ? AND state = 'pending'"
+_CLOSE = f"UPDATE reservations SET {_assign(Closing._fields)} WHERE id = ? AND state = 'pending'"  # noqa: S608
+_NEW_COUNTER = f"{_insert('counters', _KEY_COLUMNS)} ON CONFLICT DO NOTHING RETURNING 1"
+_COUNTER = f"SELECT {_comma(_COUNTER_COLUMNS)} FROM counters WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608
+_SET_COUNTER = f"UPDATE counters SET {_assign(_COUNTER_COLUMNS)} WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608
+
+
+class Store:
+    """One connection for the transactions of the ledger. Not thread-safe: it belongs to the writer's thread."""
+
+    def __init__(self, connection: Any, dialect: str) -> None:  # noqa: ANN401 - a DBAPI connection has no common type
+        """`connection` is the driver's, outside of a transaction; `dialect` is sqlite or postgresql."""
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._dialect = dialect
+        self._known: set[CounterKey] = set()  # counters that were there, so that making them need not be tried
+        self._seen: set[CounterKey] = set()  # those of this transaction
+        if dialect == "postgresql":
+            self._cursor.execute(_POSTGRESQL_SESSION)
+            connection.commit()
+
+    def begin(self) -> int:
+        """Opens a transaction that sees limits as they are until its end; returns the revision they have."""
+        self._cursor.execute(_BEGIN[self._dialect])
+        self._cursor.execute(_REVISION)
+        value: int = self._cursor.fetchone()[0]
+        return value
+
+    def commit(self) -> None:
+        self._connection.commit()
+        if len(self._known) > _KNOWN_COUNTERS_MAX:
+            self._known.clear()
+        self._known |= self._seen
+        self._seen.clear()
+
+    def forget_counters(self) -> None:
+        """The limits changed: counters may be gone."""
+        self._known.clear()
+
+    def read_limits(self, scopes: Sequence[tuple[str, str]]) -> list[list[Limit]]:
+        """The limits of each scope, in the order of `scopes`."""
+        return [
+            [
+                Limit(Unit(unit), amount, Window(window), Scope(scope), scope_id, model, bool(shadow))
+                for unit, amount, window, model, shadow in rows
+            ]
+            for (scope, scope_id), rows in zip(scopes, self._each(_LIMITS, scopes), strict=True)
+        ]
+
+    def read_records(self, ids: Iterable[str]) -> dict[str, Record]:
+        """The reservations that exist, locked until the transaction ends."""
+        found = self._each(_RECORD + _LOCKED[self._dialect], [(id_,) for id_ in sorted(ids)])
+        return {row[0]: Record(*row) for rows in found for row in rows}
+
+    def read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
+        """The counters of `keys` (sorted), locked; a missing one is made, and counts what its reservations say.
+
+        Raises CounterVanished when one is deleted under our hands.
+        """
+        unknown = [key for key in keys if key not in self._known]
+        made = [key for key, rows in zip(unknown, self._each(_NEW_COUNTER, unknown), strict=True) if rows]
+        found = self._each(_COUNTER + _LOCKED[self._dialect], keys)
+        if not all(found):
+            raise CounterVanished
+        counters = {key: Counter(*rows[0]) for key, rows in zip(keys, found, strict=True)}
+        for key in made:
+            counters[key] = self._sum(key)
+        self._set_counters({key: counters[key] for key in made})
+        self._seen.update(unknown)
+        return counters
+
+    def write(self, writes: Writes, counters: dict[CounterKey, Counter]) -> None:
+        """Writes what a batch decided. RuntimeError, before any commit, when a row was not as it had been read."""
+        self._many(_NEW_RESERVATION, writes.inserted)
+        self._many(_DISPATCHED, writes.dispatched)
+        self._many(_CLOSE, [(*closing, id_) for closing, id_ in writes.closed])
+        self._set_counters({key: counters[key] for key in writes.touched})
+
+    def _sum(self, key: CounterKey) -> Counter:
+        where, values = owner_and_span(key)
+        text = f"SELECT {_comma(SUM_COLUMNS)} FROM reservations WHERE {where}"  # noqa: S608
+        (row,) = self._each(text, [values])[0]
+        return Counter(*(int(value or 0) for value in row))  # PostgreSQL sums bigints to a Decimal
+
+    def _set_counters(self, counters: dict[CounterKey, Counter]) -> None:
+        self._many(_SET_COUNTER, [(*_counter_values(counter), *key) for key, counter in counters.items()])
+
+    def _each(self, text: str, parameters: Sequence[Sequence[object]]) -> list[list[tuple[Any, ...]]]:
+        """The rows that a statement gives for each of its parameters, in their order."""
+        if self._dialect == "sqlite":
+            return [self._cursor.execute(text, values).fetchall() for values in parameters]
+        if not parameters:
+            return []
+        # psycopg sends them all before it waits for the first answer.
+        self._cursor.executemany(_percent(text), parameters, returning=True)
+        return [result.fetchall() for result in self._cursor.results()]
+
+    def _many(self, text: str, parameters: Sequence[Sequence[object]]) -> None:
+        if not parameters:
+            return
+        self._cursor.executemany(text if self._dialect == "sqlite" else _percent(text), parameters)
+        if self._cursor.rowcount != len(parameters):
+            raise RuntimeError(f"{self._cursor.rowcount} rows changed instead of {len(parameters)}: {text}")
+
+
+def _percent(text: str) -> str:
+    """Question marks as psycopg writes them; no text of ours has either sign in another meaning."""
+    return text.replace("?", "%s")
