@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.core import TyperGroup
 
 import app
+from app.cli.root import load
+from app.images.catalog import load_catalog
 from app.sandbox.directives import DIRECTIVES
 from app.settings import Settings, load_settings
 from app.telemetry.event import Outcome
@@ -192,10 +195,10 @@ def assigned_codes(where: str) -> set[str]:
         for node in ast.walk(ast.parse(read(path))):
             if not isinstance(node, ast.Assign):
                 continue
-            is_many = isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Tuple)
-            pairs = (
-                zip(node.targets[0].elts, node.value.elts, strict=True) if is_many else [(node.targets[0], node.value)]
-            )
+            left, right = node.targets[0], node.value
+            pairs: list[tuple[ast.expr, ast.expr]] = [(left, right)]
+            if isinstance(left, ast.Tuple) and isinstance(right, ast.Tuple):
+                pairs = list(zip(left.elts, right.elts, strict=True))
             found |= {ast.unparse(value) for target, value in pairs if getattr(target, "attr", "") == "code"}
     return {code.strip("'") for code in found if code.startswith("'")}
 
@@ -279,6 +282,36 @@ def test_links_lead_somewhere(page: Path, target: str) -> None:
     assert found.exists(), f"{page.name} links to {target}, which is not there"
     if anchor:
         assert anchor in headings(found), f"{page.name} links to {target}: no such heading"
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Every fenced block of that language, with its page."""
+    return [
+        (page.name, block) for page in PAGES for block in re.findall(rf"```{language}\n(.*?)```", read(page), re.DOTALL)
+    ]
+
+
+def test_examples_are_sound() -> None:
+    for page, block in blocks("python"):
+        compile(block, page, "exec")
+    for page, block in blocks("toml"):
+        assert load_catalog(block, page).models
+    for _, block in blocks("json"):
+        json.loads(block)
+
+
+def test_commands_in_the_pages_exist() -> None:
+    named = set()
+    for page in PAGES:
+        for name, rest in re.findall(r"zenmux-gateway(?: --\w+ \S+)? ([a-z]+)((?: [a-z]+)?)", read(page)):
+            named.add((name, rest.strip()))
+    assert len(named) > 10
+    for name, second in named:
+        command = load(name)
+        if isinstance(command, TyperGroup):
+            assert not second or second in command.commands, (
+                f"zenmux-gateway {name} {second} is written, but is not there"
+            )
 
 
 def test_one_version_everywhere() -> None:
