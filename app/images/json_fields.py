@@ -1,0 +1,280 @@
+"""Captures a few fields of one JSON object while its bytes pass, in constant memory, however they are cut.
+
+It follows the structure of the document and jumps over strings; what stands inside a skipped string is not checked.
+It must not keep, copy or decode a picture.
+"""
+
+import json
+import re
+from collections.abc import Callable
+
+VALUE_BYTES_MAX = 4096  # a captured value longer than this counts as unreadable
+_KEY_BYTES_MAX = 48  # eight letters, each written as \uXXXX: no longer key can be one of ours
+_SCALAR_BYTES_MAX = 512
+_DEPTH_MAX = 100
+
+# What may come next is told by the bytes it may begin with.
+_DOCUMENT = b"{"
+_KEY = b'"'
+_KEY_OR_END = b'"}'
+_COLON = b":"
+_VALUE = b'"{[-0123456789tfn'
+_VALUE_OR_END = _VALUE + b"]"
+_COMMA_OR_END = {0x7B: b",}", 0x5B: b",]"}  # by the bracket that is open
+_NOTHING = b""
+# What may be missing there before a comma may come: closing() puts it.
+_MISSING = {
+    _DOCUMENT: b'{"cut":null',
+    _KEY: b'"cut":null',
+    _KEY_OR_END: b'"cut":null',
+    _COLON: b":null",
+    _VALUE: b"null",
+}
+
+_QUOTE, _BACKSLASH, _COMMA, _OBJECT, _ARRAY = b'"\\,{['
+_CLOSERS = {_OBJECT: 0x7D, _ARRAY: 0x5D}
+_BLANKS = re.compile(rb"[ \t\r\n]*")
+_SCALAR = re.compile(rb"[-+.0-9A-Za-z]*")
+_SCALAR_GRAMMAR = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null")
+_CUT_ESCAPE = re.compile(rb"\\u[0-9a-fA-F]{0,3}\Z")
+_IMAGE_KEYS = frozenset({"b64_json", "url"})
+UNREADABLE = object()  # stands for a value that was too long, or whose inside is malformed
+
+
+class FieldScanner:
+    """Captures the named fields of one JSON object, however its bytes are cut, and counts the images in its `data`.
+
+    `on_field(name)` is called when a named field ends: in document order, and at the same byte whatever the chunks
+    are. As in json.loads, the last of equal keys wins.
+    """
+
+    def __init__(self, names: frozenset[str], on_field: Callable[[str], None] | None = None) -> None:
+        self.image_count = 0
+        self.closed = False  # a whole object was read, and nothing but blanks after it
+        self.broken = False  # malformed: nothing more is read
+        self._names = names
+        self._on_field = on_field
+        self._values: dict[str, bytearray | None] = {}  # undecoded; None was too long
+        self._next = _DOCUMENT
+        self._open = bytearray()  # the brackets that are open
+        self._in_string = False
+        self._in_key = False
+        self._escaping = False  # the last chunk ended on a backslash that escapes what comes
+        self._string_tail = b""  # the last bytes of the string being read
+        self._scalar: bytearray | None = None  # the number or word being read
+        self._field = ""  # the current key of the document
+        self._in_image = False  # directly in an object of the array `data`
+        self._image_key = ""  # the current key of that object
+        self._image_has: set[str] = set()  # the image keys of that object that carry a value
+        self._captured: bytearray | None = None
+        self._capture_max = 0
+        self._capture_from = 0  # where in the current chunk the capture goes on
+
+    def get(self, name: str) -> object:
+        """The value of a named field; None if it did not come or is null."""
+        return _decode(self._values[name]) if name in self._values else None
+
+    def feed(self, chunk: bytes, start: int = 0, stop: int | None = None) -> None:
+        """Reads chunk[start:stop]. Malformed input is no error: the document just never closes."""
+        stop = len(chunk) if stop is None else stop
+        self._capture_from = start
+        while start < stop and not self.broken:
+            if self._in_string:
+                start = self._read_string(chunk, start, stop)
+            elif self._scalar is not None:
+                start = self._read_scalar(self._scalar, chunk, start, stop)
+            else:
+                start = self._read_mark(chunk, start, stop)
+        if self._captured is not None:
+            self._keep(self._captured, chunk, stop)
+
+    def closing(self) -> bytes | None:
+        """What completes the text read so far up to a last field, so that `,"name":value}` may follow it.
+
+        None if the text is whole already, or malformed.
+        """
+        if self.broken or self.closed:
+            return None
+        if self._in_string:
+            rest = b"\\" if self._escaping else _rest_of_escape(self._string_tail)
+            end = rest + (b'":null' if self._in_key else b'"')
+        elif self._scalar is not None:
+            end = _rest_of_scalar(bytes(self._scalar))
+        else:
+            end = _MISSING.get(self._next, b"")
+        return end + bytes(_CLOSERS[bracket] for bracket in reversed(self._open[1:]))
+
+    def _read_string(self, chunk: bytes, start: int, stop: int) -> int:
+        """Jumps to the end of a string. This is where the pictures go by."""
+        begin = start
+        if self._escaping:
+            self._escaping = False
+            start += 1
+        quote = chunk.find(b'"', start, stop)
+        end = stop if quote < 0 else quote
+        run = end
+        while run > start and chunk[run - 1] == _BACKSLASH:
+            run -= 1
+        escaped = (end - run) % 2 == 1
+        if quote < 0:
+            self._escaping = escaped
+            self._string_tail = (self._string_tail + chunk[max(begin, stop - 5) : stop])[-5:]
+            return stop
+        if not escaped:
+            self._in_string = False
+            if self._in_key:
+                self._end_key(chunk, quote)
+            else:
+                self._end_value(chunk, quote + 1)
+        return quote + 1
+
+    def _read_scalar(self, scalar: bytearray, chunk: bytes, start: int, stop: int) -> int:
+        """A number, true, false or null: it ends where something else begins, perhaps in the next chunk."""
+        end = _match_end(_SCALAR, chunk, start, stop)
+        if len(scalar) + end - start > _SCALAR_BYTES_MAX:
+            return self._break()
+        scalar += chunk[start:end]
+        if end < stop:
+            if not _SCALAR_GRAMMAR.fullmatch(scalar):
+                return self._break()
+            self._scalar = None
+            self._end_value(chunk, end, null=scalar == b"null")
+        return end
+
+    def _read_mark(self, chunk: bytes, start: int, stop: int) -> int:
+        """A bracket, comma, colon, or the beginning of a key or value."""
+        mark = chunk[start]
+        if mark <= 0x20:
+            blanks_end = _match_end(_BLANKS, chunk, start, stop)
+            return blanks_end if blanks_end > start else self._break()
+        expected = self._next
+        if mark not in expected:
+            return self._break()
+        if mark == _COMMA:
+            self._next = _KEY if self._open[-1] == _OBJECT else _VALUE
+        elif expected == _COLON:
+            self._next = _VALUE
+        elif mark == _QUOTE and expected in (_KEY, _KEY_OR_END):
+            self._begin_key(start + 1)
+        elif mark in _VALUE:
+            return self._begin_value(mark, start)
+        else:
+            self._close(chunk, start + 1)
+        return start + 1
+
+    def _break(self) -> int:
+        """Malformed: from here on nothing is read."""
+        self.broken = True
+        self.closed = False
+        return 0
+
+    def _begin_key(self, start: int) -> None:
+        self._in_string = self._in_key = True
+        self._string_tail = b""
+        if len(self._open) == 1 or self._in_image:
+            self._begin_capture(start, _KEY_BYTES_MAX)
+
+    def _end_key(self, chunk: bytes, quote: int) -> None:
+        self._in_key = False
+        self._next = _COLON
+        if len(self._open) == 1:
+            self._field = _decode_key(self._end_capture(chunk, quote))
+        elif self._in_image:
+            self._image_key = _decode_key(self._end_capture(chunk, quote))
+
+    def _begin_value(self, mark: int, start: int) -> int:
+        if len(self._open) == 1:
+            if self._field == "data":
+                self.image_count = 0
+            if self._field in self._names:
+                self._begin_capture(start, VALUE_BYTES_MAX)
+        if mark == _QUOTE:
+            self._in_string = True
+            self._string_tail = b""
+        elif mark not in (_OBJECT, _ARRAY):
+            self._scalar = bytearray()
+            return start
+        elif len(self._open) == _DEPTH_MAX:
+            return self._break()
+        else:
+            self._open.append(mark)
+            self._next = _KEY_OR_END if mark == _OBJECT else _VALUE_OR_END
+            self._in_image = self._field == "data" and self._open == b"{[{"
+            if self._in_image:
+                self._image_has.clear()
+        return start + 1
+
+    def _close(self, chunk: bytes, end: int) -> None:
+        if self._in_image and self._image_has:
+            self.image_count += 1
+        self._open.pop()
+        self._in_image = self._field == "data" and self._open == b"{[{"
+        self._end_value(chunk, end)
+
+    def _end_value(self, chunk: bytes, end: int, *, null: bool = False) -> None:
+        if not self._open:
+            self.closed = True
+            self._next = _NOTHING
+            return
+        self._next = _COMMA_OR_END[self._open[-1]]
+        if self._in_image and self._image_key in _IMAGE_KEYS:
+            if null:
+                self._image_has.discard(self._image_key)
+            else:
+                self._image_has.add(self._image_key)
+        elif len(self._open) == 1 and self._captured is not None:
+            self._values[self._field] = self._end_capture(chunk, end)
+            if self._on_field is not None:
+                self._on_field(self._field)
+
+    def _begin_capture(self, start: int, bytes_max: int) -> None:
+        self._captured = bytearray()
+        self._capture_from = start
+        self._capture_max = bytes_max
+
+    def _keep(self, captured: bytearray, chunk: bytes, end: int) -> None:
+        """Adds this chunk's part to what is captured, one byte over the bound at most."""
+        room = self._capture_max + 1 - len(captured)
+        captured += chunk[self._capture_from : min(end, self._capture_from + room)]
+
+    def _end_capture(self, chunk: bytes, end: int) -> bytearray | None:
+        """What was captured; None if it was too long."""
+        captured, self._captured = self._captured or bytearray(), None
+        self._keep(captured, chunk, end)
+        return captured if len(captured) <= self._capture_max else None
+
+
+def _decode(captured: bytearray | None) -> object:
+    if captured is None:
+        return UNREADABLE
+    try:
+        return json.loads(captured)
+    except (ValueError, RecursionError):
+        return UNREADABLE
+
+
+def _decode_key(captured: bytearray | None) -> str:
+    """The key between its quotes; "" if it cannot be one that matters."""
+    if captured is not None and b"\\" not in captured:
+        return captured.decode("utf-8", "replace")
+    key = _decode(captured and bytearray(b'"') + captured + b'"')
+    return key if isinstance(key, str) else ""
+
+
+def _match_end(pattern: re.Pattern[bytes], chunk: bytes, start: int, stop: int) -> int:
+    match = pattern.match(chunk, start, stop)
+    return match.end() if match else start
+
+
+def _rest_of_escape(tail: bytes) -> bytes:
+    """What completes the \\uXXXX that a string may have been cut in; where it was none, zeros do no harm."""
+    cut = _CUT_ESCAPE.search(tail)
+    return b"0" * (6 - len(cut[0])) if cut else b""
+
+
+def _rest_of_scalar(scalar: bytes) -> bytes:
+    """What completes a number, true, false or null."""
+    for word in (b"true", b"false", b"null"):
+        if word.startswith(scalar):
+            return word[len(scalar) :]
+    return b"" if _SCALAR_GRAMMAR.fullmatch(scalar) else b"0"
