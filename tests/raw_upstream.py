@@ -76,7 +76,7 @@ class RawUpstream:
                 self.requests.append(request)
                 await self._answer(request, writer)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         finally:
             writer.close()

@@ -89,7 +89,8 @@ class Upstream:
     async def _send(self, path: str, body: bytes, content_type: str, on_sending: OnSending) -> httpx2.Response:
         assert self._client is not None, "open() first"
         key = self._settings.zenmux_api_key
-        request = self._client.build_request(
+        # Built without the client, which would add headers of its own.
+        request = httpx2.Request(
             "POST",
             self._settings.zenmux_base_url + path,
             content=body,

@@ -96,5 +96,5 @@ def test_usage_shows_a_caller_their_limits(gateway: RunningGateway) -> None:
     told = fetch_json(f"{gateway.url}/usage", key.text)
     images, usd = sorted(told["limits"], key=lambda limit: limit["unit"])
     assert (images["limit"], images["scope"], images["used"], images["left"]) == ("images:10/day", "key", 2, 8)
-    assert (usd["limit"], usd["scope"]) == ("usd:5/month", "user")
+    assert (usd["limit"], usd["scope"]) == ("usd:5.00/month", "user")
     assert usd["resets_at"] is not None
