@@ -15,6 +15,8 @@ from app.database.clock import from_ms, to_ms
 
 Values = Mapping[str, object]
 
+_ACTOR_LENGTH_MAX = 120  # of the column; PostgreSQL would refuse more
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -53,7 +55,7 @@ def record_change(
     connection.execute(
         insert(schema.admin_events).values(
             at_ms=to_ms(change.now),
-            actor=change.actor,
+            actor=change.actor[:_ACTOR_LENGTH_MAX],
             action=action,
             target=target,
             before=_to_json(before),

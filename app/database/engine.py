@@ -55,8 +55,8 @@ def create_engine(url: str) -> Engine:
     """An engine with a bounded pool of at most 10 connections, at most 10 s of waiting for one of them.
 
     SQLite: makes the file (mode 0600) and its folder (0700) where they are missing; every transaction begins with
-    BEGIN IMMEDIATE unless `reading` opened it. PostgreSQL: not contacted yet. Statements' values never get into
-    the text of errors. Raises CommandError when the URL is not one of the two, or the file cannot be written.
+    BEGIN IMMEDIATE unless `reading` opened it. PostgreSQL: not contacted yet. SQLAlchemy's errors do not show
+    the values of statements. Raises CommandError when the URL is not one of the two, or the file cannot be written.
     """
     parsed = _parse(url)
     if parsed.drivername == "sqlite":

@@ -33,6 +33,12 @@ def test_a_change_is_listed_and_raises_the_revision(engine: Engine) -> None:
     assert entry.after == {"name": "Zoë", "team": None}
 
 
+def test_a_very_long_actor_is_cut_not_refused(engine: Engine) -> None:
+    with writing(engine) as connection:
+        record_change(connection, Change("x" * 500, NOW, lambda: ""), "a", "t", None, None)
+        assert list_changes(connection, 1)[0].actor == "x" * 120
+
+
 def test_the_newest_change_comes_first_and_the_list_is_bounded(engine: Engine) -> None:
     with writing(engine) as connection:
         for number in range(5):

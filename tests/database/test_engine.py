@@ -112,7 +112,7 @@ def test_the_message_names_neither_url_nor_sql_nor_values() -> None:
     assert PASSWORD not in repr(engine)
 
 
-def test_values_stay_out_of_the_text_of_every_error(engine: Engine) -> None:
+def test_errors_do_not_show_the_values_of_statements(engine: Engine) -> None:
     add_team(engine, "design")
     with pytest.raises(IntegrityError) as failure, writing(engine) as connection:
         connection.execute(
