@@ -26,10 +26,7 @@ from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
 from app.keys.records import NewKey, create_key, create_user, find_user
 from app.main import create_app, utc_now
 from app.quotas.administration import set_limit
-try:
-    from app.quotas.audit import Finding, audit, compare_with_bill
-except ImportError:
-    Finding = object; audit = lambda *a: []; compare_with_bill = lambda *a: []
+from app.quotas.audit import Finding, audit, compare_with_bill
 from app.quotas.limits import Scope, parse_limit
 from app.settings import Settings
 

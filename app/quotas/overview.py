@@ -1,4 +1,4 @@
-"""What the whole ledger looks like at a moment, for gauges: each limit's standing, and how much is pending. Reads only."""
+"""What the whole ledger looks like at a moment, for gauges: the standing of each limit, and how much is pending."""
 
 from dataclasses import dataclass
 from datetime import datetime
