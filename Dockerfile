@@ -8,7 +8,7 @@ WORKDIR /src
 # The dependencies first: this layer is made anew only when the lock file changes. Wheels only, nothing is compiled.
 COPY requirements.lock ./
 RUN uv pip install --no-build --require-hashes -r requirements.lock
-COPY pyproject.toml README.md requirements-dev.lock ./
+COPY pyproject.toml README.md LICENSE requirements-dev.lock ./
 COPY app app
 RUN uv pip install --no-deps --build-constraints requirements-dev.lock .
 
