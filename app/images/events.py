@@ -166,9 +166,9 @@ class EventScanner:
         return b"".join(out)
 
     def flush(self) -> bytes:
-        """Call at the end of the stream: what was still held, and the line end that a last, whole event lacks."""
+        """Call last, when the stream has ended: what was still held, and the line end that a whole event lacks."""
         event, line_is_open = self._event, bool(self._line) or self._after_cr
-        if self._after_cr:
+        if line_is_open:
             self._after_cr = False
             self._end_line()
         is_cut = event.bytes_count > 0 and not event.ended
