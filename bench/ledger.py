@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import uvloop
+
 from app.database.changes import Change
 from app.database.engine import create_engine, writing
 from app.database.migrate import upgrade
@@ -130,7 +132,7 @@ def main() -> None:
     for concurrency in options.concurrency or (1, 32, 256):
         with tempfile.TemporaryDirectory() as folder:
             url = options.url or f"sqlite:///{Path(folder) / 'bench.db'}"
-            asyncio.run(run(url, Load(concurrency, options.keys, options.seconds)))
+            uvloop.run(run(url, Load(concurrency, options.keys, options.seconds)))
 
 
 if __name__ == "__main__":

@@ -1,132 +1,124 @@
-"""Proves the ledger: counters equal the sums of their rows, every reservation is resolved once, the bill agrees.
+"""Proves the ledger: counters equal the sums of their reservations, every reservation is closed as it may be, nothing
+is negative. Reads only, and sums by other SQL than the ledger's own. bill.py compares with what the provider billed."""
 
-Reads only; mends nothing.
-"""
-
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
-from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import Connection, Row, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select, true
 
 from app.database import schema
-from app.database.clock import to_ms
+from app.database.clock import from_ms, to_ms
+from app.quotas.bill import compare_with_bill
 from app.quotas.counters import Counter, CounterKey
-from app.quotas.limits import format_usd
-from app.quotas.reservation import State, UsageSource
-from app.quotas.standing import sum_reservations
+from app.quotas.findings import Finding, Severity, bounded
+from app.quotas.limits import Window
+from app.quotas.standing import limits_where, sum_reservations
+from app.quotas.windows import span_ms
 
-_ROWS_AT_A_TIME = 1000
-_UNITS = ("requests", "images", "tokens", "nanousd")
+__all__ = ["Finding", "Severity", "audit", "compare_with_bill"]
+
 _rows = schema.reservations.c
+_counters = schema.counters.c
 
+_HELD = (_rows.held_images, _rows.held_tokens, _rows.held_nanousd)
+_CHARGED = (_rows.charged_requests, _rows.charged_images, _rows.charged_tokens, _rows.charged_nanousd)
+_SPENT = tuple(zip(_HELD, _CHARGED[1:], strict=True))
+_USAGE = (_rows.input_text_tokens, _rows.input_image_tokens, _rows.output_text_tokens, _rows.output_image_tokens)
 
-class Severity(StrEnum):
-    """An `error` is a promise broken; `info` is worth knowing and right as it is."""
+_IS_PENDING = _rows.state == "pending"
+_COSTS_NOTHING = and_(*(column == 0 for column in _CHARGED))
+_CLOSING = (_rows.resolved_at_ms, _rows.outcome, _rows.usage_source, *_CHARGED)
+_IS_UNCLOSED = or_(*(column.is_(None) for column in _CLOSING))
+_IS_CLOSED = or_(*(column.is_not(None) for column in (*_CLOSING, *_USAGE)))
 
-    ERROR = "error"
-    INFO = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing the audit saw. `subject` is a reservation's id, a counter's name or the bill's request id."""
-
-    severity: Severity
-    kind: str
-    subject: str
-    message: str
-
-
-def audit(connection: Connection, now: datetime) -> Iterator[Finding]:
-    """Everything in the ledger that is wrong or remarkable. Streams over the rows."""
-    yield from _audit_counters(connection)
-    yield from _audit_reservations(connection, now)
-
-
-def compare_with_bill(connection: Connection, bill: Mapping[str, Any]) -> Iterator[Finding]:
-    """The sandbox's bill against the rows, matched by ZenMux's request id.
-
-    A row that is an estimate may differ, and may stand for a generation whose answer, with its id, never came.
-    """
-    billed: dict[str, int] = {entry["request_id"]: int(entry["cost_nanousd"]) for entry in bill["generations"]}
-    nameless_count = nameless_nanousd = 0
-    for row in _resolved(connection):
-        cost_nanousd = billed.pop(row.upstream_request_id, None) if row.upstream_request_id else None
-        if row.usage_source == UsageSource.ESTIMATED:
-            yield _info("estimated", row.id, f"charged {_usd(row)} by estimate; billed {_shown(cost_nanousd)}")
-            if cost_nanousd is None:
-                nameless_count += 1
-                nameless_nanousd += row.charged_nanousd
-        elif row.charged_nanousd != (cost_nanousd or 0):
-            yield _error("differs_from_bill", row.id, f"charged {_usd(row)}, billed {_shown(cost_nanousd)}")
-    # What was billed under ids that never reached us must fit into the estimates that have no id.
-    if len(billed) > nameless_count or sum(billed.values()) > nameless_nanousd:
-        for request_id, cost_nanousd in billed.items():
-            yield _error("not_recorded", request_id, f"billed {format_usd(cost_nanousd)} dollars, recorded nowhere")
-
-
-def _audit_counters(connection: Connection) -> Iterator[Finding]:
-    table = schema.counters
-    names = [f"{state}_{unit}" for state in ("settled", "pending") for unit in _UNITS]
-    for row in connection.execute(select(table)).fetchall():
-        key = CounterKey(*(getattr(row, name) for name in CounterKey._fields))
-        kept = Counter(*(getattr(row, name) for name in names))
-        summed = sum_reservations(connection, key)
-        if kept != summed:
-            yield _error("counter_differs", _name(key), f"counts {kept}, its rows sum up to {summed}")
-
-
-def _audit_reservations(connection: Connection, now: datetime) -> Iterator[Finding]:
-    overdue = and_(_rows.state == State.PENDING.value, _rows.expires_at_ms < to_ms(now))
-    for row in _select(connection, overdue):
-        yield _info("overdue", row.id, "is pending past its time; the next sweep, or `ledger expire`, closes it")
-    charges = [_rows[f"charged_{unit}"] for unit in _UNITS]
-    broken = and_(
-        _rows.state != State.PENDING.value,
-        or_(
-            *(charge.is_(None) for charge in charges), *(charge < 0 for charge in charges), _rows.usage_source.is_(None)
+# What is wrong with a row in which the condition holds.
+_WRONG_ROWS: tuple[tuple[str, ColumnElement[bool], str], ...] = (
+    ("resolved_once", and_(not_(_IS_PENDING), _IS_UNCLOSED), "is resolved, but not all of its resolution is there"),
+    ("resolved_once", and_(_IS_PENDING, _IS_CLOSED), "is pending, but has parts of a resolution"),
+    ("negative", or_(*(column < 0 for column in (*_HELD, *_CHARGED, *_USAGE))), "has an amount below zero"),
+    ("released", and_(_rows.state == "released", not_(_COSTS_NOTHING)), "is released, but charged"),
+    (
+        "expired",
+        and_(_rows.state == "expired", _rows.dispatched_at_ms.is_(None), not_(_COSTS_NOTHING)),
+        "expired before it was sent, but is charged",
+    ),
+    (
+        "expired",
+        and_(
+            _rows.state == "expired",
+            _rows.dispatched_at_ms.is_not(None),
+            or_(*(held != charged for held, charged in _SPENT), _rows.usage_source != "estimated"),
         ),
-    )
-    for row in _select(connection, broken):
-        yield _error("half_resolved", row.id, f"is {row.state}, but its charge is incomplete")
-    free = and_(_rows.state == State.RELEASED.value, or_(*(charge != 0 for charge in charges)))
-    for row in _select(connection, free):
-        yield _error("charged_release", row.id, "is released, but was charged")
-    excess = or_(
-        *(_rows[f"charged_{unit}"] > _rows[f"held_{unit}"] for unit in ("images", "tokens", "nanousd")),
-    )
-    for row in _select(connection, excess):
-        yield _info("excess", row.id, f"was charged {_usd(row)}, more than the {format_usd(row.held_nanousd)} it held")
+        "expired after it was sent, but is not charged what it held, as an estimate",
+    ),
+)
 
 
-def _resolved(connection: Connection) -> Iterator[Row[Any]]:
-    return _select(connection, _rows.state != State.PENDING.value)
+def audit(connection: Connection, now: datetime) -> list[Finding]:
+    """What is wrong with the ledger, and what is worth knowing. Call it inside `reading`, so that it sees one moment.
+
+    No finding with severity `error` means: every counter is exact and every reservation was closed once, or is
+    pending.
+    """
+    found = [*bounded(_wrong_counters(connection)), *bounded(_unwatched_counters(connection))]
+    for check, condition, message in _WRONG_ROWS:
+        found += bounded(
+            Finding(Severity.ERROR, check, id_, f"reservation {id_} {message}")
+            for id_ in connection.execute(select(_rows.id).where(condition).order_by(_rows.id)).scalars()
+        )
+    return [*found, *bounded(_overdue(connection, now)), *bounded(_excess(connection))]
 
 
-def _select(connection: Connection, condition: Any) -> Iterator[Row[Any]]:  # noqa: ANN401 - any SQL condition
-    query = select(schema.reservations).where(condition).order_by(_rows.reserved_at_ms, _rows.id)
-    yield from connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(query)
+def _wrong_counters(connection: Connection) -> Iterator[Finding]:
+    keys = [_counters[name] for name in CounterKey._fields]
+    columns = [column for column in _counters if column.name not in CounterKey._fields]
+    for row in connection.execute(select(*keys, *columns).order_by(*keys)).all():
+        key, counter = CounterKey(*row[: len(keys)]), Counter(*row[len(keys) :])
+        name = _name(key)
+        if span_ms(Window(key.window), key.window_start_ms)[0] != key.window_start_ms:
+            yield Finding(Severity.ERROR, "counters", name, f"counter {name} begins where no {key.window} begins")
+        summed = sum_reservations(connection, key)
+        if counter != summed:
+            yield Finding(
+                Severity.ERROR, "counters", name, f"counter {name} says {counter}, its reservations say {summed}"
+            )
 
 
-def _error(kind: str, subject: str, message: str) -> Finding:
-    return Finding(Severity.ERROR, kind, subject, message)
+def _unwatched_counters(connection: Connection) -> Iterator[Finding]:
+    """Counters no limit looks at: the ledger does not keep them right, so there must be none."""
+    watched = {
+        (limit.scope, limit.scope_id, limit.model, limit.counter_window) for limit in limits_where(connection, true())
+    }
+    columns = (_counters.scope, _counters.scope_id, _counters.model, _counters.window)
+    query = select(*columns, func.min(_counters.window_start_ms)).group_by(*columns).order_by(*columns)
+    for row in connection.execute(query).all():
+        if tuple(row[:4]) not in watched:
+            name = _name(CounterKey(*row))
+            yield Finding(Severity.ERROR, "unwatched", name, f"no limit looks at counter {name}; it would go wrong")
 
 
-def _info(kind: str, subject: str, message: str) -> Finding:
-    return Finding(Severity.INFO, kind, subject, message)
+def _overdue(connection: Connection, now: datetime) -> Iterator[Finding]:
+    query = select(_rows.id, _rows.expires_at_ms).where(_IS_PENDING, _rows.expires_at_ms < to_ms(now))
+    for id_, expires_at_ms in connection.execute(query.order_by(_rows.expires_at_ms, _rows.id)):
+        since = f"{from_ms(expires_at_ms):%Y-%m-%d %H:%M:%S} UTC"
+        message = f"reservation {id_} is pending since before {since}: no gateway runs, or its sweep fails"
+        yield Finding(Severity.WARNING, "overdue", id_, message)
+
+
+def _excess(connection: Connection) -> Iterator[Finding]:
+    condition = or_(*(charged > held for held, charged in _SPENT))
+    columns = [column for pair in _SPENT for column in pair]
+    for id_, *amounts in connection.execute(select(_rows.id, *columns).where(condition).order_by(_rows.id)):
+        parts = [
+            f"{charged} {unit} instead of {held}"
+            for unit, held, charged in zip(("images", "tokens", "nano-USD"), amounts[::2], amounts[1::2], strict=True)
+            if charged > held
+        ]
+        message = f"reservation {id_} was charged more than it held: {', '.join(parts)}"
+        yield Finding(Severity.INFO, "excess", id_, message)
 
 
 def _name(key: CounterKey) -> str:
     model = f"@{key.model}" if key.model else ""
-    return f"{key.scope} {key.scope_id} {key.window}{model} from {key.window_start_ms}".replace("  ", " ")
-
-
-def _usd(row: Row[Any]) -> str:
-    return f"{format_usd(row.charged_nanousd)} dollars"
-
-
-def _shown(nanousd: int | None) -> str:
-    return "nothing" if nanousd is None else f"{format_usd(nanousd)} dollars"
+    begin = "" if key.window == Window.TOTAL else f" of {from_ms(key.window_start_ms):%Y-%m-%d %H:%M}"
+    return f"{key.scope} {key.scope_id}".strip() + f" {key.window}{begin}{model}"

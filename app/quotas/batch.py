@@ -3,7 +3,7 @@ out. Pure: it changes only the values it is given, and statements.py writes what
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from app.database.clock import to_ms
 from app.errors import DuplicateReservation, LimitReached, StoreUnavailable
@@ -23,17 +23,14 @@ from app.quotas.commands import (
     new_row,
     record_of,
 )
-from app.quotas.counters import Calendar, Counter, CounterKey
+from app.quotas.counters import Counter, CounterKey
 from app.quotas.plans import Party, Plan
-from app.quotas.reservation import TRANSITIONS, Hold, Resolution, State
+from app.quotas.reservation import Resolution, State
+
+_PENDING = State.PENDING.value
 
 Outcome = Reserved | Resolution | LimitReached | DuplicateReservation | StoreUnavailable | None
 """None: marked as dispatched."""
-
-
-def party_of(hold: Hold) -> Party:
-    """Whose limits a hold has to pass."""
-    return Party(hold.key_id, hold.user_id, hold.team_id, hold.model)
 
 
 def reservation_id(command: Command) -> str:
@@ -41,19 +38,26 @@ def reservation_id(command: Command) -> str:
     return command.hold.id if isinstance(command, Reserve) else command.reservation_id
 
 
+class Account(NamedTuple):
+    """The limits a reservation has to pass and the counters it moves: all its life those of the windows it was made
+    in, never those of the present."""
+
+    plan: Plan
+    keys: tuple[CounterKey, ...]
+
+
 @dataclass(slots=True)
 class Books:
     """What a transaction has read. `records` and `counters` are brought forward by each command in turn.
 
-    `plans` has the limits of every party in the batch. `in_doubt`: ids whose resolution was sent before, with no
-    answer about its commit.
+    `accounts` has those of every reservation that may be taken or closed. `in_doubt`: ids whose resolution was sent
+    before, with no answer about its commit.
     """
 
     instance: str
     records: dict[str, Record]
-    plans: Mapping[Party, Plan]
+    accounts: Mapping[str, Account]
     counters: Mapping[CounterKey, Counter]
-    calendar: Calendar
     in_doubt: frozenset[str] = frozenset()
 
 
@@ -67,33 +71,20 @@ class Writes:
     touched: set[CounterKey] = field(default_factory=set)
 
 
-def parties_needed(commands: Iterable[Command], records: Mapping[str, Record]) -> set[Party]:
-    """Whose limits a batch has to know."""
-    return {party_of(command.hold) for command in commands if isinstance(command, Reserve)} | {
-        record.party for record in _closing(commands, records)
-    }
-
-
-def keys_needed(
-    commands: Iterable[Command], records: Mapping[str, Record], plans: Mapping[Party, Plan], calendar: Calendar
-) -> list[CounterKey]:
-    """The counters a batch may move, in the order in which they have to be locked.
-
-    A reservation moves, all its life, the counters of the windows it was made in: never those of the present.
-    """
-    needed: set[CounterKey] = set()
+def parties_needed(commands: Iterable[Command], records: Mapping[str, Record]) -> dict[str, tuple[Party, int]]:
+    """Of every reservation the batch may take or close: whose it is, and when it was made."""
+    needed: dict[str, tuple[Party, int]] = {}
     for command in commands:
         if isinstance(command, Reserve):
-            needed.update(plans[party_of(command.hold)].keys(to_ms(command.hold.reserved_at), calendar))
-    for record in _closing(commands, records):
-        needed.update(plans[record.party].keys(record.reserved_at_ms, calendar))
-    return sorted(needed)
-
-
-def _closing(commands: Iterable[Command], records: Mapping[str, Record]) -> list[Record]:
-    """The records that the batch will close, of those that were there before it."""
-    ids = {command.reservation_id for command in commands if isinstance(command, Resolve | Expire)}
-    return [records[id_] for id_ in ids if id_ in records and records[id_].state == State.PENDING]
+            hold = command.hold
+            if hold.id not in records:
+                party = Party(hold.key_id, hold.user_id, hold.team_id, hold.model)
+                needed.setdefault(hold.id, (party, to_ms(hold.reserved_at)))
+        elif isinstance(command, Resolve | Expire):
+            record = records.get(command.reservation_id)
+            if record is not None and record.state == _PENDING:
+                needed[record.id] = record.party, record.reserved_at_ms
+    return needed
 
 
 def execute(commands: Sequence[Command], books: Books) -> tuple[list[Outcome], Writes]:
@@ -119,8 +110,7 @@ def _reserve(command: Reserve, books: Books, writes: Writes) -> Outcome:
     hold = command.hold
     if hold.id in books.records:
         return DuplicateReservation(f"Reservation {hold.id} exists already; every request needs an id of its own.")
-    plan = books.plans[party_of(hold)]
-    keys = plan.keys(to_ms(hold.reserved_at), books.calendar)
+    plan, keys = books.accounts[hold.id]
     counters = [books.counters[key] for key in keys]
     decision = decide([(limit, counters[look]) for limit, look in plan.limits], hold.amounts, hold.reserved_at)
     if decision.refusal is not None:
@@ -136,7 +126,7 @@ def _reserve(command: Reserve, books: Books, writes: Writes) -> Outcome:
 
 def _mark_dispatched(command: MarkDispatched, books: Books, writes: Writes) -> Outcome:
     record = books.records.get(command.reservation_id)
-    if record is None or record.state != State.PENDING:
+    if record is None or record.state != _PENDING:
         return StoreUnavailable("The reservation of this request has ended, so it was not sent; try again.")
     if record.dispatched_at_ms is None:
         record.dispatched_at_ms = to_ms(command.at)
@@ -149,7 +139,7 @@ def _resolve(command: Resolve, books: Books, writes: Writes) -> Outcome:
     if record is None:
         return Resolution.UNKNOWN
     closing = closing_of(command.settlement)
-    if record.state == State.PENDING:
+    if record.state == _PENDING:
         return _close(record, closing, books, writes)
     # The first try may have been committed and only its answer lost: then this is its answer.
     same = (record.state, record.resolved_at_ms, record.outcome) == (
@@ -164,17 +154,16 @@ def _expire(command: Expire, books: Books, writes: Writes) -> Outcome:
     record = books.records.get(command.reservation_id)
     if record is None:
         return Resolution.UNKNOWN
-    if record.state != State.PENDING:
+    if record.state != _PENDING:
         return Resolution.ALREADY_RESOLVED
     return _close(record, closing_of_expired(record, command.at), books, writes)
 
 
 def _close(record: Record, closing: Closing, books: Books, writes: Writes) -> Resolution:
-    assert State(closing.state) in TRANSITIONS[State(record.state)]
-    charged = closing.charged
-    keys = books.plans[record.party].keys(record.reserved_at_ms, books.calendar)
+    _, keys = books.accounts[record.id]
+    held, charged = record.held, closing.charged
     for key in keys:
-        books.counters[key].resolve(record.held, charged)
+        books.counters[key].resolve(held, charged)
     writes.touched.update(keys)
     writes.closed.append((closing, record.id))
     record.state, record.resolved_at_ms, record.outcome = closing.state, closing.resolved_at_ms, closing.outcome

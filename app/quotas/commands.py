@@ -12,6 +12,8 @@ from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
 
 NOTHING = Amounts()
 
+_PENDING = State.PENDING.value
+
 # As wide as the columns, so that no odd header of an upstream can make a settlement fail.
 _OUTCOME_LENGTH_MAX = 32
 _REQUEST_ID_LENGTH_MAX = 128
@@ -147,7 +149,7 @@ def new_row(hold: Hold, instance: str) -> NewRow:
         hold.size,
         hold.quality,
         hold.streamed,
-        State.PENDING.value,
+        _PENDING,
         to_ms(hold.reserved_at),
         to_ms(hold.expires_at),
         hold.amounts.images,

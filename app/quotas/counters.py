@@ -3,10 +3,18 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.database.clock import from_ms, to_ms
-from app.quotas.limits import Unit, Window
+from app.quotas.limits import Unit
 from app.quotas.reservation import Amounts
-from app.quotas.windows import window_end, window_start
+
+_TAKEN = {
+    Unit.REQUESTS: "requests",
+    Unit.IMAGES: "images",
+    Unit.TOKENS: "tokens",
+    Unit.USD: "nanousd",
+    Unit.CONCURRENT: "requests",
+}
+_PENDING = {unit: f"pending_{name}" for unit, name in _TAKEN.items()}
+_SETTLED = {unit: f"settled_{name}" for unit, name in _TAKEN.items() if unit is not Unit.CONCURRENT}
 
 
 class CounterKey(NamedTuple):
@@ -52,64 +60,16 @@ class Counter:
 
     def settled(self, unit: Unit) -> int:
         """What was charged, as a limit of `unit` counts it; nothing that has ended is concurrent."""
-        match unit:
-            case Unit.REQUESTS:
-                return self.settled_requests
-            case Unit.IMAGES:
-                return self.settled_images
-            case Unit.TOKENS:
-                return self.settled_tokens
-            case Unit.USD:
-                return self.settled_nanousd
-            case Unit.CONCURRENT:
-                return 0
+        amount: int = getattr(self, _SETTLED[unit]) if unit in _SETTLED else 0
+        return amount
 
     def pending(self, unit: Unit) -> int:
         """What is held, as a limit of `unit` counts it."""
-        match unit:
-            case Unit.REQUESTS | Unit.CONCURRENT:
-                return self.pending_requests
-            case Unit.IMAGES:
-                return self.pending_images
-            case Unit.TOKENS:
-                return self.pending_tokens
-            case Unit.USD:
-                return self.pending_nanousd
+        amount: int = getattr(self, _PENDING[unit])
+        return amount
 
 
 def amount_of(amounts: Amounts, unit: Unit) -> int:
     """What a request takes of a limit of `unit`."""
-    match unit:
-        case Unit.REQUESTS | Unit.CONCURRENT:
-            return amounts.requests
-        case Unit.IMAGES:
-            return amounts.images
-        case Unit.TOKENS:
-            return amounts.tokens
-        case Unit.USD:
-            return amounts.nanousd
-
-
-FOREVER_MS = 2**63 - 1
-
-
-class Calendar:
-    """The windows' starts in milliseconds; remembers each window's last one, because moments come in crowds."""
-
-    def __init__(self) -> None:
-        self._last: dict[Window, tuple[int, int]] = {}
-
-    def start_ms(self, window: Window, at_ms: int) -> int:
-        """When the window that `at_ms` is in began."""
-        start, end = self._last.get(window, (0, 0))
-        if not start <= at_ms < end:
-            start, end = span_ms(window, at_ms)
-            self._last[window] = start, end
-        return start
-
-
-def span_ms(window: Window, at_ms: int) -> tuple[int, int]:
-    """Start and end of the window that `at_ms` is in; `total` ends at FOREVER_MS."""
-    moment = from_ms(at_ms)
-    end = window_end(window, moment)
-    return to_ms(window_start(window, moment)), FOREVER_MS if end is None else to_ms(end)
+    amount: int = getattr(amounts, _TAKEN[unit])
+    return amount

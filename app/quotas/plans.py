@@ -2,11 +2,11 @@
 brought to it by the writer, and it never guesses that they are still right."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.quotas.counters import Calendar, CounterKey
+from app.quotas.counters import CounterKey
 from app.quotas.limits import Limit, Scope, Window
+from app.quotas.windows import span_ms
 
 _SCOPES_MAX = 50_000
 _PLANS_MAX = 50_000
@@ -23,34 +23,37 @@ class Party(NamedTuple):
     @property
     def scopes(self) -> tuple[tuple[str, str], ...]:
         """The (scope, scope_id) whose limits apply."""
-        mine = ((Scope.GATEWAY.value, ""), (Scope.USER.value, self.user_id), (Scope.KEY.value, self.key_id))
+        mine = ((Scope.KEY.value, self.key_id), (Scope.USER.value, self.user_id), (Scope.GATEWAY.value, ""))
         return mine if self.team_id is None else (*mine, (Scope.TEAM.value, self.team_id))
 
 
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """The limits that apply to a party, each with the position in `looks` of the counter it looks at."""
+    """The limits that apply to a party, each with the position of the counter it looks at."""
 
-    limits: tuple[tuple[Limit, int], ...]
-    looks: tuple[tuple[str, str, str, Window], ...]  # a CounterKey without the window's start
-
-    def keys(self, at_ms: int, calendar: Calendar) -> tuple[CounterKey, ...]:
-        """The counters of a reservation made at `at_ms`, in the order of `looks`."""
-        return tuple(
-            CounterKey(scope, scope_id, model, window, calendar.start_ms(window, at_ms))
-            for scope, scope_id, model, window in self.looks
+    def __init__(self, limits: Iterable[Limit]) -> None:
+        positions: dict[tuple[str, str, str, Window], int] = {}
+        self.limits: tuple[tuple[Limit, int], ...] = tuple(
+            (limit, positions.setdefault(_look(limit), len(positions))) for limit in limits
         )
+        self._looks = tuple(positions)
+        self._keys: tuple[CounterKey, ...] = ()
+        self._from_ms = self._until_ms = 0  # when the keys at hand are right
+
+    def keys(self, at_ms: int) -> tuple[CounterKey, ...]:
+        """The counters of a reservation made at `at_ms`, each once, in the order of their positions."""
+        if not self._from_ms <= at_ms < self._until_ms:  # moments come in crowds: mostly they are in the last windows
+            spans = [span_ms(window, at_ms) for *_, window in self._looks]
+            self._keys = tuple(
+                CounterKey(scope, scope_id, model, window.value, start)
+                for (scope, scope_id, model, window), (start, _) in zip(self._looks, spans, strict=True)
+            )
+            self._from_ms = max((start for start, _ in spans), default=0)
+            self._until_ms = min((end for _, end in spans), default=0)
+        return self._keys
 
 
-def make_plan(limits: Iterable[Limit], model: str) -> Plan:
-    """Which of `limits` apply to a request for `model`, and which counters they look at, each named once."""
-    positions: dict[tuple[str, str, str, Window], int] = {}
-    applying: list[tuple[Limit, int]] = []
-    for limit in limits:
-        if limit.model in ("", model):
-            look = (limit.scope.value, limit.scope_id, limit.model, limit.counter_window)
-            applying.append((limit, positions.setdefault(look, len(positions))))
-    return Plan(tuple(applying), tuple(positions))
+def _look(limit: Limit) -> tuple[str, str, str, Window]:
+    return limit.scope.value, limit.scope_id, limit.model, limit.counter_window
 
 
 class LimitBook:
@@ -84,5 +87,5 @@ class LimitBook:
         plan = self._plans.get(party)
         if plan is None:
             limits = [limit for scope in party.scopes for limit in self._limits[scope]]
-            plan = self._plans[party] = make_plan(limits, party.model)
+            plan = self._plans[party] = Plan(limit for limit in limits if limit.model in ("", party.model))
         return plan

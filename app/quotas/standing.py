@@ -12,10 +12,10 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, or
 from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import reading, writing
-from app.quotas.counters import Counter, CounterKey, span_ms
+from app.quotas.counters import Counter, CounterKey
 from app.quotas.limits import Limit, Scope, Unit, Window, format_limit
 from app.quotas.reservation import State
-from app.quotas.windows import window_end
+from app.quotas.windows import span_ms, window_end
 
 _FOUND_MAX = 1000
 _PRUNE_MAX = 1000

@@ -3,6 +3,7 @@
 Knows rows, locks and the few words in which the two engines differ. Decides nothing, retries nothing.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from operator import attrgetter
@@ -10,8 +11,9 @@ from typing import Any
 
 from app.quotas.batch import Writes
 from app.quotas.commands import Closing, NewRow, Record
-from app.quotas.counters import Counter, CounterKey, span_ms
+from app.quotas.counters import Counter, CounterKey
 from app.quotas.limits import Limit, Scope, Unit, Window
+from app.quotas.windows import span_ms
 
 # Locks are taken in one order by every process: reservations by id, then new counters, then counters by key. So
 # batches wait for each other, but never in a circle. A writer also holds a weak lock on the table of limits, an
@@ -19,6 +21,7 @@ from app.quotas.limits import Limit, Scope, Unit, Window
 # therefore agree on which counters exist.
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "LOCK TABLE limits IN ROW SHARE MODE"}
 _LOCKED = {"sqlite": "", "postgresql": " FOR UPDATE"}
+_IN_LIST = {"sqlite": "IN (SELECT value FROM json_each(?))", "postgresql": "= ANY(?)"}
 
 # A process that freezes in the middle of a batch must not hold everybody's counters for long.
 _POSTGRESQL_SESSION = "SET idle_in_transaction_session_timeout = '10s'"
@@ -73,7 +76,7 @@ def _insert(table: str, names: Sequence[str]) -> str:
 # Every name in these texts is a constant of this module or a field of our own dataclasses: S608 has nothing to find.
 _REVISION = "SELECT value FROM revision"
 _LIMITS = 'SELECT unit, amount, "window", model, shadow FROM limits WHERE scope = ? AND scope_id = ? ORDER BY id'
-_RECORD = f"SELECT {_comma(_RECORD_COLUMNS)} FROM reservations WHERE id = ?"  # noqa: S608
+_RECORDS = f"SELECT {_comma(_RECORD_COLUMNS)} FROM reservations WHERE id %s ORDER BY id%s"  # noqa: S608
 _NEW_RESERVATION = _insert("reservations", NewRow._fields)
 _DISPATCHED = "UPDATE reservations SET dispatched_at_ms = ? WHERE id = ? AND state = 'pending'"
 _CLOSE = f"UPDATE reservations SET {_assign(Closing._fields)} WHERE id = ? AND state = 'pending'"  # noqa: S608
@@ -126,8 +129,10 @@ class Store:
 
     def read_records(self, ids: Iterable[str]) -> dict[str, Record]:
         """The reservations that exist, locked until the transaction ends."""
-        found = self._each(_RECORD + _LOCKED[self._dialect], [(id_,) for id_ in sorted(ids)])
-        return {row[0]: Record(*row) for rows in found for row in rows}
+        text = _RECORDS % (_IN_LIST[self._dialect], _LOCKED[self._dialect])
+        wanted = list(ids)
+        (rows,) = self._each(text, [(json.dumps(wanted) if self._dialect == "sqlite" else wanted,)])
+        return {row[0]: Record(*row) for row in rows}
 
     def read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
         """The counters of `keys` (sorted), locked; a missing one is made, and counts what its reservations say.

@@ -13,10 +13,9 @@ import sqlalchemy.exc
 from sqlalchemy import Engine
 
 from app.errors import StoreUnavailable
-from app.quotas.batch import Books, Outcome, execute, keys_needed, parties_needed, reservation_id
+from app.quotas.batch import Account, Books, Outcome, execute, parties_needed, reservation_id
 from app.quotas.commands import Command, Reserve, Resolve
-from app.quotas.counters import Calendar
-from app.quotas.plans import LimitBook
+from app.quotas.plans import LimitBook, Party
 from app.quotas.statements import CounterVanished, Store
 
 _BATCH_MAX = 256
@@ -72,7 +71,6 @@ class Writer:
         self._connection: Any = None  # the driver's
         self._store: Store | None = None
         self._book = LimitBook()
-        self._calendar = Calendar()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
 
     def start(self) -> None:
@@ -174,17 +172,21 @@ class Writer:
             store.forget_counters()
         records = store.read_records({reservation_id(command) for command in commands})
         parties = parties_needed(commands, records)
-        missing = self._book.missing(parties)
+        missing = self._book.missing({party for party, _ in parties.values()})
         for scope, limits in zip(missing, store.read_limits(missing), strict=True):
             self._book.bring(scope, limits)
-        plans = {party: self._book.plan(party) for party in parties}
-        counters = store.read_counters(keys_needed(commands, records, plans, self._calendar))
+        accounts = {id_: self._account(party, at_ms) for id_, (party, at_ms) in parties.items()}
+        counters = store.read_counters(sorted({key for account in accounts.values() for key in account.keys}))
         in_doubt = frozenset(reservation_id(ticket.command) for ticket in tickets if ticket.in_doubt)
-        books = Books(self._instance, records, plans, counters, self._calendar, in_doubt)
+        books = Books(self._instance, records, accounts, counters, in_doubt)
         outcomes, writes = execute(commands, books)
         store.write(writes, counters)
         self._commit(store, tickets)
         return outcomes
+
+    def _account(self, party: Party, at_ms: int) -> Account:
+        plan = self._book.plan(party)
+        return Account(plan, plan.keys(at_ms))
 
     def _commit(self, store: Store, tickets: list[Ticket]) -> None:
         try:

@@ -1,0 +1,208 @@
+"""Compares the ledger with the provider's bill, entry by entry: what was billed must be in the ledger with the same
+amounts, what the ledger charged must be on the bill, or be marked as an estimate. Reads only."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from app.database import schema
+from app.database.clock import to_ms
+from app.errors import CommandError
+from app.quotas.findings import Finding, Severity, bounded
+from app.quotas.limits import NANOUSD_PER_USD, format_usd
+from app.quotas.reservation import State, UsageSource
+
+_rows = schema.reservations.c
+_COLUMNS = (
+    _rows.id,
+    _rows.model,
+    _rows.state,
+    _rows.dispatched_at_ms,
+    _rows.held_images,
+    _rows.usage_source,
+    _rows.priced,
+    _rows.charged_requests,
+    _rows.charged_images,
+    _rows.charged_nanousd,
+    _rows.input_text_tokens,
+    _rows.input_image_tokens,
+    _rows.output_text_tokens,
+    _rows.output_image_tokens,
+    _rows.upstream_request_id,
+)
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BillEntry:
+    """One generation the provider performed. `nanousd` None: at a price it does not tell."""
+
+    request_id: str
+    model: str
+    images: int
+    input_tokens: int
+    output_tokens: int
+    nanousd: int | None
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """What is open while the rows pass by once."""
+
+    entries: dict[str, list[BillEntry]]
+    is_whole: bool
+    matched: int = 0
+    charged_nanousd: int = 0
+    seen: set[str] = field(default_factory=set)
+    # Rows the bill may know under an id we never learnt, by what they have in common with their entry.
+    unproven: dict[tuple[str, int], list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+def compare_with_bill(connection: Connection, bill: Mapping[str, Any], since: datetime | None = None) -> list[Finding]:
+    """Where the ledger, from `since` on, and a bill as the sandbox gives it differ. Raises CommandError for no bill.
+
+    A row marked `estimated` is told as an estimate, never as an error. A bill that dropped its oldest entries cannot
+    prove that a row is missing on it. Call it inside `reading`.
+    """
+    entries = read_bill(bill)
+    comparison = _Comparison(_by_id(entries), is_whole=not bill.get("dropped"))
+    query = select(*_COLUMNS).order_by(_rows.reserved_at_ms, _rows.id)
+    if since is not None:
+        query = query.where(_rows.reserved_at_ms >= to_ms(since))
+    rows: Iterable[Row[Any]] = connection.execute(query, execution_options={"yield_per": _PAGE})
+    found = [*bounded(_twice_billed(comparison)), *bounded(_compare_rows(rows, comparison))]
+    found += bounded(_unrecorded(comparison))
+    found += bounded(_unbilled_estimates(comparison))
+    return [*found, _totals(comparison, entries)]
+
+
+def read_bill(bill: Mapping[str, Any]) -> list[BillEntry]:
+    """The entries of a bill. Raises CommandError that names the entry which is not one."""
+    generations = bill.get("generations")
+    if not isinstance(generations, list):
+        raise CommandError("The bill has no list `generations`: this is not a sandbox's bill.")
+    return [_entry(number, generation) for number, generation in enumerate(generations)]
+
+
+def _entry(number: int, generation: Mapping[str, Any]) -> BillEntry:
+    try:
+        cost = generation["cost_usd"]
+        # str first: a cost that came as a float is meant as the decimal number it was written as.
+        nanousd = None if cost is None else int((Decimal(str(cost)) * NANOUSD_PER_USD).to_integral_exact())
+        return BillEntry(
+            request_id=str(generation["request_id"]),
+            model=_bare(str(generation["model"])),
+            images=int(generation["n"]),
+            input_tokens=int(generation["input_tokens"]),
+            output_tokens=int(generation["output_tokens"]),
+            nanousd=nanousd,
+        )
+    except (KeyError, TypeError, ValueError, InvalidOperation) as error:
+        raise CommandError(f"Entry {number} of the bill cannot be read: {type(error).__name__} {error}.") from None
+
+
+def _bare(model: str) -> str:
+    return model.rpartition("/")[2]
+
+
+def _by_id(entries: Iterable[BillEntry]) -> dict[str, list[BillEntry]]:
+    found: dict[str, list[BillEntry]] = {}
+    for entry in entries:
+        found.setdefault(entry.request_id, []).append(entry)
+    return found
+
+
+def _twice_billed(comparison: _Comparison) -> Iterator[Finding]:
+    for id_, entries in comparison.entries.items():
+        if len(entries) > 1:
+            yield Finding(Severity.ERROR, "bill_twice", id_, f"{id_} is on the bill {len(entries)} times")
+
+
+def _compare_rows(rows: Iterable[Row[Any]], comparison: _Comparison) -> Iterator[Finding]:
+    for row in rows:
+        upstream_id = row.upstream_request_id
+        if upstream_id in comparison.entries:
+            if upstream_id in comparison.seen:
+                message = f"reservation {row.id} names {upstream_id}, which another reservation names too"
+                yield Finding(Severity.ERROR, "bill_shared", row.id, message)
+            comparison.seen.add(upstream_id)
+            yield from _compare(row, comparison.entries[upstream_id][0], comparison)
+        elif row.state == State.PENDING or row.usage_source == UsageSource.ESTIMATED:
+            if row.dispatched_at_ms is not None:
+                images = row.held_images if row.state == State.PENDING else row.charged_images
+                comparison.unproven[_bare(row.model), images].append(row.id)
+        elif row.usage_source == UsageSource.REPORTED:
+            comparison.charged_nanousd += row.charged_nanousd
+            severity = Severity.ERROR if comparison.is_whole else Severity.INFO
+            message = f"reservation {row.id} was charged ${format_usd(row.charged_nanousd)} and is not on the bill"
+            yield Finding(severity, "bill_missing", row.id, message)
+
+
+def _compare(row: Row[Any], entry: BillEntry, comparison: _Comparison) -> Iterator[Finding]:
+    """One row and its entry."""
+    comparison.matched += 1
+    comparison.charged_nanousd += row.charged_nanousd or 0
+    billed = "at an unknown price" if entry.nanousd is None else f"${format_usd(entry.nanousd)}"
+    if row.state == State.PENDING:
+        yield Finding(Severity.INFO, "bill_pending", row.id, f"reservation {row.id} is pending, and billed {billed}")
+        return
+    charged = f"${format_usd(row.charged_nanousd)}"
+    if row.usage_source == UsageSource.NONE:
+        message = f"reservation {row.id} ({row.state}) was charged nothing, and is billed {billed}"
+        yield Finding(Severity.ERROR, "bill_uncharged", row.id, message)
+        return
+    if row.usage_source == UsageSource.ESTIMATED:
+        message = f"reservation {row.id} was charged an estimate of {charged}, and is billed {billed}"
+        yield Finding(Severity.INFO, "estimated", row.id, message)
+        return
+    if entry.nanousd is not None and row.charged_nanousd != entry.nanousd:
+        severity = Severity.ERROR if row.priced else Severity.WARNING
+        message = f"reservation {row.id} was charged {charged}, and is billed {billed}"
+        yield Finding(severity, "bill_cost", row.id, message + ("" if row.priced else " (its model has no price)"))
+    counts = {
+        "images": (row.charged_images, entry.images),
+        "input tokens": ((row.input_text_tokens or 0) + (row.input_image_tokens or 0), entry.input_tokens),
+        "output tokens": ((row.output_text_tokens or 0) + (row.output_image_tokens or 0), entry.output_tokens),
+    }
+    for what, (ours, theirs) in counts.items():
+        if ours != theirs:
+            message = f"reservation {row.id} has {ours} {what}, the bill {theirs}"
+            yield Finding(Severity.ERROR, "bill_count", row.id, message)
+
+
+def _unrecorded(comparison: _Comparison) -> Iterator[Finding]:
+    """Entries no row names. A row whose process died never learnt its id: such a row of the same kind explains one."""
+    for id_, entries in comparison.entries.items():
+        if id_ in comparison.seen:
+            continue
+        for entry in entries:
+            candidates = comparison.unproven.get((entry.model, entry.images))
+            if candidates:
+                ours = candidates.pop()
+                message = f"{id_} on the bill is taken for reservation {ours}, which never learnt its id"
+                yield Finding(Severity.INFO, "estimated", ours, message)
+            else:
+                billed = "at an unknown price" if entry.nanousd is None else f"${format_usd(entry.nanousd)}"
+                message = f"{id_} is billed {billed} ({entry.images} of {entry.model}) and in no reservation"
+                yield Finding(Severity.ERROR, "bill_unrecorded", id_, message)
+
+
+def _unbilled_estimates(comparison: _Comparison) -> Iterator[Finding]:
+    for ids in comparison.unproven.values():
+        for id_ in ids:
+            message = f"reservation {id_} is an estimate or still runs, and nothing on the bill is like it"
+            yield Finding(Severity.INFO, "estimated", id_, message)
+
+
+def _totals(comparison: _Comparison, entries: list[BillEntry]) -> Finding:
+    billed = sum(entry.nanousd or 0 for entry in entries)
+    message = (
+        f"{comparison.matched} of {len(entries)} entries of the bill are matched; the ledger charged "
+        f"${format_usd(comparison.charged_nanousd)} for what it knows of them, the bill says ${format_usd(billed)}"
+    )
+    return Finding(Severity.INFO, "bill_total", "", message)

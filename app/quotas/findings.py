@@ -1,0 +1,36 @@
+"""What a check of the books says: a severity, which check, about what, in words. Pure values."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+
+
+class Severity(StrEnum):
+    """`error`: the books are wrong. `warning`: look at it. `info`: right, and worth knowing."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a check found. `check` is a closed word, `subject` an id or a counter's name."""
+
+    severity: Severity
+    check: str
+    subject: str
+    message: str
+
+
+def bounded(findings: Iterable[Finding], maximum: int = 100) -> Iterator[Finding]:
+    """At most `maximum` findings of one check, then one that says how many there are: a broken ledger of millions of
+    rows must not fill the memory."""
+    remaining = iter(findings)
+    last = None
+    for last in islice(remaining, maximum):
+        yield last
+    more = sum(1 for _ in remaining)
+    if more and last is not None:
+        yield Finding(last.severity, last.check, "", f"and {more} more like these")
