@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 from starlette.types import Receive, Send
 
 from app.sandbox.answers import Answer
@@ -119,6 +120,8 @@ async def deliver(answer: Answer, directives: Directives, line: Line) -> bool:
         piece = chunk[:left]
         left -= len(piece)
         await line.write(piece)
+        # To a client that has left, writing does not wait: without a pause the watcher would never get to say so.
+        await anyio.lowlevel.checkpoint()
         if share is not None and left == 0:
             break
         if directives.bytes_per_second is not None:

@@ -1,5 +1,6 @@
 """Serves the stand-in over HTTP: in the foreground for the command line, in a thread for tests and `dev`."""
 
+import contextlib
 import socket
 import sys
 import threading
@@ -65,7 +66,8 @@ def run(host: str = "127.0.0.1", port: int = 8090, options: SandboxOptions | Non
         f"It draws real pictures and charges no money; its bill is at {origin}{BILL_PATH}. Ctrl+C stops it.\n"
     )
     sys.stdout.flush()
-    _Server(options or SandboxOptions()).run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):
+        _Server(options or SandboxOptions()).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
