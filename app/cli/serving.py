@@ -1,0 +1,133 @@
+"""Runs an app with uvicorn: the socket first, so a taken port is told in a line; ends with an exit code."""
+
+import asyncio
+import math
+import socket
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from signal import SIGINT, SIGTERM, signal
+from typing import Any
+
+import uvicorn
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.errors import CommandError
+
+_BACKLOG = 2048
+# Longer than the idle time after which load balancers and SDKs drop a connection themselves: a connection the server
+# closes just as a request comes in is an error the client may not safely retry.
+_KEEP_ALIVE_SECONDS = 75
+_HEAD_BYTES_MAX = 65_536
+
+
+def listen(host: str, port: int, setting: str) -> socket.socket:
+    """A listening socket; port 0 picks a free one. Raises CommandError naming `setting`, which chooses the port."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError:
+        raise CommandError(f"{host!r} is no address of this machine; 127.0.0.1 and 0.0.0.0 always work.") from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CommandError(
+            f"Cannot listen on {host} port {port}: {error.strerror}. "
+            f"Stop what is there, or choose another port with {setting}."
+        ) from None
+    return listener
+
+
+def base_url(listener: socket.socket) -> str:
+    """Where this machine reaches the listener: every interface is written as the loopback one."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read here, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _BoundedProtocol(HttpToolsProtocol):
+    """Uvicorn's protocol with a bound on a request's line and headers, which httptools itself does not have."""
+
+    _reading_head = True
+    _head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._reading_head or self.transport.is_closing():
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > _HEAD_BYTES_MAX:
+            self.send_400_response("The request's headers are too large.")
+
+    def on_message_begin(self) -> None:
+        self._reading_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._reading_head = False
+        super().on_headers_complete()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that tells when it is ready, when it stops, and ends by itself after SIGTERM and SIGINT."""
+
+    def __init__(self, config: Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Requests that still come in over connections that are kept alive are refused at once.
+        services = self.lifespan.state.get("services")
+        if services is not None:
+            services.draining = True
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        # Uvicorn's own raises the signal again after a graceful stop, and the exit code would speak of a failure.
+        originals = {number: signal(number, self.handle_exit) for number in (SIGINT, SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, original in originals.items():
+                signal(number, original)
+
+
+def run(app: Any, listener: socket.socket, *, shutdown_seconds: float, on_ready: Callable[[], None]) -> int:  # noqa: ANN401 - any ASGI app
+    """Serve until SIGTERM or SIGINT, then let running requests finish for `shutdown_seconds`. The exit code: 0, or 1
+    when the app could not start; its reason is in the log."""
+    config = Config(
+        app,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        http=_BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(shutdown_seconds),
+    )
+    server = _Server(config, on_ready)
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:  # uvicorn's word for an app that did not start
+        return 1
+    except asyncio.CancelledError:
+        return 1
+    finally:
+        listener.close()
+    return 0

@@ -1,0 +1,56 @@
+"""What `dev` and `keys create` print to be pasted. Pure text; the tests run every snippet as it stands."""
+
+import json
+import shlex
+
+PICTURE_FILE = "boat.png"
+_REQUEST = {
+    "model": "gpt-image-2",
+    "prompt": "A paper boat on a calm sea at dawn, watercolour",
+    "size": "1024x1024",
+    "quality": "low",
+}
+_SAVE = f"""\
+import base64, json, sys
+answer = json.loads(sys.stdin.read() or sys.exit(1))
+"error" in answer and sys.exit(answer["error"]["message"])
+open("{PICTURE_FILE}", "wb").write(base64.b64decode(answer["data"][0]["b64_json"]))
+print("saved {PICTURE_FILE}")"""
+
+
+def curl_snippet(base_url: str, key: str) -> str:
+    """Shell lines that save a picture as boat.png, on Linux and macOS: curl and any python3, nothing else.
+
+    base64 and sed are not the same on both, and would save an error as a broken picture.
+    """
+    return " \\\n  ".join(
+        [
+            f"curl -sS {shlex.quote(base_url + '/images/generations')}",
+            f"-H {shlex.quote(f'Authorization: Bearer {key}')}",
+            "-H 'Content-Type: application/json'",
+            f"-d {shlex.quote(json.dumps(_REQUEST))}",
+            f"| python3 -c {shlex.quote(_SAVE)}",
+        ]
+    )
+
+
+def python_snippet(base_url: str, key: str) -> str:
+    """A Python program that saves a picture as boat.png with openai's own SDK."""
+    return f"""\
+# pip install openai
+import base64, pathlib
+from openai import OpenAI
+
+client = OpenAI(base_url={_quoted(base_url)}, api_key={_quoted(key)})
+answer = client.images.generate(
+    model={_quoted(_REQUEST["model"])},
+    prompt={_quoted(_REQUEST["prompt"])},
+    size={_quoted(_REQUEST["size"])},
+    quality={_quoted(_REQUEST["quality"])},
+)
+pathlib.Path({_quoted(PICTURE_FILE)}).write_bytes(base64.b64decode(answer.data[0].b64_json))
+print("saved {PICTURE_FILE}")"""
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
