@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - a Typer callback gets the flag's value
+def _print_version(wanted: bool) -> None:
     if wanted:
         show(f"{PROGRAM} {__version__}")
         raise typer.Exit
