@@ -40,13 +40,12 @@ class RequestPolicy:
     unknown_model_hold_nanousd: int | None
 
     def __post_init__(self) -> None:
-        if self.catalog.find(self.successor_model) is None:
-            raise CatalogError(f"the successor model '{shown(self.successor_model)}' is not in the catalog")
-        if self.default_model is not None:
-            try:
+        try:
+            _choose_living(self.successor_model, self)
+            if self.default_model is not None:
                 _choose(self.default_model, self)
-            except ModelNotFound as error:
-                raise CatalogError(f"the default model cannot be served: {error.message}") from None
+        except ModelNotFound as error:
+            raise CatalogError(f"the default or the successor model cannot be served: {error.message}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +123,20 @@ def _find_model(fields: Mapping[str, object], policy: RequestPolicy) -> tuple[Mo
 
 
 def _choose(name: str, policy: RequestPolicy) -> ModelSpec:
-    """The model of that name, the successor of a retired one, or an unlisted one where the operator passes those."""
-    spec = policy.catalog.find(name)
+    """The model of that name, or the successor of a retired one. Raises ModelNotFound."""
+    catalog = policy.catalog
+    if catalog.find(name) is not None or not catalog.is_dead(name):
+        return _choose_living(name, policy)
+    if not policy.lenient:
+        raise ModelNotFound(f"The model '{shown(name)}' does not exist. It is retired: use '{policy.successor_model}'.")
+    return _choose_living(policy.successor_model, policy)
+
+
+def _choose_living(name: str, policy: RequestPolicy) -> ModelSpec:
+    """A listed model, or an unlisted one where the operator passes those. Raises ModelNotFound."""
+    spec, hold_nanousd = policy.catalog.find(name), policy.unknown_model_hold_nanousd
     if spec is not None:
         return spec
-    if policy.catalog.is_dead(name):
-        successor = policy.catalog.find(policy.successor_model)
-        if policy.lenient and successor is not None:
-            return successor
-        raise ModelNotFound(f"The model '{shown(name)}' does not exist any more. Use '{policy.successor_model}'.")
-    hold_nanousd = policy.unknown_model_hold_nanousd
     if hold_nanousd is None or not _UNLISTED_NAME.fullmatch(name) or policy.catalog.resembles_listed(name):
         raise ModelNotFound(f"The model '{shown(name)}' does not exist.")
     return _unlisted(name, hold_nanousd, policy.catalog)

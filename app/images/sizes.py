@@ -44,25 +44,24 @@ class SizeBounds:
         return None
 
     def nearest(self, width: int, height: int) -> tuple[int, int] | None:
-        """The valid size whose edges differ least (least squares) from those given; of equals, the larger one.
+        """The valid size whose edges differ least from those given (least squares); of equals, the larger.
 
-        None when the bounds leave no size at all.
+        None when no size is valid at all.
         """
-        step, best = self.multiple_of, None
+        step, sizes = self.multiple_of, list[tuple[int, int]]()
+        below = height // step * step
         for candidate in range(step, self.edge_max + 1, step):
-            # The heights that are valid with this width are one run of multiples: clamp to it.
+            # The heights that are valid with this width are one run of multiples: clamp both neighbours to it.
             low = max(-(-self.pixels_min // candidate), -(-candidate // self.ratio_max))
             high = min(self.pixels_max // candidate, candidate * self.ratio_max, self.edge_max)
             lowest, highest = -(-low // step) * step, high // step * step
-            if lowest > highest:
-                continue
-            rounded = (2 * height + step) // (2 * step) * step  # to the nearest multiple, halves up
-            fitting = min(max(rounded, lowest), highest)
-            distance = (candidate - width) ** 2 + (fitting - height) ** 2
-            rank = (distance, -candidate * fitting, candidate)
-            if best is None or rank < best[0]:
-                best = rank, (candidate, fitting)
-        return best[1] if best else None
+            if lowest <= highest:
+                sizes += [(candidate, min(max(edge, lowest), highest)) for edge in (below, below + step)]
+
+        def difference(size: tuple[int, int]) -> tuple[int, int]:
+            return (size[0] - width) ** 2 + (size[1] - height) ** 2, -size[0] * size[1]
+
+        return min(sizes, key=difference, default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,27 +48,30 @@ class Reading:
     failure: Failure | None = None
 
 
-def parse_usage(reported: object) -> Usage | None:
+def parse_usage(reported: object, *, images_sent: bool = False) -> Usage | None:
     """The provider's `usage` object as a Usage, or None when it is absent or makes no sense.
 
-    Output that is not itemised is image output: Images answers often carry no `output_tokens_details`, streams
-    never have to, and the image rate is the dearer one. Input that is not itemised is image input for the same
-    reason. An itemised zero is a value, not an absence.
+    What is not itemised falls to what it can only be, or else to the dearer kind: output to images (Images answers
+    often carry no `output_tokens_details`, streams never have to), input to text, unless the request sent images in
+    (`images_sent`). An itemised zero is a value, not an absence. Parts that exceed their total are cut to it, the
+    text first.
     """
     if not isinstance(reported, Mapping):
         return None
     input_tokens, output_tokens = _count(reported.get("input_tokens")), _count(reported.get("output_tokens"))
     if input_tokens is None or output_tokens is None:
         return None
-    input_text = _detail(reported.get("input_tokens_details"), "text_tokens", input_tokens)
-    output_text = _detail(reported.get("output_tokens_details"), "text_tokens", output_tokens)
-    return Usage(input_text, input_tokens - input_text, output_text, output_tokens - output_text)
+    input_text, input_image = _parts(reported.get("input_tokens_details"), input_tokens, rest_is_image=images_sent)
+    output_text, output_image = _parts(reported.get("output_tokens_details"), output_tokens, rest_is_image=True)
+    return Usage(input_text, input_image, output_text, output_image)
 
 
-def _detail(details: object, name: str, total: int) -> int:
-    """One itemised part of `total`: the part that is cheaper, so what is missing falls to the dearer one."""
-    count = _count(details.get(name)) if isinstance(details, Mapping) else None
-    return min(count or 0, total)
+def _parts(details: object, total: int, *, rest_is_image: bool) -> tuple[int, int]:
+    """(text, image) tokens: as itemised, and the rest of the total to one of them."""
+    itemised = details if isinstance(details, Mapping) else {}
+    image = min(_count(itemised.get("image_tokens")) or 0, total)
+    text = min(_count(itemised.get("text_tokens")) or 0, total - image)
+    return (text, total - text) if rest_is_image else (total - image, image)
 
 
 def _count(value: object) -> int | None:
