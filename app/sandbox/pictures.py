@@ -14,7 +14,7 @@ from app.sandbox.lettering import Lettering, fit_text
 _SKETCH_EDGE: Final = 192  # lights and shadows are soft: they are painted small and enlarged
 _LIGHTS: Final = {"low": 3, "medium": 5, "high": 8, "xhigh": 10, "max": 12}
 _MARGIN: Final = 0.09  # of the shorter edge
-_PNG_LEVEL: Final = 1  # level 6 takes four times as long for a tenth less
+_PNG_OPTIONS: Final = {"compress_level": 1, "compress_type": 3}  # Z_RLE: on gradients both faster and smaller
 _SHADOW_OPACITY: Final = 0.6
 
 # From dark to light; white letters stand on all of them.
@@ -63,7 +63,7 @@ def encode(picture: Image.Image, image_format: str, compression: int) -> bytes:
     """The file: `png`, `jpeg` or `webp`. `compression` is OpenAI's output_compression: 0 the smallest, 100 the best."""
     buffer = io.BytesIO()
     if image_format == "png":
-        picture.save(buffer, "PNG", compress_level=_PNG_LEVEL)
+        picture.save(buffer, "PNG", **_PNG_OPTIONS)
     elif image_format == "jpeg":
         picture.save(buffer, "JPEG", quality=max(1, min(compression, 95)))
     else:
@@ -133,7 +133,6 @@ def _write(picture: Image.Image, brief: Brief, lettering: Lettering) -> None:
 
 
 def _shadow(letters: Image.Image, leading: float) -> Image.Image:
-    scale = min(1.0, 4 * _SKETCH_EDGE / max(letters.size))
-    small = letters.resize((max(1, round(letters.width * scale)), max(1, round(letters.height * scale))))
-    soft = small.filter(ImageFilter.GaussianBlur(max(1.0, leading * scale / 7)))
+    step = max(1, max(letters.size) // (2 * _SKETCH_EDGE))
+    soft = letters.reduce(step).filter(ImageFilter.GaussianBlur(max(1.0, leading / step / 7)))
     return soft.point([round(value * _SHADOW_OPACITY) for value in range(256)]).resize(letters.size)
