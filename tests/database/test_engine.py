@@ -164,6 +164,9 @@ def test_sqlite_is_set_up_for_a_ledger(sqlite_engine: Engine) -> None:
         return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
 
     with reading(sqlite_engine) as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        assert driver.isolation_level is None, "else the driver begins and ends transactions by itself"
         assert pragma("journal_mode") == "wal"
         assert pragma("synchronous") == 2
         assert pragma("foreign_keys") == 1

@@ -73,10 +73,12 @@ def _plain(value: object) -> object:
     return str(value)
 
 
-def put_alice_in_a_team(engine: Engine) -> None:
+def add_alice(engine: Engine) -> None:
+    """Her team, herself and her key: rows that refer to rows."""
     with writing(engine) as connection:
         connection.execute(schema.teams.insert().values(id="team_1", name="Design", created_at_ms=1))
         connection.execute(schema.users.insert().values(id="user_1", name="alice", team_id="team_1", created_at_ms=1))
+        connection.execute(schema.keys.insert().values(id="0123456789ab", user_id="user_1", created_at_ms=1))
 
 
 def users_of(engine: Engine) -> list[tuple[str, str]]:
@@ -100,7 +102,7 @@ def test_an_empty_database_gets_the_newest_schema(empty_engine: Engine) -> None:
 
 
 def test_upgrading_again_changes_nothing(engine: Engine) -> None:
-    put_alice_in_a_team(engine)
+    add_alice(engine)
     migrate.upgrade(engine)
     assert users_of(engine) == [("alice", "team_1")]
 
@@ -113,7 +115,7 @@ def test_the_steps_make_what_the_schema_says(engine: Engine, empty_engine: Engin
 
 
 def test_a_later_step_keeps_the_rows_and_what_refers_to_them(engine: Engine, later_version: Path) -> None:
-    put_alice_in_a_team(engine)
+    add_alice(engine)
     later_version.write_text(STEP.format(ending="pass"))
     migrate.upgrade(engine)
     assert migrate.current(engine) == "0002"
@@ -133,7 +135,7 @@ def test_a_later_step_keeps_the_rows_and_what_refers_to_them(engine: Engine, lat
 def test_a_step_that_fails_leaves_the_old_database_usable(
     engine: Engine, later_version: Path, ending: str, error: type[Exception]
 ) -> None:
-    put_alice_in_a_team(engine)
+    add_alice(engine)
     before = described(engine)
     later_version.write_text(STEP.format(ending=ending))
     with pytest.raises(error):
@@ -146,7 +148,7 @@ def test_a_step_that_fails_leaves_the_old_database_usable(
 
 
 def test_a_step_that_breaks_references_is_undone(engine: Engine, later_version: Path) -> None:
-    put_alice_in_a_team(engine)
+    add_alice(engine)
     later_version.write_text(STEP.format(ending='op.execute("DELETE FROM teams")'))
     with pytest.raises(CommandError):
         migrate.upgrade(engine)
