@@ -130,7 +130,7 @@ class RunningGateway:
         self.store.engine.dispose()
         assert not self._thread.is_alive(), "the gateway did not stop"
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, name: str, /, **labels: str) -> float:
         """The sum of all series of one metric that carry these labels."""
         with urllib.request.urlopen(f"{self.root}/metrics", timeout=30) as answer:
             families = text_string_to_metric_families(answer.read().decode())

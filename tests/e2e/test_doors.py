@@ -1,0 +1,127 @@
+"""The doors beside the images: health, readiness, metrics, models, usage, and what is not there."""
+
+import socket
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from app.errors import CommandError
+from app.main import create_app
+from app.sandbox.server import SandboxServer
+from app.settings import Settings
+from tests.e2e.conftest import StartGateway
+from tests.servers import RunningGateway
+
+BODY = {"model": "gpt-image-2", "prompt": "a house", "size": "1024x1024", "quality": "low"}
+
+
+def test_health_and_readiness(gateway: RunningGateway) -> None:
+    assert httpx2.get(f"{gateway.root}/healthz").json() == {"status": "ok"}
+    ready = httpx2.get(f"{gateway.root}/readyz")
+    assert ready.status_code == 200
+    assert ready.json() == {"status": "ready", "database": "ok", "upstream": "ok", "draining": "no"}
+
+
+def test_a_sandbox_is_said_loudly(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
+    gateway = start_gateway(sandbox.url, sandbox=True)
+    assert httpx2.get(f"{gateway.root}/readyz").json()["upstream"].startswith("sandbox")
+    headers = {"authorization": f"Bearer {gateway.store.key().text}"}
+    answer = httpx2.post(f"{gateway.url}/images/generations", json=BODY, headers=headers, timeout=30)
+    assert answer.headers["x-gateway-sandbox"] == "true"
+
+
+def test_without_a_zenmux_key_it_is_not_ready(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
+    gateway = start_gateway(sandbox.url, zenmux_api_key=None)
+    ready = httpx2.get(f"{gateway.root}/readyz")
+    assert (ready.status_code, ready.json()["upstream"]) == (503, "not configured")
+
+
+def test_metrics_may_ask_for_a_key(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
+    gateway = start_gateway(sandbox.url, metrics_key="let-me-see")
+    assert httpx2.get(f"{gateway.root}/metrics").status_code == 401
+    assert httpx2.get(f"{gateway.root}/metrics", headers={"authorization": "Bearer no"}).status_code == 401
+    answer = httpx2.get(f"{gateway.root}/metrics", headers={"authorization": "Bearer let-me-see"})
+    assert answer.status_code == 200
+    assert "zenmux_gateway_build_info" in answer.text
+
+
+def test_gauges_show_how_much_of_a_limit_is_used(gateway: RunningGateway) -> None:
+    key = gateway.store.key("images:4/day")
+    headers = {"authorization": f"Bearer {key.text}"}
+    assert httpx2.post(f"{gateway.url}/images/generations", json=BODY, headers=headers, timeout=30).status_code == 200
+    gateway.store.settled(1)
+    labels = {"scope": "key", "name": key.id, "unit": "images", "window": "day"}
+    assert gateway.metric("zenmux_gateway_quota_used_ratio", **labels) == 0.25
+    assert gateway.metric("zenmux_gateway_reservations_pending") == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/v1/nothing", 404), ("GET", "/v1/images/generations", 405)]
+)
+def test_what_is_not_there_is_told_in_openais_words(
+    gateway: RunningGateway, method: str, path: str, status: int
+) -> None:
+    answer = httpx2.request(method, gateway.root + path)
+    assert answer.status_code == status
+    assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
+    assert answer.headers["x-request-id"].startswith("req_")
+
+
+@pytest.mark.parametrize("path", ["models", "models/gpt-image-2", "usage"])
+def test_every_door_of_the_callers_asks_for_a_key(gateway: RunningGateway, path: str) -> None:
+    assert httpx2.get(f"{gateway.url}/{path}").json()["error"]["code"] == "invalid_api_key"
+
+
+def test_a_model_that_is_not_there(gateway: RunningGateway) -> None:
+    headers = {"authorization": f"Bearer {gateway.store.key().text}"}
+    answer = httpx2.get(f"{gateway.url}/models/gpt-image-99", headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"prompt": "\xff"}',
+        b"[" * 1000,
+        b'{"n": 1, "n": 2}',
+        b'{"prompt": "\\ud800", "model": "gpt-image-2"}',
+    ],
+)
+def test_a_body_that_is_no_request_is_a_clear_400(gateway: RunningGateway, body: bytes) -> None:
+    headers = {"authorization": f"Bearer {gateway.store.key().text}", "content-type": "application/json"}
+    answer = httpx2.post(f"{gateway.url}/images/generations", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
+
+
+def test_more_requests_than_may_be_in_flight_are_refused(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
+    gateway = start_gateway(sandbox.url, requests_in_flight_max=1)
+    headers = {"authorization": f"Bearer {gateway.store.key().text}"}
+    url = f"{gateway.url}/images/generations"
+    slow = {**BODY, "prompt": "[sandbox: gap=100ms]", "stream": True, "partial_images": 3}
+    with httpx2.stream("POST", url, json=slow, headers=headers, timeout=30) as running:
+        refused = httpx2.post(url, json=BODY, headers=headers, timeout=30)
+        running.read()
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "server_is_overloaded")
+    assert len(gateway.store.settled(1)) == 1
+
+
+def test_settings_that_contradict_each_other_refuse_to_start(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="GATEWAY_UNKNOWN_MODEL_HOLD_USD"):
+        create_app(Settings(_env_file=None, data_dir=tmp_path, unknown_models="pass"))  # type: ignore[arg-type]
+    with pytest.raises(CommandError, match="GATEWAY_DEFAULT_MODEL"):
+        create_app(Settings(_env_file=None, data_dir=tmp_path, default_model="nothing"))
+
+
+def test_a_half_sent_request_reserves_nothing(gateway: RunningGateway) -> None:
+    port = gateway.socket.getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        head = (
+            f"POST /v1/images/generations HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {gateway.store.key().text}\r\n"
+        )
+        connection.sendall(head.encode() + b'content-type: application/json\r\ncontent-length: 100\r\n\r\n{"prompt"')
+    assert httpx2.get(f"{gateway.root}/healthz").status_code == 200
+    assert gateway.store.rows() == []

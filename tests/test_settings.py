@@ -1,0 +1,54 @@
+"""Settings: from the environment and the file, strict about names, silent about secrets."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Compatibility, load_settings
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "gateway.env"
+    file.write_text("GATEWAY_PORT=9001\nGATEWAY_HOST=0.0.0.0\nGATEWAY_COMPATIBILITY=strict\n")
+    monkeypatch.setenv("GATEWAY_PORT", "9002")
+    settings = load_settings(file)
+    assert (settings.port, settings.host, settings.compatibility) == (9002, "0.0.0.0", Compatibility.STRICT)
+    assert settings.keepalive_seconds == 15
+
+
+@pytest.mark.parametrize("line", ["GATEWAY_PROT=1", "GATEWAY_PORT=99999", "GATEWAY_COMPATIBILITY=maybe"])
+def test_a_wrong_line_in_the_file_is_refused(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "gateway.env"
+    file.write_text(line + "\n")
+    with pytest.raises(ValidationError):
+        load_settings(file)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load_settings(tmp_path / "nowhere.env")
+
+
+def test_secrets_do_not_show() -> None:
+    settings = load_settings(zenmux_api_key="sk-ai-v1-secret", metrics_key="hidden")
+    assert "sk-ai-v1-secret" not in repr(settings)
+    assert "hidden" not in repr(settings)
+
+
+def test_a_key_no_header_can_carry_is_refused_without_being_shown() -> None:
+    with pytest.raises(ValidationError, match="spaces or letters"):
+        load_settings(zenmux_api_key="sk-ai v1")
+
+
+def test_the_base_url_loses_its_last_slash_and_the_database_has_a_default(tmp_path: Path) -> None:
+    settings = load_settings(zenmux_base_url="https://zenmux.ai/api/v1/", data_dir=tmp_path)
+    assert settings.zenmux_base_url == "https://zenmux.ai/api/v1"
+    assert settings.database == f"sqlite:///{tmp_path / 'gateway.db'}"
+
+
+def test_a_reservation_outlives_its_exchange() -> None:
+    settings = load_settings(exchange_seconds_max=100, ledger_wait_seconds=10)
+    assert settings.reservation_seconds > 110
