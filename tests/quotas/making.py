@@ -1,0 +1,165 @@
+"""What tests of the ledger are made of: holds, settlements, limits, a clock that stands still, a running ledger."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from app.database import schema
+from app.database.changes import Change
+from app.database.engine import reading, writing
+from app.images.usage import Usage
+from app.quotas.administration import remove_limit, set_limit
+from app.quotas.audit import Finding, Severity, audit
+from app.quotas.ledger import Ledger
+from app.quotas.limits import Limit, Scope, parse_limit
+from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
+
+NOON = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)  # a Tuesday
+MODEL = "openai/gpt-image-2"
+
+
+@dataclass
+class StillClock:
+    """A clock that moves when a test says so."""
+
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **parts: float) -> datetime:
+        self.now += timedelta(**parts)
+        return self.now
+
+
+def a_hold(id_: str = "r1", *, at: datetime = NOON, **fields: Any) -> Hold:
+    """One image at $0.10 by key-1 of user-1 of team-1; `images`, `tokens`, `nanousd` change the amounts."""
+    amounts = Amounts(1, fields.pop("images", 1), fields.pop("tokens", 1000), fields.pop("nanousd", 100_000_000))
+    made = Hold(
+        id=id_,
+        key_id="key-1",
+        user_id="user-1",
+        team_id="team-1",
+        operation="generation",
+        model=MODEL,
+        size="1024x1024",
+        quality="high",
+        streamed=False,
+        amounts=amounts,
+        reserved_at=at,
+        expires_at=at + timedelta(minutes=20),
+    )
+    return replace(made, **fields)
+
+
+def settled(at: datetime = NOON, **fields: Any) -> Settlement:
+    """One image for $0.08, as reported; `images`, `tokens`, `nanousd` change what is charged."""
+    charged = Amounts(1, fields.pop("images", 1), fields.pop("tokens", 800), fields.pop("nanousd", 80_000_000))
+    made = Settlement(
+        state=State.SETTLED,
+        outcome="completed",
+        usage_source=UsageSource.REPORTED,
+        charged=charged,
+        usage=Usage(50, 0, 0, 750),
+        priced=True,
+        client_left=False,
+        upstream_status=200,
+        upstream_request_id="up-1",
+        first_byte_ms=1200,
+        duration_ms=2500,
+        resolved_at=at,
+    )
+    return replace(made, **fields)
+
+
+def released(at: datetime = NOON) -> Settlement:
+    return settled(
+        at,
+        state=State.RELEASED,
+        outcome="upstream_failed",
+        usage_source=UsageSource.NONE,
+        charged=Amounts(),
+        usage=None,
+        upstream_status=None,
+        upstream_request_id=None,
+    )
+
+
+def a_change(at: datetime = NOON) -> Change:
+    ids = count(1)
+    return Change(actor="tester", now=at, new_id=lambda: f"id{next(ids)}")
+
+
+def on_key(written: str, key_id: str = "key-1", *, shadow: bool = False) -> Limit:
+    return parse_limit(written).on(Scope.KEY, key_id, shadow=shadow)
+
+
+def on_user(written: str, user_id: str = "user-1") -> Limit:
+    return parse_limit(written).on(Scope.USER, user_id)
+
+
+def on_team(written: str, team_id: str = "team-1") -> Limit:
+    return parse_limit(written).on(Scope.TEAM, team_id)
+
+
+def on_gateway(written: str) -> Limit:
+    return parse_limit(written).on(Scope.GATEWAY)
+
+
+def set_limits(engine: Engine, *limits: Limit) -> None:
+    with writing(engine) as connection:
+        for limit in limits:
+            set_limit(connection, limit, change=a_change())
+
+
+def remove_limits(engine: Engine, *limits: Limit) -> None:
+    with writing(engine) as connection:
+        for limit in limits:
+            remove_limit(connection, limit, change=a_change())
+
+
+@asynccontextmanager
+async def running_ledger(engine: Engine, clock: StillClock | None = None, **options: Any) -> AsyncIterator[Ledger]:
+    options = {"instance": "one", "queue_max": 1000, "wait_seconds": 30.0} | options
+    ledger = Ledger(engine, clock or StillClock(), **options)
+    await ledger.start()
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+def rows(engine: Engine) -> dict[str, dict[str, Any]]:
+    """Every reservation by its id."""
+    with reading(engine) as connection:
+        return {row.id: dict(row._mapping) for row in connection.execute(select(schema.reservations))}
+
+
+def states(engine: Engine) -> dict[str, str]:
+    return {id_: row["state"] for id_, row in rows(engine).items()}
+
+
+def counters(engine: Engine) -> dict[tuple[str, str, str, str], dict[str, int]]:
+    """Counters by scope, id, model and window (there must be one of each), without their zeros."""
+    with reading(engine) as connection:
+        found = list(connection.execute(select(schema.counters)).mappings())
+    names = ("scope", "scope_id", "model", "window")
+    amounts = {
+        tuple(row[name] for name in names): {
+            name: value for name, value in row.items() if value and name not in (*names, "window_start_ms")
+        }
+        for row in found
+    }
+    assert len(amounts) == len(found)
+    return amounts  # type: ignore[return-value] # the tuple has the four names
+
+
+def errors(engine: Engine, now: datetime = NOON) -> list[Finding]:
+    """What the audit holds to be wrong."""
+    with reading(engine) as connection:
+        return [finding for finding in audit(connection, now) if finding.severity is Severity.ERROR]

@@ -1,0 +1,216 @@
+from dataclasses import dataclass, field
+
+import pytest
+
+from app.errors import DuplicateReservation, QuotaExceeded, StoreUnavailable
+from app.quotas.batch import Account, Books, Outcome, Writes, execute, parties_needed, reservation_id
+from app.quotas.commands import (
+    Command,
+    Expire,
+    MarkDispatched,
+    Record,
+    Reserve,
+    Reserved,
+    Resolve,
+    new_row,
+    record_of,
+)
+from app.quotas.counters import Counter, CounterKey
+from app.quotas.limits import Limit
+from app.quotas.plans import Plan
+from app.quotas.reservation import Amounts, Resolution
+from tests.quotas.making import NOON, a_hold, on_key, on_user, released, settled
+
+
+@dataclass
+class Desk:
+    """A transaction that has read `records`; everybody's limits are `limits`."""
+
+    limits: tuple[Limit, ...] = ()
+    records: dict[str, Record] = field(default_factory=dict)
+    counters: dict[CounterKey, Counter] = field(default_factory=dict)
+    in_doubt: frozenset[str] = frozenset()
+
+    def run(self, *commands: Command) -> tuple[list[Outcome], Writes]:
+        plan = Plan(self.limits)
+        accounts = {
+            id_: Account(plan, plan.keys(at_ms)) for id_, (_, at_ms) in parties_needed(commands, self.records).items()
+        }
+        for account in accounts.values():
+            for key in account.keys:
+                self.counters.setdefault(key, Counter())
+        return execute(commands, Books("here", self.records, accounts, self.counters, self.in_doubt))
+
+    @property
+    def counter(self) -> Counter:
+        (counter,) = self.counters.values()
+        return counter
+
+
+def pending(id_: str = "r1", *, dispatched_at_ms: int | None = None) -> dict[str, Record]:
+    record = record_of(new_row(a_hold(id_), "there"))
+    record.dispatched_at_ms = dispatched_at_ms
+    return {id_: record}
+
+
+def test_a_hold_is_inserted_and_counted() -> None:
+    desk = Desk((on_key("images:5/day"),))
+    outcomes, writes = desk.run(Reserve(a_hold(images=3)))
+    assert outcomes == [Reserved(None)]
+    assert [row.id for row in writes.inserted] == ["r1"]
+    assert writes.touched == desk.counters.keys()
+    assert desk.counter == Counter(0, 0, 0, 0, 1, 3, 1000, 100_000_000)
+
+
+def test_a_refused_hold_leaves_nothing_to_write() -> None:
+    desk = Desk((on_key("images:9/day"), on_user("images:2/day")))
+    (outcome,), writes = desk.run(Reserve(a_hold(images=3)))
+    assert isinstance(outcome, QuotaExceeded)
+    assert writes == Writes()
+    assert set(map(repr, desk.counters.values())) == {repr(Counter())}
+    assert desk.records == {}
+
+
+def test_each_command_sees_the_ones_before_it() -> None:
+    desk = Desk((on_key("images:2/day"),))
+    outcomes, writes = desk.run(*(Reserve(a_hold(f"r{number}")) for number in range(5)))
+    assert [isinstance(outcome, Reserved) for outcome in outcomes] == [True, True, False, False, False]
+    assert [row.id for row in writes.inserted] == ["r0", "r1"]
+
+
+def test_a_place_freed_earlier_in_the_batch_is_taken_later_in_it() -> None:
+    desk = Desk((on_key("concurrent:1"),))
+    outcomes, _ = desk.run(
+        Reserve(a_hold("r1")), Reserve(a_hold("r2")), Resolve("r1", released()), Reserve(a_hold("r3"))
+    )
+    assert [isinstance(outcome, Reserved) for outcome in outcomes] == [True, False, False, True]
+    assert outcomes[2] is Resolution.DONE
+
+
+def test_an_id_is_used_once() -> None:
+    desk = Desk((on_key("images:9/day"),))
+    outcomes, writes = desk.run(Reserve(a_hold("r1")), Reserve(a_hold("r1", images=5)))
+    assert isinstance(outcomes[1], DuplicateReservation)
+    assert "r1" in outcomes[1].message
+    assert (len(writes.inserted), desk.counter.pending_images) == (1, 1)
+
+
+def test_an_id_that_is_in_the_store_is_not_used_again() -> None:
+    outcomes, writes = Desk((on_key("images:9/day"),), pending("r1")).run(Reserve(a_hold("r1")))
+    assert isinstance(outcomes[0], DuplicateReservation)
+    assert writes == Writes()
+
+
+def test_settling_moves_pending_to_settled() -> None:
+    desk = Desk((on_key("images:9/day"),))
+    desk.run(Reserve(a_hold(images=3)))
+    outcomes, writes = desk.run(Resolve("r1", settled(images=2)))
+    assert outcomes == [Resolution.DONE]
+    assert desk.counter == Counter(1, 2, 800, 80_000_000)
+    ((closing, id_),) = writes.closed
+    assert (id_, closing.charged) == ("r1", Amounts(1, 2, 800, 80_000_000))
+
+
+def test_more_than_was_held_is_charged_all_the_same() -> None:
+    desk = Desk((on_key("images:3/day"),))
+    desk.run(Reserve(a_hold(images=3)))
+    outcomes, _ = desk.run(Resolve("r1", settled(images=5)))
+    assert outcomes == [Resolution.DONE]
+    assert desk.counter.settled_images == 5
+
+
+@pytest.mark.parametrize("second", [Resolve("r1", settled(images=9)), Resolve("r1", released()), Expire("r1", NOON)])
+def test_a_second_resolution_is_a_named_no_op(second: Command) -> None:
+    desk = Desk((on_key("images:9/day"),))
+    desk.run(Reserve(a_hold()))
+    outcomes, writes = desk.run(Resolve("r1", settled()), second)
+    assert outcomes == [Resolution.DONE, Resolution.ALREADY_RESOLVED]
+    assert len(writes.closed) == 1
+    assert desk.counter == Counter(1, 1, 800, 80_000_000)
+    outcomes, writes = desk.run(second)
+    assert outcomes == [Resolution.ALREADY_RESOLVED]
+    assert writes == Writes()
+
+
+@pytest.mark.parametrize("command", [Resolve("r1", settled()), Expire("r1", NOON)])
+def test_what_is_not_there_is_unknown(command: Command) -> None:
+    outcomes, writes = Desk().run(command)
+    assert outcomes == [Resolution.UNKNOWN]
+    assert writes == Writes()
+
+
+class TestAnswerThatWasLost:
+    """The first try was committed, its answer never came, so it is tried again."""
+
+    def test_the_same_resolution_is_done(self) -> None:
+        desk = Desk(records=pending(), in_doubt=frozenset({"r1"}))
+        desk.run(Resolve("r1", settled()))
+        outcomes, writes = desk.run(Resolve("r1", settled()))
+        assert outcomes == [Resolution.DONE]
+        assert writes == Writes()
+
+    def test_somebody_elses_resolution_is_not_taken_for_ours(self) -> None:
+        desk = Desk(records=pending(), in_doubt=frozenset({"r1"}))
+        desk.run(Expire("r1", NOON))
+        assert desk.run(Resolve("r1", settled()))[0] == [Resolution.ALREADY_RESOLVED]
+
+    def test_without_doubt_the_same_twice_is_a_bug_to_be_told(self) -> None:
+        desk = Desk(records=pending())
+        desk.run(Resolve("r1", settled()))
+        assert desk.run(Resolve("r1", settled()))[0] == [Resolution.ALREADY_RESOLVED]
+
+
+class TestDispatch:
+    def test_it_is_marked_once(self) -> None:
+        desk = Desk(records=pending())
+        outcomes, writes = desk.run(MarkDispatched("r1", NOON), MarkDispatched("r1", NOON))
+        assert outcomes == [None, None]
+        assert [id_ for _, id_ in writes.dispatched] == ["r1"]
+
+    def test_what_has_ended_must_not_be_sent(self) -> None:
+        desk = Desk(records=pending())
+        outcomes, writes = desk.run(Expire("r1", NOON), MarkDispatched("r1", NOON))
+        assert isinstance(outcomes[1], StoreUnavailable)
+        assert writes.dispatched == []
+
+    def test_what_is_not_there_must_not_be_sent(self) -> None:
+        assert isinstance(Desk().run(MarkDispatched("r1", NOON))[0][0], StoreUnavailable)
+
+    def test_it_needs_no_counters(self) -> None:
+        assert parties_needed([MarkDispatched("r1", NOON)], pending()) == {}
+
+
+class TestExpiry:
+    def test_dispatched_is_charged_the_hold(self) -> None:
+        desk = Desk((on_key("images:9/day"),), pending(dispatched_at_ms=1))
+        outcomes, writes = desk.run(Expire("r1", NOON))
+        assert outcomes == [Resolution.DONE]
+        assert writes.closed[0][0].charged == Amounts(1, 1, 1000, 100_000_000)
+
+    def test_dispatched_in_the_same_batch_counts(self) -> None:
+        desk = Desk(records=pending())
+        _, writes = desk.run(MarkDispatched("r1", NOON), Expire("r1", NOON))
+        assert writes.closed[0][0].charged_images == 1
+
+    def test_not_dispatched_is_free(self) -> None:
+        _, writes = Desk(records=pending()).run(Expire("r1", NOON))
+        assert writes.closed[0][0].charged == Amounts()
+
+
+def test_a_resolution_moves_the_counters_of_the_time_of_the_reservation() -> None:
+    desk = Desk((on_key("images:9/minute"),))
+    desk.run(Reserve(a_hold()))
+    later = NOON.replace(hour=20)
+    desk.run(Resolve("r1", settled(later)))
+    assert len(desk.counters) == 1
+    assert desk.counter.settled_images == 1
+
+
+def test_every_command_names_its_reservation() -> None:
+    commands: list[Command] = [
+        Reserve(a_hold("r")),
+        MarkDispatched("r", NOON),
+        Resolve("r", settled()),
+        Expire("r", NOON),
+    ]
+    assert {reservation_id(command) for command in commands} == {"r"}

@@ -1,0 +1,70 @@
+from datetime import UTC, datetime, timedelta
+
+from app.database.clock import to_ms
+from app.quotas.limits import Limit
+from app.quotas.plans import LimitBook, Party, Plan
+from tests.quotas.making import MODEL, NOON, on_gateway, on_key, on_team, on_user
+
+PARTY = Party("key-1", "user-1", "team-1", MODEL)
+
+
+def brought(*limits: Limit) -> LimitBook:
+    book = LimitBook()
+    book.turn_to(1)
+    for scope in book.missing([PARTY]):
+        book.bring(scope, [limit for limit in limits if (limit.scope, limit.scope_id) == scope])
+    return book
+
+
+def test_the_limits_of_key_user_team_and_gateway_apply() -> None:
+    limits = [on_key("images:1/day"), on_user("images:2/day"), on_team("images:3/day"), on_gateway("images:4/day")]
+    plan = brought(*limits, on_key("images:9/day", "key-2")).plan(PARTY)
+    assert {limit for limit, _ in plan.limits} == set(limits)
+
+
+def test_without_a_team_no_team_is_asked_for() -> None:
+    assert LimitBook().missing([PARTY._replace(team_id=None)]) == [
+        ("gateway", ""),
+        ("key", "key-1"),
+        ("user", "user-1"),
+    ]
+
+
+def test_limits_of_other_models_do_not_apply() -> None:
+    all_models, this, other = on_key("images:1/day"), on_key(f"images:1/day@{MODEL}"), on_key("images:1/day@other")
+    plan = brought(all_models, this, other).plan(PARTY)
+    assert [limit for limit, _ in plan.limits] == [all_models, this]
+
+
+def test_limits_that_look_at_one_counter_share_it() -> None:
+    plan = Plan([on_key("images:1/day"), on_key("usd:1/day"), on_key("images:9/total"), on_key("concurrent:2")])
+    assert [position for _, position in plan.limits] == [0, 0, 1, 1]
+    assert [key.window for key in plan.keys(to_ms(NOON))] == ["day", "total"]
+
+
+def test_keys_follow_the_windows_forwards_and_backwards() -> None:
+    plan = Plan([on_key("images:1/minute"), on_key("images:1/month")])
+
+    def starts(moment: datetime) -> list[datetime]:
+        return [datetime.fromtimestamp(key.window_start_ms / 1000, UTC) for key in plan.keys(to_ms(moment))]
+
+    month = datetime(2026, 11, 1, tzinfo=UTC)
+    minute = NOON.replace(second=0)
+    assert starts(NOON) == [minute, month]
+    assert starts(NOON + timedelta(seconds=29)) == [minute, month]
+    assert starts(NOON + timedelta(seconds=30)) == [minute + timedelta(minutes=1), month]
+    assert starts(NOON) == [minute, month]
+    assert starts(NOON + timedelta(days=30))[1] == datetime(2026, 12, 1, tzinfo=UTC)
+
+
+def test_no_limits_need_no_counters() -> None:
+    assert Plan([]).keys(to_ms(NOON)) == ()
+
+
+def test_a_new_revision_makes_the_book_ask_again() -> None:
+    book = brought(on_key("images:1/day"))
+    assert len(book.plan(PARTY).limits) == 1
+    assert not book.turn_to(1)
+    assert book.missing([PARTY]) == []
+    assert book.turn_to(2)
+    assert ("key", "key-1") in book.missing([PARTY])
