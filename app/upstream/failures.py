@@ -1,209 +1,188 @@
-"""What ZenMux's error answers mean for a caller, and whether ZenMux billed for them. Pure tables.
+"""What ZenMux's failures mean to a caller, and whether ZenMux billed for them. Pure: one table of meanings.
 
-ZenMux answers in its own envelope (`type` is the word, `code` the status), and passes on those of OpenAI and Azure.
+ZenMux answers in its own envelope (`type` is the reason, `code` the status) and passes on OpenAI's and Azure's.
 """
 
-import json
 import re
-from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from app.errors import UpstreamAccountFault, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
+from app.errors import UpstreamAccountFault, UpstreamError, UpstreamRefused, UpstreamTimeout
 from app.images.usage import Failure
+from app.upstream.error_body import ErrorBody, read_error_body, scrub
 
 _INVALID = "invalid_request_error"
 _USER_ERROR = "image_generation_user_error"
-_MESSAGE_LENGTH_MAX = 500
-_WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_PARAM = re.compile(r"[a-z_][a-z0-9_.\[\]]{0,63}")
+_RETRY_AFTER_SECONDS_MAX = 60
+_ACCOUNT = "The gateway's own ZenMux account {}. Please tell the gateway's operator."
 
-_MODERATION = frozenset(
-    {
-        "moderation_blocked",
-        "content_policy_violation",
-        "content_filter",
-        "safety_check_failed",
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """One kind of failure: what a caller is told, and whether it may have been billed.
+
+    With `in_its_words` the provider's own message stands for `message`, where it has one.
+    """
+
+    kind: str
+    status: int
+    message: str
+    type: str = "upstream_error"
+    code: str | None = None
+    param: str | None = None
+    billed: bool | None = False
+    retryable: bool = False
+    in_its_words: bool = False
+
+
+_MODERATION = _Meaning(
+    "moderation", 400, "The request was rejected by the safety system.", _USER_ERROR, "moderation_blocked",
+    in_its_words=True,
+)  # fmt: skip
+_CREDIT = _Meaning("account_credit", 503, _ACCOUNT.format("has no credit for this request"))
+_KEY = _Meaning("account_key", 503, _ACCOUNT.format("or key is refused"))
+_MODEL = _Meaning(
+    "model", 404, "ZenMux does not offer this model here. Use another model, or ask the gateway's operator.",
+    _INVALID, "model_not_found", "model",
+)  # fmt: skip
+_PROMPT = _Meaning(
+    "invalid", 400, "Invalid 'prompt': it is too long for this model.", _INVALID, "string_above_max_length", "prompt"
+)
+_TOO_LARGE = _Meaning("invalid", 413, "ZenMux refused the request as too large.", _INVALID, "request_too_large")
+_PARAMETER = _Meaning("invalid", 400, "ZenMux refused the request and did not say why.", _INVALID, in_its_words=True)
+_RATE = _Meaning(
+    "rate_limit", 429, "ZenMux's rate limit is reached. Please try again shortly.", "rate_limit_error",
+    "rate_limit_exceeded", retryable=True,
+)  # fmt: skip
+_NO_PROVIDER = _Meaning(
+    "no_provider", 503, "ZenMux has no provider for this model at the moment.", "server_error",
+    "no_provider_available", retryable=True,
+)  # fmt: skip
+_PROVIDER = _Meaning(
+    "provider_error", 502, "ZenMux or its provider failed to make the picture.", code="upstream_failed", billed=None
+)
+_TIMEOUT = _Meaning("provider_timeout", 504, "ZenMux's provider did not answer in time.", billed=None)
+_REDIRECT = _Meaning("redirect", 502, "ZenMux answered with a redirect, which is not followed.")
+_UNEXPECTED = _Meaning("unexpected_status", 502, "ZenMux refused the request in an unexpected way.")
+
+# Words are more telling than the status: ZenMux folds its providers' refusals into statuses of its own.
+_BY_WORD: tuple[tuple[_Meaning, frozenset[str]], ...] = (
+    (_MODERATION, frozenset({
+        "safety_check_failed", "moderation_blocked", "content_policy_violation", "content_filter",
         "responsibleaipolicyviolation",
-    }
-)
-_UNKNOWN_MODEL = frozenset({"invalid_model", "model_not_available", "model_not_supported", "model_not_found"})
-_OUT_OF_CREDIT = frozenset(
-    {
-        "insufficient_credit",
-        "reject_no_credit",
-        "quote_exceeded",
-        "insufficient_quota",
-        "billing_hard_limit_reached",
-        "credit_balance_exhausted",
-        "organization_spend_limit_exceeded",
-        "project_spend_limit_exceeded",
+    })),
+    (_CREDIT, frozenset({
+        "insufficient_credit", "reject_no_credit", "quote_exceeded", "insufficient_quota", "credit_balance_exhausted",
+        "billing_hard_limit_reached", "organization_spend_limit_exceeded", "project_spend_limit_exceeded",
         "organization_usage_limit_exceeded",
-    }
-)
+    })),
+    (_KEY, frozenset({"access_denied", "invalid_api_key"})),
+    (_MODEL, frozenset({"invalid_model", "model_not_available", "model_not_supported", "model_not_found"})),
+    (_RATE, frozenset({"rate_limit", "rate_limit_exceeded", "slow_down"})),
+    (_NO_PROVIDER, frozenset({"no_provider_available", "server_is_overloaded"})),
+)  # fmt: skip
+_BY_STATUS = {
+    **dict.fromkeys((400, 422), _PARAMETER),
+    **dict.fromkeys((401, 403), _KEY),
+    402: _CREDIT,
+    413: _PROMPT,
+    429: _RATE,
+    503: _NO_PROVIDER,
+    **dict.fromkeys((408, 504, 524), _TIMEOUT),
+}
+_NO_SUCH_MODEL = re.compile(r"Model .+ is not valid|The model .+ does not exist", re.IGNORECASE)
+_ZENMUX_PARAMETER = re.compile(r"Parameter ([a-z_]{1,64}) (is required|gr[ea]+ter than|is not)")
+_TRY_AGAIN = re.compile(r"try again in ([0-9]{1,6})(?:\.[0-9]+)?(ms|s)\b", re.IGNORECASE)
 
-# What must not be told: ids, keys, who we are at ZenMux, where things run.
-_SECRETS = re.compile(
-    r"""\(?\b(?:x-)?(?:zenmux-?)?request[-_ ]?id\b\s*[:=]?\s*[\w-]*\)?
-      | \bapi_key_source\b\s*[:=]?\s*\w*
-      | \b(?:Bearer\s+)?sk-[\w*.-]+
-      | \bBearer\s+\S+
-      | \b(?:org|proj|req|gen|user|key)[-_][A-Za-z0-9]{6,}\b
-      | \bhttps?://\S+""",
-    re.VERBOSE | re.IGNORECASE,
-)
 
+def translate(status: int, body: bytes, retry_after: str | None = None) -> UpstreamError:
+    """ZenMux's answer of a `status` that is not 2xx, as one of our errors. Never raises; `body` may be anything.
 
-def translate(status: int, body: bytes, retry_after: str | None) -> UpstreamError:
-    """ZenMux's answer of `status` ≥ 300 as one of our errors. Never raises; `body` may be anything, also cut."""
-    told = _Told(body)
-    if status < 400:
-        return UpstreamBroken("ZenMux answered with a redirect, which is not followed.", kind="redirect")
-    if told.is_one_of(_OUT_OF_CREDIT) or status == 402:
-        return _account("account_credit")
-    if told.is_one_of(_MODERATION):
-        return _moderation(told)
-    if told.is_one_of(_UNKNOWN_MODEL):
-        message = "ZenMux does not offer this model here. Ask the operator, or use another model."
-        return _refused(status, 404, message, kind="model", code="model_not_found", param="model")
-    if status in (401, 403):
-        return _account("account_key")
-    if status == 429:
-        return UpstreamRefused(
-            "ZenMux's rate limit is reached. Please try again shortly.",
-            kind="rate_limit",
-            billed=False,
-            status=429,
-            upstream_status=429,
-            type="rate_limit_error",
-            code="rate_limit_exceeded",
-            retryable=True,
-            retry_after_seconds=_seconds(retry_after),
-        )
-    if status in (400, 413, 422):
-        return _invalid(status, told)
-    if status < 500 and status != 408:
-        return _refused(status, 502, "ZenMux refused the request in an unexpected way.", kind="unexpected_status")
-    return _server_failure(status, told)
+    `retry_after` is the header's value. Released are refusals that ZenMux does not bill; where nobody knows, `billed`
+    is None.
+    """
+    told = read_error_body(body)
+    meaning = _meaning(status, told)
+    if meaning in (_CREDIT, _KEY):
+        return UpstreamAccountFault(meaning.message, meaning.kind)
+    if meaning is _TIMEOUT:
+        return UpstreamTimeout(meaning.message, meaning.kind)
+    error = _refused(meaning, told, status)
+    if error.retryable:
+        error.retry_after_seconds = _retry_after_seconds(retry_after, told.message)
+    return error
 
 
 def stream_failure(failure: Failure) -> UpstreamError:
-    """A failure told inside an answer that had begun. What was drawn until then may be billed."""
+    """A failure told inside an answer that had begun, in the words of its kind. What was drawn may be billed."""
+    told = ErrorBody(
+        message=scrub(failure.message),
+        type=failure.type,
+        code=failure.code,
+        words=frozenset(word.lower() for word in (failure.type, failure.code) if word is not None),
+    )
+    meaning = _meaning_of_words(told) or replace(_PROVIDER, in_its_words=True)
+    if meaning in (_CREDIT, _KEY):
+        meaning = replace(meaning, code="upstream_failed")
+    return _refused(replace(meaning, kind="stream_failure", billed=None, retryable=False), told, 200)
+
+
+def _meaning(status: int, told: ErrorBody) -> _Meaning:
+    by_word = _meaning_of_words(told)
+    if by_word is not None:
+        return by_word
+    if status == 413 and not told.message:
+        return _TOO_LARGE  # said by a server on the way that knows nothing of prompts
+    by_status = _BY_STATUS.get(status)
+    if by_status is not None:
+        return by_status
+    if status >= 500:
+        return _PROVIDER
+    return _UNEXPECTED if status >= 400 else _REDIRECT
+
+
+def _meaning_of_words(told: ErrorBody) -> _Meaning | None:
+    for meaning, words in _BY_WORD:
+        if words & told.words:
+            return meaning
+    return _MODEL if _NO_SUCH_MODEL.match(told.message) else None
+
+
+def _refused(meaning: _Meaning, told: ErrorBody, upstream_status: int) -> UpstreamRefused:
     error = UpstreamRefused(
-        scrub(failure.message) or "The provider reported an error.", kind="stream_failure", billed=None
-    )
-    error.type = failure.type if failure.type and _WORD.fullmatch(failure.type) else "upstream_error"
-    error.code = failure.code if failure.code and _WORD.fullmatch(failure.code) else "upstream_failed"
-    return error
-
-
-def scrub(message: str) -> str:
-    """`message` without ids, keys, hosts and control characters, and not endless."""
-    visible = "".join(letter if letter.isprintable() else " " for letter in message[: 4 * _MESSAGE_LENGTH_MAX])
-    kept = re.sub(r"\s+", " ", _SECRETS.sub("", visible)).replace("( )", "").replace("()", "").strip()
-    return kept if len(kept) <= _MESSAGE_LENGTH_MAX else kept[: _MESSAGE_LENGTH_MAX - 1] + "…"
-
-
-class _Told:
-    """An error body, whosever envelope it is in: what could be read of it."""
-
-    def __init__(self, body: bytes) -> None:
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError):
-            document = None
-        error = document.get("error") if isinstance(document, Mapping) else None
-        self._fields: Mapping[str, object] = error if isinstance(error, Mapping) else {}
-        self.message = scrub(self._text("message"))
-        self.type = self._text("type")
-        code = self._text("code").lower()
-        self.code = code if _WORD.fullmatch(code) else None
-        param = self._text("param")
-        self.param = param if _PARAM.fullmatch(param) else None
-
-    def is_one_of(self, words: frozenset[str]) -> bool:
-        inner = self._fields.get("inner_error", self._fields.get("innererror"))
-        inner_code = inner.get("code") if isinstance(inner, Mapping) else None
-        spoken = (self.type, self.code, inner_code)
-        return any(isinstance(word, str) and word.lower() in words for word in spoken)
-
-    def moderation_details(self) -> dict[str, object]:
-        """OpenAI's own account of what its safety system saw: closed words only."""
-        details = self._fields.get("moderation_details")
-        if not isinstance(details, Mapping):
-            return {}
-        categories = details.get("categories")
-        listed = categories if isinstance(categories, list) else []
-        stage = details.get("moderation_stage")
-        return {
-            "moderation_details": {
-                "moderation_stage": stage if isinstance(stage, str) and _WORD.fullmatch(stage) else "unknown",
-                "categories": [word for word in listed[:20] if isinstance(word, str) and len(word) <= 64],
-            }
-        }
-
-    def _text(self, name: str) -> str:
-        value = self._fields.get(name)
-        return value if isinstance(value, str) else ""
-
-
-def _account(kind: str) -> UpstreamAccountFault:
-    message = "The gateway's own ZenMux account cannot buy pictures now. Please tell the gateway's operator."
-    return UpstreamAccountFault(message, kind=kind)
-
-
-def _moderation(told: _Told) -> UpstreamRefused:
-    error = _refused(
-        400,
-        400,
-        told.message or "The request was rejected by the safety system.",
-        kind="moderation",
-        code="moderation_blocked",
-    )
-    error.type, error.details = _USER_ERROR, told.moderation_details()
-    return error
-
-
-def _invalid(status: int, told: _Told) -> UpstreamRefused:
-    if status == 413:
-        message = "Invalid 'prompt': the prompt is too long for this model."
-        return _refused(status, 400, message, kind="invalid", code="string_above_max_length", param="prompt")
-    error = _refused(status, 400, told.message or "ZenMux refused the request.", kind="invalid")
-    error.type = told.type if told.type in (_INVALID, _USER_ERROR) else _INVALID
-    error.code, error.param = told.code, told.param
-    return error
-
-
-def _server_failure(status: int, told: _Told) -> UpstreamError:
-    """Nobody knows whether a failed server billed, but for those that say that nobody was asked."""
-    if told.type == "no_provider_available" or status == 503:
-        error = _refused(status, 503, "ZenMux has no provider for this model at the moment.", kind="no_provider")
-        error.type, error.retryable, error.code = "server_error", True, "no_provider_available"
-        return error
-    if status in (408, 504, 524):
-        return UpstreamTimeout("ZenMux's provider did not answer in time.", kind="provider_timeout")
-    return UpstreamRefused(
-        "ZenMux or its provider failed to make the picture.",
-        kind="provider_error",
-        status=502,
-        upstream_status=status,
-        code="upstream_failed",
-    )
-
-
-def _refused(
-    upstream_status: int, status: int, message: str, *, kind: str, code: str | None = None, param: str | None = None
-) -> UpstreamRefused:
-    """A refusal that ZenMux does not bill."""
-    return UpstreamRefused(
-        message,
-        kind=kind,
-        billed=False,
-        status=status,
+        told.message if meaning.in_its_words and told.message else meaning.message,
+        meaning.kind,
+        meaning.billed,
+        status=meaning.status,
         upstream_status=upstream_status,
-        type=_INVALID if status < 500 else "upstream_error",
-        code=code,
-        param=param,
+        type=meaning.type,
+        code=meaning.code,
+        param=meaning.param,
+        retryable=meaning.retryable,
     )
+    if meaning.code == "moderation_blocked":
+        error.details = dict(told.details)
+    if meaning is _PARAMETER:
+        _take_parameter(error, told)
+    return error
 
 
-def _seconds(retry_after: str | None) -> int | None:
-    return int(retry_after) if retry_after is not None and retry_after.isdecimal() and len(retry_after) < 6 else None
+def _take_parameter(error: UpstreamRefused, told: ErrorBody) -> None:
+    """OpenAI's own `type`, `code` and `param`; ZenMux names the parameter only in its message."""
+    if told.type == _USER_ERROR:
+        error.type = _USER_ERROR
+    error.code, error.param = told.code, told.param
+    named = _ZENMUX_PARAMETER.match(told.message)
+    if named and told.param is None:
+        error.param = named[1]
+        error.code = "missing_required_parameter" if named[2] == "is required" else "invalid_value"
+
+
+def _retry_after_seconds(header: str | None, message: str) -> int | None:
+    """How long to wait, at least 1 s: from the header, or else from OpenAI's message; None if neither says."""
+    if header is not None and header.isascii() and header.isdigit():
+        return max(1, min(int(header[:9]), _RETRY_AFTER_SECONDS_MAX))
+    told = _TRY_AGAIN.search(message)
+    if told is None:
+        return None
+    seconds = 1 if told[2] == "ms" else int(told[1]) + 1
+    return max(1, min(seconds, _RETRY_AFTER_SECONDS_MAX))

@@ -1,28 +1,36 @@
-"""Which headers cross, in each direction: only those named here. Pure."""
+"""Which headers cross, in each direction: only those named here. Pure. No caller's header ever gets here."""
 
 from collections.abc import Iterable
 
 import app
 
+# Content-Length is the relay's to set: bytes may be withheld. Content-Encoding is gone: the engine undoes it.
 _BACK = frozenset({"content-type", "cache-control"})
-_REQUEST_IDS = ("x-zenmux-requestid", "x-request-id")
+_REQUEST_IDS = ("x-zenmux-requestid", "x-request-id", "x-generation-id")
 _REQUEST_ID_LENGTH_MAX = 128
 
 
-def request_headers(key: str, content_type: str) -> dict[str, str]:
-    """All that ZenMux is told: the gateway's own key and name. Nothing of the caller crosses."""
-    return {
-        "authorization": f"Bearer {key}",
+def request_headers(key: str | None, content_type: str) -> dict[str, str]:
+    """All that ZenMux is told, besides Host and Content-Length: the gateway's own key and name.
+
+    `accept` is what OpenAI's SDKs send, for streams too. Compression is declined: it gains nothing on pictures.
+    """
+    headers = {
         "content-type": content_type,
-        "accept": "application/json, text/event-stream",
+        "accept": "application/json",
         "accept-encoding": "identity",
         "user-agent": f"zenmux-gateway/{app.__version__}",
     }
+    return headers if key is None else {"authorization": f"Bearer {key}", **headers}
 
 
 def response_headers(received: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """What goes back to the caller, in ASGI's form. Content-Length is the relay's to set."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in received if name.lower() in _BACK]
+    """What goes back to the caller, in ASGI's form."""
+    return [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in received
+        if name.lower() in _BACK and value.isascii()
+    ]
 
 
 def upstream_request_id(received: Iterable[tuple[str, str]]) -> str | None:
@@ -30,6 +38,17 @@ def upstream_request_id(received: Iterable[tuple[str, str]]) -> str | None:
     found = {name.lower(): value for name, value in received}
     for name in _REQUEST_IDS:
         value = found.get(name, "")
-        if value and value.isascii() and value.isprintable():
+        if value and value.isascii() and value.isprintable() and " " not in value:
             return value[:_REQUEST_ID_LENGTH_MAX]
     return None
+
+
+def media_type(content_type: str) -> str:
+    """`content_type` without its parameters, in lower case; "" if it names none."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def content_length(length: str, content_encoding: str) -> int | None:
+    """The length of the body as it is passed on; None if it is not told, or told of a compressed body."""
+    plain = content_encoding.strip().lower() in ("", "identity")
+    return int(length) if plain and length.isascii() and length.isdigit() and len(length) <= 18 else None

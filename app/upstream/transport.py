@@ -1,97 +1,167 @@
 """HTTPX's transport over aiohttp's client, with errors that tell exactly whether the request had begun to be sent.
 
-aiohttp's tracing hooks say when a connection is there and nothing is written yet (docs/decisions/0001). Connect*
-errors are raised only before that moment; everything after it is another kind of error.
+That is learnt from the engine's hooks, never from an exception's class (docs/decisions/0001): ConnectError,
+ConnectTimeout, PoolTimeout and LocalProtocolError mean that not one byte was sent, every other error that some may
+have been. Nothing is ever sent twice.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 
 import aiohttp
 import httpx2
 from yarl import URL
 
-ON_SENDING = "on_sending"  # its place in a request's extensions: an async function without arguments
-_READ_BUFFER_BYTES = 131_072  # aiohttp stops reading at twice that, so a slow client holds no more than this
-_IDLE_SECONDS = 15.0  # shorter than servers keep idle connections: one they closed must not meet a request
+OnSending = Callable[[], Awaitable[None]]
+ON_SENDING = "on_sending"  # where a request's extensions may carry an OnSending
 
-
-class _Sending:
-    """The moment when a request begins to be sent."""
-
-    def __init__(self, extensions: object) -> None:
-        self._on_sending = extensions.get(ON_SENDING) if isinstance(extensions, dict) else None
-        self.began = False
-
-    async def begin(self) -> None:
-        """Raises what `on_sending` raises: then nothing is sent."""
-        if self._on_sending is not None:
-            await self._on_sending()
-        self.began = True
-
-
-async def _connection_is_there(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    await context.trace_request_ctx.begin()
+# Below the 5 s after which uvicorn and Node close an idle connection: a request written into a connection that the
+# server is closing has an unknown outcome, and that costs more than a new connection every few seconds.
+_IDLE_SECONDS = 4
+# The engine stops reading above twice this: with reads of up to 256 KiB, one chunk at a time waits to be taken.
+_READ_BUFFER_BYTES = 65_536
+_WRITE_BYTES = 65_536
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
-    """Sends each request at most once, to where it says: no redirects, no cookies, no proxies, no resending."""
+    """One bounded pool of connections: no redirects, no cookies, no proxies. Make it in the loop that will use it.
 
-    def __init__(self, connect_timeout_seconds: float, silence_seconds: float, connections_max: int) -> None:
-        tracing = aiohttp.TraceConfig()
-        tracing.on_connection_create_end.append(_connection_is_there)
-        tracing.on_connection_reuseconn.append(_connection_is_there)
+    Its ON_SENDING is awaited once a connection is there and before the first byte of a request is written; if it
+    raises, nothing is sent and its error comes out. `connect_seconds` bounds the way to a connection, the wait for a
+    free one included; `silence_seconds` the wait for any byte of the answer, from when sending began. An answer that
+    comes compressed all the same is given uncompressed.
+    """
+
+    def __init__(self, *, connect_seconds: float, silence_seconds: float, connections_max: int) -> None:
+        self._silence_seconds = silence_seconds
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=_IDLE_SECONDS),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_seconds, sock_read=silence_seconds),
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds, sock_read=silence_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[tracing],
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             read_bufsize=_READ_BUFFER_BYTES,
+            trace_configs=[_tracing()],
             trust_env=False,
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Raises httpx2.ConnectError when the request was never sent; ReadTimeout or ReadError afterwards."""
-        sending = _Sending(request.extensions)
+        """Raises httpx2.TransportError, or what its ON_SENDING raised."""
+        headers = request.headers.multi_items()
+        if any(_FORBIDDEN.search(name + value) for name, value in headers):
+            # The engine checks them too, but only after it has told that sending begins.
+            raise httpx2.LocalProtocolError("A header holds a control character.")
+        sending = _Sending(request.extensions.get(ON_SENDING), self._silence_seconds)
         try:
-            answer = await self._session.request(
-                request.method,
-                URL(str(request.url), encoded=True),
-                headers=request.headers.multi_items(),
-                data=await request.aread(),
-                allow_redirects=False,
-                skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
-                trace_request_ctx=sending,
-            )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if not sending.began:
-                raise httpx2.ConnectError(type(error).__name__, request=request) from error
-            raise _after_sending(error, request) from error
-        return httpx2.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer, request))
+            async with sending.silence:
+                answer = await self._session.request(
+                    request.method,
+                    URL(str(request.url), encoded=True),
+                    headers=headers,
+                    data=_pieces(await request.aread()) if "content-length" in request.headers else None,
+                    allow_redirects=False,
+                    trace_request_ctx=sending,
+                )
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+            raise sending.explain(error) from error
+        return httpx2.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
 
     async def aclose(self) -> None:
         await self._session.close()
 
 
-class _Body(httpx2.AsyncByteStream):
-    """The answer's bytes as they come. Closed before its end, it closes the connection."""
+class _Sending:
+    """How far one request has come."""
 
-    def __init__(self, answer: aiohttp.ClientResponse, request: httpx2.Request) -> None:
+    def __init__(self, on_sending: OnSending | None, silence_seconds: float) -> None:
+        self.waits_for_pool = False
+        # Runs from when sending begins: the engine's own timer would start only when the whole request is written.
+        self.silence = asyncio.timeout(None)
+        self._silence_seconds = silence_seconds
+        self._on_sending = on_sending
+        self._has_begun = False
+        self._refusal: Exception | None = None
+
+    async def begin(self) -> None:
+        """The engine has a connection and is about to write the first byte."""
+        if self._has_begun:
+            # The engine tries idempotent methods again by itself when a kept connection turns out to be dead.
+            raise aiohttp.ClientConnectionError("a request is not sent twice")
+        if self._on_sending is not None:
+            try:
+                await self._on_sending()
+            except Exception as error:
+                self._refusal = error
+                raise
+        self._has_begun = True
+        self.silence.reschedule(asyncio.get_running_loop().time() + self._silence_seconds)
+
+    def explain(self, error: Exception) -> Exception:
+        """The engine's error in httpx2's words."""
+        if self._refusal is not None:
+            return self._refusal
+        timed_out, reason = isinstance(error, TimeoutError), type(error).__name__
+        if not self._has_begun:
+            if timed_out:
+                return httpx2.PoolTimeout(reason) if self.waits_for_pool else httpx2.ConnectTimeout(reason)
+            return httpx2.ConnectError(reason)
+        if timed_out:
+            return httpx2.ReadTimeout(reason)
+        if isinstance(error, aiohttp.ClientResponseError):
+            return httpx2.RemoteProtocolError(reason)
+        return httpx2.ReadError(reason)
+
+
+class _Body(httpx2.AsyncByteStream):
+    """The answer's bytes as they come. Not reading them stops the sender; `aclose` drops an unfinished answer."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
-        self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self._read():
+            yield chunk
+
+    async def _read(self) -> bytes:
         try:
-            async for chunk in self._answer.content.iter_any():
-                yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _after_sending(error, self._request) from error
+            return await self._answer.content.readany()
+        except TimeoutError as error:
+            raise httpx2.ReadTimeout(type(error).__name__) from error
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:  # RuntimeError: the transport was closed
+            raise httpx2.ReadError(type(error).__name__) from error
 
     async def aclose(self) -> None:
         self._answer.close()
 
 
-def _after_sending(error: BaseException, request: httpx2.Request) -> httpx2.TransportError:
-    if isinstance(error, TimeoutError):
-        return httpx2.ReadTimeout(type(error).__name__, request=request)
-    return httpx2.ReadError(type(error).__name__, request=request)
+async def _pieces(body: bytes) -> AsyncIterator[memoryview]:
+    """The request's body in pieces: the engine would write megabytes at once, and could replay them."""
+    view = memoryview(body)
+    for at in range(0, len(view), _WRITE_BYTES):
+        yield view[at : at + _WRITE_BYTES]
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """Hooks that tell a _Sending how far it has come.
+
+    `on_request_headers_sent` is awaited, despite its name, before the headers are written, for new and kept
+    connections alike, and outside of the connect timeout; if it raises, the connection is closed. (The hooks of the
+    connector leak the connection then.)
+    """
+    tracing = aiohttp.TraceConfig()
+
+    async def on_request_headers_sent(_: object, context: SimpleNamespace, __: object) -> None:
+        await context.trace_request_ctx.begin()
+
+    async def on_queued(_: object, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.waits_for_pool = True
+
+    async def on_unqueued(_: object, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.waits_for_pool = False
+
+    tracing.on_request_headers_sent.append(on_request_headers_sent)
+    tracing.on_connection_queued_start.append(on_queued)
+    tracing.on_connection_queued_end.append(on_unqueued)
+    return tracing
