@@ -1,29 +1,35 @@
 """`limits`: set, list, remove and explain limits on keys, users, teams and the whole gateway."""
 
+import re
 from typing import Annotated, Any
 
 import typer
 from sqlalchemy import Connection
 
 from app.cli.options import Json, Yes, commands
-from app.cli.people import existing_team, existing_user, limit_of
+from app.cli.people import amount_fields, existing_key, existing_team, existing_user, read_limits, written
 from app.cli.store import catalog_of, change_by, reading, settings_of, writing
-from app.cli.terminal import Terminal, WrongUse, confirm, say, show_json, show_table
+from app.cli.terminal import PROGRAM, Terminal, WrongUse, confirm, say, show_json, show_table
 from app.cli.words import day_and_time, iso
-from app.errors import CommandError
-from app.keys.records import find_key, list_teams, list_users
+from app.keys.records import list_keys, list_teams, list_users
 from app.quotas.administration import list_limits, remove_limit, set_limit
-from app.quotas.limits import Limit, Scope, Unit, describe_amount, format_limit, format_usd
+from app.quotas.limits import Limit, Scope, describe_amount, format_limit
 from app.quotas.standing import LimitStatus, standing_of
 
 app = commands("Set, list, remove and explain limits.")
 
-Written = Annotated[str, typer.Argument(help="unit:amount/window[@model], such as images:20/day, or concurrent:3.")]
-Key = Annotated[str | None, typer.Option(help="On this key, by its id.")]
-User = Annotated[str | None, typer.Option(help="On this user: all their keys together.")]
-Team = Annotated[str | None, typer.Option(help="On this team: all its users together.")]
-Gateway = Annotated[bool, typer.Option("--gateway", help="On everything together.")]
-Default = Annotated[bool, typer.Option("--default", help="Copied to every user made from now on.")]
+Written = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="LIMIT...",
+        help="unit:amount/window, such as images:20/day or usd:5/month@gpt-image-2; or concurrent:3.",
+    ),
+]
+Key = Annotated[str | None, typer.Option(metavar="ID", help="The key with this id.")]
+User = Annotated[str | None, typer.Option(metavar="NAME", help="This user: all their keys together.")]
+Team = Annotated[str | None, typer.Option(metavar="NAME", help="This team: all its users together.")]
+Gateway = Annotated[bool, typer.Option("--gateway", help="Everybody together.")]
+Default = Annotated[bool, typer.Option("--default", help="Every user made from now on gets a copy.")]
 
 
 @app.command("set")
@@ -35,19 +41,28 @@ def set_(
     team: Team = None,
     gateway: Gateway = False,
     default: Default = False,
-    shadow: Annotated[bool, typer.Option("--shadow", help="Count what it would refuse, refuse nothing.")] = False,
+    shadow: Annotated[bool, typer.Option("--shadow", help="Only count and tell what it would refuse.")] = False,
 ) -> None:
-    """Set a limit, or change its amount. What was used before counts.
+    """Set limits, or change the amounts of those that are. What was used in the window before counts.
 
     \b
-    zenmux-gateway limits set images:20/day --user alice
-    zenmux-gateway limits set usd:500/month --gateway
+    units    requests, images, tokens, usd; and concurrent, which has no window
+    windows  minute, hour, day, week, month, total (UTC)
+    zenmux-gateway limits set --user alice images:20/day usd:5/month
+    zenmux-gateway limits set --team design usd:300/month
+    zenmux-gateway limits set --gateway usd:50/day@gpt-image-2
+    zenmux-gateway limits set --default images:100/day concurrent:4
+    zenmux-gateway limits set --user alice images:10/day --shadow
     """
-    written = limit_of(limit, catalog_of(settings_of(context)))
+    settings, change = settings_of(context), change_by(context)
+    limits = read_limits(limit, catalog_of(settings), settings)
+    chosen = _Target(key, user, team, gateway=gateway, default=default).required()
     with writing(context) as connection:
-        scope, scope_id = _whose(connection, key, user, team, gateway=gateway, default=default)
-        set_limit(connection, written.on(scope, scope_id, shadow=shadow), change=change_by(context))
-    say(f"The limit {format_limit(written)} is set.")
+        scope, scope_id, name = chosen.find(connection)
+        for each in limits:
+            set_limit(connection, each.on(scope, scope_id, shadow=shadow), change=change)
+        now = [written(each) for each in list_limits(connection, scope, scope_id)]
+    say(f"The limits of {name} are now: {', '.join(now)}.")
 
 
 @app.command()
@@ -61,92 +76,158 @@ def remove(
     default: Default = False,
     yes: Yes = False,
 ) -> None:
-    """Remove a limit; its amount does not matter."""
-    written = limit_of(limit, catalog_of(settings_of(context)))
-    confirm(f"Remove the limit {format_limit(written)}?", yes=yes)
+    """Remove limits. The amount does not matter and may be left out.
+
+    \b
+    zenmux-gateway limits remove --user alice images/day
+    zenmux-gateway limits remove --gateway usd:50/day@gpt-image-2 --yes
+    """
+    settings, change = settings_of(context), change_by(context)
+    limits = read_limits([_with_amount(text) for text in limit], catalog_of(settings), settings)
+    chosen = _Target(key, user, team, gateway=gateway, default=default).required()
+    with reading(context) as connection:
+        scope, scope_id, name = chosen.find(connection)
+    confirm(f"Remove {', '.join(limit)} of {name}?", yes=yes)
     with writing(context) as connection:
-        scope, scope_id = _whose(connection, key, user, team, gateway=gateway, default=default)
-        remove_limit(connection, written.on(scope, scope_id), change=change_by(context))
-    say(f"The limit {format_limit(written)} is removed.")
+        for each in limits:
+            remove_limit(connection, each.on(scope, scope_id), change=change)
+        now = [written(each) for each in list_limits(connection, scope, scope_id)]
+    say(f"The limits of {name} are now: {', '.join(now) or 'none'}.")
 
 
 @app.command("list")
-def list_(context: typer.Context, as_json: Json = False) -> None:
-    """List all limits."""
+def list_all(
+    context: typer.Context,
+    key: Key = None,
+    user: User = None,
+    team: Team = None,
+    gateway: Gateway = False,
+    default: Default = False,
+    as_json: Json = False,
+) -> None:
+    """List all limits, or those of one key, user, team, of the gateway, or the defaults.
+
+    \b
+    zenmux-gateway limits list
+    zenmux-gateway limits list --team design --json
+    """
+    chosen = _Target(key, user, team, gateway=gateway, default=default)
     with reading(context) as connection:
-        names = {user.id: user.name for user in list_users(connection)}
-        names |= {team.id: team.name for team in list_teams(connection)}
-        limits = [_fields(limit, names) for limit in list_limits(connection)]
+        scope, scope_id = chosen.find(connection)[:2] if chosen.count else (None, None)
+        names = _names(connection)
+        limits = list_limits(connection, scope, scope_id)
     if as_json:
-        show_json(limits)
-        return
-    rows = [[each["scope"], each["name"], each["limit"], "shadow" if each["shadow"] else ""] for each in limits]
-    show_table(["scope", "name", "limit", ""], rows)
+        show_json([_fields(each, names) for each in limits])
+    elif not limits:
+        say(
+            f"No limits{' there' if chosen.count else ' yet'}. Set one: {PROGRAM} limits set --user NAME images:100/day"
+        )
+    else:
+        show_table(
+            ["scope", "name", "limit", "model", "shadow"],
+            [
+                [
+                    each.scope,
+                    names.get(each.scope_id, ""),
+                    format_limit(each),
+                    each.model or "all",
+                    "yes" if each.shadow else "",
+                ]
+                for each in limits
+            ],
+        )
 
 
 @app.command()
-def explain(
-    context: typer.Context, key: Annotated[str, typer.Option(help="The key's id.")], as_json: Json = False
-) -> None:
-    """Show every limit that applies to a key, what is used and left of each, and when it resets."""
+def explain(context: typer.Context, key: Key = None, user: User = None, as_json: Json = False) -> None:
+    """Show every limit that applies to a key or a user: what is used, pending and left, and when it resets.
+
+    \b
+    zenmux-gateway limits explain --key 7y2mbq4k9x0a
+    zenmux-gateway limits explain --user alice
+    """
+    if (key is None) == (user is None):
+        raise WrongUse("Say whose limits: either --key ID or --user NAME.")
+    now = Terminal.of(context).clock()
     with reading(context) as connection:
-        found = find_key(connection, key)
-        if found is None:
-            raise CommandError(f"There is no key {key!r}; `keys list` shows those that are.")
-        owner = existing_user(connection, found.user_id)
-        statuses = standing_of(connection, key, owner.id, owner.team_id, Terminal.of(context).clock())
+        found = existing_key(connection, key) if key is not None else None
+        owner = existing_user(connection, found.user_id if found else str(user))
+        # Without a key there is none with the empty id, so only the wider scopes answer.
+        statuses = standing_of(connection, found.id if found else "", owner.id, owner.team_id, now)
+        names = _names(connection)
     if as_json:
-        show_json([_status_fields(status) for status in statuses])
-        return
-    columns = ["limit", "of", "used", "of it pending", "left", "resets (UTC)"]
-    show_table(columns, [_status_row(status) for status in statuses], right=columns[2:5])
+        show_json([_fields(status.limit, names) | _standing(status) for status in statuses])
+    elif not statuses:
+        say(f"No limit applies to {found.id if found else owner.name}.")
+    else:
+        columns = ["limit", "of", "used", "of it pending", "left", "resets (UTC)"]
+        show_table(columns, [_standing_row(status, names) for status in statuses], right=columns[2:5])
 
 
-def _whose(
-    connection: Connection, key: str | None, user: str | None, team: str | None, *, gateway: bool, default: bool
-) -> tuple[Scope, str]:
-    if sum((key is not None, user is not None, team is not None, gateway, default)) != 1:
-        raise WrongUse("Say whose limit it is with exactly one of --key, --user, --team, --gateway, --default.")
-    if key is not None:
-        if find_key(connection, key) is None:
-            raise CommandError(f"There is no key {key!r}; `keys list` shows those that are.")
-        return Scope.KEY, key
-    if user is not None:
-        return Scope.USER, existing_user(connection, user).id
-    if team is not None:
-        return Scope.TEAM, existing_team(connection, team).id
-    return (Scope.GATEWAY if gateway else Scope.DEFAULT), ""
+class _Target:
+    """Whose limits a command is about."""
+
+    def __init__(self, key: str | None, user: str | None, team: str | None, *, gateway: bool, default: bool) -> None:
+        self._key, self._user, self._team, self._gateway = key, user, team, gateway
+        self.count = sum((key is not None, user is not None, team is not None, gateway, default))
+        if self.count > 1:
+            raise WrongUse("Choose one of --key, --user, --team, --gateway and --default.")
+
+    def required(self) -> "_Target":
+        if not self.count:
+            raise WrongUse("Say whose limit it is: --key ID, --user NAME, --team NAME, --gateway or --default.")
+        return self
+
+    def find(self, connection: Connection) -> tuple[Scope, str, str]:
+        """Scope, id, and what people call it. Raises CommandError when it is not there."""
+        if self._key is not None:
+            key = existing_key(connection, self._key)
+            return Scope.KEY, key.id, f"the key {key.id}"
+        if self._user is not None:
+            user = existing_user(connection, self._user)
+            return Scope.USER, user.id, f"the user {user.name}"
+        if self._team is not None:
+            team = existing_team(connection, self._team)
+            return Scope.TEAM, team.id, f"the team {team.name}"
+        return (Scope.GATEWAY, "", "the gateway") if self._gateway else (Scope.DEFAULT, "", "new users")
+
+
+def _with_amount(text: str) -> str:
+    """`images/day` → `images:0/day`, for whoever only names a limit."""
+    return text if ":" in text.split("@", maxsplit=1)[0] else re.sub(r"^\s*([a-z]+)", r"\1:0", text)
+
+
+def _names(connection: Connection) -> dict[str, str]:
+    owners = {user.id: user.name for user in list_users(connection)}
+    owners |= {team.id: team.name for team in list_teams(connection)}
+    return owners | {key.id: f"{key.id} ({key.user_name})" for key in list_keys(connection)}
 
 
 def _fields(limit: Limit, names: dict[str, str]) -> dict[str, Any]:
     return {
-        "scope": limit.scope.value,
-        "id": limit.scope_id or None,
-        "name": names.get(limit.scope_id, limit.scope_id),
         "limit": format_limit(limit),
+        "scope": limit.scope.value,
+        "scope_id": limit.scope_id or None,
+        "name": names.get(limit.scope_id),
+        "unit": limit.unit.value,
+        "window": limit.window.value,
+        "model": limit.model or None,
         "shadow": limit.shadow,
+        **amount_fields(limit.unit, "amount", limit.amount),
     }
 
 
-def _status_fields(status: LimitStatus) -> dict[str, Any]:
-    limit = status.limit
-
-    def amount(value: int) -> int | str:
-        return format_usd(value) if limit.unit is Unit.USD else value
-
+def _standing(status: LimitStatus) -> dict[str, Any]:
+    unit = status.limit.unit
     return {
-        "limit": status.written,
-        "scope": limit.scope.value,
-        "shadow": limit.shadow,
-        "used": amount(status.used),
-        "pending": amount(status.pending),
-        "left": amount(status.left),
+        **amount_fields(unit, "used", status.used),
+        **amount_fields(unit, "pending", status.pending),
+        **amount_fields(unit, "left", status.left),
         "resets_at": iso(status.resets_at),
     }
 
 
-def _status_row(status: LimitStatus) -> list[str]:
-    unit = status.limit.unit
-    amounts = [describe_amount(unit, value) for value in (status.used, status.pending, status.left)]
-    shadow = " (shadow)" if status.shadow else ""
-    return [status.written + shadow, status.scope.value, *amounts, day_and_time(status.resets_at) or "never"]
+def _standing_row(status: LimitStatus, names: dict[str, str]) -> list[str]:
+    amounts = [describe_amount(status.limit.unit, value) for value in (status.used, status.pending, status.left)]
+    whose = f"{status.scope} {names.get(status.limit.scope_id, '')}".strip()
+    return [written(status.limit), whose, *amounts, day_and_time(status.resets_at) or "never"]

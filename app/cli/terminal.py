@@ -8,7 +8,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +78,14 @@ def say(text: str) -> None:
 def show(text: str) -> None:
     """A part of the answer, to stdout, never folded or coloured: it may be pasted."""
     typer.echo(text)
+
+
+def show_lines(values: Mapping[str, str]) -> None:
+    """The answer as one name and value a line; empty values are left out."""
+    width = max(map(len, values)) + 2
+    for name, value in values.items():
+        if value:
+            show(f"{name:<{width}}{printable(value)}")
 
 
 def show_json(value: object) -> None:
