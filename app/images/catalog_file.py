@@ -26,6 +26,10 @@ from app.images.sizes import AnySize, SizeBounds, SizeList, SizeRule, parse_size
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}/[A-Za-z0-9][A-Za-z0-9._-]{0,99}(:[A-Za-z0-9._-]{1,50})?")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_PARAMETERS = (  # of an entry that lists none
+    *("prompt", "model", "n", "size", "quality", "background", "output_format", "output_compression", "moderation"),
+    *("stream", "partial_images", "user", "safety_identifier"),
+)
 _TOKENS_MAX = 10_000_000
 _EDGE_MAX = 16_384
 
@@ -183,7 +187,7 @@ def read_model(source: Source, name: str, table: object) -> ModelSpec:
         created=calendar.timegm(created.timetuple()) if created else 0,
         owned_by=entry.word("owned_by", default=id_.split("/")[0]),
         ends_on=entry.day("ends_on"),
-        parameters=frozenset(entry.words("parameters")) | {"model", "prompt"},
+        parameters=frozenset(entry.words("parameters", default=_PARAMETERS)) | {"model", "prompt"},
         open=entry.flag("open", default=False),
         prompt_chars_max=entry.integer("prompt_chars_max", 1, 1_000_000, 32_000),
         n_max=entry.integer("n_max", 1, 100, 10),
@@ -270,6 +274,8 @@ def _figures(entry: Entry, names: "list[str] | tuple[str, ...]", highest: int = 
 def _prices(entry: Entry) -> Prices:
     prices: Prices
     if entry.has("per_image"):
+        if any(entry.has(key) for key in ("text_in", "image_in", "image_out", "text_out")):
+            entry.refuse("per_image", "stands alone: a model is sold by the picture or by the token")
         prices = ImagePrice(entry.dollars("per_image", 9))
     else:
         # Three decimals for a million tokens are whole nano-dollars for one token.
