@@ -1,7 +1,7 @@
 """`ledger`: prove that everything is accounted for; close what dead processes left."""
 
 import asyncio
-import secrets
+import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from app.errors import CommandError
 from app.quotas.audit import Finding, Severity, audit, compare_with_bill
 from app.quotas.ledger import Ledger
 
-app = commands("Prove that every request is accounted for.")
+app = commands("Prove that every request is accounted for; close what dead processes left.")
 
 _BILL_BYTES_MAX = 100_000_000
 _BILL_SECONDS_MAX = 30.0
@@ -23,69 +23,89 @@ _BILL_SECONDS_MAX = 30.0
 @app.command("audit")
 def audit_(
     context: typer.Context,
-    against_bill: Annotated[str | None, typer.Option(help="Compare with the sandbox's bill at this URL.")] = None,
+    against_bill: Annotated[
+        str | None, typer.Option(metavar="URL", help="Compare with the sandbox's bill, such as …/sandbox/bill.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check that counters equal their rows and every reservation is resolved once. Exit 1 when something is wrong."""
-    bill = _fetch(against_bill) if against_bill else None
+    """Prove that counters equal their records and every reservation is closed once. Exit code 1 if not.
+
+    \b
+    zenmux-gateway ledger audit
+    zenmux-gateway ledger audit --against-bill http://127.0.0.1:8090/sandbox/bill
+    """
+    bill = _fetch_bill(against_bill) if against_bill is not None else None
     with reading(context) as connection:
         findings = list(audit(connection, Terminal.of(context).clock()))
         if bill is not None:
             findings += compare_with_bill(connection, bill)
-    wrong = [finding for finding in findings if finding.severity is Severity.ERROR]
+    wrong = sum(finding.severity is Severity.ERROR for finding in findings)
     if as_json:
         show_json({"clean": not wrong, "findings": [asdict(finding) for finding in findings]})
     else:
-        _show(findings, len(wrong))
+        _show(findings, wrong)
     raise typer.Exit(1 if wrong else 0)
 
 
 @app.command()
 def expire(context: typer.Context, as_json: Json = False) -> None:
-    """Close the reservations whose time is over; running gateways do so by themselves."""
-    terminal, settings = Terminal.of(context), settings_of(context)
+    """Close reservations whose process died: charged if they had been sent, else free. Gateways do so by themselves.
 
-    async def sweep() -> list[str]:
-        with opened(settings) as engine:
-            ledger = Ledger(
-                engine,
-                terminal.clock,
-                instance=f"cli-{secrets.token_hex(4)}",
-                queue_max=settings.ledger_queue_max,
-                wait_seconds=settings.ledger_wait_seconds,
-            )
-            await ledger.start()
-            try:
-                return await ledger.expire(terminal.clock())
-            finally:
-                await ledger.close()
-
+    \b
+    zenmux-gateway ledger expire
+    """
     with reading(context):
-        pass  # refuses, with the reason, where there is no database to sweep
-    expired = asyncio.run(sweep())
+        pass  # refuses, with the reason, where there is no database to look through
+    expired = asyncio.run(_expire(context))
     if as_json:
         show_json({"expired": expired})
     else:
-        say(f"Closed {len(expired)} reservations.")
+        say(f"Closed {len(expired)} reservation{'' if len(expired) == 1 else 's'}.")
 
 
-def _fetch(url: str) -> dict[str, Any]:
+async def _expire(context: typer.Context) -> list[str]:
+    terminal, settings = Terminal.of(context), settings_of(context)
+    with opened(settings) as engine:
+        ledger = Ledger(
+            engine,
+            terminal.clock,
+            instance=f"cli-{terminal.random_bytes(6).hex()}",
+            queue_max=settings.ledger_queue_max,
+            wait_seconds=settings.ledger_wait_seconds,
+        )
+        await ledger.start()
+        try:
+            return await ledger.expire(terminal.clock())
+        finally:
+            await ledger.close()
+
+
+def _fetch_bill(url: str) -> dict[str, Any]:
+    """The bill at `url`, bounded in size and time. Raises CommandError."""
     import httpx2  # noqa: PLC0415 - only this option needs it
 
+    body = bytearray()
     try:
-        answer = httpx2.get(url, timeout=_BILL_SECONDS_MAX)
-        answer.raise_for_status()
-        bill = answer.json() if len(answer.content) <= _BILL_BYTES_MAX else None
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError):
-        raise CommandError(f"No bill could be read at {url}.") from None
+        with httpx2.stream("GET", url, timeout=_BILL_SECONDS_MAX) as answer:
+            answer.raise_for_status()
+            for chunk in answer.iter_bytes():
+                body += chunk
+                if len(body) > _BILL_BYTES_MAX:
+                    raise CommandError(f"The bill at {url} is over {_BILL_BYTES_MAX // 1_000_000} MB.")
+        bill = json.loads(body)
+    except httpx2.HTTPStatusError as error:
+        raise CommandError(f"There is no bill at {url}: it answers {error.response.status_code}.") from None
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+        raise CommandError(f"No bill could be read at {url}: {error or type(error).__name__}.") from None
     if not isinstance(bill, dict) or not isinstance(bill.get("generations"), list):
-        raise CommandError(f"What is at {url} is no bill.")
+        raise CommandError(f"What is at {url} is no bill: it has no list of generations.")
     return bill
 
 
-def _show(findings: list[Finding], wrong_count: int) -> None:
+def _show(findings: list[Finding], wrong: int) -> None:
     if findings:
         show_table(
-            ["", "what", "where", "how"], [[each.severity, each.check, each.subject, each.message] for each in findings]
+            ["", "check", "about", "what was found"],
+            [[each.severity, each.check, each.subject, each.message] for each in findings],
         )
-    say(f"{wrong_count} things are wrong." if wrong_count else "The ledger is right.")
+    say(f"{wrong} thing{' is' if wrong == 1 else 's are'} wrong." if wrong else "The ledger is right.")

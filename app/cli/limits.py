@@ -13,7 +13,7 @@ from app.cli.terminal import PROGRAM, Terminal, WrongUse, confirm, say, show_jso
 from app.cli.words import day_and_time, iso
 from app.keys.records import list_keys, list_teams, list_users
 from app.quotas.administration import list_limits, remove_limit, set_limit
-from app.quotas.limits import Limit, Scope, describe_amount, format_limit
+from app.quotas.limits import Limit, Scope, Unit, describe_amount, format_limit
 from app.quotas.standing import LimitStatus, standing_of
 
 app = commands("Set, list, remove and explain limits.")
@@ -230,4 +230,5 @@ def _standing(status: LimitStatus) -> dict[str, Any]:
 def _standing_row(status: LimitStatus, names: dict[str, str]) -> list[str]:
     amounts = [describe_amount(status.limit.unit, value) for value in (status.used, status.pending, status.left)]
     whose = f"{status.scope} {names.get(status.limit.scope_id, '')}".strip()
-    return [written(status.limit), whose, *amounts, day_and_time(status.resets_at) or "never"]
+    resets = "as they end" if status.limit.unit is Unit.CONCURRENT else day_and_time(status.resets_at) or "never"
+    return [written(status.limit), whose, *amounts, resets]

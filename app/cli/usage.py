@@ -2,21 +2,36 @@
 
 import csv
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from app.cli.options import Json, commands
 from app.cli.store import reading
-from app.cli.terminal import Terminal, WrongUse, read, show_json, show_table
-from app.cli.words import parse_since, parse_until
+from app.cli.terminal import Terminal, WrongUse, read, say, show_json, show_table
+from app.cli.words import day_and_time, iso, parse_since, parse_until
 from app.quotas.limits import format_usd
 from app.quotas.reports import Grouping, UsageRow, usage_report
 
 app = commands("Report who used what, and what it cost.")
 
-_COLUMNS = ["requests", "pending", "released", "estimated", "images", "tokens", "usd"]
+_COUNTS = (
+    "requests",
+    "pending",
+    "released",
+    "estimated",
+    "unpriced",
+    "images",
+    "tokens",
+    "input_text_tokens",
+    "input_image_tokens",
+    "output_text_tokens",
+    "output_image_tokens",
+)
+_SHOWN_COUNTS = ("requests", "pending", "released", "estimated", "unpriced", "images", "tokens")
 
 
 @app.callback()
@@ -27,39 +42,72 @@ def _group() -> None:
 @app.command()
 def report(
     context: typer.Context,
-    by: Annotated[Grouping, typer.Option(help="What to group by.")] = Grouping.USER,
-    since: Annotated[str | None, typer.Option(help="From a date, or 7d ago.")] = None,
-    until: Annotated[str | None, typer.Option(help="To the end of a date, or 1d ago.")] = None,
+    by: Annotated[Grouping, typer.Option(help="What a line is about.")] = Grouping.USER,
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="From 2026-11-01 (UTC), or 7d ago. Without it: from the start.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="To the end of 2026-11-30, or to 1d ago. Without it: to now.")
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Sum up usage by user, team, key, model or day. Times are UTC.
+    """Add up usage by user, team, key, model or day.
 
     \b
-    zenmux-gateway usage report --by model --since 2026-11-01
+    zenmux-gateway usage report
+    zenmux-gateway usage report --by model --since 30d
+    zenmux-gateway usage report --by user --since 2026-11-01 --until 2026-11-30 --csv > november.csv
     """
     if as_csv and as_json:
         raise WrongUse("Choose one of --csv and --json.")
     now = Terminal.of(context).clock()
-    since_at = read("--since", lambda: parse_since(since, now)) if since else None
-    until_at = read("--until", lambda: parse_until(until, now)) if until else None
+    since_at = read("--since", lambda: parse_since(since, now)) if since is not None else None
+    until_at = read("--until", lambda: parse_until(until, now)) if until is not None else None
+    if since_at is not None and since_at >= (until_at or now):
+        raise WrongUse("--since is not before --until, so there is nothing to add up.")
     with reading(context) as connection:
         rows = usage_report(connection, by, since_at, until_at)
         if as_csv:
-            writer = csv.writer(sys.stdout)
-            writer.writerow([by.value, *(column.replace(" ", "_") for column in _COLUMNS)])
-            writer.writerows(_cells(row) for row in rows)
+            _write_csv(by, rows)
         elif as_json:
-            show_json([_fields(by, row) for row in rows])
+            show_json({"by": by.value, "since": iso(since_at), "until": iso(until_at), **_json_body(rows)})
         else:
-            show_table([by.value, *_COLUMNS], [_cells(row) for row in rows], right=_COLUMNS)
+            say(f"{_period(since_at, until_at)}. Released requests cost nothing; pending ones are not in the amounts.")
+            _show(by, list(rows))
 
 
-def _cells(row: UsageRow) -> list[str]:
-    counts = (row.requests, row.pending, row.released, row.estimated, row.images, row.tokens)
-    return [row.name or "(none)", *map(str, counts), format_usd(row.nanousd)]
+def _write_csv(by: Grouping, rows: Iterable[UsageRow]) -> None:
+    """Written as the rows come: a report of any length needs the memory of one row."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([by.value, f"{by.value}_id", *_COUNTS, "usd", "nanousd"])
+    for row in rows:
+        counts = (getattr(row, name) for name in _COUNTS)
+        writer.writerow([row.name, row.id, *counts, format_usd(row.nanousd), row.nanousd])
 
 
-def _fields(by: Grouping, row: UsageRow) -> dict[str, Any]:
-    fields = asdict(row)
-    return {by.value: fields.pop("name"), **fields, "usd": format_usd(row.nanousd)}
+def _json_body(rows: Iterable[UsageRow]) -> dict[str, Any]:
+    found = [{**asdict(row), "usd": format_usd(row.nanousd)} for row in rows]
+    total = {name: sum(row[name] for row in found) for name in (*_COUNTS, "nanousd")}
+    return {"rows": found, "total": {**total, "usd": format_usd(total["nanousd"])}}
+
+
+def _show(by: Grouping, rows: list[UsageRow]) -> None:
+    if not rows:
+        say("Nothing was used.")
+        return
+    lines = [_line(row.name or "(none)", [row]) for row in rows]
+    if len(rows) > 1:
+        lines.append(_line("total", rows))
+    numbers = [*_SHOWN_COUNTS, "cost"]
+    show_table([by.value, *numbers], lines, right=numbers)
+
+
+def _line(name: str, rows: list[UsageRow]) -> list[str]:
+    counts = (sum(getattr(row, column) for row in rows) for column in _SHOWN_COUNTS)
+    return [name, *(f"{count:,}" for count in counts), f"${format_usd(sum(row.nanousd for row in rows))}"]
+
+
+def _period(since: datetime | None, until: datetime | None) -> str:
+    begin = f"From {day_and_time(since)}" if since else "From the start"
+    return f"{begin} to {f'{day_and_time(until)}' if until else 'now'} (UTC)"
