@@ -1,5 +1,6 @@
 """`catalog`: what the models accept and cost, as this gateway knows them; and a check for files of one's own."""
 
+from dataclasses import asdict
 from datetime import UTC, date
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.options import Json, commands
+from app.cli.people import existing_model
 from app.cli.store import catalog_of, read_catalog, settings_of
-from app.cli.terminal import PROGRAM, Terminal, say, show, show_json, show_table
-from app.errors import CommandError
-from app.images.catalog import Catalog, load_catalog
-from app.images.model_spec import AUTO, ImagePrice, ModelSpec
+from app.cli.terminal import PROGRAM, Terminal, say, show, show_json, show_lines, show_table
+from app.images.catalog import ModelSpec, load_catalog
+from app.images.model_spec import AUTO, AreaTokens, ImagePrice, TokenPrices
 from app.images.pricing import price
-from app.images.sizes import SizeBounds, SizeList
+from app.images.sizes import AnySize, SizeBounds, SizeList, parse_size
 from app.images.tokens import output_tokens
 from app.images.usage import Usage
 from app.quotas.limits import format_usd
@@ -36,10 +37,11 @@ def show_catalog(
     zenmux-gateway catalog show
     zenmux-gateway catalog show gpt-image-2
     """
-    catalog = catalog_of(settings_of(context))
+    settings = settings_of(context)
+    catalog = catalog_of(settings)
     today = Terminal.of(context).clock().astimezone(UTC).date()
     if model is not None:
-        spec = _find(catalog, model)
+        spec = existing_model(model, catalog, settings)
         if as_json:
             show_json(_as_json(spec))
         else:
@@ -49,8 +51,8 @@ def show_catalog(
         show_json([_as_json(spec) for spec in catalog.models])
         return
     show_table(
-        ["model", "sizes", "a 1024x1024 picture", "price", "ends"],
-        [[spec.name, _sizes(spec), _span(spec), _prices(spec), _end(spec, today)] for spec in catalog.models],
+        ["model", "1024x1024 picture", "price", "ends"],
+        [[spec.name, _span(spec), _prices(spec), _end(spec, today)] for spec in catalog.models],
     )
     say(f"More of one: {PROGRAM} catalog show MODEL")
 
@@ -82,90 +84,135 @@ def check(
 
 
 def _show_one(spec: ModelSpec, today: date) -> None:
-    lines = {
-        "sent as": spec.id,
-        "also called": ", ".join(spec.aliases),
-        "ends": _end(spec, today),
-        "sizes": _sizes(spec),
-        "qualities": ", ".join(spec.qualities) or "any",
-        "formats": ", ".join(spec.output_formats) or "any",
-        "backgrounds": ", ".join(
-            name for name in spec.backgrounds if spec.transparent_background or name != "transparent"
-        ),
-        "pictures": f"at most {spec.n_max} a request",
-        "prompt": f"at most {spec.prompt_chars_max:,} characters",
-        "price": _prices(spec),
-    }
-    show(spec.name)
-    for name, value in lines.items():
-        if value:
-            show(f"  {name:<12}{value}")
-    rows = [(size, [_cost(spec, size, quality) for quality in _named_qualities(spec)]) for size in _EXAMPLE_SIZES]
+    show_lines(
+        {
+            "model": spec.name,
+            "sent as": spec.id,
+            "also called": ", ".join(spec.aliases),
+            "ends": _end(spec, today),
+            "sizes": _sizes(spec),
+            "qualities": ", ".join(spec.qualities) or "any",
+            "formats": ", ".join(spec.output_formats) or "any",
+            "backgrounds": ", ".join(_backgrounds(spec)) or "any",
+            "at most": f"{spec.n_max} pictures a request, {spec.prompt_chars_max:,} characters of prompt",
+            "price": _prices(spec),
+        }
+    )
+    qualities = _named_qualities(spec)
+    if not qualities:
+        return
+    rows = [(size, [_cost(spec, size, quality) for quality in qualities]) for size in _example_sizes(spec)]
     known = [
-        [size, *(f"${format_usd(cost)}" for cost in costs if cost is not None)] for size, costs in rows if all(costs)
+        [size, *(_rounded(cost) for cost in costs if cost is not None)] for size, costs in rows if None not in costs
     ]
-    if known and _named_qualities(spec):
-        show("\nOutput of one picture; prompt and input images come on top:")
-        show_table(["size", *_named_qualities(spec)], known, right=_named_qualities(spec))
+    if known:
+        says_most = isinstance(spec.token_rule, AreaTokens) and max(spec.token_rule.percent.values()) > 100
+        show(f"\nA picture costs{' at most' if says_most else ''}, before its prompt and input images:")
+        show_table(["size", *qualities], known, right=qualities)
+
+
+def _example_sizes(spec: ModelSpec) -> tuple[str, ...]:
+    match spec.sizes:
+        case SizeList(values=values):
+            return values
+        case SizeBounds() as bounds:
+            return tuple(size for size in _EXAMPLE_SIZES if bounds.fault(*(parse_size(size) or (0, 0))) is None)
+        case AnySize():
+            return _EXAMPLE_SIZES[:1]
 
 
 def _named_qualities(spec: ModelSpec) -> list[str]:
     return [quality for quality in spec.qualities if quality != AUTO]
 
 
-def _find(catalog: Catalog, name: str) -> ModelSpec:
-    spec = catalog.find(name)
-    if spec is None:
-        raise CommandError(f"The catalog has no model {name!r}; `{PROGRAM} catalog show` lists those it has.")
-    return spec
-
-
 def _as_json(spec: ModelSpec) -> dict[str, Any]:
     return {
-        "id": spec.id,
         "name": spec.name,
+        "id": spec.id,
         "aliases": list(spec.aliases),
         "ends_on": spec.ends_on.isoformat() if spec.ends_on else None,
-        "sizes": _sizes(spec),
+        "sizes": _size_fields(spec),
         "qualities": list(spec.qualities),
         "output_formats": list(spec.output_formats),
+        "backgrounds": _backgrounds(spec),
         "n_max": spec.n_max,
         "prompt_chars_max": spec.prompt_chars_max,
-        "price": _prices(spec),
-        "usd_per_1024x1024": {
-            quality: format_usd(cost)
+        "prices": _price_fields(spec),
+        "picture_1024x1024": {
+            quality: {"usd": format_usd(cost), "nanousd": cost}
             for quality in _named_qualities(spec)
             if (cost := _cost(spec, "1024x1024", quality)) is not None
         },
     }
 
 
+def _size_fields(spec: ModelSpec) -> dict[str, Any]:
+    match spec.sizes:
+        case SizeList(values=values):
+            return {"rule": "list", "values": list(values)}
+        case SizeBounds() as bounds:
+            return {"rule": "bounds", **asdict(bounds)}
+        case AnySize():
+            return {"rule": "any"}
+
+
+def _price_fields(spec: ModelSpec) -> dict[str, Any]:
+    """Prices for programs. Rates are whole nano-dollars a token, so dollars a million tokens are exact, too."""
+    match spec.prices:
+        case ImagePrice(per_image=nanousd):
+            return {"per_image_usd": format_usd(nanousd), "per_image_nanousd": nanousd}
+        case TokenPrices() as prices:
+            rates = {name: rate for name, rate in asdict(prices).items() if rate is not None}
+            return {f"{name}_usd_per_million_tokens": format_usd(rate * 10**6) for name, rate in rates.items()} | {
+                f"{name}_nanousd_per_token": rate for name, rate in rates.items()
+            }
+        case None:
+            held = spec.hold_nanousd or 0
+            return {"unknown_held_per_image_usd": format_usd(held), "unknown_held_per_image_nanousd": held}
+
+
 def _sizes(spec: ModelSpec) -> str:
     match spec.sizes:
         case SizeList(values=values):
             return ", ".join(values)
-        case SizeBounds():
-            return "any within its bounds"
-    return "any"
+        case SizeBounds() as bounds:
+            return (
+                f"any: multiples of {bounds.multiple_of}, edges to {bounds.edge_max}, ratio to {bounds.ratio_max}:1, "
+                f"{bounds.pixels_min / 1e6:.2f} to {bounds.pixels_max / 1e6:.2f} megapixels"
+            )
+        case AnySize():
+            return "any"
+
+
+def _backgrounds(spec: ModelSpec) -> list[str]:
+    return [name for name in spec.backgrounds if spec.transparent_background or name != "transparent"]
 
 
 def _span(spec: ModelSpec) -> str:
     costs = [cost for quality in _named_qualities(spec) if (cost := _cost(spec, "1024x1024", quality)) is not None]
     if not costs:
         return ""
-    low, high = f"${format_usd(min(costs))}", f"${format_usd(max(costs))}"
+    low, high = _rounded(min(costs)), _rounded(max(costs))
     return low if low == high else f"{low} to {high}"
 
 
+def _rounded(nanousd: int) -> str:
+    return f"${nanousd / 1e9:.4f}"
+
+
 def _prices(spec: ModelSpec) -> str:
-    if spec.prices is None:
-        return "unknown"
-    if isinstance(spec.prices, ImagePrice):
-        return f"${format_usd(spec.prices.per_image)} a picture"
-    prices = spec.prices
-    per_million = [(prices.text_in, "text in"), (prices.image_in, "image in"), (prices.image_out, "image out")]
-    told = ", ".join(f"{what} ${format_usd(nanousd * 10**6)}" for nanousd, what in per_million)
-    return f"{told} per million tokens"
+    match spec.prices:
+        case ImagePrice(per_image=nanousd):
+            return f"${format_usd(nanousd)} a picture"
+        case TokenPrices() as prices:
+            rates = ", ".join(
+                f"{name.replace('_', ' ')} ${format_usd(rate * 10**6)}"
+                for name, rate in asdict(prices).items()
+                if rate is not None
+            )
+            return f"{rates} a million tokens"
+        case None:
+            return f"unknown: ${format_usd(spec.hold_nanousd or 0)} is held and charged for a picture"
 
 
 def _end(spec: ModelSpec, today: date) -> str:
@@ -178,6 +225,6 @@ def _cost(spec: ModelSpec, size: str, quality: str) -> int | None:
     """Nano-USD for the output of one picture; None where the model does not make it or has no price."""
     try:
         tokens = output_tokens(spec, size, quality)
-    except (KeyError, ValueError):
+    except ValueError:
         return None
     return price(Usage(output_image_tokens=tokens), 1, spec)

@@ -227,12 +227,14 @@ class Writer:
         return self._store
 
     def _disconnect(self) -> None:
+        """Ends the transaction, too: SQLite keeps a closed connection's locks while a cursor of it is remembered."""
         connection, self._connection, self._store = self._connection, None, None
         if connection is not None:
-            try:
-                connection.close()
-            except Exception as error:  # noqa: BLE001 - it is broken anyway
-                _log.debug("closing the ledger's connection: %s", type(error).__name__)
+            for end in (connection.rollback, connection.close):
+                try:
+                    end()
+                except Exception as error:  # noqa: BLE001 - it is broken anyway
+                    _log.debug("closing the ledger's connection: %s", type(error).__name__)
 
 
 def _is_conflict(error: Exception) -> bool:

@@ -111,7 +111,7 @@ def test_more_requests_than_may_be_in_flight_are_refused(start_gateway: StartGat
 
 def test_settings_that_contradict_each_other_refuse_to_start(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="GATEWAY_UNKNOWN_MODEL_HOLD_USD"):
-        create_app(Settings(_env_file=None, data_dir=tmp_path, unknown_models="pass"))  # type: ignore[arg-type]
+        create_app(Settings(_env_file=None, data_dir=tmp_path, unknown_models="pass"))
     with pytest.raises(CommandError, match="GATEWAY_DEFAULT_MODEL"):
         create_app(Settings(_env_file=None, data_dir=tmp_path, default_model="nothing"))
 

@@ -125,8 +125,8 @@ def remove_limits(engine: Engine, *limits: Limit) -> None:
 
 @asynccontextmanager
 async def running_ledger(engine: Engine, clock: StillClock | None = None, **options: Any) -> AsyncIterator[Ledger]:
-    options = {"instance": "one", "queue_max": 1000, "wait_seconds": 30.0} | options
-    ledger = Ledger(engine, clock or StillClock(), **options)
+    chosen: dict[str, Any] = {"instance": "one", "queue_max": 1000, "wait_seconds": 30.0, **options}
+    ledger = Ledger(engine, clock or StillClock(), **chosen)
     await ledger.start()
     try:
         yield ledger
@@ -156,7 +156,7 @@ def counters(engine: Engine) -> dict[tuple[str, str, str, str], dict[str, int]]:
         for row in found
     }
     assert len(amounts) == len(found)
-    return amounts  # type: ignore[return-value] # the tuple has the four names
+    return amounts
 
 
 def errors(engine: Engine, now: datetime = NOON) -> list[Finding]:

@@ -1,5 +1,6 @@
 from dataclasses import asdict, fields
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -110,7 +111,7 @@ def test_a_withdrawal_is_a_release() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"amounts": Amounts(2)}, {"amounts": Amounts()}, {"images": -1}, {"nanousd": -1}])
-def test_holds_that_cannot_be(fields: dict[str, object]) -> None:
+def test_holds_that_cannot_be(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="hold"):
         check_hold(a_hold(**fields))
 

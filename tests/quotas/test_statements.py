@@ -158,9 +158,8 @@ class TestCounters:
         assert store.read_counters([]) == {}
 
 
-def test_a_frozen_writer_does_not_hold_locks_for_long(store: Store, engine: Engine, store_kind: str) -> None:
-    if store_kind == "sqlite":
-        return  # one process, one writer: nobody to wait
+@pytest.mark.parametrize("store_kind", ["postgresql"], indirect=True)
+def test_a_frozen_writer_does_not_hold_locks_for_long(engine: Engine) -> None:
     connection = engine.raw_connection()
     try:
         Store(connection.driver_connection, "postgresql")

@@ -1,0 +1,66 @@
+"""A store that fails, or stands still, when a test says so. Behind it is the real one."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.quotas.batch import Writes
+from app.quotas.counters import Counter, CounterKey
+from app.quotas.statements import Store
+
+
+class Trouble:
+    """What goes wrong with every store a writer makes while this is installed. `away` counts how many times."""
+
+    def __init__(self) -> None:
+        self.error: Callable[[], Exception] = lambda: RuntimeError("no error was chosen")
+        self.times = {"connect": 0, "begin": 0, "write": 0, "commit": 0, "answer": 0}
+        self.began = threading.Event()
+        self.may_begin = threading.Event()
+        self.may_begin.set()
+        self.batches: list[int] = []
+
+    def fail(self, where: str, times: int = 1) -> None:
+        """At `connect`, `begin`, `write`, `commit` (nothing is committed) or `answer` (it is, but nobody is told)."""
+        self.times[where] = times
+
+    def strike(self, where: str) -> None:
+        if self.times[where]:
+            self.times[where] -= 1
+            raise self.error()
+
+    def hold_back(self) -> None:
+        """Lets no transaction begin until `may_begin` is set; `began` is set when one wants to."""
+        self.may_begin.clear()
+        self.began.clear()
+
+
+def install(monkeypatch: pytest.MonkeyPatch, dbapi: Any) -> Trouble:
+    """Every writer made from here on has this trouble."""
+    trouble = Trouble()
+    trouble.error = lambda: dbapi.OperationalError("the server has gone away")
+
+    class TroubledStore(Store):
+        def __init__(self, connection: Any, dialect: str) -> None:
+            trouble.strike("connect")
+            super().__init__(connection, dialect)
+
+        def begin(self) -> int:
+            trouble.began.set()
+            assert trouble.may_begin.wait(30)
+            trouble.strike("begin")
+            return super().begin()
+
+        def write(self, writes: Writes, counters: dict[CounterKey, Counter]) -> None:
+            super().write(writes, counters)
+            trouble.strike("write")
+
+        def commit(self) -> None:
+            trouble.strike("commit")
+            super().commit()
+            trouble.strike("answer")
+
+    monkeypatch.setattr("app.quotas.writer.Store", TroubledStore)
+    return trouble
