@@ -1,52 +1,123 @@
-"""`config`: check the settings before anything starts, and show where each comes from."""
+"""`config`: check everything the gateway needs before it starts, and show the settings and where each comes from."""
 
 import os
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import typer
 
 from app.cli.configuration import judge_key, misspelt_names, show_settings
 from app.cli.options import Json, commands
-from app.cli.store import catalog_of, opened, settings_of, shown_place
-from app.cli.terminal import say, show_json, show_table
-from app.database.engine import reading
-from app.errors import GatewayError
+from app.cli.store import catalog_of, opened, settings_of, shown_place, sqlite_file
+from app.cli.terminal import PROGRAM, Terminal, say, show_json, show_table
+from app.cli.terminal import show as show_text
+from app.database import migrate, migrations
+from app.errors import CommandError, GatewayError
+from app.images.catalog import CatalogError
+from app.settings import Settings
 
 app = commands("Check and show the settings.")
+
+_OK, _WARNING, _ERROR = "ok", "warning", "error"
+_MARKS = {_OK: "ok     ", _WARNING: "WARNING", _ERROR: "ERROR  "}
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: `status` is ok, warning or error."""
+
+    name: str
+    status: str
+    message: str
 
 
 @app.command()
 def check(context: typer.Context, as_json: Json = False) -> None:
-    """Check settings, ZenMux key, catalog file and database. Exit 1 when the gateway could not work so."""
-    settings = settings_of(context)
-    faults = [advice.message for advice in judge_key(settings.zenmux_api_key) if advice.serious]
-    advices = [advice.message for advice in judge_key(settings.zenmux_api_key) if not advice.serious]
-    advices += misspelt_names(os.environ)
-    try:
-        from app.main import request_policy  # noqa: PLC0415 - loads the whole house
+    """Check settings, ZenMux key, models and database; start and change nothing. Exit code 1 if `serve` would fail.
 
-        request_policy(settings, catalog_of(settings))
-        with opened(settings) as engine, reading(engine):
-            pass
-    except GatewayError as error:
-        faults.append(error.message)
+    \b
+    zenmux-gateway config check
+    zenmux-gateway --config gateway.env config check
+    """
+    checks = list(_checks(context))
+    failed = any(each.status == _ERROR for each in checks)
     if as_json:
-        show_json({"ok": not faults, "faults": faults, "advice": advices})
+        show_json({"ok": not failed, "checks": [asdict(each) for each in checks]})
     else:
-        for fault in faults:
-            say(f"Wrong: {fault}")
-        for advice in advices:
-            say(f"Mind: {advice}")
-        if not faults:
-            say(f"The settings are right. Database: {shown_place(settings)}")
-    raise typer.Exit(1 if faults else 0)
+        for each in checks:
+            show_text(f"{_MARKS[each.status]}  {each.name:<9} {each.message}")
+    raise typer.Exit(1 if failed else 0)
 
 
 @app.command()
 def show(context: typer.Context, as_json: Json = False) -> None:
-    """Show every setting, its value (secrets hidden) and where it comes from."""
-    shown = show_settings(settings_of(context), os.environ, {})
+    """Show every setting, its value (secrets hidden) and where it comes from.
+
+    \b
+    zenmux-gateway config show
+    """
+    shown = show_settings(settings_of(context), os.environ)
     if as_json:
         show_json([asdict(setting) for setting in shown])
-    else:
-        show_table(["setting", "value", "from"], [[each.name, each.value or "", each.origin] for each in shown])
+        return
+    show_table(["setting", "value", "from"], [[each.name, each.value or "", each.origin] for each in shown])
+    file = Terminal.of(context).config_file
+    say(f"The file is {file}; the environment wins over it." if file else "No settings file is named (GATEWAY_CONFIG).")
+
+
+def _checks(context: typer.Context) -> Iterator[Check]:
+    try:
+        settings = settings_of(context)
+    except CommandError as error:
+        yield from (Check("settings", _ERROR, line) for line in error.message.splitlines())
+        return
+    file = Terminal.of(context).config_file
+    yield Check("settings", _OK, f"read from the environment{f' and {file}' if file else ''}")
+    yield from (Check("settings", _WARNING, line) for line in misspelt_names(os.environ))
+    advices = judge_key(settings.zenmux_api_key)
+    yield from (Check("key", _ERROR if each.serious else _WARNING, each.message) for each in advices)
+    if not advices:
+        yield Check("key", _OK, "ZENMUX_API_KEY is set; whether ZenMux takes it shows with the first picture")
+    yield _check_models(settings)
+    yield _check_database(settings)
+    if settings.host not in _LOOPBACK and settings.metrics_key is None:
+        yield Check(
+            "metrics", _WARNING, f"whoever reaches {settings.host} reads /metrics; GATEWAY_METRICS_KEY closes it"
+        )
+
+
+def _check_models(settings: Settings) -> Check:
+    from app.main import request_policy  # noqa: PLC0415 - loads the whole house, which nothing else here needs
+
+    try:
+        catalog = catalog_of(settings)
+        request_policy(settings, catalog)
+    except (GatewayError, CatalogError) as error:
+        return Check("models", _ERROR, str(error))
+    return Check("models", _OK, f"{len(catalog.models)} in the catalog")
+
+
+def _check_database(settings: Settings) -> Check:
+    """Looks, and makes nothing: not even the file that opening an SQLite database would make."""
+    file = sqlite_file(settings.database)
+    if file is not None and not file.is_file():
+        folder = next((parent for parent in file.absolute().parents if parent.exists()), Path("/"))
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            return Check("database", _ERROR, f"{file} is not there, and cannot be made in {folder}")
+        return Check("database", _OK, f"{file} is not there yet; the first start makes it")
+    try:
+        with opened(settings) as engine:
+            version = migrate.current(engine)
+    except GatewayError as error:
+        reason = getattr(error.__cause__, "orig", None)
+        return Check("database", _ERROR, " ".join(f"{error.message} {reason or ''}".split()))
+    place = shown_place(settings)
+    if version is None:
+        return Check("database", _OK, f"{place} answers and is empty; the first start sets it up")
+    if version == migrations.HEAD:
+        return Check("database", _OK, f"{place} answers, with the newest schema")
+    return Check(
+        "database", _WARNING, f"{place} has schema {version}: `{PROGRAM} db upgrade` or the next start lifts it"
+    )

@@ -3,7 +3,6 @@
 The only rules here are those a validator of one field cannot know: what kind of ZenMux key it is, misspelt names.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ _CONFIG_NAME = "GATEWAY_CONFIG"
 
 @dataclass(frozen=True, slots=True)
 class ShownSetting:
-    """One line of `config show`. `origin` is environment, file, default or command."""
+    """One line of `config show`. `origin` is environment, file or default."""
 
     name: str
     value: str | None
@@ -69,8 +68,11 @@ def _explain(error: ValidationError) -> Iterator[str]:
         if fault["type"] == "extra_forbidden":
             yield f"{name}: there is no such setting.{suggestion(name, setting_names())}"
             continue
-        message = fault["msg"].removeprefix("Value error, ").removesuffix(".")
-        yield f"{name}: {message}." if name else f"{message}."
+        message = "That does not fit" if fault["type"] == "string_pattern_mismatch" else fault["msg"]
+        message = message.removeprefix("Value error, ").removesuffix(".")
+        field = next((field for field in Settings.model_fields if setting_name(field) == name), None)
+        meant = f" ({Settings.model_fields[field].description})" if field else ""
+        yield f"{name}: {message}.{meant}" if name else f"{message}."
 
 
 def misspelt_names(environment: Mapping[str, str]) -> list[str]:
@@ -82,25 +84,21 @@ def misspelt_names(environment: Mapping[str, str]) -> list[str]:
     return [f"{name}: there is no such setting.{suggestion(name, known)}" for name in strangers]
 
 
-def show_settings(
-    settings: Settings, environment: Mapping[str, str], overrides: Mapping[str, object]
-) -> list[ShownSetting]:
+def show_settings(settings: Settings, environment: Mapping[str, str]) -> list[ShownSetting]:
     """Every setting with its value (secrets hidden) and where it came from."""
     in_environment = {name.upper() for name, value in environment.items() if value}
     return [
         ShownSetting(
             name=setting_name(field),
             value=_shown(getattr(settings, field)),
-            origin=_origin(field, settings, in_environment, overrides),
+            origin=_origin(field, settings, in_environment),
             description=information.description or "",
         )
         for field, information in Settings.model_fields.items()
     ]
 
 
-def _origin(field: str, settings: Settings, in_environment: set[str], overrides: Mapping[str, object]) -> str:
-    if field in overrides:
-        return "command"
+def _origin(field: str, settings: Settings, in_environment: set[str]) -> str:
     if setting_name(field) in in_environment:
         return "environment"
     return "file" if field in settings.model_fields_set else "default"
@@ -148,7 +146,3 @@ def judge_key(key: SecretStr | None) -> list[Advice]:
     if not text.startswith("sk-ai-v1-"):
         return [Advice("ZENMUX_API_KEY does not look like a ZenMux key (sk-ai-v1-…).", serious=False)]
     return []
-
-
-def environment() -> Mapping[str, str]:
-    return os.environ

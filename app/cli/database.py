@@ -2,9 +2,9 @@
 
 import typer
 
-from app.cli.options import commands
+from app.cli.options import Json, commands
 from app.cli.store import opened, settings_of, shown_place
-from app.cli.terminal import say
+from app.cli.terminal import say, show_json
 from app.database import migrate
 
 app = commands("Bring the database to the newest schema.")
@@ -16,12 +16,20 @@ def _group() -> None:
 
 
 @app.command()
-def upgrade(context: typer.Context) -> None:
-    """Make the database, or bring an old one to the newest schema. Nothing to do is well, too."""
+def upgrade(context: typer.Context, as_json: Json = False) -> None:
+    """Make the database, or bring an old one to the newest schema. Where nothing is to be done, it does nothing.
+
+    \b
+    zenmux-gateway db upgrade
+    """
     settings = settings_of(context)
     with opened(settings) as engine:
         before = migrate.current(engine)
         migrate.upgrade(engine)
         after = migrate.current(engine)
-    told = "is up to date" if before == after else f"is now at {after}"
-    say(f"The database {told}: {shown_place(settings)}")
+    if as_json:
+        show_json({"database": shown_place(settings), "before": before, "after": after})
+    elif before == after:
+        say(f"Nothing to do: {shown_place(settings)} has the newest schema ({after}).")
+    else:
+        say(f"{shown_place(settings)} went from {before or 'nothing'} to schema {after}.")

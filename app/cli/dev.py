@@ -1,17 +1,24 @@
 """`dev`: a gateway to try out, with a key and examples to paste; without a ZenMux key, the sandbox plays ZenMux."""
 
+import logging
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import typer
+from pydantic import SecretStr
+from sqlalchemy import Connection
 
+from app import __version__
 from app.cli import serving
 from app.cli.configuration import judge_key, read_settings
 from app.cli.options import command
-from app.cli.serve import DEV_KEY_FILE, Host, Port, chosen, prepared, run_gateway
+from app.cli.people import make_user
+from app.cli.serve import DEV_KEY_FILE, Host, Port, chosen, prepared, run_gateway, start_logging
 from app.cli.snippets import curl_snippet, python_snippet
 from app.cli.store import change_by, opened
 from app.cli.terminal import PROGRAM, Terminal, say, show
@@ -20,7 +27,7 @@ from app.database.engine import writing
 from app.errors import CommandError
 from app.keys.credentials import read_credential
 from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint, parse
-from app.keys.records import NewKey, create_key, create_user, find_user
+from app.keys.records import NewKey, create_key, find_user
 from app.quotas.administration import set_limit
 from app.quotas.limits import Scope, parse_limit
 from app.settings import Settings
@@ -31,76 +38,142 @@ _USER = "dev"
 _LIMITS = ("images:200/day", "usd:10/day", "concurrent:8")
 _SANDBOX_KEY = "sk-ai-v1-sandbox"
 
+_logger = logging.getLogger("gateway")
+
 
 @app.command()
 def dev(context: typer.Context, host: Host = None, port: Port = None) -> None:
-    """Try the gateway out: it makes a key and prints examples to paste. Without ZENMUX_API_KEY nothing is bought."""
+    """Try the gateway: it makes a key and prints examples to paste. Without ZENMUX_API_KEY nothing is bought.
+
+    \b
+    zenmux-gateway dev
+    zenmux-gateway dev --port 8123
+    """
     terminal = Terminal.of(context)
-    settings = read_settings(terminal.config_file, log_format="text", **chosen(host=host, port=port))
-    for advice in judge_key(settings.zenmux_api_key):
-        if advice.serious and settings.zenmux_api_key is not None:
+    # Trying out must not touch a database that others use.
+    settings = read_settings(terminal.config_file, database_url=None, **chosen(host=host, port=port))
+    if "log_format" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"log_format": "text"})
+    for advice in judge_key(settings.zenmux_api_key) if settings.zenmux_api_key else ():
+        if advice.serious:
             raise CommandError(advice.message)
-    listener = serving.listen(settings.host, settings.port, "GATEWAY_PORT")
-    with listener, _upstream(settings) as overrides:
-        settings = settings.model_copy(update=overrides)
-        with prepared(settings):
-            key = _key(settings, change_by(context), terminal)
-            url = f"{serving.base_url(listener)}/v1"
-            code = run_gateway(settings, listener, lambda: _greet(settings, url, key))
+        say(f"Mind: {advice.message}")
+    start_logging(settings)
+    listener = serving.listen(settings.host, settings.port, "GATEWAY_PORT or --port")
+    with listener, prepared(settings), _upstream(settings) as (settings, bill_url):
+        if settings.sandbox:
+            _logger.warning("SANDBOX: a stand-in plays ZenMux, nothing is bought")
+        key = _key(settings, change_by(context), terminal)
+        told = Greeting(serving.base_url(listener), key, bill_url, _called())
+        code = run_gateway(settings, listener, lambda: show(told.text()))
     raise typer.Exit(code)
 
 
-@contextmanager
-def _upstream(settings: Settings) -> Iterator[dict[str, Any]]:
-    """The settings that lead to ZenMux: none where there is a key, else those of a sandbox that runs meanwhile."""
-    if settings.zenmux_api_key is not None:
-        yield {}
-        return
-    from pydantic import SecretStr  # noqa: PLC0415
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What is printed when everything answers. `bill_url` None: a real ZenMux."""
 
+    root: str
+    key: str
+    bill_url: str | None
+    program: str
+
+    def text(self) -> str:
+        url = f"{self.root}/v1"
+        if self.bill_url is None:
+            upstream = ["Pictures are BOUGHT from ZenMux with your ZENMUX_API_KEY."]
+        else:
+            upstream = [
+                "SANDBOX: there is no ZENMUX_API_KEY, so a stand-in on this machine draws the pictures.",
+                "Nothing is bought; every price and cost you see is pretended.",
+            ]
+        facts = [
+            ("Base URL", url),
+            ("Your key", self.key),
+            ("Limits", f"{', '.join(_LIMITS)}; what is left: {url}/usage"),
+            ("Metrics", f"{self.root}/metrics"),
+            *([("Bill", f"{self.bill_url} (the sandbox's)")] if self.bill_url else []),
+            ("API docs", f"{self.root}/docs"),
+            ("More keys", f"{self.program} keys create --user alice --limit images:20/day"),
+            ("Who used", f"{self.program} usage report"),
+        ]
+        frame = "*" * 92
+        return "\n".join(
+            [
+                f"\n{frame}",
+                *(f"* {line:<88} *" for line in upstream),
+                f"{frame}\n",
+                f"{PROGRAM} {__version__} is ready.\n",
+                *(f"{what + ':':<11}{where}" for what, where in facts),
+                f"\nA picture, from a second terminal:\n\n{curl_snippet(url, self.key)}\n",
+                f"Or in Python:\n\n{python_snippet(url, self.key)}\n",
+                "Ctrl-C stops it; the key stays the same next time. "
+                f"With real pictures: ZENMUX_API_KEY=sk-ai-v1-... {self.program} serve\n",
+            ]
+        )
+
+
+@contextmanager
+def _upstream(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
+    """The settings that lead to ZenMux: as they are where there is a key, else to a sandbox that runs meanwhile."""
+    if settings.zenmux_api_key is not None:
+        yield settings, None
+        return
     from app.sandbox.server import SandboxServer  # noqa: PLC0415 - Pillow is slow to load
 
     with SandboxServer() as sandbox:
-        yield {"zenmux_api_key": SecretStr(_SANDBOX_KEY), "zenmux_base_url": sandbox.url, "sandbox": True}
+        leading = {"zenmux_api_key": SecretStr(_SANDBOX_KEY), "zenmux_base_url": sandbox.url, "sandbox": True}
+        yield settings.model_copy(update=leading), sandbox.bill_url
 
 
 def _key(settings: Settings, change: Change, terminal: Terminal) -> str:
     """The key of user `dev`: the one of last time while it still opens, else a new one, kept in the data folder."""
     file = settings.data_dir / DEV_KEY_FILE
+    kept = _read_kept(file)
     with opened(settings) as engine, writing(engine) as connection:
-        kept = file.read_text().strip() if file.is_file() else ""
-        presented = parse(kept)
-        credential = read_credential(connection, presented) if presented else None
-        if credential is not None and credential.refusal(change.now) is None:
+        if _still_works(connection, kept, change):
             return kept
-        user = find_user(connection, _USER) or create_user(connection, _USER, change=change)
+        user = find_user(connection, _USER) or make_user(connection, _USER, None, change)
+        if user.disabled_at is not None:
+            raise CommandError(
+                f"The user {_USER} is disabled, so no key of theirs works: {PROGRAM} users enable {_USER}"
+            )
         minted = mint(terminal.random_bytes(PUBLIC_ID_BYTES), terminal.random_bytes(SECRET_BYTES))
-        create_key(connection, NewKey(user.id, "dev"), minted, change=change)
+        create_key(connection, NewKey(user.id, "zenmux-gateway dev"), minted, change=change)
         for limit in _LIMITS:
             set_limit(connection, parse_limit(limit).on(Scope.KEY, minted.id), change=change)
-        _keep(file, minted.text.get_secret_value())
-        return minted.text.get_secret_value()
+        text = minted.text.get_secret_value()
+        _keep(file, text)
+        return text
+
+
+def _still_works(connection: Connection, text: str, change: Change) -> bool:
+    presented = parse(text)
+    credential = read_credential(connection, presented) if presented else None
+    return credential is not None and credential.refusal(change.now) is None
+
+
+def _read_kept(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
 
 
 def _keep(file: Path, text: str) -> None:
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as kept:
-        kept.write(text + "\n")
+    """Written whole or not at all, and readable by nobody else: it is the only copy."""
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
+        kept.write(f"{text}\n")
+    fresh.replace(file)
 
 
-def _greet(settings: Settings, url: str, key: str) -> None:
-    root = url.removesuffix("/v1")
-    if settings.sandbox:
-        origin = settings.zenmux_base_url.removesuffix("/api/v1")
-        say(
-            "\n  *** SANDBOX: there is no ZENMUX_API_KEY, so pictures are drawn here and nothing is bought. ***\n"
-            f"  *** Its bill: {origin}/sandbox/bill ***"
-        )
-    else:
-        say("\n  *** Pictures are bought from ZenMux with your ZENMUX_API_KEY. ***")
-    show(
-        f"\nThe gateway answers at {url} (docs: {root}/docs, metrics: {root}/metrics)\n"
-        f"Your key: {key}\n  with the limits {', '.join(_LIMITS)}; see what is left: {root}/v1/usage\n\n"
-        f"Paste this for a picture:\n\n{curl_snippet(url, key)}\n\n"
-        f"Or in Python:\n\n{python_snippet(url, key)}\n\n"
-        f"Ctrl-C stops it. The real thing: ZENMUX_API_KEY=… {PROGRAM} serve\n"
-    )
+def _called() -> str:
+    """How this program is called from the folder it was started in: after `make run` it is not on the PATH."""
+    if shutil.which(PROGRAM):
+        return PROGRAM
+    script = Path(sys.argv[0]).absolute()
+    if script.name != PROGRAM:
+        return "python -m app"
+    return str(script.relative_to(Path.cwd())) if script.is_relative_to(Path.cwd()) else str(script)

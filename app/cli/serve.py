@@ -1,6 +1,8 @@
 """`serve`: the real thing. Refuses to start when something is missing, and says what."""
 
+import logging
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
@@ -16,6 +18,7 @@ from app.cli.terminal import PROGRAM, Terminal, say
 from app.database import migrate
 from app.database.instance import only_instance
 from app.errors import CommandError
+from app.images.catalog import CatalogError
 from app.settings import Settings
 from app.telemetry.logs import configure_logging
 
@@ -23,10 +26,18 @@ app = command()
 
 DEV_KEY_FILE = "dev-key"
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on, instead of GATEWAY_HOST.", show_default=False)]
-Port = Annotated[
-    int | None, typer.Option(min=0, max=65535, help="Port, instead of GATEWAY_PORT; 0 picks one.", show_default=False)
+Host = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Address to listen on, instead of GATEWAY_HOST.", show_default=False),
 ]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=65535, metavar="NUMBER", help="Port, instead of GATEWAY_PORT; 0 picks one.", show_default=False
+    ),
+]
+
+_logger = logging.getLogger("gateway")
 
 
 @app.command()
@@ -34,25 +45,32 @@ def serve(context: typer.Context, host: Host = None, port: Port = None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; requests that run then are finished first.
 
     \b
-    ZENMUX_API_KEY=sk-ai-v1-… zenmux-gateway serve
+    ZENMUX_API_KEY=sk-ai-v1-... zenmux-gateway serve
     zenmux-gateway --config gateway.env serve --host 0.0.0.0
     """
     settings = read_settings(Terminal.of(context).config_file, **chosen(host=host, port=port))
-    for advice in judge_key(settings.zenmux_api_key):
+    advices = judge_key(settings.zenmux_api_key)
+    for advice in advices:
         if advice.serious:
             raise CommandError(advice.message)
-        say(f"Warning: {advice.message}")
+    start_logging(settings)
+    for advice in advices:
+        _logger.warning(advice.message)
     if (settings.data_dir / DEV_KEY_FILE).exists():
-        say(
-            f"Warning: {settings.data_dir} was used by `{PROGRAM} dev`: what was spent in its sandbox stands in the "
-            f"records, and the key of user dev works here too ({PROGRAM} users disable dev)."
+        _logger.warning(
+            f"{settings.data_dir} was used by `{PROGRAM} dev`: what its sandbox pretended to sell stands in the "
+            f"records, and the key of user dev works here too (`{PROGRAM} users disable dev`)."
         )
     listener = serving.listen(settings.host, settings.port, "GATEWAY_PORT or --port")
     with listener, prepared(settings):
-        url = serving.base_url(listener)
-        code = run_gateway(
-            settings, listener, lambda: say(f"{PROGRAM} {__version__} serves {url}/v1 (Ctrl-C stops it)")
-        )
+        url = f"{serving.base_url(listener)}/v1"
+
+        def tell() -> None:
+            _logger.info("listening", extra={"url": url, "version": __version__})
+            if sys.stderr.isatty():
+                say(f"\n{PROGRAM} {__version__} serves {url} (Ctrl-C stops it)\n")
+
+        code = run_gateway(settings, listener, tell)
     raise typer.Exit(code)
 
 
@@ -61,27 +79,37 @@ def chosen(**options: object) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def start_logging(settings: Settings) -> None:
+    """Log lines from here on. Uvicorn's own steps are left out: `listening` and `stopped` say what matters of them."""
+    configure_logging(settings.log_level, settings.log_format)
+    if settings.log_level == "info":
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
 @contextmanager
 def prepared(settings: Settings) -> Iterator[None]:
     """The database up to date, and held against a second process where it is an SQLite file."""
     file = sqlite_file(settings.database)
     with only_instance(file.parent) if file else nullcontext():
         with opened(settings) as engine:
-            if not migrate.is_current(engine):
-                migrate.upgrade(engine)
-                say(f"The database is up to date: {shown_place(settings)}")
+            before = migrate.current(engine)
+            migrate.upgrade(engine)
+            after = migrate.current(engine)
+        if before != after:
+            place = {"database": shown_place(settings), "before": before, "after": after}
+            _logger.info("database_upgraded", extra=place)
         yield
 
 
 def run_gateway(settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> int:
     """Serve the gateway on `listener`; the exit code. Raises CommandError for settings that cannot work."""
     # Loads the whole house: only here, when everything that can be refused without it was.
-    from app.images.catalog import CatalogError  # noqa: PLC0415
     from app.main import create_app  # noqa: PLC0415
 
-    configure_logging(settings.log_level, settings.log_format)
     try:
         gateway = create_app(settings)
     except CatalogError as error:
         raise CommandError(str(error)) from None
-    return serving.run(gateway, listener, shutdown_seconds=settings.shutdown_seconds, on_ready=on_ready)
+    code = serving.run(gateway, listener, shutdown_seconds=settings.shutdown_seconds, on_ready=on_ready)
+    _logger.info("stopped" if code == 0 else "not_started")
+    return code

@@ -5,14 +5,14 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from app.cli.options import Json, commands
 from app.cli.store import reading
 from app.cli.terminal import Terminal, WrongUse, read, say, show_json, show_table
-from app.cli.words import day_and_time, iso, parse_since, parse_until
+from app.cli.words import day_and_time, parse_since, parse_until
 from app.quotas.limits import format_usd
 from app.quotas.reports import Grouping, UsageRow, usage_report
 
@@ -71,7 +71,7 @@ def report(
         if as_csv:
             _write_csv(by, rows)
         elif as_json:
-            show_json({"by": by.value, "since": iso(since_at), "until": iso(until_at), **_json_body(rows)})
+            show_json([{**asdict(row), "usd": format_usd(row.nanousd)} for row in rows])
         else:
             say(f"{_period(since_at, until_at)}. Released requests cost nothing; pending ones are not in the amounts.")
             _show(by, list(rows))
@@ -84,12 +84,6 @@ def _write_csv(by: Grouping, rows: Iterable[UsageRow]) -> None:
     for row in rows:
         counts = (getattr(row, name) for name in _COUNTS)
         writer.writerow([row.name, row.id, *counts, format_usd(row.nanousd), row.nanousd])
-
-
-def _json_body(rows: Iterable[UsageRow]) -> dict[str, Any]:
-    found = [{**asdict(row), "usd": format_usd(row.nanousd)} for row in rows]
-    total = {name: sum(row[name] for row in found) for name in (*_COUNTS, "nanousd")}
-    return {"rows": found, "total": {**total, "usd": format_usd(total["nanousd"])}}
 
 
 def _show(by: Grouping, rows: list[UsageRow]) -> None:

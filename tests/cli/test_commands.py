@@ -142,7 +142,7 @@ def test_reports_and_audit_of_an_empty_ledger(shell: Shell) -> None:
 def test_the_catalog_is_shown_and_a_file_checked(shell: Shell, tmp_path: Path) -> None:
     names = [model["name"] for model in shell.json("catalog", "show")]
     assert "gpt-image-2" in names
-    assert shell.json("catalog", "show", "gpt-image-2")["usd_per_1024x1024"]["low"] == "0.00588"
+    assert shell.json("catalog", "show", "gpt-image-2")["picture_1024x1024"]["low"]["usd"] == "0.00588"
     assert "gpt-image-2" in shell.run("catalog", "show").stdout
     assert "openai/gpt-image-2" in shell.run("catalog", "show", "gpt-image-2").stdout
     wrong = tmp_path / "models.toml"
@@ -156,7 +156,7 @@ def test_settings_are_checked_and_shown_without_secrets(shell: Shell) -> None:
     secret = "sk-ai-v1-very-secret"
     assert shell.json("config", "check", ZENMUX_API_KEY=secret)["ok"] is True
     assert shell.json("config", "check", code=1)["ok"] is False
-    assert "management" in shell.run("config", "check", code=1, ZENMUX_API_KEY="sk-mg-v1-x").stderr
+    assert "management" in shell.run("config", "check", code=1, ZENMUX_API_KEY="sk-mg-v1-x").stdout
     shown = shell.run("config", "show", ZENMUX_API_KEY=secret).stdout
     assert secret not in shown
     assert "GATEWAY_PORT" in shown
