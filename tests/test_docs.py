@@ -210,14 +210,18 @@ def error_codes() -> set[str]:
         | constants("api/*.py", "main.py", call="WireError", position=2)
         | constants("upstream/*.py", call="_refused", keyword="code")
         | constants("upstream/*.py", call="UpstreamRefused", keyword="code")
-        | assigned_codes("upstream/*.py")
+        | constants("upstream/*.py", call="_Meaning", position=4)
+        | constants("upstream/*.py", call="_Meaning", keyword="code")
+        | {code for code in assigned_codes("upstream/*.py") if code.isidentifier()}
     )
 
 
 def error_kinds() -> set[str]:
     raised = ("UpstreamBroken", "UpstreamTimeout", "UpstreamUnreachable", "UpstreamRefused", "_refused")
     found = [constants("upstream/*.py", "exchange/*.py", call=name, keyword="kind") for name in raised]
-    return set().union(*found, constants("upstream/*.py", call="_account", position=0))
+    positional = [constants("upstream/*.py", "exchange/*.py", call=name, position=1) for name in raised]
+    changed = constants("upstream/*.py", call="replace", keyword="kind")
+    return set().union(*found, *positional, changed, constants("upstream/*.py", call="_Meaning", position=0))
 
 
 def listed_in_column(page: str, heading: str, column: int) -> set[str]:
