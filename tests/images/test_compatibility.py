@@ -121,10 +121,20 @@ def test_translation_does_not_hide_a_fault() -> None:
 def test_a_model_that_takes_them_keeps_them() -> None:
     catalog = load_catalog(
         '[models."old"]\nid = "x/old"\nprices = { per_image = "0.04" }\n'
-        'parameters = ["size", "quality", "style", "response_format"]\nqualities = ["standard", "hd"]\n'
+        'parameters = ["size", "quality", "style", "response_format"]\nqualities = ["medium", "standard", "high", "hd"]\n'
         'sizes = { rule = "list", values = ["256x256", "1792x1024"] }\n'
     )
     spec = catalog.find("old")
     assert spec is not None
     for fields in ({"quality": "hd"}, {"size": "256x256"}, {"style": "vivid"}, {"response_format": "url"}):
         assert modernize(fields, spec) == (fields, ())
+
+
+def test_a_small_size_stays_where_1024_is_not_valid_either() -> None:
+    catalog = load_catalog(
+        '[models.large]\nid = "x/large"\nprices = { per_image = "0.04" }\nsizes = { rule = "bounds", multiple_of = 16, '
+        "edge_max = 4096, ratio_max = 3, pixels_min = 4_000_000, pixels_max = 16_777_216 }\n"
+    )
+    spec = catalog.find("large")
+    assert spec is not None
+    assert modernize({"size": "512x512"}, spec) == ({"size": "512x512"}, ())

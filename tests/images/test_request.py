@@ -165,6 +165,22 @@ def test_refusals_of_the_image_models_own_kind(param: str, value: str, message: 
     assert (error.param, error.code, error.kind, error.message) == (param, "invalid_value", USER_ERROR, message)
 
 
+@pytest.mark.parametrize("rules", [STRICT, LENIENT])
+@pytest.mark.parametrize(
+    ("fields", "param", "code"),
+    [
+        ({"stream": True, "n": 2}, "input", "unsupported_parameter"),
+        ({"output_compression": 50}, "output_compression", "invalid_png_output_compression"),
+        ({"output_format": "png", "output_compression": 0}, "output_compression", "invalid_png_output_compression"),
+    ],
+)
+def test_values_that_are_valid_alone_and_not_together(
+    fields: dict[str, Any], param: str, code: str, rules: RequestPolicy
+) -> None:
+    error = refused(asked(**fields), rules)
+    assert (error.param, error.code) == (param, code)
+
+
 @pytest.mark.parametrize("name", ["gpt-image-1.5", "gpt-image-1-mini", "chatgpt-image-latest"])
 def test_models_of_fixed_sizes_name_them(name: str) -> None:
     error = refused(asked(model=name, size="1254x836"))
