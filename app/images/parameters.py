@@ -62,8 +62,9 @@ def check_values(given: Mapping[str, object], spec: ModelSpec) -> None:
     for name, check in _CHECKS.items():
         if name in given:
             check(name, given[name], spec)
-    for name in given.keys() - _CHECKS.keys():
-        check_sound(name, given[name])
+    for name, value in given.items():
+        if name not in _CHECKS:
+            check_sound(name, value)
 
 
 def check_together(given: Mapping[str, object], spec: ModelSpec) -> None:

@@ -121,7 +121,8 @@ def test_translation_does_not_hide_a_fault() -> None:
 def test_a_model_that_takes_them_keeps_them() -> None:
     catalog = load_catalog(
         '[models."old"]\nid = "x/old"\nprices = { per_image = "0.04" }\n'
-        'parameters = ["size", "quality", "style", "response_format"]\nqualities = ["medium", "standard", "high", "hd"]\n'
+        'parameters = ["size", "quality", "style", "response_format"]\n'
+        'qualities = ["medium", "standard", "high", "hd"]\n'
         'sizes = { rule = "list", values = ["256x256", "1792x1024"] }\n'
     )
     spec = catalog.find("old")
