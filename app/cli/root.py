@@ -77,6 +77,11 @@ class Root(TyperGroup):
         sys.exit(code)
 
 
+def command_names() -> list[str]:
+    """Every command of the root, in the order of the overview."""
+    return list(_COMMANDS)
+
+
 def load(name: str) -> TyperCommand | TyperGroup:
     """The command `name` of the list above, imported."""
     module = import_module(f"app.cli.{_COMMANDS[name].module}")

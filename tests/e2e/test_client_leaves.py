@@ -25,7 +25,7 @@ def ask_and_leave(gateway: RunningGateway, key: Key, prompt: str, *, after_bytes
     with socket.create_connection((where.hostname or "", where.port or 0), timeout=30) as connection:
         connection.sendall(head.encode() + body)
         if after_bytes == 0:
-            wait_until(lambda: bool(gateway.store.rows()), "the request was reserved")
+            wait_until(lambda: any(row["dispatched_at_ms"] for row in gateway.store.rows()), "the request was sent on")
         while after_bytes > 0:
             received = connection.recv(min(after_bytes, 65536))
             if not received:

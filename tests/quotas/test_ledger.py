@@ -301,7 +301,8 @@ class TestNobodyWaits:
     async def test_cancelled_when_the_answer_is_there_it_is_released(
         self, ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        deliver, tasks = ledger._deliver, []
+        deliver = ledger._deliver
+        tasks: list[asyncio.Task[Any]] = []
 
         def deliver_and_cancel(served: Any) -> None:
             deliver(served)
