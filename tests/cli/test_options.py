@@ -1,4 +1,4 @@
-"""What every command shares: listings print JSON and nothing else, help is plain text, nothing completes by accident."""
+"""What every command shares: listings print JSON and nothing else, homes have no options of their own."""
 
 import json
 
