@@ -119,6 +119,13 @@ class _Body(httpx2.AsyncByteStream):
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
+        protocol = answer.connection.protocol if answer.connection is not None else None
+        # None where the body is whole already, or the connection is gone already.
+        self._lost = protocol.closed if protocol is not None else None
+        if self._lost is not None:
+            self._lost.add_done_callback(self._on_lost)
+        elif protocol is not None:
+            self._break_off()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while chunk := await self._read():
@@ -133,7 +140,20 @@ class _Body(httpx2.AsyncByteStream):
             raise httpx2.ReadError(type(error).__name__) from error
 
     async def aclose(self) -> None:
+        if self._lost is not None:
+            self._lost.remove_done_callback(self._on_lost)
         self._answer.close()
+
+    def _on_lost(self, lost: asyncio.Future[None]) -> None:
+        if not lost.cancelled():
+            lost.exception()  # seen; what matters is that the connection is gone
+        self._break_off()
+
+    def _break_off(self) -> None:
+        """Wake who reads. The engine forgets that when chunked framing turns to garbage, and when it is closed."""
+        content = self._answer.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection is gone"))
 
 
 async def _pieces(body: bytes) -> AsyncIterator[memoryview]:

@@ -217,7 +217,7 @@ def test_conflicts_between_processes_are_tried_again(desk: Desk, trouble: Troubl
 def test_a_command_that_cannot_be_carried_out_does_not_poison_the_others(
     desk: Desk, trouble: Trouble, engine: Engine, command: Command, caplog: pytest.LogCaptureFixture
 ) -> None:
-    set_limits(engine, on_team("images:100/day"))
+    set_limits(engine, on_team("tokens:1000000/day"))
     desk.do(Reserve(a_hold("old")), Reserve(a_hold("r0")))
     trouble.hold_back()
     stopper = desk.submit(Reserve(a_hold("stopper")))

@@ -505,6 +505,23 @@ class TestAnswers:
                 await body_of(response)
             await response.aclose()
 
+    async def test_closing_the_transport_wakes_who_reads(self) -> None:
+        async def send(connection: Connection) -> None:
+            await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345")
+            await connection.until_client_closes()
+
+        async with serve(send) as server, transport() as opened:
+            response = await opened.handle_async_request(post(server.url))
+            assert isinstance(response.stream, httpx2.AsyncByteStream)
+            chunks = aiter(response.stream)
+            assert await anext(chunks) == b"12345"
+            waiting = asyncio.ensure_future(anext(chunks))
+            await asyncio.sleep(0)
+            await opened.aclose()
+            with pytest.raises(httpx2.ReadError):
+                await waiting
+            await response.aclose()
+
     async def test_it_is_a_transport_for_httpx2s_client(self) -> None:
         async with serve(answer_ok) as server, transport() as opened, httpx2.AsyncClient(transport=opened) as client:
             answer = await client.post(server.url, json={"a": 1})
