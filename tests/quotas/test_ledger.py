@@ -306,7 +306,7 @@ class TestNobodyWaits:
 
         def deliver_and_cancel(served: Any) -> None:
             deliver(served)
-            if isinstance(served[0][0].command, Reserve):
+            if served and isinstance(served[0][0].command, Reserve):
                 assert served[0][0].waiter.done()
                 assert not tasks[0].done()
                 tasks[0].cancel()

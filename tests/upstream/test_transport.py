@@ -6,11 +6,21 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import aiohttp
 import httpx2
 import pytest
 
 from app.upstream.transport import ON_SENDING, AiohttpTransport, OnSending
 from tests.upstream.raw_server import Connection, answered, serve
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["uvloop", "asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """uvicorn runs the gateway on uvloop where there is one."""
+    if request.param:
+        pytest.importorskip("uvloop")
+    return "asyncio", {"use_uvloop": request.param}
+
 
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.LocalProtocolError)
 
@@ -183,7 +193,7 @@ class TestWithoutAConnection:
         async def fail(*_: object, **__: object) -> object:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", fail, raising=False)
+        monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", fail)
         sendings = Sendings()
         async with transport() as opened:
             with pytest.raises(httpx2.ConnectError):

@@ -1,0 +1,97 @@
+"""`config`: what is checked, in which words, and that checking changes nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli.store import opened
+from app.cli.words import MASK
+from app.database.engine import writing
+from app.settings import Settings
+from tests.cli.conftest import Cli
+
+
+def checks(cli: Cli, *, code: int) -> dict[str, Any]:
+    answer = cli.json("config", "check", code=code)
+    assert answer["ok"] is (code == 0)
+    return {check["name"]: (check["status"], check["message"]) for check in answer["checks"]}
+
+
+@pytest.fixture
+def ready(cli: Cli) -> Cli:
+    cli.environment["ZENMUX_API_KEY"] = "sk-ai-v1-key"
+    return cli
+
+
+def test_all_is_well_before_the_first_start_and_nothing_was_made(ready: Cli) -> None:
+    found = checks(ready, code=0)
+    assert {status for status, _ in found.values()} == {"ok"}
+    assert found["database"][1].endswith("is not there yet; the first start makes it")
+    assert not ready.data_dir.exists()
+
+
+def test_it_is_told_to_people_a_line_each(ready: Cli) -> None:
+    lines = ready("config", "check").stdout.splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith("ok       ") for line in lines)
+
+
+def test_a_database_is_looked_at(ready: Cli) -> None:
+    ready("db", "upgrade")
+    assert checks(ready, code=0)["database"][1].endswith("answers, with the newest schema")
+    with opened(Settings(_env_file=None, data_dir=ready.data_dir)) as engine, writing(engine) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+    status, message = checks(ready, code=0)["database"]
+    assert status == "warning"
+    assert "db upgrade" in message
+
+
+def test_a_database_that_does_not_answer_is_an_error_without_its_password(ready: Cli) -> None:
+    ready.environment["GATEWAY_DATABASE_URL"] = "postgresql://gateway:hunter2@127.0.0.1:9/gateway"
+    status, message = checks(ready, code=1)["database"]
+    assert status == "error"
+    assert "refused" in message
+    assert "hunter2" not in message
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(ready: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ready.environment["GATEWAY_DATA_DIR"] = str(tmp_path / "file" / "data")
+    status, message = checks(ready, code=1)["database"]
+    assert (status, "cannot be made" in message) == ("error", True)
+
+
+def test_what_would_stop_serve_is_an_error(ready: Cli, tmp_path: Path) -> None:
+    del ready.environment["ZENMUX_API_KEY"]
+    assert checks(ready, code=1)["key"][0] == "error"
+    ready.environment["ZENMUX_API_KEY"] = "sk-ai-v1-key"
+    catalog = tmp_path / "models.toml"
+    catalog.write_text("\n[models\n")
+    ready.environment["GATEWAY_CATALOG_FILE"] = str(catalog)
+    status, message = checks(ready, code=1)["models"]
+    assert (status, "line 2" in message) == ("error", True)
+    del ready.environment["GATEWAY_CATALOG_FILE"]
+    ready.environment["GATEWAY_DEFAULT_MODEL"] = "gpt-image-99"
+    assert checks(ready, code=1)["models"][0] == "error"
+    ready.environment["GATEWAY_PORT"] = "many"
+    assert checks(ready, code=1)["settings"][0] == "error"
+
+
+def test_what_is_only_unwise_is_a_warning(ready: Cli) -> None:
+    ready.environment |= {"ZENMUX_API_KEY": "sk-ss-v1-key", "GATEWAY_HOST": "0.0.0.0", "GATEWAY_PROT": "1"}
+    found = checks(ready, code=0)
+    assert {name: found[name][0] for name in ("settings", "key", "metrics")} == dict.fromkeys(
+        ("settings", "key", "metrics"), "warning"
+    )
+    assert "Did you mean GATEWAY_PORT?" in found["settings"][1]
+
+
+def test_show_tells_every_setting_and_hides_secrets(ready: Cli) -> None:
+    ready.environment["GATEWAY_DATABASE_URL"] = "postgresql://gateway:hunter2@db/gateway"
+    result = ready("config", "show")
+    assert "sk-ai-v1-key" not in result.output
+    assert "hunter2" not in result.output
+    assert MASK in result.stdout
+    assert "GATEWAY_KEY_CACHE_SECONDS" in result.stdout
+    assert len(ready.json("config", "show")) == len(Settings.model_fields)

@@ -1,0 +1,74 @@
+"""The database as commands open it: reading makes nothing, writing sets up, an old schema is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from app.cli import store
+from app.database.engine import writing
+from app.errors import CommandError
+from app.settings import Settings
+from tests.cli.conftest import Cli
+
+
+def test_reading_makes_nothing_and_says_what_would(cli: Cli) -> None:
+    told = cli("keys", "list", code=1).stderr
+    assert f"There is no database yet at {cli.data_dir / 'gateway.db'}" in told
+    assert "GATEWAY_DATA_DIR" in told
+    assert not cli.data_dir.exists()
+
+
+def test_the_first_change_sets_the_database_up_and_says_so(cli: Cli) -> None:
+    assert f"Made a new database: {cli.data_dir / 'gateway.db'}" in cli("teams", "create", "design").stderr
+    assert "Made a new database" not in cli("teams", "create", "sales").stderr
+    assert cli.data_dir.stat().st_mode & 0o077 == 0
+
+
+def test_an_empty_database_is_told_from_none(cli: Cli) -> None:
+    cli.data_dir.mkdir()
+    (cli.data_dir / "gateway.db").touch()
+    assert "The database is empty." in cli("keys", "list", code=1).stderr
+
+
+@pytest.mark.parametrize("command", [("keys", "list"), ("teams", "create", "design")])
+def test_an_old_schema_is_refused_with_the_way_out(cli: Cli, command: tuple[str, ...]) -> None:
+    cli("db", "upgrade")
+    with store.opened(Settings(_env_file=None, data_dir=cli.data_dir)) as engine, writing(engine) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+    told = cli(*command, code=1).stderr
+    assert "schema 0000" in told
+    assert "zenmux-gateway db upgrade" in told
+
+
+def test_a_database_url_nobody_can_read_is_told(cli: Cli) -> None:
+    cli.environment["GATEWAY_DATABASE_URL"] = "mysql://gateway:hunter2@db/gateway"
+    told = cli("keys", "list", code=1).stderr
+    assert "postgresql://" in told
+    assert "hunter2" not in told
+
+
+def test_places_are_shown_without_passwords() -> None:
+    def place(url: str) -> str:
+        return store.shown_place(Settings(_env_file=None, database_url=url))
+
+    assert place("sqlite:////data/gateway.db") == "/data/gateway.db"
+    assert place("postgresql://gateway:hunter2@db/gateway") == "postgresql://gateway:***@db/gateway"
+
+
+def test_only_sqlite_has_a_file() -> None:
+    assert store.sqlite_file("sqlite:///data/gateway.db") == Path("data/gateway.db")
+    assert store.sqlite_file("postgresql://db/gateway") is None
+    assert store.sqlite_file("nonsense") is None
+
+
+def test_the_operators_catalog_lies_over_the_built_in_one(tmp_path: Path) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text('[models.x]\nlike = "gpt-image-2"\nid = "openai/x"\n')
+    catalog = store.catalog_of(Settings(_env_file=None, catalog_file=file))
+    assert catalog.find("x") is not None
+    assert catalog.find("gpt-image-2") is not None
+    file.write_bytes(b"\xff")
+    with pytest.raises(CommandError, match="GATEWAY_CATALOG_FILE .* is not UTF-8"):
+        store.catalog_of(Settings(_env_file=None, catalog_file=file))
+    with pytest.raises(CommandError, match="cannot be read: No such file"):
+        store.catalog_of(Settings(_env_file=None, catalog_file=tmp_path / "nowhere.toml"))
