@@ -59,7 +59,7 @@ def test_what_cannot_be_read_names_the_option() -> None:
 
 def test_nobody_is_asked_where_nobody_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: SIM115, PTH123 - closed with the interpreter's own
-    with pytest.raises(terminal.WrongUse, match="Really\\? .* add --yes") as raised:
+    with pytest.raises(terminal.WrongUse, match=r"Really\? .* add --yes") as raised:
         terminal.confirm("Really?", yes=False)
     assert raised.value.exit_code == 2
     terminal.confirm("Really?", yes=True)
