@@ -192,7 +192,7 @@ def test_processes_that_start_at_once_make_it_once(empty_store_url: str) -> None
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    results = [(*process.communicate(timeout=60), process.returncode) for process in processes]
+    results = [(*process.communicate(timeout=110), process.returncode) for process in processes]
     assert results == [(f"{migrations.HEAD}\n", "", 0)] * 3
 
 
