@@ -1,0 +1,140 @@
+"""`ledger`: a right ledger and a wrong one, bills over real HTTP, orphans closed."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, update
+
+from app.cli import ledger
+from app.cli.store import opened
+from app.database import schema
+from app.database.engine import writing
+from app.settings import Settings
+from tests.cli.conftest import NOW, Cli
+from tests.cli.test_usage import reservation
+
+
+def write(cli: Cli, *rows: dict[str, Any]) -> None:
+    with opened(Settings(_env_file=None, data_dir=cli.data_dir)) as engine, writing(engine) as connection:
+        connection.execute(insert(schema.reservations), list(rows))
+
+
+@contextmanager
+def serving(body: bytes, status: int = 200) -> Iterator[str]:
+    """A web server that answers everything with `body`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/sandbox/bill"
+        server.shutdown()
+
+
+@pytest.fixture
+def ready(cli: Cli) -> Cli:
+    cli("db", "upgrade")
+    return cli
+
+
+def test_a_right_ledger_is_clean(ready: Cli) -> None:
+    write(ready, reservation(1, NOW, upstream_request_id="up_1"))
+    assert "The ledger is right." in ready("ledger", "audit").stderr
+    assert ready.json("ledger", "audit") == {"clean": True, "findings": []}
+
+
+def test_a_wrong_ledger_is_told_with_exit_code_1(ready: Cli) -> None:
+    write(ready, reservation(1, NOW))
+    with opened(Settings(_env_file=None, data_dir=ready.data_dir)) as engine, writing(engine) as connection:
+        connection.execute(update(schema.reservations).values(charged_images=-1))
+    answer = ready.json("ledger", "audit", code=1)
+    assert answer["clean"] is False
+    assert {"severity", "check", "subject", "message"} == set(answer["findings"][0])
+    result = ready("ledger", "audit", code=1)
+    assert "wrong." in result.stderr
+    assert "req_1" in result.stdout
+
+
+def test_a_bill_is_compared(ready: Cli) -> None:
+    write(ready, reservation(1, NOW, upstream_request_id="up_1"))
+    entry = {
+        "request_id": "up_1",
+        "model": "openai/gpt-image-2",
+        "n": 1,
+        "input_tokens": 4,
+        "output_tokens": 10,
+        "cost_usd": "0.005970001",
+        "created_at": NOW.isoformat(),
+    }
+    with serving(json.dumps({"generations": [entry], "total_cost_usd": "0.005970001"}).encode()) as url:
+        assert ready.json("ledger", "audit", "--against-bill", url)["clean"] is True
+    with serving(json.dumps({"generations": [entry | {"request_id": "up_2"}]}).encode()) as url:
+        assert ready.json("ledger", "audit", "--against-bill", url, code=1)["clean"] is False
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        (b"<html>", 200, "No bill could be read"),
+        (b"[]", 200, "is no bill"),
+        (b'{"generations": 3}', 200, "is no bill"),
+        (b"{}", 404, "it answers 404"),
+    ],
+)
+def test_what_is_no_bill_is_told(ready: Cli, body: bytes, status: int, told: str) -> None:
+    with serving(body, status) as url:
+        assert told in ready("ledger", "audit", "--against-bill", url, code=1).stderr
+
+
+def test_an_endless_bill_is_not_read_to_its_end(ready: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "_BILL_BYTES_MAX", 1_000_000)
+    with serving(b" " * 2_000_000) as url:
+        assert "is over 1 MB" in ready("ledger", "audit", "--against-bill", url, code=1).stderr
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/bill", "ftp://127.0.0.1/bill", "nonsense", "http://[::1"])
+def test_an_address_without_a_bill_is_told(ready: Cli, url: str) -> None:
+    assert f"No bill could be read at {url}" in ready("ledger", "audit", "--against-bill", url, code=1).stderr
+
+
+def test_expire_closes_what_dead_processes_left(ready: Cli) -> None:
+    open_ = dict.fromkeys(
+        (
+            "resolved_at_ms",
+            "outcome",
+            "usage_source",
+            "priced",
+            "charged_requests",
+            "charged_images",
+            "charged_tokens",
+            "charged_nanousd",
+            "input_text_tokens",
+            "input_image_tokens",
+            "output_text_tokens",
+            "output_image_tokens",
+        )
+    )
+    write(ready, reservation(1, NOW, state="pending", **open_))
+    ready.now = NOW + timedelta(hours=1)
+    assert ready.json("ledger", "expire") == {"expired": ["req_1"]}
+    assert "Closed 0 reservations." in ready("ledger", "expire").stderr
+    [row] = ready.json("usage", "report")
+    assert (row["estimated"], row["nanousd"]) == (1, 6_000_000)
+    assert ready.json("ledger", "audit")["clean"] is True
+
+
+def test_there_is_nothing_to_expire_without_a_database(cli: Cli) -> None:
+    assert "There is no database yet" in cli("ledger", "expire", code=1).stderr
+    assert not cli.data_dir.exists()

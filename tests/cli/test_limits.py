@@ -1,0 +1,109 @@
+"""`limits`: whose, which, how much is left; several at once, all or none."""
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def key(cli: Cli) -> str:
+    """A key of alice, who is in the team design."""
+    made: str = cli.json("keys", "create", "--user", "alice")["id"]
+    cli("teams", "create", "design")
+    cli("teams", "add", "design", "alice")
+    return made
+
+
+def test_limits_of_every_scope_are_set_and_listed(cli: Cli, key: str) -> None:
+    cli("limits", "set", "--key", key, "images:20/day@gpt-image-2")
+    told = cli("limits", "set", "images:50/day", "usd:5/month", "--user", "alice").stderr
+    assert told == "The limits of the user alice are now: images:50/day, usd:5.00/month.\n"
+    cli("limits", "set", "--team", "design", "usd:300/month")
+    cli("limits", "set", "--gateway", "usd:1000/month", "--shadow")
+    cli("limits", "set", "--default", "concurrent:4")
+    listed = cli.json("limits", "list")
+    assert [(each["scope"], each["name"], each["limit"]) for each in listed] == [
+        ("default", None, "concurrent:4"),
+        ("gateway", None, "usd:1000.00/month"),
+        ("key", f"{key} (alice)", "images:20/day@openai/gpt-image-2"),
+        ("team", "design", "usd:300.00/month"),
+        ("user", "alice", "images:50/day"),
+        ("user", "alice", "usd:5.00/month"),
+    ]
+    assert listed[1] == {
+        "limit": "usd:1000.00/month",
+        "scope": "gateway",
+        "scope_id": None,
+        "name": None,
+        "unit": "usd",
+        "window": "month",
+        "model": None,
+        "shadow": True,
+        "amount_usd": "1000.00",
+        "amount_nanousd": 10**12,
+    }
+    assert [each["limit"] for each in cli.json("limits", "list", "--team", "design")] == ["usd:300.00/month"]
+    assert len(cli("limits", "list").stdout.splitlines()) == 2 + len(listed)
+
+
+def test_setting_again_changes_the_amount(cli: Cli, key: str) -> None:
+    cli("limits", "set", "--user", "alice", "images:50/day", "--shadow")
+    cli("limits", "set", "--user", "alice", "images:60/day")
+    [limit] = cli.json("limits", "list")
+    assert (limit["amount"], limit["shadow"]) == (60, False)
+
+
+def test_a_limit_is_removed_whatever_its_amount(cli: Cli, key: str) -> None:
+    cli("limits", "set", "--user", "alice", "images:50/day", "usd:5/month", "concurrent:3", "images:5/day@gpt-image-2")
+    assert (
+        "Remove images/day of the user alice?"
+        in cli("limits", "remove", "--user", "alice", "images/day", code=2).stderr
+    )
+    cli("limits", "remove", "--user", "alice", "images/day", "usd:1/month", "--yes")
+    told = cli("limits", "remove", "--user", "alice", "concurrent", "images/day@gpt-image-2", "--yes").stderr
+    assert told == "The limits of the user alice are now: none.\n"
+    assert "no such limit" in cli("limits", "remove", "--user", "alice", "images/day", "--yes", code=1).stderr
+
+
+def test_nothing_is_removed_when_one_is_not_there(cli: Cli, key: str) -> None:
+    cli("limits", "set", "--user", "alice", "images:50/day")
+    cli("limits", "remove", "--user", "alice", "images/day", "tokens/day", "--yes", code=1)
+    assert len(cli.json("limits", "list")) == 1
+
+
+def test_explain_tells_what_is_used_and_left(cli: Cli, key: str) -> None:
+    assert "No limit applies" in cli("limits", "explain", "--key", key).stderr
+    cli("limits", "set", "--key", key, "images:20/day")
+    cli("limits", "set", "--user", "alice", "usd:5/month")
+    cli("limits", "set", "--team", "design", "concurrent:3", "--shadow")
+    cli("limits", "set", "--default", "images:1/day")
+    first, second, third = cli.json("limits", "explain", "--key", key)
+    assert (first["limit"], first["used"], first["pending"], first["left"]) == ("images:20/day", 0, 0, 20)
+    assert first["resets_at"] == "2026-11-25T00:00:00Z"
+    assert (second["scope"], second["left_usd"], second["left_nanousd"]) == ("user", "5.00", 5 * 10**9)
+    assert second["resets_at"] == "2026-12-01T00:00:00Z"
+    assert (third["scope"], third["shadow"], third["resets_at"]) == ("team", True, None)
+    assert [each["scope"] for each in cli.json("limits", "explain", "--user", "alice")] == ["user", "team"]
+    table = cli("limits", "explain", "--key", key).stdout
+    assert "concurrent:3 (shadow)" in table
+    assert "2026-12-01 00:00" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["set", "images:20/day"], "--key ID, --user NAME, --team NAME, --gateway or --default"),
+        (["set", "images:20/day", "--user", "alice", "--gateway"], "Choose one of"),
+        (["set", "--gateway"], "LIMIT"),
+        (["set", "--gateway", "images:20"], "add one of minute, hour"),
+        (["set", "--gateway", "images:-1/day"], "no whole number"),
+        (["set", "--gateway", "pixels:1/day"], "'pixels' is none of"),
+        (["set", "--gateway", "images:1/day@gpt-imgae-2"], "Did you mean gpt-image-2?"),
+        (["set", "--gateway", "images:1/day", "images:2/day"], "leave one"),
+        (["explain"], "either --key ID or --user NAME"),
+        (["explain", "--key", "a", "--user", "b"], "either --key ID or --user NAME"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_made(cli: Cli, arguments: list[str], told: str) -> None:
+    assert told in cli("limits", *arguments, code=2).stderr
+    assert not cli.data_dir.exists()
