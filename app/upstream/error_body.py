@@ -11,12 +11,12 @@ _CATEGORIES_MAX = 20
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PARAM = re.compile(r"[A-Za-z_][A-Za-z0-9_.\[\]-]{0,63}")
 _CATEGORY = re.compile(r"[a-z][a-z0-9_/-]{0,63}")
-_STAGES = frozenset({"input", "output"})
+_STAGES = ("input", "output")
 
 # Ids, keys, who the gateway is at ZenMux, where things run, and whatever looks like one of these.
 _SECRETS = re.compile(
     r"""\([^()]*\b(?:request|trace|generation)[-_ ]?id\b[^()]*\)
-      | \b(?:x-)?(?:zenmux-?)?(?:request|trace|generation)[-_ ]?id["']?\s*[:=]?\s*["']?(?=[\w.-]*\d)[\w.-]{4,}
+      | \b(?:x-)?(?:zenmux-?)?(?:request|trace|generation)[-_ ]?id["']?\s*[:=]?\s*["']?(?=[\w.-]*\d)[\w.-]{3,}[\w-]
       | \(?\bapi_key_source\b\s*[:=]?\s*\w*\)?
       | \bBearer\s+\S+
       | \b[srp]k[-_][\w*.…-]{3,}

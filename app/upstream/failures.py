@@ -12,6 +12,7 @@ from app.upstream.error_body import ErrorBody, read_error_body, scrub
 
 _INVALID = "invalid_request_error"
 _USER_ERROR = "image_generation_user_error"
+_SAYS_NOTHING = frozenset({_INVALID, _USER_ERROR, "invalid_params", "provider_unprocessable_entity_error"})
 _RETRY_AFTER_SECONDS_MAX = 60
 _ACCOUNT = "The gateway's own ZenMux account {}. Please tell the gateway's operator."
 
@@ -81,6 +82,7 @@ _BY_WORD: tuple[tuple[_Meaning, frozenset[str]], ...] = (
     (_NO_PROVIDER, frozenset({"no_provider_available", "server_is_overloaded"})),
 )  # fmt: skip
 _BY_STATUS = {
+    303: replace(_REDIRECT, billed=None),  # says that the request was carried out
     **dict.fromkeys((400, 422), _PARAMETER),
     **dict.fromkeys((401, 403), _KEY),
     402: _CREDIT,
@@ -167,10 +169,12 @@ def _refused(meaning: _Meaning, told: ErrorBody, upstream_status: int) -> Upstre
 
 
 def _take_parameter(error: UpstreamRefused, told: ErrorBody) -> None:
-    """OpenAI's own `type`, `code` and `param`; ZenMux names the parameter only in its message."""
+    """OpenAI's own `type`, `code` and `param`. ZenMux's reason is its `type`, its parameter is in its message."""
     if told.type == _USER_ERROR:
         error.type = _USER_ERROR
     error.code, error.param = told.code, told.param
+    if error.code is None and told.type not in _SAYS_NOTHING:
+        error.code = told.type
     named = _ZENMUX_PARAMETER.match(told.message)
     if named and told.param is None:
         error.param = named[1]

@@ -64,8 +64,11 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                     allow_redirects=False,
                     trace_request_ctx=sending,
                 )
-        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:  # as a timeout, and a host no DNS can hold, are
             raise sending.explain(error) from error
+        if answer.status == 101:
+            answer.close()
+            raise httpx2.RemoteProtocolError("nobody asked to switch protocols")
         return httpx2.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
 
     async def aclose(self) -> None:

@@ -200,6 +200,11 @@ class TestWithoutAConnection:
                 await opened.handle_async_request(post("http://images.invalid", sendings))
         assert sendings.count == 0
 
+    async def test_an_impossible_host(self) -> None:
+        async with transport() as opened:
+            with pytest.raises(httpx2.ConnectError):
+                await opened.handle_async_request(post(f"http://{'a' * 64}.invalid"))
+
     async def test_no_tls_there(self) -> None:
         async def speak_plainly(connection: Connection) -> None:
             await connection.reader.read(1)
