@@ -1,5 +1,6 @@
 """A store that fails, or stands still, when a test says so. Behind it is the real one."""
 
+import random
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +11,11 @@ from app.quotas.batch import Writes
 from app.quotas.counters import Counter, CounterKey
 from app.quotas.statements import Store
 
+_ODDS = 0.05
+
 
 class Trouble:
-    """What goes wrong with every store a writer makes while this is installed. `away` counts how many times."""
+    """What goes wrong with every store that a writer makes."""
 
     def __init__(self) -> None:
         self.error: Callable[[], Exception] = lambda: RuntimeError("no error was chosen")
@@ -20,7 +23,7 @@ class Trouble:
         self.began = threading.Event()
         self.may_begin = threading.Event()
         self.may_begin.set()
-        self.batches: list[int] = []
+        self.chance: random.Random | None = None  # set: everything may fail
 
     def fail(self, where: str, times: int = 1) -> None:
         """At `connect`, `begin`, `write`, `commit` (nothing is committed) or `answer` (it is, but nobody is told)."""
@@ -29,6 +32,8 @@ class Trouble:
     def strike(self, where: str) -> None:
         if self.times[where]:
             self.times[where] -= 1
+            raise self.error()
+        if self.chance is not None and self.chance.random() < _ODDS:
             raise self.error()
 
     def hold_back(self) -> None:

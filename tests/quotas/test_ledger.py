@@ -396,7 +396,6 @@ class TestStoreAway:
         self, ledger: Ledger, trouble: Trouble, engine: Engine
     ) -> None:
         set_limits(engine, on_key("images:1000/day"), on_team("usd:100/month"))
-        chance = random.Random(7)
         bought = 0
 
         async def one(number: int) -> None:
@@ -410,15 +409,10 @@ class TestStoreAway:
             assert await ledger.resolve(f"r{number}", settled()) is Resolution.DONE
             bought += 1
 
-        async def faults() -> None:
-            while True:
-                trouble.fail(chance.choice(["begin", "write", "commit", "answer"]))
-                await asyncio.sleep(0.03)
-
-        failing = asyncio.ensure_future(faults())
-        for wave in range(6):
-            await asyncio.gather(*(one(wave * 20 + number) for number in range(20)))
-        failing.cancel()
+        trouble.chance = random.Random(7)
+        for wave in range(10):
+            await asyncio.gather(*(one(wave * 10 + number) for number in range(10)))
+        trouble.chance = None
         await quiet(ledger)
         found = rows(engine).values()
         assert {row["state"] for row in found} <= {"settled", "released"}
