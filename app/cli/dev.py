@@ -18,7 +18,7 @@ from app.cli import serving
 from app.cli.configuration import judge_key, read_settings
 from app.cli.options import command
 from app.cli.people import make_user
-from app.cli.serve import DEV_KEY_FILE, Host, Port, chosen, prepared, run_gateway, start_logging
+from app.cli.serve import DEV_KEY_FILE, Host, Port, chosen, make_gateway, prepared, run_gateway, start_logging
 from app.cli.snippets import curl_snippet, python_snippet
 from app.cli.store import change_by, opened
 from app.cli.terminal import PROGRAM, Terminal, say, show
@@ -60,12 +60,12 @@ def dev(context: typer.Context, host: Host = None, port: Port = None) -> None:
         say(f"Mind: {advice.message}")
     start_logging(settings)
     listener = serving.listen(settings.host, settings.port, "GATEWAY_PORT or --port")
-    with listener, prepared(settings), _upstream(settings) as (settings, bill_url):
-        if settings.sandbox:
-            _logger.warning("SANDBOX: a stand-in plays ZenMux, nothing is bought")
-        key = _key(settings, change_by(context), terminal)
-        told = Greeting(serving.base_url(listener), key, bill_url, _called())
-        code = run_gateway(settings, listener, lambda: show(told.text()))
+    with listener, _upstream(settings) as (settings, bill_url):
+        gateway = make_gateway(settings)
+        with prepared(settings):
+            key = _key(settings, change_by(context), terminal)
+            told = Greeting(serving.base_url(listener), key, bill_url, _called())
+            code = run_gateway(gateway, settings, listener, lambda: show(told.text()))
     raise typer.Exit(code)
 
 
@@ -121,6 +121,7 @@ def _upstream(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
         return
     from app.sandbox.server import SandboxServer  # noqa: PLC0415 - Pillow is slow to load
 
+    _logger.warning("SANDBOX: a stand-in plays ZenMux, nothing is bought")
     with SandboxServer() as sandbox:
         leading = {"zenmux_api_key": SecretStr(_SANDBOX_KEY), "zenmux_base_url": sandbox.url, "sandbox": True}
         yield settings.model_copy(update=leading), sandbox.bill_url

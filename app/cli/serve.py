@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
 import typer
+from fastapi import FastAPI
 
 from app import __version__
 from app.cli import serving
@@ -61,6 +62,7 @@ def serve(context: typer.Context, host: Host = None, port: Port = None) -> None:
             f"{settings.data_dir} was used by `{PROGRAM} dev`: what its sandbox pretended to sell stands in the "
             f"records, and the key of user dev works here too (`{PROGRAM} users disable dev`)."
         )
+    gateway = make_gateway(settings)
     listener = serving.listen(settings.host, settings.port, "GATEWAY_PORT or --port")
     with listener, prepared(settings):
         url = f"{serving.base_url(listener)}/v1"
@@ -70,7 +72,7 @@ def serve(context: typer.Context, host: Host = None, port: Port = None) -> None:
             if sys.stderr.isatty():
                 say(f"\n{PROGRAM} {__version__} serves {url} (Ctrl-C stops it)\n")
 
-        code = run_gateway(settings, listener, tell)
+        code = run_gateway(gateway, settings, listener, tell)
     raise typer.Exit(code)
 
 
@@ -101,15 +103,18 @@ def prepared(settings: Settings) -> Iterator[None]:
         yield
 
 
-def run_gateway(settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> int:
-    """Serve the gateway on `listener`; the exit code. Raises CommandError for settings that cannot work."""
-    # Loads the whole house: only here, when everything that can be refused without it was.
-    from app.main import create_app  # noqa: PLC0415
+def make_gateway(settings: Settings) -> FastAPI:
+    """The app; opens nothing yet. Raises CommandError for settings that cannot work."""
+    from app.main import create_app  # noqa: PLC0415 - loads the whole house: only when nothing simpler is wrong
 
     try:
-        gateway = create_app(settings)
+        return create_app(settings)
     except CatalogError as error:
         raise CommandError(str(error)) from None
+
+
+def run_gateway(gateway: FastAPI, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> int:
+    """Serve on `listener` until a signal; the exit code."""
     code = serving.run(gateway, listener, shutdown_seconds=settings.shutdown_seconds, on_ready=on_ready)
     _logger.info("stopped" if code == 0 else "not_started")
     return code

@@ -1,0 +1,81 @@
+"""Starts `zenmux-gateway …` as a process of its own and reads what it says, for commands that serve."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+PATIENCE_SECONDS = 60
+
+
+class Process:
+    """A running command. Both of its outputs are read as they come; leaving the block ends it."""
+
+    def __init__(self, data_dir: Path, *arguments: str, **environment: str) -> None:
+        self._changed = threading.Condition()
+        self.stdout, self.stderr = "", ""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "app", *arguments],
+            cwd=data_dir.parent,
+            env={
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "GATEWAY_DATA_DIR": str(data_dir),
+                **environment,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._readers = [
+            threading.Thread(target=self._read, args=(name,), daemon=True) for name in ("stdout", "stderr")
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, name: str) -> None:
+        stream: IO[str] = getattr(self._process, name)
+        for line in stream:
+            with self._changed:
+                setattr(self, name, getattr(self, name) + line)
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    def until(self, said: Callable[["Process"], str | None]) -> str:
+        """Wait until `said` finds something in what the process said, or fail with all of it."""
+        with self._changed:
+            self._changed.wait_for(lambda: said(self) or not self._alive(), PATIENCE_SECONDS)
+            text = said(self)
+            assert text, f"{self.stdout}\n{self.stderr}"
+            return text
+
+    def _alive(self) -> bool:
+        return any(reader.is_alive() for reader in self._readers) and self._process.poll() is None
+
+    def stop(self, number: int) -> int:
+        """Send a signal, wait for the end; the exit code."""
+        self._process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        code = self._process.wait(PATIENCE_SECONDS)
+        for reader in self._readers:
+            reader.join(PATIENCE_SECONDS)
+        return code
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self.wait()
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            stream.close()
