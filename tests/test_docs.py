@@ -309,7 +309,7 @@ def test_commands_in_the_pages_exist() -> None:
     named: set[tuple[str, str]] = set()
     for page in PAGES:
         for code in re.findall(r"```.*?```|`[^`\n]+`", read(page), re.DOTALL):
-            named |= set(re.findall(r"zenmux-gateway(?: --\w+ \S+)? ([a-z]+) ?([a-z]*)", code))
+            named |= set(re.findall(r"zenmux-gateway(?: --\w+ \S+)? ([a-z]+) ?([a-z-]*)", code))
     assert len(named) > 10
     for name, second in named:
         command = load(name)

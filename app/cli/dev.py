@@ -20,7 +20,7 @@ from app.cli.options import command
 from app.cli.people import make_user
 from app.cli.serve import DEV_KEY_FILE, Host, Port, chosen, make_gateway, prepared, run_gateway, start_logging
 from app.cli.snippets import curl_snippet, python_snippet
-from app.cli.store import change_by, opened
+from app.cli.store import catalog_of, change_by, opened
 from app.cli.terminal import PROGRAM, Terminal, say, show
 from app.database.changes import Change
 from app.database.engine import writing
@@ -119,10 +119,11 @@ def _upstream(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
     if settings.zenmux_api_key is not None:
         yield settings, None
         return
-    from app.sandbox.server import SandboxServer  # noqa: PLC0415 - Pillow is slow to load
+    from app.sandbox.options import SandboxOptions  # noqa: PLC0415 - Pillow is slow to load
+    from app.sandbox.server import SandboxServer  # noqa: PLC0415
 
     _logger.warning("SANDBOX: a stand-in plays ZenMux, nothing is bought")
-    with SandboxServer() as sandbox:
+    with SandboxServer(options=SandboxOptions(catalog=catalog_of(settings))) as sandbox:
         leading = {"zenmux_api_key": SecretStr(_SANDBOX_KEY), "zenmux_base_url": sandbox.url, "sandbox": True}
         yield settings.model_copy(update=leading), sandbox.bill_url
 

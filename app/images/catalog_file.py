@@ -30,6 +30,7 @@ _PARAMETERS = (  # of an entry that lists none
     *("prompt", "model", "n", "size", "quality", "background", "output_format", "output_compression", "moderation"),
     *("stream", "partial_images", "user", "safety_identifier"),
 )
+_TOML_PLACE = re.compile(r"(?P<reason>.*) \(at line (?P<line>\d+), column \d+\)", re.DOTALL)  # else at the end
 _TOKENS_MAX = 10_000_000
 _EDGE_MAX = 16_384
 
@@ -46,11 +47,14 @@ class Source:
     text: str
 
     def parse(self) -> dict[str, object]:
-        """The file's tables. Raises CatalogError with tomllib's line and column."""
+        """The file's tables. Raises CatalogError that names the line."""
         try:
             return tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
-            raise CatalogError(f"{self.name}: not valid TOML: {error}") from None
+            told = _TOML_PLACE.fullmatch(str(error))
+            line = told["line"] if told else len(self.text.splitlines())
+            reason = told["reason"] if told else str(error)
+            raise CatalogError(f"{self.name}, line {line}: not valid TOML: {reason}") from None
 
     def refuse(self, path: tuple[str, ...], message: str) -> NoReturn:
         """Raises CatalogError about the key or table at `path`."""

@@ -126,6 +126,8 @@ class _Body(httpx2.AsyncByteStream):
         # None where the body is whole already, or the connection is gone already.
         self._lost = protocol.closed if protocol is not None else None
         if self._lost is not None:
+            self._lost.remove_done_callback(_seen)  # once for each connection is enough
+            self._lost.add_done_callback(_seen)
             self._lost.add_done_callback(self._on_lost)
         elif protocol is not None:
             self._break_off()
@@ -147,9 +149,7 @@ class _Body(httpx2.AsyncByteStream):
             self._lost.remove_done_callback(self._on_lost)
         self._answer.close()
 
-    def _on_lost(self, lost: asyncio.Future[None]) -> None:
-        if not lost.cancelled():
-            lost.exception()  # seen; what matters is that the connection is gone
+    def _on_lost(self, _: asyncio.Future[None]) -> None:
         self._break_off()
 
     def _break_off(self) -> None:
@@ -157,6 +157,12 @@ class _Body(httpx2.AsyncByteStream):
         content = self._answer.content
         if not content.is_eof() and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError("the connection is gone"))
+
+
+def _seen(lost: asyncio.Future[None]) -> None:
+    """Why an idle connection was lost matters to nobody; unread, asyncio would log it."""
+    if not lost.cancelled():
+        lost.exception()
 
 
 async def _pieces(body: bytes) -> AsyncIterator[memoryview]:

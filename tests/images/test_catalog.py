@@ -189,6 +189,7 @@ class TestTheOperatorsFile:
         assert str(caught.value).startswith(f"my.toml, line {line}: ")
         assert says in str(caught.value)
 
-    def test_a_file_that_is_not_toml_names_the_line(self) -> None:
-        with pytest.raises(CatalogError, match=r"^my\.toml: not valid TOML: .*line 2"):
-            load_catalog("a = 1\nb = = 2\n", "my.toml")
+    @pytest.mark.parametrize(("text", "line"), [("a = 1\nb = = 2\n", 2), ("a = 1\n\nb = [\n", 3)])
+    def test_a_file_that_is_not_toml_names_the_line(self, text: str, line: int) -> None:
+        with pytest.raises(CatalogError, match=rf"^my\.toml, line {line}: not valid TOML: "):
+            load_catalog(text, "my.toml")

@@ -1,8 +1,10 @@
 """The transport against a real server that misbehaves in every way: what was sent is always known."""
 
 import asyncio
+import gc
 import gzip
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -536,6 +538,34 @@ class TestAnswers:
             with pytest.raises(httpx2.ReadError):
                 await waiting
             await response.aclose()
+
+    async def test_a_kept_connection_that_is_reset_is_no_news(self) -> None:
+        told = list[dict[str, object]]()
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        begun, reset = asyncio.Event(), asyncio.Event()
+
+        async def answer_then_reset(connection: Connection) -> None:
+            await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+            await begun.wait()
+            await connection.send(b"ok")
+            await reset.wait()
+            raw = connection.writer.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await drop(connection)
+
+        async with serve(answer_then_reset) as server, transport() as opened:
+            response = await opened.handle_async_request(post(server.url))
+            begun.set()
+            assert await body_of(response) == b"ok"
+            await response.aclose()
+            reset.set()
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert await body_of(await opened.handle_async_request(post(server.url))) == b"ok"
+            assert server.connections_made == 2
+        del response
+        gc.collect()
+        assert told == []
 
     async def test_it_is_a_transport_for_httpx2s_client(self) -> None:
         async with serve(answer_ok) as server, transport() as opened, httpx2.AsyncClient(transport=opened) as client:
