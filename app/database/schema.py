@@ -165,6 +165,66 @@ reservations = Table(
     Index(None, "reserved_at_ms"),
 )
 
+# What `ledger prune` leaves of old reservations: their sums by day, owner and model. team_id '': no team.
+# Counters and reports add these to the reservations that are still there.
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("day_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("key_id", _id_type, primary_key=True),
+    Column("user_id", _id_type, primary_key=True),
+    Column("team_id", _id_type, primary_key=True),
+    Column("model", _name_type, primary_key=True),
+    *(Column(name, BigInteger, nullable=False) for name in ("requests", "released", "estimated", "unpriced")),
+    *(Column(f"charged_{unit}", BigInteger, nullable=False) for unit in ("requests", "images", "tokens", "nanousd")),
+    *(
+        Column(f"{kind}_tokens", BigInteger, nullable=False)
+        for kind in ("input_text", "input_image", "output_text", "output_image")
+    ),
+    Index(None, "key_id", "day_start_ms"),
+    Index(None, "user_id", "day_start_ms"),
+    Index(None, "team_id", "day_start_ms"),
+)
+
+# A limit's use crossed a percentage of it: one row a limit, window and percentage, written with the charge that
+# crossed it. `next_try_at_ms` is when the webhook is to be told (again); NULL: nothing is left to be told.
+threshold_events = Table(
+    "threshold_events",
+    metadata,
+    Column("id", _autoincrement_type, primary_key=True, autoincrement=True),
+    Column("scope", String(16), nullable=False),
+    Column("scope_id", _id_type, nullable=False),
+    Column("unit", String(16), nullable=False),
+    Column("window", String(16), nullable=False),
+    Column("model", _name_type, nullable=False),
+    Column("window_start_ms", BigInteger, nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Column("shadow", Boolean, nullable=False),
+    Column("crossed_at_ms", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("next_try_at_ms", BigInteger, nullable=True, index=True),
+    UniqueConstraint(
+        *("scope", "scope_id", "unit", "window", "model", "window_start_ms", "percent"),
+        name="uq_threshold_events_once_a_window",
+    ),
+)
+
+# One day and model of `ledger reconcile`: what the ledger charged and what ZenMux billed. The newest check stands.
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("day_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("model", _name_type, primary_key=True),
+    *(
+        Column(f"{whose}_{what}", BigInteger, nullable=False)
+        for whose in ("ledger", "billed")
+        for what in ("requests", "nanousd")
+    ),
+    Column("checked_at_ms", BigInteger, nullable=False),
+)
+
 # Every administrative change, in the transaction that made it; append-only.
 admin_events = Table(
     "admin_events",

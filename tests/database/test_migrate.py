@@ -15,12 +15,15 @@ from app.database.changes import read_revision
 from app.database.engine import create_engine, reading, writing
 from app.errors import CommandError, StoreUnavailable
 
+NOW = migrations.HEAD
+LATER = f"{int(NOW) + 1:04d}"
+
 STEP = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{later}"
+down_revision = "{now}"
 
 def upgrade() -> None:
     op.add_column("teams", sa.Column("colour", sa.String(16), nullable=True))
@@ -39,12 +42,12 @@ def empty_engine(empty_store_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Makes the gateway one that has a step 0002; returns where to write it."""
+    """Makes the gateway one that has a later step; returns where to write it."""
     folder = tmp_path / "100% later"  # a name that a configuration file would have to escape
     shutil.copytree(Path(migrations.__file__).parent, folder)
     monkeypatch.setattr(migrations, "__file__", str(folder / "__init__.py"))
-    monkeypatch.setattr(migrations, "HEAD", "0002")
-    return folder / "versions" / "v0002_later.py"
+    monkeypatch.setattr(migrations, "HEAD", LATER)
+    return folder / "versions" / f"v{LATER}_later.py"
 
 
 def described(engine: Engine) -> object:
@@ -116,9 +119,9 @@ def test_the_steps_make_what_the_schema_says(engine: Engine, empty_engine: Engin
 
 def test_a_later_step_keeps_the_rows_and_what_refers_to_them(engine: Engine, later_version: Path) -> None:
     add_alice(engine)
-    later_version.write_text(STEP.format(ending="pass"))
+    later_version.write_text(STEP.format(now=NOW, later=LATER, ending="pass"))
     migrate.upgrade(engine)
-    assert migrate.current(engine) == "0002"
+    assert migrate.current(engine) == LATER
     assert users_of(engine) == [("alice", "team_1")]
     with engine.connect() as connection, pytest.raises(Exception, match=r"(?i)foreign key"):
         connection.execute(schema.users.insert().values(id="u", name="u", team_id="nobody", created_at_ms=1))
@@ -137,10 +140,10 @@ def test_a_step_that_fails_leaves_the_old_database_usable(
 ) -> None:
     add_alice(engine)
     before = described(engine)
-    later_version.write_text(STEP.format(ending=ending))
+    later_version.write_text(STEP.format(now=NOW, later=LATER, ending=ending))
     with pytest.raises(error):
         migrate.upgrade(engine)
-    assert migrate.current(engine) == "0001"
+    assert migrate.current(engine) == NOW
     assert described(engine) == before
     assert users_of(engine) == [("alice", "team_1")]
     with writing(engine) as connection:
@@ -149,7 +152,7 @@ def test_a_step_that_fails_leaves_the_old_database_usable(
 
 def test_a_step_that_breaks_references_is_undone(engine: Engine, later_version: Path) -> None:
     add_alice(engine)
-    later_version.write_text(STEP.format(ending='op.execute("DELETE FROM teams")'))
+    later_version.write_text(STEP.format(now=NOW, later=LATER, ending='op.execute("DELETE FROM teams")'))
     with pytest.raises(CommandError):
         migrate.upgrade(engine)
     assert users_of(engine) == [("alice", "team_1")]
@@ -160,7 +163,7 @@ def test_a_step_that_breaks_references_is_undone(engine: Engine, later_version: 
 def test_a_database_of_a_newer_gateway_is_refused(engine: Engine) -> None:
     with writing(engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
-    with pytest.raises(CommandError, match=r"schema 0999.* up to 0001"):
+    with pytest.raises(CommandError, match=f"schema 0999.* up to {NOW}"):
         migrate.upgrade(engine)
     assert migrate.current(engine) == "0999"
 
