@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,15 +13,17 @@ from typing import TypedDict
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 import app
 from app.api import health, images, models, usage
 from app.api.error_responses import WireError, error_event, error_response, wire_error
+from app.api.front import Front, answer_gateway_error
 from app.api.services import Services, event_of
 from app.database.clock import Clock
 from app.database.engine import create_engine
 from app.database.migrate import upgrade
-from app.errors import CallerError, CommandError, GatewayError, GatewayFault, LimitReached
+from app.errors import CommandError, GatewayError
 from app.exchange.exchanges import Bounds, Exchanges
 from app.images.catalog import Catalog, load_catalog
 from app.images.request import RequestPolicy
@@ -47,11 +50,13 @@ def utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the one clock that is injected everywhere else
 
 
-def new_request_id() -> str:
-    return f"req_{secrets.token_hex(16)}"
+def _request_ids() -> Callable[[], str]:
+    """Unique ids, not secret ones: a system call for each would hand the interpreter to another thread."""
+    bits = random.Random(secrets.token_bytes(32)).getrandbits  # noqa: S311
+    return lambda: f"req_{bits(128):032x}"
 
 
-def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
+def create_app(settings: Settings, clock: Clock = utc_now) -> ASGIApp:
     """The gateway as an ASGI app. Makes nothing that must be closed; its lifespan opens and closes the rest.
 
     Raises CatalogError when GATEWAY_CATALOG_FILE is not right, CommandError when a setting cannot work.
@@ -77,8 +82,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         gateway.include_router(door.router)
     gateway.add_exception_handler(GatewayError, _answer_gateway_error)
     gateway.add_exception_handler(HTTPException, _answer_http_error)
-    gateway.add_middleware(Recording, metrics=metrics, new_request_id=new_request_id, fault=_fault_response)
-    return gateway
+    front = Front(gateway, images.DIRECT)
+    return Recording(front, metrics=metrics, new_request_id=_request_ids(), fault=_fault_response)
 
 
 def load_catalog_of(settings: Settings) -> Catalog:
@@ -178,14 +183,7 @@ async def _sweep(ledger: Ledger, clock: Clock, seconds: float) -> None:
 
 async def _answer_gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
-    wire = wire_error(error)
-    event = event_of(request)
-    event.error_code = wire.code
-    if isinstance(error, (CallerError, LimitReached, GatewayFault)):
-        event.refusal = wire.code or wire.type
-    if event.state is None:
-        event.outcome = wire.outcome
-    return error_response(wire)
+    return answer_gateway_error(request, error)
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 import json
 from typing import Any, NoReturn
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from app.errors import BodyTooLarge, ClientLeft, InvalidRequest, UnsupportedContentType
 
@@ -46,13 +46,15 @@ async def _read(request: Request, bytes_max: int) -> bytes:
     if declared.isdecimal() and int(declared[:20]) > bytes_max:
         raise _too_large(bytes_max)
     body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > bytes_max:
-                raise _too_large(bytes_max)
-    except ClientDisconnect:
-        raise ClientLeft("The client left while it was sending its request.") from None
+    is_whole = False
+    while not is_whole:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft("The client left while it was sending its request.")
+        body += message.get("body", b"")
+        if len(body) > bytes_max:
+            raise _too_large(bytes_max)
+        is_whole = not message.get("more_body", False)
     return bytes(body)
 
 

@@ -10,10 +10,12 @@ from app.exchange.exchange import Exchange
 from app.images.request import ImageRequest, normalize
 from app.telemetry.event import RequestEvent
 
-router = APIRouter(prefix="/v1/images")
+_GENERATIONS = "/v1/images/generations"
+
+router = APIRouter()
 
 
-@router.post("/generations", **GENERATION_DOCS)
+@router.post(_GENERATIONS, **GENERATION_DOCS)
 async def create_image(request: Request) -> Response:
     """Create pictures from a prompt, as OpenAI's endpoint of this name does."""
     house, event = services(request), event_of(request)
@@ -35,3 +37,7 @@ def _note_request(event: RequestEvent, request: ImageRequest) -> None:
     event.model = request.model.name if request.model.listed else "other"
     event.stream, event.n, event.size, event.quality = request.stream, request.n, request.size, request.quality
     event.changes = request.changes
+
+
+DIRECT = {_GENERATIONS: create_image}
+"""What api/front.py enters without FastAPI."""

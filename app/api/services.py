@@ -34,13 +34,13 @@ class Services:
 
 def services(connection: HTTPConnection) -> Services:
     """The house this request came to."""
-    found: Services = connection.state.services
+    found: Services = connection.scope["state"]["services"]
     return found
 
 
 def event_of(connection: HTTPConnection) -> RequestEvent:
     """This request's event."""
-    found: RequestEvent = getattr(connection.state, EVENT)
+    found: RequestEvent = connection.scope["state"][EVENT]
     return found
 
 

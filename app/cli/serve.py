@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
 import typer
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from app import __version__
 from app.cli import serving
@@ -103,7 +103,7 @@ def prepared(settings: Settings) -> Iterator[None]:
         yield
 
 
-def make_gateway(settings: Settings) -> FastAPI:
+def make_gateway(settings: Settings) -> ASGIApp:
     """The app; opens nothing yet. Raises CommandError for settings that cannot work."""
     from app.main import create_app  # noqa: PLC0415 - loads the whole house: only when nothing simpler is wrong
 
@@ -113,7 +113,7 @@ def make_gateway(settings: Settings) -> FastAPI:
         raise CommandError(str(error)) from None
 
 
-def run_gateway(gateway: FastAPI, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> int:
+def run_gateway(gateway: ASGIApp, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> int:
     """Serve on `listener` until a signal; the exit code."""
     code = serving.run(gateway, listener, shutdown_seconds=settings.shutdown_seconds, on_ready=on_ready)
     _logger.info("stopped" if code == 0 else "not_started")

@@ -5,7 +5,7 @@ Knows nothing of what is sent, and no money.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from starlette.types import Receive, Send
@@ -25,8 +25,9 @@ class Downstream:
         self._receive = receive
         self._send = send
         self._tasks = tasks
-        self._stall_seconds = stall_seconds
+        self._stall = _Stall(stall_seconds)
         self._sending = False
+        self._monotonic = asyncio.get_running_loop().time
         self._last_sent_at = 0.0
         self._missing_bytes: int | None = None
         self.headers: list[tuple[bytes, bytes]] = []
@@ -51,18 +52,22 @@ class Downstream:
         if not self._missing_bytes:
             await self._pass({"type": "http.response.body", "body": chunk, "more_body": False})
 
+    def close(self) -> None:
+        """Call last: nothing is sent any more."""
+        self._stall.close()
+
     async def _pass(self, message: dict[str, Any]) -> None:
         if self.left:
             return
         self._sending = True
         try:
-            async with asyncio.timeout(self._stall_seconds):
+            with self._stall:
                 await self._send(message)
         except (TimeoutError, OSError):
             self.left = True
         finally:
             self._sending = False
-            self._last_sent_at = asyncio.get_running_loop().time()
+            self._last_sent_at = self._monotonic()
 
     @contextmanager
     def watched(self, on_leave: Callable[[], None]) -> Iterator[None]:
@@ -82,15 +87,17 @@ class Downstream:
         """Sends a comment whenever nothing was sent for `seconds`, but never in the middle of an event."""
 
         async def keep_alive() -> None:
-            monotonic = asyncio.get_running_loop().time
             while not self.left:
-                silent_for = monotonic() - self._last_sent_at
+                silent_for = self._monotonic() - self._last_sent_at
                 if silent_for < seconds:
                     await asyncio.sleep(seconds - silent_for)
                 elif self._sending or not at_boundary():
                     await asyncio.sleep(seconds / 4)
                 else:
-                    await self.write(_KEEPALIVE_COMMENT)
+                    # Unbounded: a client that takes no comment takes no answer either, and that wait is bounded.
+                    with suppress(OSError):
+                        await self._send({"type": "http.response.body", "body": _KEEPALIVE_COMMENT, "more_body": True})
+                    self._last_sent_at = self._monotonic()
 
         with self._beside(keep_alive()):
             yield
@@ -102,3 +109,47 @@ class Downstream:
             yield
         finally:
             task.cancel()
+
+
+class _Stall:
+    """Bounds each of many short waits of one task, one after the other: TimeoutError where one lasts for `seconds`.
+
+    As asyncio.timeout, but for one timer that is moved only when it rings: a wait that ends at once, as nearly all
+    do, costs next to nothing.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[Any] | None = None  # the one that waits now
+        self._deadline = 0.0
+        self._has_rung = False
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._deadline = self._loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._deadline, self._ring)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        task, self._task = self._task, None
+        if self._has_rung:
+            self._has_rung = False
+            # A cancellation of somebody else's that came at the same time goes on.
+            if task is not None and task.uncancel() == 0 and kind is asyncio.CancelledError:
+                raise TimeoutError
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._task is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._ring)
+        else:
+            self._has_rung = True
+            self._task.cancel()

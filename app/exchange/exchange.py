@@ -58,6 +58,7 @@ class Exchange(Response):
                 self._facts.interrupted = True
                 raise
             finally:
+                downstream.close()
                 # Whatever ended this task, accounting finishes: in a task of its own that nobody cancels.
                 await asyncio.shield(self._settle())
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 VALUE_BYTES_MAX = 4096  # a captured value longer than this counts as unreadable
 _KEY_BYTES_MAX = 48  # eight letters, each written as \uXXXX: no longer key can be one of ours
 _SCALAR_BYTES_MAX = 512
-_DEPTH_MAX = 100
+DEPTH_MAX = 100
 
 # What may come next is told by the bytes it may begin with.
 _DOCUMENT = b"{"
@@ -194,7 +194,7 @@ class FieldScanner:
         elif mark not in (_OBJECT, _ARRAY):
             self._scalar = bytearray()
             return start
-        elif len(self._open) == _DEPTH_MAX:
+        elif len(self._open) == DEPTH_MAX:
             return self._break()
         else:
             self._open.append(mark)

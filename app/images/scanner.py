@@ -1,8 +1,10 @@
 """Reads usage, image count and failure out of a JSON answer while its bytes pass. It must not keep a picture."""
 
+import json
 from collections.abc import Mapping
+from typing import NoReturn
 
-from app.images.json_fields import UNREADABLE, FieldScanner
+from app.images.json_fields import DEPTH_MAX, UNREADABLE, VALUE_BYTES_MAX, FieldScanner
 from app.images.usage import Failure, Reading, parse_usage
 
 _NO_MESSAGE = "The provider reported an error."
@@ -13,15 +15,25 @@ class JsonScanner:
 
     def __init__(self) -> None:
         self._scanner = FieldScanner(frozenset({"usage", "error"}))
+        self._small: bytes | None = b""  # all that came, while that is a small document; None: the scanner reads
+        self._document: dict[str, object] | None = None  # the small document, parsed
 
     def feed(self, chunk: bytes) -> None:
         """Takes the next bytes of the answer; they may be cut anywhere."""
+        if self._small == b"":
+            self._document = _small_document(chunk)
+            if self._document is not None:
+                self._small = chunk
+                return
+        if self._small:
+            self._scanner.feed(self._small)
+        self._small = self._document = None
         self._scanner.feed(chunk)
 
     @property
     def complete(self) -> bool:
         """Whether the document is whole: an object, closed, and nothing but blanks after it."""
-        return self._scanner.closed
+        return self._document is not None or self._scanner.closed
 
     @property
     def malformed(self) -> bool:
@@ -31,12 +43,38 @@ class JsonScanner:
     @property
     def failure(self) -> Failure | None:
         """The failure that the document's `error` tells, if it has come."""
-        return read_failure(self._scanner.get("error"))
+        return read_failure(self._get("error"))
 
     def finish(self) -> Reading:
         """What was read so far; reading may go on."""
-        usage = parse_usage(self._scanner.get("usage"))
-        return Reading(self.complete, self._scanner.image_count, usage, self.failure)
+        count = self._scanner.image_count if self._document is None else _count_images(self._document.get("data"))
+        return Reading(self.complete, count, parse_usage(self._get("usage")), self.failure)
+
+    def _get(self, name: str) -> object:
+        return self._scanner.get(name) if self._document is None else self._document.get(name)
+
+
+def _small_document(chunk: bytes) -> dict[str, object] | None:
+    """A whole document in one small chunk, parsed: the same reading for a tenth of the work. None for all others."""
+    if not chunk or len(chunk) > VALUE_BYTES_MAX or chunk.count(b"{") + chunk.count(b"[") > DEPTH_MAX:
+        return None
+    try:
+        document = json.loads(chunk.decode(), parse_constant=_refuse_constant)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _count_images(data: object) -> int:
+    count = 0
+    for item in data if isinstance(data, list) else ():
+        if isinstance(item, dict) and (item.get("b64_json") is not None or item.get("url") is not None):
+            count += 1
+    return count
 
 
 def read_failure(error: object) -> Failure | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.telemetry.event import RequestEvent
-from app.telemetry.logs import request_line
+from app.telemetry.logs import FIELDS, request_line
 from app.telemetry.metrics import Metrics
 
 logger = logging.getLogger("gateway.request")
@@ -64,7 +64,7 @@ class Recording:
         try:
             self._metrics.record(event)
             if event.path not in _QUIET_PATHS:
-                logger.log(_level(event), "request", extra=request_line(event))
+                logger.log(_level(event), "request", extra={FIELDS: request_line(event)})
         except Exception:
             logger.exception("request_not_recorded", extra={"request_id": event.request_id})
 

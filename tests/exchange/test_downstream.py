@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from app.exchange.downstream import Downstream
 from app.exchange.tasks import Tasks
 
@@ -75,6 +77,34 @@ async def test_a_client_that_takes_nothing_counts_as_gone() -> None:
     client.reads.clear()
     await downstream.start(200, None)
     assert downstream.left
+
+
+async def test_only_one_long_wait_counts_not_many_short_ones() -> None:
+    client = Client()
+    downstream = downstream_of(client, stall_seconds=0.05)
+    await downstream.start(200, None)
+    for _ in range(10):
+        client.reads.clear()
+        asyncio.get_running_loop().call_later(0.02, client.reads.set)
+        await downstream.write(b"x")
+    assert not downstream.left
+    client.reads.clear()
+    await downstream.write(b"y")
+    assert downstream.left
+    assert client.body == b"x" * 10
+
+
+async def test_a_cancellation_that_is_no_stall_goes_on() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    await downstream.start(200, None)
+    client.reads.clear()
+    sending = asyncio.ensure_future(downstream.write(b"x"))
+    await asyncio.sleep(0)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert not downstream.left
 
 
 async def test_a_silent_stream_gets_comments_between_events_only() -> None:

@@ -6,6 +6,8 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.images.scanner import JsonScanner, read_failure
 from app.images.usage import Failure, Reading, Usage
@@ -92,6 +94,26 @@ def test_an_error_in_the_answer_is_a_failure(error: str, failure: Failure | None
 
 def test_an_absent_error_is_no_failure() -> None:
     assert read_failure(None) is None
+
+
+_TEXTS = st.sampled_from(["", "b64_json", "url", "usage", "error", "data", "message", "code", 'a"\\', "é", "\ud800"])
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _TEXTS | st.just(USAGE),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400)
+@given(
+    st.dictionaries(_TEXTS, _VALUES, max_size=5), st.booleans(), st.sampled_from(["", " ", "}", ',"data":[{"url":1}]'])
+)
+def test_a_small_answer_read_at_once_says_what_it_says_byte_by_byte(
+    fields: dict[str, object], is_escaped: bool, extra: str
+) -> None:
+    text = json.dumps(fields, ensure_ascii=is_escaped).encode("utf-8", "surrogatepass")
+    for answer in (text + extra.encode(), text[:-1] + extra.encode() + b"}", text[: len(text) // 2]):
+        assert scan(answer) == scan(answer, 1)
 
 
 def hostile() -> Iterator[tuple[str, bytes, bytes, bytes]]:

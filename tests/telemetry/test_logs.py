@@ -1,5 +1,6 @@
 """The one log line of a request: what is known, times in milliseconds, money in dollars."""
 
+import asyncio
 import io
 import json
 import logging
@@ -15,7 +16,11 @@ from app.telemetry.logs import configure_logging, request_line
 def _logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    switches = ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing")
+    states = [getattr(logging, name, None) for name in switches]
     yield
+    for name, state in zip(switches, states, strict=True):
+        setattr(logging, name, state)
     root.handlers[:], root.level = handlers, level
 
 
@@ -50,3 +55,27 @@ def test_uvicorns_complaint_about_a_cut_made_on_purpose_is_dropped(monkeypatch: 
     logging.getLogger("uvicorn.error").error("something else")
     assert "something else" in stream.getvalue()
     assert "ASGI callable" not in stream.getvalue()
+
+
+async def test_the_lines_of_one_turn_of_the_loop_are_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    configure_logging("info", "json")
+    for number in range(3):
+        logging.getLogger("gateway.request").info("request", extra={"number": number})
+    assert stream.getvalue() == ""
+    await asyncio.to_thread(logging.getLogger("elsewhere").warning, "from another thread")
+    assert [json.loads(line).get("number") for line in stream.getvalue().splitlines()] == [0, 1, 2, None]
+
+
+def test_an_exception_is_told_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    configure_logging("info", "json")
+    try:
+        raise ValueError("wrong")
+    except ValueError:
+        logging.getLogger("gateway").exception("fault", extra={"what": ValueError, "request_id": "req_1"})
+    line = json.loads(stream.getvalue())
+    assert line["request_id"] == "req_1"
+    assert line["exception"].endswith("ValueError: wrong")

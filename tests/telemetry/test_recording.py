@@ -7,6 +7,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.telemetry.logs import FIELDS
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import EVENT, Recording
 
@@ -35,7 +36,8 @@ async def test_an_answer_carries_its_request_id(caplog: pytest.LogCaptureFixture
         sent, metrics = await call(app)
     assert (b"x-request-id", b"req_1") in sent[0]["headers"]
     [line] = caplog.records
-    assert (line.__dict__["request_id"], line.__dict__["status"], line.__dict__["sent_bytes"]) == ("req_1", 200, 4)
+    told = line.__dict__[FIELDS]
+    assert (told["request_id"], told["status"], told["sent_bytes"]) == ("req_1", 200, 4)
     assert b'zenmux_gateway_requests_total{model="other",operation="generation",outcome="fault"} 1.0' in (
         metrics.exposition()
     )

@@ -1,0 +1,50 @@
+"""The outermost door: image requests go straight to their handler, everything else through FastAPI's own way in.
+
+It answers our errors for both. FastAPI's middlewares and router cost more than all of the gateway's own checks
+(docs/performance.md), so the routes that carry pictures do without; FastAPI still documents them.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api.error_responses import error_response, wire_error
+from app.api.services import event_of
+from app.errors import CallerError, GatewayError, GatewayFault, LimitReached
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Front:
+    """ASGI. `direct` are the handlers of a POST to exactly these paths; `app` has everything else."""
+
+    def __init__(self, app: ASGIApp, direct: Mapping[str, Handler]) -> None:
+        self._app = app
+        self._direct = direct
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handler = self._direct.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if handler is None:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await handler(request)
+            await response(scope, receive, send)
+        except GatewayError as error:
+            # An exchange raises only while it has sent nothing.
+            await answer_gateway_error(request, error)(scope, receive, send)
+
+
+def answer_gateway_error(request: Request, error: GatewayError) -> Response:
+    """The answer to a request that one of our errors ended; its event is told what happened."""
+    wire = wire_error(error)
+    event = event_of(request)
+    event.error_code = wire.code
+    if isinstance(error, (CallerError, LimitReached, GatewayFault)):
+        event.refusal = wire.code or wire.type
+    if event.state is None:
+        event.outcome = wire.outcome
+    return error_response(wire)
