@@ -34,7 +34,7 @@ def modernize(fields: Mapping[str, object], spec: ModelSpec) -> tuple[dict[str, 
         if isinstance(value, str):
             modern[name] = meaning(value, spec)
             if modern[name] != value:
-                changes.append(f"{name}={value}→{modern[name]}")
+                changes.append(f"{name}={value}->{modern[name]}")
     return modern, tuple(changes)
 
 

@@ -40,12 +40,14 @@ class RequestPolicy:
     unknown_model_hold_nanousd: int | None
 
     def __post_init__(self) -> None:
+        whose = "successor"
         try:
             _choose_living(self.successor_model, self)
+            whose = "default"
             if self.default_model is not None:
                 _choose(self.default_model, self)
         except ModelNotFound as error:
-            raise CatalogError(f"the default or the successor model cannot be served: {error.message}") from None
+            raise CatalogError(f"The {whose} model cannot be served: {error.message}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class ImageRequest:
     """A request that breaks no known rule.
 
     `fields` is exactly what is sent upstream as JSON, the model by its full id; nulls that mean "omitted" are left
-    out. `changes` tells what was dropped, mapped or forwarded, each like `quality=hd→high`. `size` and `quality` are
+    out. `changes` tells what was dropped, mapped or forwarded, each like `quality=hd->high`. `size` and `quality` are
     `auto` where omitted. `partial_images` and `frames` (1 for a still picture) are the most the answer may hold.
     """
 
@@ -114,12 +116,12 @@ def _find_model(fields: Mapping[str, object], policy: RequestPolicy) -> tuple[Mo
         if policy.default_model is None:
             raise refusal("model", "missing_required_parameter", "Missing required parameter: 'model'.")
         spec = _choose(policy.default_model, policy)
-        return spec, (f"model=omitted→{spec.name}",)
+        return spec, (f"model=omitted->{spec.name}",)
     name = fields["model"]
     if not isinstance(name, str):
         raise wrong_type("model", "a string", name)
     spec = _choose(name, policy)
-    return spec, () if name in (spec.id, spec.name) else (f"model={name}→{spec.name}",)
+    return spec, () if name in (spec.id, spec.name) else (f"model={name}->{spec.name}",)
 
 
 def _choose(name: str, policy: RequestPolicy) -> ModelSpec:

@@ -117,8 +117,8 @@ def test_what_an_old_client_sends_is_mapped_and_told(client: openai.OpenAI) -> N
         response_format="b64_json",
     )
     told = answer.headers["x-gateway-normalized"]
-    assert "model=dall-e-3→gpt-image-2" in told
-    assert "quality=standard→medium" in told
+    assert "model=dall-e-3->gpt-image-2" in told
+    assert "quality=standard->medium" in told
     assert "style=dropped" in told
     assert "response_format=dropped" in told
     images = answer.parse()

@@ -34,7 +34,7 @@ def model(name: str) -> ModelSpec:
     ],
 )
 def test_old_values_become_new_ones(name: str, field: str, sent: str, becomes: str) -> None:
-    assert modernize({field: sent}, model(name)) == ({field: becomes}, (f"{field}={sent}→{becomes}",))
+    assert modernize({field: sent}, model(name)) == ({field: becomes}, (f"{field}={sent}->{becomes}",))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_whole_request_of_a_dall_e_client(name: str) -> None:
         "model": "openai/gpt-image-2", "prompt": "a fox", "n": 1, "size": "1792x1024", "quality": "high", "user": "u1"
     }  # fmt: skip
     assert request.changes == (
-        f"model={name}→gpt-image-2", "style=dropped", "response_format=dropped", "quality=hd→high"
+        f"model={name}->gpt-image-2", "style=dropped", "response_format=dropped", "quality=hd->high"
     )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def test_another_successor_and_its_own_sizes() -> None:
     policy = RequestPolicy(CATALOG, lenient=True, default_model=None, successor_model="gpt-image-1-mini",
                            unknown_model_hold_nanousd=None)  # fmt: skip
     request = normalize({"model": "dall-e-3", "prompt": "a fox", "size": "1792x1024"}, policy)
-    assert request.changes == ("model=dall-e-3→gpt-image-1-mini", "size=1792x1024→1536x1024")
+    assert request.changes == ("model=dall-e-3->gpt-image-1-mini", "size=1792x1024->1536x1024")
 
 
 def test_translation_does_not_hide_a_fault() -> None:
