@@ -30,6 +30,7 @@ class Downstream:
         self._monotonic = asyncio.get_running_loop().time
         self._last_sent_at = 0.0
         self._missing_bytes: int | None = None
+        self._on_leave: Callable[[], None] | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         self.left = False
         self.started = False
@@ -64,23 +65,32 @@ class Downstream:
             with self._stall:
                 await self._send(message)
         except (TimeoutError, OSError):
-            self.left = True
+            self._leave()
         finally:
             self._sending = False
             self._last_sent_at = self._monotonic()
 
     @contextmanager
     def watched(self, on_leave: Callable[[], None]) -> Iterator[None]:
-        """Calls `on_leave` once, when the client leaves within the block."""
+        """Calls `on_leave` once, when the client leaves within the block, or takes nothing for too long."""
 
         async def watch() -> None:
             while (await self._receive())["type"] != "http.disconnect":
                 pass
-            self.left = True
-            on_leave()
+            self._leave()
 
-        with self._beside(watch()):
-            yield
+        self._on_leave = on_leave
+        try:
+            with self._beside(watch()):
+                yield
+        finally:
+            self._on_leave = None
+
+    def _leave(self) -> None:
+        self.left = True
+        told, self._on_leave = self._on_leave, None
+        if told is not None:
+            told()
 
     @contextmanager
     def kept_alive(self, seconds: float, at_boundary: Callable[[], bool]) -> Iterator[None]:

@@ -2,10 +2,13 @@
 
 import random
 import socket
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import orjson
+import pytest
 
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
@@ -14,8 +17,9 @@ from tests.servers import Key, RunningGateway, fetch_json, wait_until
 BODY = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low"}
 
 
-def ask_and_leave(gateway: RunningGateway, key: Key, prompt: str, *, after_bytes: int, stream: bool = False) -> None:
-    """Send a request, read `after_bytes` of the answer (0: nothing), hang up."""
+@contextmanager
+def asking(gateway: RunningGateway, key: Key, prompt: str, *, stream: bool) -> Iterator[socket.socket]:
+    """A connection over which a request was sent and nothing read; closed at the end."""
     body = orjson.dumps({**BODY, "prompt": prompt, "stream": stream, **({"partial_images": 2} if stream else {})})
     where = urlsplit(gateway.root)
     head = (
@@ -24,6 +28,12 @@ def ask_and_leave(gateway: RunningGateway, key: Key, prompt: str, *, after_bytes
     )
     with socket.create_connection((where.hostname or "", where.port or 0), timeout=30) as connection:
         connection.sendall(head.encode() + body)
+        yield connection
+
+
+def ask_and_leave(gateway: RunningGateway, key: Key, prompt: str, *, after_bytes: int, stream: bool = False) -> None:
+    """Send a request, read `after_bytes` of the answer (0: nothing), hang up."""
+    with asking(gateway, key, prompt, stream=stream) as connection:
         if after_bytes == 0:
             wait_until(lambda: any(row["dispatched_at_ms"] for row in gateway.store.rows()), "the request was sent on")
         while after_bytes > 0:
@@ -78,3 +88,15 @@ def test_an_answer_is_not_read_on_for_ever(start_gateway: StartGateway, sandbox:
     ask_and_leave(gateway, gateway.store.key(), "a house [sandbox: stall]", after_bytes=100)
     [row] = gateway.store.settled(1)
     assert (row["state"], row["usage_source"], bool(row["client_left"])) == ("settled", "estimated", True)
+
+
+@pytest.mark.parametrize(("abandoned_max", "source"), [(1, "reported"), (0, "estimated")])
+def test_a_client_that_takes_nothing_counts_against_the_bound_like_one_that_left(
+    start_gateway: StartGateway, sandbox: SandboxServer, abandoned_max: int, source: str
+) -> None:
+    gateway = start_gateway(sandbox.url, client_stall_seconds=0.2, abandoned_exchanges_max=abandoned_max)
+    # More than the buffers between the two hold, and a pause behind it: the bound must bite before the end.
+    with asking(gateway, gateway.store.key(), "a house [sandbox: body=30MB]", stream=False):
+        [row] = gateway.store.settled(1)
+    assert (row["outcome"], row["usage_source"], bool(row["client_left"])) == ("client_left", source, True)
+    assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []

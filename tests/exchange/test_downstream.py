@@ -71,12 +71,17 @@ async def test_leaving_is_told_once_and_sending_goes_on_as_a_no_op() -> None:
     assert client.body == b""
 
 
-async def test_a_client_that_takes_nothing_counts_as_gone() -> None:
-    client = Client()
+async def test_a_client_that_takes_nothing_counts_as_gone_and_is_told_once() -> None:
+    client, told = Client(), list[str]()
     downstream = downstream_of(client, stall_seconds=0.01)
     client.reads.clear()
-    await downstream.start(200, None)
-    assert downstream.left
+    with downstream.watched(lambda: told.append("left")):
+        await downstream.start(200, None)
+        assert (downstream.left, told) == (True, ["left"])
+        client.leaves.set()
+        await asyncio.sleep(0)  # the watching task sees it leave as well
+        await asyncio.sleep(0)
+    assert told == ["left"]
 
 
 async def test_only_one_long_wait_counts_not_many_short_ones() -> None:
