@@ -88,7 +88,6 @@ _BY_STATUS = {
     402: _CREDIT,
     413: _PROMPT,
     429: _RATE,
-    503: _NO_PROVIDER,
     **dict.fromkeys((408, 504, 524), _TIMEOUT),
 }
 _NO_SUCH_MODEL = re.compile(r"Model .+ is not valid|The model .+ does not exist", re.IGNORECASE)

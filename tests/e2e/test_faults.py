@@ -46,7 +46,7 @@ FAULTS = [
     Fault("status=429 retry-after=7", 429, "rate_limit_exceeded", *REFUSED, kind="rate_limit"),
     Fault("status=500", 502, "upstream_failed", *FAILED, retry="false", kind="provider_error"),
     Fault("status=502", 503, "no_provider_available", *REFUSED, kind="no_provider"),
-    Fault("status=503", 503, "no_provider_available", *REFUSED, kind="no_provider"),
+    Fault("status=503", 502, "upstream_failed", *FAILED, retry="false", kind="provider_error"),
     Fault("status=520", 502, "upstream_failed", *FAILED, retry="false", kind="provider_error"),
     Fault("status=524", 504, "upstream_timeout", *FAILED, retry="false", kind="provider_timeout"),
     Fault("moderation", 400, "moderation_blocked", *REFUSED, kind="moderation"),
