@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 import app
-from app.api import health, images, models, usage
+from app.api import docs, health, images, models, usage
 from app.api.error_responses import WireError, error_event, error_response, wire_error
 from app.api.front import Front, answer_gateway_error
 from app.api.services import Services, event_of
@@ -25,7 +25,7 @@ from app.database.engine import create_engine
 from app.database.migrate import upgrade
 from app.errors import CommandError, GatewayError
 from app.exchange.exchanges import Bounds, Exchanges
-from app.images.catalog import Catalog, load_catalog
+from app.images.catalog import Catalog, CatalogError, load_catalog
 from app.images.request import RequestPolicy
 from app.keys.authentication import Authenticator
 from app.quotas.ledger import Ledger
@@ -73,12 +73,12 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> ASGIApp:
         title="zenmux-gateway",
         version=app.__version__,
         lifespan=lifespan,
-        docs_url="/docs",
+        docs_url=None,  # the framework's page loads its script from elsewhere; api/docs.py is ours
         redoc_url=None,
         # Our own metrics and log lines say what may be said; the framework's would also tell of headers and paths.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for door in (images, models, usage, health):
+    for door in (images, models, usage, health, docs):
         gateway.include_router(door.router)
     gateway.add_exception_handler(GatewayError, _answer_gateway_error)
     gateway.add_exception_handler(HTTPException, _answer_http_error)
@@ -103,13 +103,16 @@ def request_policy(settings: Settings, catalog: Catalog) -> RequestPolicy:
     for name, model in (("DEFAULT", settings.default_model), ("SUCCESSOR", settings.successor_model)):
         if model is not None and catalog.find(model) is None and hold_nanousd is None:
             raise CommandError(f"GATEWAY_{name}_MODEL names {model!a}, which the catalog does not list.")
-    return RequestPolicy(
-        catalog=catalog,
-        lenient=settings.compatibility is Compatibility.LENIENT,
-        default_model=settings.default_model,
-        successor_model=settings.successor_model,
-        unknown_model_hold_nanousd=hold_nanousd,
-    )
+    try:
+        return RequestPolicy(
+            catalog=catalog,
+            lenient=settings.compatibility is Compatibility.LENIENT,
+            default_model=settings.default_model,
+            successor_model=settings.successor_model,
+            unknown_model_hold_nanousd=hold_nanousd,
+        )
+    except CatalogError as error:
+        raise CommandError(f"GATEWAY_DEFAULT_MODEL or GATEWAY_SUCCESSOR_MODEL: {error}") from None
 
 
 async def _open(

@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -114,6 +115,9 @@ def test_settings_that_contradict_each_other_refuse_to_start(tmp_path: Path) -> 
         create_app(Settings(_env_file=None, data_dir=tmp_path, unknown_models="pass"))
     with pytest.raises(CommandError, match="GATEWAY_DEFAULT_MODEL"):
         create_app(Settings(_env_file=None, data_dir=tmp_path, default_model="nothing"))
+    retired: dict[str, Any] = {"default_model": "dall-e-3", "unknown_models": "pass", "unknown_model_hold_usd": 1}
+    with pytest.raises(CommandError, match=r"GATEWAY_DEFAULT_MODEL.+'dall-e-3'.+retired: use 'gpt-image-2'"):
+        create_app(Settings(_env_file=None, data_dir=tmp_path, compatibility="strict", **retired))
 
 
 def test_a_half_sent_request_reserves_nothing(gateway: RunningGateway) -> None:
