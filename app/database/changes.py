@@ -1,14 +1,15 @@
-"""Administrative changes: the append-only list of them, and the revision that running gateways look at.
+"""Administrative changes: the list of them, which the database lets nobody change, and the revision that running
+gateways look at.
 
 Knows nothing of what is changed; `before` and `after` are made by the rooms and hold no secret and no hash.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 
 from app.database import schema
 from app.database.clock import from_ms, to_ms
@@ -16,6 +17,7 @@ from app.database.clock import from_ms, to_ms
 Values = Mapping[str, object]
 
 _ACTOR_LENGTH_MAX = 120  # of the column; PostgreSQL would refuse more
+_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,35 @@ def read_revision(connection: Connection) -> int:
     return value
 
 
-def list_changes(connection: Connection, limit: int) -> list[RecordedChange]:
-    """The newest `limit` changes, newest first."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which changes to list; None: whatever it is. `since` is part of the span, `until` is not.
+
+    `actor` is any part of the name. `target` is an id: what was done to it, and to limits on it.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    actor: str | None = None
+    target: str | None = None
+
+
+def list_changes(connection: Connection, limit: int, wanted: Wanted = Wanted()) -> Iterator[RecordedChange]:
+    """The newest `limit` changes that are wanted, newest first, a page of them in memory at a time: consume it inside
+    the transaction it was begun in."""
     table = schema.admin_events
-    rows = connection.execute(select(table).order_by(table.c.id.desc()).limit(limit))
-    return [
-        RecordedChange(
+    query = select(table).order_by(table.c.id.desc()).limit(limit)
+    if wanted.since is not None:
+        query = query.where(table.c.at_ms >= to_ms(wanted.since))
+    if wanted.until is not None:
+        query = query.where(table.c.at_ms < to_ms(wanted.until))
+    if wanted.actor is not None:
+        query = query.where(table.c.actor.icontains(wanted.actor, autoescape=True))
+    if wanted.target is not None:
+        on_it = table.c.target.endswith(f" {wanted.target}", autoescape=True)  # a limit's is `user user_1`
+        query = query.where(or_(table.c.target == wanted.target, on_it))
+    for row in connection.execute(query, execution_options={"yield_per": _PAGE}):
+        yield RecordedChange(
             id=row.id,
             at=from_ms(row.at_ms),
             actor=row.actor,
@@ -85,8 +110,6 @@ def list_changes(connection: Connection, limit: int) -> list[RecordedChange]:
             before=_from_json(row.before),
             after=_from_json(row.after),
         )
-        for row in rows
-    ]
 
 
 def _to_json(values: Values | None) -> str | None:

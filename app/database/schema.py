@@ -225,7 +225,8 @@ reconciliations = Table(
     Column("checked_at_ms", BigInteger, nullable=False),
 )
 
-# Every administrative change, in the transaction that made it; append-only.
+# Every administrative change, in the transaction that made it. Triggers (migration 0002) let nobody change or delete
+# one.
 admin_events = Table(
     "admin_events",
     metadata,

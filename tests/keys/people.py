@@ -48,6 +48,6 @@ def make_key(connection: Connection, number: int = 1, user_name: str = "alice", 
 
 def recorded(connection: Connection) -> list[tuple[str, str, object, object]]:
     """Every change, oldest first. There is one revision for each."""
-    changes = list_changes(connection, 1000)
+    changes = list(list_changes(connection, 1000))
     assert read_revision(connection) == len(changes)
     return [(entry.action, entry.target, entry.before, entry.after) for entry in reversed(changes)]

@@ -1,4 +1,5 @@
-"""Daily totals of pruned reservations, thresholds that were crossed, days compared with the bill."""
+"""Daily totals of pruned reservations, thresholds that were crossed, days compared with the bill; the list of
+administrative changes can only grow."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,7 +14,7 @@ _AUTOINCREMENT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Adds three tables; touches none that is there."""
+    """Adds three tables, and triggers to one that is there."""
     _create_usage_days()
     _create_threshold_events()
     op.create_table(
@@ -28,6 +29,40 @@ def upgrade() -> None:
         sa.Column("checked_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("day_start_ms", "model", name="pk_reconciliations"),
     )
+    if op.get_bind().dialect.name == "postgresql":
+        _protect_admin_events_on_postgresql()
+    else:
+        _protect_admin_events_on_sqlite()
+
+
+def _protect_admin_events_on_postgresql() -> None:
+    op.execute(
+        """
+        CREATE FUNCTION admin_events_only_grow() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION 'admin_events only grows' USING ERRCODE = 'restrict_violation';
+        END
+        $$
+        """
+    )
+    op.execute(
+        "CREATE TRIGGER admin_events_only_grow BEFORE UPDATE OR DELETE OR TRUNCATE ON admin_events "
+        "FOR EACH STATEMENT EXECUTE FUNCTION admin_events_only_grow()"
+    )
+
+
+def _protect_admin_events_on_sqlite() -> None:
+    """A later step that copies the table must make the triggers again."""
+    for name, event in (
+        ("update", "UPDATE ON admin_events"),
+        ("delete", "DELETE ON admin_events"),
+        # INSERT OR REPLACE deletes without asking the trigger above.
+        ("replace", "INSERT ON admin_events WHEN EXISTS (SELECT 1 FROM admin_events WHERE id = NEW.id)"),
+    ):
+        op.execute(
+            f"CREATE TRIGGER admin_events_no_{name} BEFORE {event} "
+            "BEGIN SELECT RAISE(ABORT, 'admin_events only grows'); END"
+        )
 
 
 def _create_usage_days() -> None:
