@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "config.example.env"
 DASHBOARD = ROOT / "deploy/grafana/dashboards/zenmux-gateway.json"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-# Names of ours that are not settings: the file that holds them, and the environment variables of the image itself.
-NOT_SETTINGS = frozenset({"GATEWAY_CONFIG"})
+# Names of ours that are not settings: options of the command line.
+NOT_SETTINGS = frozenset({"GATEWAY_CONFIG", "GATEWAY_ACTOR"})
 
 
 def read(path: str | Path) -> str:

@@ -16,6 +16,7 @@ from app.errors import CommandError
 from app.settings import Settings, load_settings
 
 _CONFIG_NAME = "GATEWAY_CONFIG"
+_OPTION_NAMES = frozenset({_CONFIG_NAME, "GATEWAY_ACTOR"})  # of the command line itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
 
 def misspelt_names(environment: Mapping[str, str]) -> list[str]:
     """A line for each GATEWAY_… or ZENMUX_… variable that no setting has; pydantic passes those over in silence."""
-    known = {*setting_names(), _CONFIG_NAME}
+    known = {*setting_names(), *_OPTION_NAMES}
     strangers = [
         name for name in sorted(environment) if name.startswith(("GATEWAY_", "ZENMUX_")) and name.upper() not in known
     ]

@@ -41,12 +41,22 @@ def _root(
             help="Settings file; the environment wins over it.",
         ),
     ] = None,
+    actor: Annotated[
+        str | None,
+        typer.Option(
+            "--actor",
+            envvar="GATEWAY_ACTOR",
+            metavar="NAME",
+            help="Who you are, for `changes list`, where several people share one account of the system.",
+        ),
+    ] = None,
     *,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    context.obj = replace(context.obj or Terminal(), config_file=config)
+    terminal = replace(context.obj or Terminal(), config_file=config)
+    context.obj = terminal.known_as(actor) if actor and actor.strip() else terminal
 
 
 def run() -> None:

@@ -39,6 +39,7 @@ _COMMANDS = {
     "catalog": _Entry("catalog", "Show models, their rules and prices; check a catalog file.", _CARE),
     "config": _Entry("config", "Check and show the settings.", _CARE),
     "db": _Entry("database", "Bring the database to the newest schema.", _CARE),
+    "changes": _Entry("changes", "Show who changed keys, users, teams and limits.", _CARE),
     "version": _Entry("version", "Print the version.", _CARE),
 }
 

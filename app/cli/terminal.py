@@ -9,7 +9,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -29,7 +29,7 @@ def _utc_now() -> datetime:
 
 
 def _actor() -> str:
-    """The person at the terminal, as the list of changes shows them."""
+    """The person at the terminal, as the list of changes shows them: the name the system knows."""
     try:
         return f"cli:{printable(getpass.getuser())[:100]}"
     except (OSError, KeyError):  # a container's numeric user has no name
@@ -54,6 +54,10 @@ class Terminal:
     @property
     def who(self) -> str:
         return self.actor or _actor()
+
+    def known_as(self, name: str) -> "Terminal":
+        """The same, for somebody who says who they are; what the system knows stands before it."""
+        return replace(self, actor=f"{self.who} ({printable(name.strip())[:60]})")
 
 
 class WrongUse(typer.TyperException):
@@ -91,6 +95,15 @@ def show_lines(values: Mapping[str, str]) -> None:
 def show_json(value: object) -> None:
     """The whole answer as JSON, to stdout."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_json_list(values: Iterable[object]) -> None:
+    """The whole answer as a JSON array, to stdout, written as the values come: any number of them."""
+    begin = "["
+    for value in values:
+        typer.echo(f"{begin}\n  {json.dumps(value, ensure_ascii=False)}", nl=False)
+        begin = ","
+    typer.echo("[]" if begin == "[" else "\n]")
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:

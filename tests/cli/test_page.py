@@ -63,7 +63,7 @@ def test_every_example_parses(words: list[str]) -> None:
     """As far as its own command, which is not run."""
     context = get_command(app).make_context("zenmux-gateway", [], obj=Terminal(), resilient_parsing=True)
     while words and words[0].startswith("-"):
-        words = words[2:] if words[0] == "--config" else words[1:]
+        words = words[2:] if words[0] in ("--config", "--actor") else words[1:]
     if not words:
         return
     command = root.load(words[0])
