@@ -2,22 +2,28 @@
 Kept in memory, bounded; serves one event loop."""
 
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from app.images.model_spec import ImagePrice, ModelSpec
+from app.images.pricing import price
 from app.images.usage import Usage
 
 NANOUSD_PER_USD: Final = 1_000_000_000
+_PER_IMAGE: Final = "image"
+_INPUT: Final = ("prompt", "image_input")
+_OUTPUT: Final = ("completion", "image_output")
 # query_dimension -> how a query_time, and the bizTime of the answer, are written; UTC.
 _DIMENSIONS: Final[Mapping[str, str]] = {"BIZ_MTH": "%Y%m", "BIZ_DT": "%Y%m%d", "BIZ_HOUR": "%Y%m%d%H"}
 
 
 @dataclass(slots=True)
 class Row:
-    """One generation. `cost_nanousd` is None when nobody knows the model's price; `client_left` may turn true later."""
+    """One generation. `cost_nanousd` is None when nobody knows the model's price, `parts` are what it is made of, by
+    ZenMux's names for kinds of tokens; `client_left` may turn true later."""
 
     request_id: str
     at: datetime
@@ -30,6 +36,7 @@ class Row:
     partial_images: int
     usage: Usage
     cost_nanousd: int | None
+    parts: Mapping[str, int] = field(default_factory=dict)
     client_left: bool = False
 
     def as_json(self) -> dict[str, object]:
@@ -85,6 +92,20 @@ def usd(nanousd: int) -> str:
     return f"{sign}{whole}.{rest:09d}"
 
 
+def cost_parts(usage: Usage, n: int, spec: ModelSpec) -> dict[str, int]:
+    """What the generation costs, by kind of token as ZenMux's bills name them; empty where the price is not known."""
+    if isinstance(spec.prices, ImagePrice):
+        return {_PER_IMAGE: price(usage, n, spec) or 0}
+    kinds = {
+        "prompt": Usage(input_text_tokens=usage.input_text_tokens),
+        "image_input": Usage(input_image_tokens=usage.input_image_tokens),
+        "completion": Usage(output_text_tokens=usage.output_text_tokens),
+        "image_output": Usage(output_image_tokens=usage.output_image_tokens),
+    }
+    parts = {kind: price(part, n, spec) or 0 for kind, part in kinds.items()}
+    return {kind: nanousd for kind, nanousd in parts.items() if nanousd}
+
+
 class UnknownPeriod(ValueError):
     """The query's dimension or time is not written as the management API writes them."""
 
@@ -106,15 +127,26 @@ def cost_report(rows: Iterable[Row], dimension: str, time: str, models: Sequence
         {"bizTime": time, "modelSlug": model, "billAmount": _dollars(group), "requestCounts": len(group)}
         for model, group in _grouped(chosen)
     ]
+    parts: Counter[str] = Counter()
+    for row in chosen:
+        parts.update(row.parts)
     total = _dollars(chosen)
     return {
         "summary": {
             "totalCost": total,
             "requestCounts": len(chosen),
             "requestAvgCost": total / len(chosen) if chosen else 0,
+            "inputCost": sum(parts[kind] for kind in _INPUT) / NANOUSD_PER_USD,
+            "outputCost": sum(parts[kind] for kind in _OUTPUT) / NANOUSD_PER_USD,
+            "otherCost": parts[_PER_IMAGE] / NANOUSD_PER_USD,
             "totalTokens": sum(row.usage.total_tokens for row in chosen),
         },
-        "analysis": {"costByModel": by_model},
+        "analysis": {
+            "costByModel": by_model,
+            "costByTokenType": [
+                {"tokenType": kind, "billAmount": nanousd / NANOUSD_PER_USD} for kind, nanousd in sorted(parts.items())
+            ],
+        },
     }
 
 

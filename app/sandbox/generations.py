@@ -14,7 +14,7 @@ from app.images.pricing import price
 from app.images.usage import Usage
 from app.sandbox.answers import Answer, odd_answer, pictures_answer, refusal_answer
 from app.sandbox.asked import Asked, check
-from app.sandbox.bill import Bill, Row
+from app.sandbox.bill import Bill, Row, cost_parts
 from app.sandbox.connection import connection_of
 from app.sandbox.delivery import Line, deliver
 from app.sandbox.directives import Directives
@@ -33,7 +33,7 @@ from app.sandbox.refusals import (
 )
 
 KEY_PREFIX: Final = "sk-ai-v1-"
-MANAGEMENT_KEY_PREFIX: Final = "sk-mg-v1-"
+MANAGEMENT_KEY_PREFIX: Final = "sk-mg-"
 
 
 def check_key(headers: Headers, prefix: str, request_id: str) -> None:
@@ -81,6 +81,7 @@ class Studio:
             partial_images=asked.partial_images,
             usage=usage,
             cost_nanousd=price(usage, asked.n, asked.spec),
+            parts=cost_parts(usage, asked.n, asked.spec),
         )
         self.bill.add(row)
         return row

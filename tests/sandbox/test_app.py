@@ -100,7 +100,11 @@ def test_cost_of_a_day_equals_the_bill(client: Client) -> None:
 
 
 def test_cost_needs_a_management_key_and_a_sound_question(client: Client) -> None:
-    assert cost(client, "sk-ai-v1-test").status_code == 403
+    refused = cost(client, "sk-ai-v1-test")
+    assert (refused.status_code, refused.json()["error"]["type"]) == (403, "access_denied")
+    assert cost(client, "sk-mg-").status_code == 403
+    assert cost(client, "sk-mg-v1-other").status_code == 200
+    assert cost(client, query_dimension="BIZ_WK").json()["error"]["type"] == "invalid_params"
     assert cost(client, type="usage").json()["error"]["message"] == "Parameter type is required and must be cost"
     assert cost(client, query_time="today").status_code == 400
 

@@ -1,12 +1,15 @@
 """The bill adds up, stays bounded, and is told by month, day and hour."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from app.images.catalog import load_catalog
+from app.images.pricing import price
 from app.images.usage import Usage
-from app.sandbox.bill import Bill, Row, UnknownPeriod, cost_report, usd
+from app.sandbox.bill import Bill, Row, UnknownPeriod, cost_parts, cost_report, usd
 from tests.sandbox.support import NOON
 
 
@@ -58,6 +61,27 @@ def test_cost_is_told_by_model() -> None:
     assert found["summary"]["totalCost"] == pytest.approx(0.020644)
     assert (found["summary"]["requestCounts"], found["summary"]["totalTokens"]) == (3, 648)
     assert report(rows, "BIZ_DT", "20261124", "openai/gpt-image-1.5")["summary"]["requestCounts"] == 1
+
+
+def test_cost_is_told_by_kind_of_token_and_adds_up() -> None:
+    catalog = load_catalog(
+        '[models."by-image"]\nid = "x/by-image"\nlike = "gpt-image-2"\nprices = { per_image = "0.03" }\n'
+    )
+    drawn, edited = Usage(18, 0, 0, 196), Usage(10, 1024, 7, 196)
+    rows = []
+    for model, usage in (("gpt-image-2", drawn), ("gpt-image-1.5", edited), ("by-image", drawn)):
+        spec = catalog.find(model)
+        assert spec is not None
+        made = row(price(usage, 1, spec), model=spec.id)
+        rows.append(replace(made, usage=usage, parts=cost_parts(usage, 1, spec)))
+        assert sum(rows[-1].parts.values()) == rows[-1].cost_nanousd
+    found = report(rows)
+    parts = {entry["tokenType"]: entry["billAmount"] for entry in found["analysis"]["costByTokenType"]}
+    assert list(parts) == ["completion", "image", "image_input", "image_output", "prompt"]
+    assert parts["image"] == found["summary"]["otherCost"] == 0.03
+    assert found["summary"]["inputCost"] == pytest.approx(parts["prompt"] + parts["image_input"])
+    assert found["summary"]["outputCost"] == pytest.approx(parts["completion"] + parts["image_output"])
+    assert sum(parts.values()) == pytest.approx(found["summary"]["totalCost"])
 
 
 def test_days_are_utc() -> None:
