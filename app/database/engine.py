@@ -3,6 +3,7 @@
 SQLite serves one process from one file; PostgreSQL (through psycopg 3) serves several.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -152,11 +153,26 @@ def _sqlite_engine(url: URL) -> Engine:
 def _prepare_file(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _make_file(path)
     except OSError as error:
         raise CommandError(f"The database file {path} cannot be written: {error.strerror}.") from error
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise CommandError(f"The folder {path.parent} must be writable: SQLite keeps its journal beside {path.name}.")
+
+
+def _make_file(path: Path) -> None:
+    """Makes the file where it is missing, and never opens one that is there.
+
+    A POSIX lock is gone as soon as its process closes *any* descriptor of the file: SQLite's own would be, and the next
+    program to close the database would take itself for the last one and delete the journal this process writes to.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if not path.is_file():
+            raise
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
 def _postgresql_engine(url: URL) -> Engine:

@@ -1,5 +1,7 @@
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -210,6 +212,19 @@ def test_sqlite_says_so_when_another_process_keeps_the_lock(sqlite_engine: Engin
     other.close()
     with writing(sqlite_engine) as connection:
         connection.execute(text("INSERT INTO notes VALUES ('x')"))
+
+
+def test_another_engine_on_the_file_takes_no_locks_away(sqlite_engine: Engine, tmp_path: Path) -> None:
+    """Else a command run beside the gateway would delete its journal, and with it what is written from then on."""
+    file = tmp_path / "data" / "gateway.db"
+    create_engine(f"sqlite:///{file}").dispose()
+    for words in ("before", "after"):
+        with writing(sqlite_engine) as connection:
+            connection.execute(text("INSERT INTO notes VALUES (:words)"), {"words": words})
+        program = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT * FROM notes'))"
+        command = [sys.executable, "-c", program, str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        assert words in done.stdout
 
 
 @pytest.mark.parametrize("path", ["file/gateway.db", "file/deeper/gateway.db", "folder", "/proc/gateway.db"])
