@@ -43,6 +43,7 @@ class Settings(BaseSettings):
         extra="forbid",
         frozen=True,
         populate_by_name=True,
+        hide_input_in_errors=True,  # it may be a secret
     )
 
     # --- ZenMux
@@ -53,6 +54,11 @@ class Settings(BaseSettings):
     )
     zenmux_base_url: UpstreamUrl = Field(
         "https://zenmux.ai/api/v1", validation_alias="ZENMUX_BASE_URL", description="Where ZenMux answers."
+    )
+    zenmux_management_key: SecretStr | None = Field(
+        None,
+        validation_alias="ZENMUX_MANAGEMENT_KEY",
+        description="A management key (sk-mg-…), with which `ledger reconcile` asks ZenMux what a day cost.",
     )
 
     sandbox: bool = Field(
@@ -161,12 +167,19 @@ class Settings(BaseSettings):
         description="Most users with series of their own in /metrics; the rest are `other`.",
     )
 
-    @field_validator("zenmux_api_key", "metrics_key")
+    @field_validator("zenmux_api_key", "zenmux_management_key", "metrics_key")
     @classmethod
     def _a_secret_has_no_spaces(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None and (not value.get_secret_value().isascii() or " " in value.get_secret_value().strip()):
             raise ValueError(f"{info.field_name} holds spaces or letters no HTTP header can carry")
         return SecretStr(value.get_secret_value().strip()) if value is not None else None
+
+    @field_validator("zenmux_management_key")
+    @classmethod
+    def _is_a_management_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith("sk-mg-"):
+            raise ValueError("a management key begins with sk-mg-; other kinds of keys cannot ask for costs")
+        return value
 
     @property
     def database(self) -> str:

@@ -35,7 +35,9 @@ ROOMS: dict[str, frozenset[str]] = {
     "main": frozenset(
         {"errors", "settings", "images", "database", "keys", "quotas", "upstream", "telemetry", "exchange", "api"}
     ),
-    "cli": frozenset({"errors", "settings", "images", "database", "keys", "quotas", "telemetry", "main", "sandbox"}),
+    "cli": frozenset(
+        {"errors", "settings", "images", "database", "keys", "quotas", "upstream", "telemetry", "main", "sandbox"}
+    ),
     "__main__": frozenset({"cli"}),
 }
 

@@ -43,6 +43,13 @@ def test_a_key_no_header_can_carry_is_refused_without_being_shown() -> None:
         load_settings(zenmux_api_key="sk-ai v1")
 
 
+def test_another_kind_of_key_is_no_management_key() -> None:
+    with pytest.raises(ValidationError, match="begins with sk-mg-") as raised:
+        load_settings(zenmux_management_key="sk-ai-v1-secret")
+    assert "sk-ai-v1-secret" not in str(raised.value)
+    assert load_settings(zenmux_management_key=" sk-mg-v1-x\n").zenmux_management_key is not None
+
+
 def test_the_base_url_loses_its_last_slash_and_the_database_has_a_default(tmp_path: Path) -> None:
     settings = load_settings(zenmux_base_url="https://zenmux.ai/api/v1/", data_dir=tmp_path)
     assert settings.zenmux_base_url == "https://zenmux.ai/api/v1"

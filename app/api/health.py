@@ -11,6 +11,8 @@ from app.api.services import Services, services
 from app.database.engine import reading
 from app.errors import AuthenticationFailed, StoreUnavailable
 from app.quotas.overview import read_overview
+from app.quotas.reconciliation import LastCheck
+from app.telemetry.metrics import OTHER
 
 router = APIRouter(include_in_schema=False)
 
@@ -74,8 +76,22 @@ async def _refresh_gauges(house: Services) -> None:
     except StoreUnavailable:
         return
     house.metrics.reservations_pending.set(overview.pending)
+    if overview.last_check is not None:
+        _show_last_check(house, overview.last_check)
     house.metrics.quota_used_ratio.clear()
     for named in overview.limits:
         limit = named.status.limit
         labels = (limit.scope.value, named.name, limit.unit.value, limit.window.value)
         house.metrics.quota_used_ratio.labels(*labels).set(named.status.used / limit.amount if limit.amount else 1.0)
+
+
+def _show_last_check(house: Services, check: LastCheck) -> None:
+    drift_nanousd: dict[str, int] = {}
+    for model, nanousd in check.drift_nanousd.items():
+        spec = house.policy.catalog.find(model)
+        name = OTHER if spec is None else spec.name
+        drift_nanousd[name] = drift_nanousd.get(name, 0) + nanousd
+    house.metrics.reconciliation_day.set(check.day_start.timestamp())
+    house.metrics.reconciliation_drift_usd.clear()
+    for name, nanousd in drift_nanousd.items():
+        house.metrics.reconciliation_drift_usd.labels(name).set(nanousd / 1e9)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from app.cli.options import Json, commands
 from app.cli.store import reading
-from app.cli.terminal import Terminal, WrongUse, read, say, show_json_list, show_table
+from app.cli.terminal import Terminal, WrongUse, read, say, show_json_rows, show_table
 from app.cli.words import day_and_time, iso, parse_since, parse_until
 from app.database.changes import RecordedChange, Wanted, list_changes
 from app.keys.records import find_team, find_user
@@ -51,7 +51,7 @@ def list_all(
         target_id = _target_id(connection, target) if target is not None else None
         changes = list_changes(connection, limit, Wanted(since_at, until_at, actor, target_id))
         if as_json:
-            show_json_list(map(_fields, changes))
+            show_json_rows(map(_fields, changes))
             return
         rows = [_row(change) for change in changes]
     if not rows:

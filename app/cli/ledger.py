@@ -1,4 +1,4 @@
-"""`ledger`: prove that everything is accounted for; close what dead processes left."""
+"""`ledger`: prove that everything is accounted for; close what dead processes left; compare with the provider."""
 
 import asyncio
 import json
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.options import Json, commands
+from app.cli.reconcile import reconcile
 from app.cli.store import opened, reading, settings_of
 from app.cli.terminal import Terminal, say, show_json, show_table
 from app.errors import CommandError
@@ -61,6 +62,9 @@ def expire(context: typer.Context, as_json: Json = False) -> None:
         show_json({"expired": expired})
     else:
         say(f"Closed {len(expired)} reservation{'' if len(expired) == 1 else 's'}.")
+
+
+app.command()(reconcile)
 
 
 async def _expire(context: typer.Context) -> list[str]:

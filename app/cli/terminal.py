@@ -97,13 +97,14 @@ def show_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def show_json_list(values: Iterable[object]) -> None:
-    """The whole answer as a JSON array, to stdout, written as the values come: any number of them."""
-    begin = "["
-    for value in values:
-        typer.echo(f"{begin}\n  {json.dumps(value, ensure_ascii=False)}", nl=False)
-        begin = ","
-    typer.echo("[]" if begin == "[" else "\n]")
+def show_json_rows(rows: Iterable[object]) -> None:
+    """The whole answer as a JSON array, to stdout, as `show_json` writes it, but with one row in memory at a time."""
+    between = "["
+    for row in rows:
+        written = json.dumps(row, indent=2, ensure_ascii=False)
+        typer.echo(f"{between}\n{written}".replace("\n", "\n  "), nl=False)
+        between = ","
+    typer.echo("[]" if between == "[" else "\n]")
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:

@@ -1,4 +1,5 @@
-"""What the whole ledger looks like at a moment, for gauges: the standing of each limit, and how much is pending."""
+"""What the whole ledger looks like at a moment, for gauges: the standing of each limit, how much is pending, how far
+it is from the provider's bill."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +9,7 @@ from sqlalchemy import Connection, Engine, func, select, true
 from app.database import schema
 from app.database.engine import reading
 from app.quotas.limits import Scope
+from app.quotas.reconciliation import LastCheck, last_check
 from app.quotas.reservation import State
 from app.quotas.standing import LimitStatus, limits_where, standing
 
@@ -28,6 +30,7 @@ class Overview:
 
     limits: tuple[NamedStatus, ...]
     pending: int
+    last_check: LastCheck | None
 
 
 def read_overview(engine: Engine, now: datetime) -> Overview:
@@ -41,7 +44,7 @@ def read_overview(engine: Engine, now: datetime) -> Overview:
         )
         table = schema.reservations
         pending = select(func.count()).select_from(table).where(table.c.state == State.PENDING.value)
-        return Overview(named, connection.execute(pending).scalar_one())
+        return Overview(named, connection.execute(pending).scalar_one(), last_check(connection))
 
 
 def _names(connection: Connection) -> dict[str, str]:

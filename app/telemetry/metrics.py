@@ -53,6 +53,12 @@ class Metrics:
         self.quota_used_ratio = self._gauge(
             "quota_used_ratio", "Used and pending share of a limit.", "scope", "name", "unit", "window"
         )
+        self.reconciliation_drift_usd = self._gauge(
+            "reconciliation_drift_usd", "Charged for that day, less what ZenMux billed.", "model"
+        )
+        self.reconciliation_day = self._gauge(
+            "reconciliation_day_timestamp_seconds", "Beginning of the youngest day compared with ZenMux's bill; else 0."
+        )
         self._gauge("build_info", "This build.", "version").labels(version).set(1)
         gen_ai = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
         self._gen_ai_tokens = Histogram(

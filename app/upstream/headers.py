@@ -10,18 +10,20 @@ _REQUEST_IDS = ("x-zenmux-requestid", "x-request-id", "x-generation-id")
 _REQUEST_ID_LENGTH_MAX = 128
 
 
-def request_headers(key: str | None, content_type: str) -> dict[str, str]:
+def request_headers(key: str | None, content_type: str | None) -> dict[str, str]:
     """All that ZenMux is told, besides Host and Content-Length: the gateway's own key and name.
 
-    `accept` is what OpenAI's SDKs send, for streams too. Compression is declined: it gains nothing on pictures.
+    Without a body there is no `content_type`. `accept` is what OpenAI's SDKs send, for streams too. Compression is
+    declined: it gains nothing on pictures.
     """
     headers = {
+        "authorization": None if key is None else f"Bearer {key}",
         "content-type": content_type,
         "accept": "application/json",
         "accept-encoding": "identity",
         "user-agent": f"zenmux-gateway/{app.__version__}",
     }
-    return headers if key is None else {"authorization": f"Bearer {key}", **headers}
+    return {name: value for name, value in headers.items() if value is not None}
 
 
 def response_headers(received: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

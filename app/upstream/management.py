@@ -1,0 +1,164 @@
+"""Asks ZenMux's management API what a day cost. Bounded in size and time; tries again, for it only reads. Its failures
+are told for the person at the terminal; no message holds a key."""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+
+import httpx2
+
+from app.errors import CommandError
+from app.settings import Settings
+from app.upstream.error_body import read_error_body
+from app.upstream.headers import request_headers
+from app.upstream.transport import AiohttpTransport
+
+_TRIES = 3
+_SECONDS_MAX = 60
+_SILENCE_SECONDS = 20
+_BYTES_MAX = 4_000_000
+_MODELS_MAX = 10_000
+_PASSING = frozenset({408, 429, 500, 502, 503, 504, 520, 524})
+_NANOUSD_PER_USD = 10**9
+_USD_MAX = 10**9
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,119}")
+
+
+class BilledModel(NamedTuple):
+    """What ZenMux billed for one model, by the name it uses."""
+
+    model: str
+    requests: int
+    nanousd: int
+
+
+async def fetch_day_cost(
+    settings: Settings, day: date, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> list[BilledModel]:
+    """What the whole account was billed for the day, by model.
+
+    Takes a minute at most. Raises CommandError: no ZENMUX_MANAGEMENT_KEY, one that is refused, no answer, or one that
+    cannot be read.
+    """
+    key = settings.zenmux_management_key
+    if key is None:
+        raise CommandError(
+            "ZENMUX_MANAGEMENT_KEY is not set: ZenMux tells what a day cost only to a management key (sk-mg-…). "
+            "Make one in ZenMux's console."
+        )
+    asked = {"type": "cost", "query_dimension": "BIZ_DT", "query_time": f"{day:%Y%m%d}"}
+    request = httpx2.Request(
+        "GET",
+        f"{settings.zenmux_base_url}/management/cost",
+        params=asked,
+        headers=request_headers(key.get_secret_value(), None),
+    )
+    transport = AiohttpTransport(
+        connect_seconds=settings.connect_timeout_seconds, silence_seconds=_SILENCE_SECONDS, connections_max=1
+    )
+    try:
+        async with asyncio.timeout(_SECONDS_MAX):
+            return read_day_cost(await _ask(transport, request, sleep), day)
+    except TimeoutError:
+        raise CommandError(f"ZenMux did not tell within {_SECONDS_MAX} seconds what the day cost.") from None
+    finally:
+        await transport.aclose()
+
+
+async def _ask(
+    transport: AiohttpTransport, request: httpx2.Request, sleep: Callable[[float], Awaitable[None]]
+) -> bytes:
+    """The body of a good answer."""
+    for tried in range(_TRIES):
+        if tried:
+            await sleep(2 ** (tried - 1))
+        try:
+            response = await transport.handle_async_request(request)
+            try:
+                body = await _read(response)
+            finally:
+                await response.aclose()
+        except httpx2.TransportError as error:
+            failure = CommandError(f"ZenMux cannot be reached at ZENMUX_BASE_URL ({type(error).__name__}).")
+            continue
+        if response.status_code == 200:
+            return body
+        failure = _refusal(response.status_code, body)
+        if response.status_code not in _PASSING:
+            break
+    raise failure
+
+
+async def _read(response: httpx2.Response) -> bytes:
+    body = bytearray()
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    async for chunk in response.stream:
+        body += chunk
+        if len(body) > _BYTES_MAX:
+            raise CommandError(f"ZenMux's answer about the day is over {_BYTES_MAX // 1_000_000} MB.")
+    return bytes(body)
+
+
+def _refusal(status: int, body: bytes) -> CommandError:
+    said = read_error_body(body).message
+    because = f"{status}: {said}" if said else str(status)
+    if status in (401, 403):
+        return CommandError(
+            f"ZenMux refuses ZENMUX_MANAGEMENT_KEY ({because}). It must be a management key (sk-mg-…) that is still "
+            "good; make a new one in ZenMux's console."
+        )
+    if status == 404:
+        return CommandError(f"There is no management API below ZENMUX_BASE_URL ({because}).")
+    if status == 429:
+        return CommandError(f"ZenMux has been asked for costs too often ({because}); try again in a minute.")
+    if status in _PASSING:
+        return CommandError(f"ZenMux failed to tell what the day cost ({because}); try again later.")
+    return CommandError(f"ZenMux does not tell what the day cost ({because}).")
+
+
+def read_day_cost(body: bytes, day: date) -> list[BilledModel]:
+    """What an answer says of that day, each model once. Pure. Raises CommandError that names what cannot be read."""
+    try:
+        document = json.loads(body, parse_float=Decimal)
+        entries = document["data"]["analysis"]["costByModel"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        raise CommandError("ZenMux's answer about the day cannot be read: it has no costByModel.") from None
+    if not isinstance(entries, list) or len(entries) > _MODELS_MAX:
+        raise CommandError("ZenMux's answer about the day cannot be read: costByModel is no list, or far too long.")
+    found: dict[str, BilledModel] = {}
+    for number, entry in enumerate(entries):
+        try:
+            if not _is_of(entry, day):
+                continue
+            model, requests, nanousd = _entry(entry)
+        except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+            what = f"{type(error).__name__} {str(error)[:80]!a}"
+            raise CommandError(f"ZenMux's answer cannot be read: entry {number} of costByModel: {what}.") from None
+        before = found.get(model, BilledModel(model, 0, 0))
+        found[model] = BilledModel(model, before.requests + requests, before.nanousd + nanousd)
+    if entries and not found:
+        raise CommandError(f"ZenMux's answer cannot be read: it was asked about {day}, and tells of other times.")
+    return list(found.values())
+
+
+def _is_of(entry: Mapping[str, object], day: date) -> bool:
+    """Whether the entry is of that day: `bizTime` is a day or an hour, and where it is missing the question counts."""
+    time = entry.get("bizTime")
+    return time is None or re.sub(r"\D", "", str(time)).startswith(f"{day:%Y%m%d}")
+
+
+def _entry(entry: Mapping[str, object]) -> BilledModel:
+    model, requests, amount = entry["modelSlug"], entry["requestCounts"], entry["billAmount"]
+    if not isinstance(model, str) or not _MODEL_NAME.fullmatch(model):
+        raise ValueError("modelSlug")
+    if isinstance(requests, bool) or not isinstance(requests, int) or not 0 <= requests <= 10**12:
+        raise ValueError("requestCounts")
+    # As text it is exact; a sum of binary fractions may have more than nine decimals, which are noise.
+    usd = Decimal(str(amount))
+    if not usd.is_finite() or abs(usd) > _USD_MAX:
+        raise ValueError("billAmount")
+    return BilledModel(model, requests, int((usd * _NANOUSD_PER_USD).to_integral_value()))
