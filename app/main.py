@@ -30,6 +30,7 @@ from app.images.request import RequestPolicy
 from app.keys.authentication import Authenticator
 from app.quotas.ledger import Ledger
 from app.settings import Compatibility, Settings, UnknownModels
+from app.telemetry.board import Board
 from app.telemetry.event import Outcome
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording
@@ -56,13 +57,14 @@ def _request_ids() -> Callable[[], str]:
     return lambda: f"req_{bits(128):032x}"
 
 
-def create_app(settings: Settings, clock: Clock = utc_now) -> ASGIApp:
+def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None = None) -> ASGIApp:
     """The gateway as an ASGI app. Makes nothing that must be closed; its lifespan opens and closes the rest.
 
+    `board` holds its counters where it is one of several workers.
     Raises CatalogError when GATEWAY_CATALOG_FILE is not right, CommandError when a setting cannot work.
     """
     policy = request_policy(settings, load_catalog_of(settings))
-    metrics = Metrics(app.__version__, settings.metrics_users_max)
+    metrics = Metrics(app.__version__, settings.metrics_users_max, board)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -150,8 +152,8 @@ async def _open(
         ),
         error_event=error_event,
         headers=((b"x-gateway-sandbox", b"true"),) if settings.sandbox else (),
+        show_in_flight=metrics.in_flight.set,
     )
-    metrics.in_flight.set_function(lambda: exchanges.in_flight)
     stack.push_async_callback(exchanges.close, _CLOSE_SECONDS)
     sweeping = exchanges.tasks.start(_sweep(ledger, clock, settings.sweep_seconds), "sweep")
     stack.callback(sweeping.cancel)

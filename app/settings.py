@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     # --- Where the gateway listens and writes
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that serve behind the one port; more than 1 needs PostgreSQL."
+    )
     data_dir: Path = Field(Path("./data"), description="Everything the gateway writes lies in this folder.")
     database_url: str | None = Field(
         None,

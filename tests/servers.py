@@ -49,6 +49,18 @@ def fetch_json(url: str, key: str | None = None) -> Any:
         return json.load(answer)
 
 
+def read_metric(root: str, name: str, /, **labels: str) -> float:
+    """The sum of all series of one metric that carry these labels, asked for over a connection of its own."""
+    with urllib.request.urlopen(f"{root}/metrics", timeout=30) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    return sum(
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
 @dataclass(frozen=True)
 class Key:
     """A key made for a test."""
@@ -132,14 +144,7 @@ class RunningGateway:
 
     def metric(self, name: str, /, **labels: str) -> float:
         """The sum of all series of one metric that carry these labels."""
-        with urllib.request.urlopen(f"{self.root}/metrics", timeout=30) as answer:
-            families = text_string_to_metric_families(answer.read().decode())
-        return sum(
-            sample.value
-            for family in families
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return read_metric(self.root, name, **labels)
 
 
 class GatewayProcess:
@@ -166,6 +171,7 @@ class GatewayProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=Path(__file__).parent.parent,
+                start_new_session=True,
             )
         self.store_url = environment.get("GATEWAY_DATABASE_URL", f"sqlite:///{data_dir / 'gateway.db'}")
 

@@ -1,7 +1,8 @@
 """Real databases for tests: every test that asks for a store runs on SQLite and on PostgreSQL.
 
 `store_url` is a migrated, empty gateway's database, fresh for each test; `engine` is an engine on it; `make_store`
-makes further ones; `empty_store_url` was never migrated. PostgreSQL is a real server, one a test process.
+makes further ones; `empty_store_url` was never migrated; `postgresql_url` is on PostgreSQL alone, a real server, one a
+test process.
 """
 
 import fcntl
@@ -119,6 +120,14 @@ def make_store(store_kind: str, request: pytest.FixtureRequest, tmp_path: Path) 
     yield create
     for url in urls:
         server.drop(url)
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
+    """A migrated store on PostgreSQL, for what runs there alone."""
+    url = postgresql_server.create(template=_TEMPLATE)
+    yield url
+    postgresql_server.drop(url)
 
 
 @pytest.fixture

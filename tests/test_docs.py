@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import Gauge
 from typer.core import TyperGroup
 
 import app
@@ -94,8 +95,13 @@ def exported() -> dict[str, tuple[str, tuple[str, ...]]]:
     found = {}
     for collector in Metrics(app.__version__, 1).registry._collector_to_names:
         metric: Any = collector
-        name = f"{metric._name}_total" if metric._type == "counter" else metric._name
-        found[name] = (metric._type, tuple(metric._labelnames))
+        if isinstance(metric, Gauge):  # prometheus-client's, the others are ours
+            found[metric._name] = (metric._type, tuple(metric._labelnames))
+        else:
+            found[f"{metric.name}_total" if metric.kind == "counter" else metric.name] = (
+                metric.kind,
+                metric.label_names,
+            )
     return found
 
 

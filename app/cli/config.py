@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from app.cli.configuration import judge_key, misspelt_names, show_settings
+from app.cli.configuration import judge_key, judge_workers, misspelt_names, show_settings
 from app.cli.options import Json, commands
 from app.cli.store import catalog_of, opened, settings_of, shown_place, sqlite_file
 from app.cli.terminal import PROGRAM, Terminal, say, show_json, show_table
@@ -81,6 +81,7 @@ def _checks(context: typer.Context) -> Iterator[Check]:
     if not advices:
         yield Check("key", _OK, "ZENMUX_API_KEY is set; whether ZenMux takes it shows with the first picture")
     yield _check_models(settings)
+    yield from (Check("workers", _ERROR, each.message) for each in judge_workers(settings))
     yield _check_database(settings)
     if settings.host not in _LOOPBACK and settings.metrics_key is None:
         yield Check(

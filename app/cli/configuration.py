@@ -147,3 +147,16 @@ def judge_key(key: SecretStr | None) -> list[Advice]:
     if not text.startswith("sk-ai-v1-"):
         return [Advice("ZENMUX_API_KEY does not look like a ZenMux key (sk-ai-v1-…).", serious=False)]
     return []
+
+
+def judge_workers(settings: Settings) -> list[Advice]:
+    """Several processes cannot share an SQLite file's one ledger."""
+    if settings.workers == 1 or not settings.database.startswith("sqlite"):
+        return []
+    return [
+        Advice(
+            f"GATEWAY_WORKERS is {settings.workers}, and an SQLite database serves one process. Set "
+            "GATEWAY_DATABASE_URL=postgresql://… for several workers, or leave GATEWAY_WORKERS at 1.",
+            serious=True,
+        )
+    ]

@@ -18,7 +18,7 @@ from app.cli import serving
 from app.cli.configuration import judge_key, read_settings
 from app.cli.options import command
 from app.cli.people import make_user
-from app.cli.serve import DEV_KEY_FILE, Host, Port, chosen, make_gateway, prepared, run_gateway, start_logging
+from app.cli.serve import DEV_KEY_FILE, Host, Port, chosen, make_gateway, prepared, run_gateway
 from app.cli.snippets import curl_snippet, python_snippet
 from app.cli.store import catalog_of, change_by, opened
 from app.cli.terminal import PROGRAM, Terminal, say, show
@@ -50,15 +50,15 @@ def dev(context: typer.Context, host: Host = None, port: Port = None) -> None:
     zenmux-gateway dev --port 8123
     """
     terminal = Terminal.of(context)
-    # Trying out must not touch a database that others use.
-    settings = read_settings(terminal.config_file, database_url=None, **chosen(host=host, port=port))
+    # Trying out must not touch a database that others use, and takes one process.
+    settings = read_settings(terminal.config_file, database_url=None, workers=1, **chosen(host=host, port=port))
     if "log_format" not in settings.model_fields_set:
         settings = settings.model_copy(update={"log_format": "text"})
     for advice in judge_key(settings.zenmux_api_key) if settings.zenmux_api_key else ():
         if advice.serious:
             raise CommandError(advice.message)
         say(f"Mind: {advice.message}")
-    start_logging(settings)
+    serving.start_logging(settings)
     listener = serving.listen(settings.host, settings.port, "GATEWAY_PORT or --port")
     with listener, _upstream(settings) as (settings, bill_url):
         gateway = make_gateway(settings)

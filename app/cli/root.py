@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from app.cli.loading import loading
 from app.cli.terminal import say
 from app.errors import GatewayError, StoreUnavailable
 
@@ -85,7 +86,8 @@ def command_names() -> list[str]:
 
 def load(name: str) -> TyperCommand | TyperGroup:
     """The command `name` of the list above, imported."""
-    module = import_module(f"app.cli.{_COMMANDS[name].module}")
+    with loading():
+        module = import_module(f"app.cli.{_COMMANDS[name].module}")
     command = typer.main.get_command(module.app)
     command.name = name
     return command  # type: ignore[return-value]

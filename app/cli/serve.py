@@ -12,16 +12,16 @@ from starlette.types import ASGIApp
 
 from app import __version__
 from app.cli import serving
-from app.cli.configuration import judge_key, read_settings
+from app.cli.configuration import judge_key, judge_workers, read_settings
+from app.cli.loading import loading
 from app.cli.options import command
-from app.cli.store import opened, shown_place, sqlite_file
+from app.cli.store import catalog_of, opened, shown_place, sqlite_file
 from app.cli.terminal import PROGRAM, Terminal, say
 from app.database import migrate
 from app.database.instance import only_instance
 from app.errors import CommandError
 from app.images.catalog import CatalogError
 from app.settings import Settings
-from app.telemetry.logs import configure_logging
 
 app = command()
 
@@ -37,24 +37,31 @@ Port = Annotated[
         min=0, max=65535, metavar="NUMBER", help="Port, instead of GATEWAY_PORT; 0 picks one.", show_default=False
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, metavar="NUMBER", help="Processes, instead of GATEWAY_WORKERS.", show_default=False),
+]
+
+_PORT_SETTING = "GATEWAY_PORT or --port"
 
 _logger = logging.getLogger("gateway")
 
 
 @app.command()
-def serve(context: typer.Context, host: Host = None, port: Port = None) -> None:
+def serve(context: typer.Context, host: Host = None, port: Port = None, workers: Workers = None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; requests that run then are finished first.
 
     \b
     ZENMUX_API_KEY=sk-ai-v1-... zenmux-gateway serve
     zenmux-gateway --config gateway.env serve --host 0.0.0.0
+    zenmux-gateway --config gateway.env serve --workers 4
     """
-    settings = read_settings(Terminal.of(context).config_file, **chosen(host=host, port=port))
-    advices = judge_key(settings.zenmux_api_key)
+    settings = read_settings(Terminal.of(context).config_file, **chosen(host=host, port=port, workers=workers))
+    advices = [*judge_key(settings.zenmux_api_key), *judge_workers(settings)]
     for advice in advices:
         if advice.serious:
             raise CommandError(advice.message)
-    start_logging(settings)
+    serving.start_logging(settings)
     for advice in advices:
         _logger.warning(advice.message)
     if (settings.data_dir / DEV_KEY_FILE).exists():
@@ -62,30 +69,37 @@ def serve(context: typer.Context, host: Host = None, port: Port = None) -> None:
             f"{settings.data_dir} was used by `{PROGRAM} dev`: what its sandbox pretended to sell stands in the "
             f"records, and the key of user dev works here too (`{PROGRAM} users disable dev`)."
         )
+    raise typer.Exit(_serve_alone(settings) if settings.workers == 1 else _serve_with_workers(settings))
+
+
+def _serve_alone(settings: Settings) -> int:
     gateway = make_gateway(settings)
-    listener = serving.listen(settings.host, settings.port, "GATEWAY_PORT or --port")
+    listener = serving.listen(settings.host, settings.port, _PORT_SETTING)
     with listener, prepared(settings):
-        url = f"{serving.base_url(listener)}/v1"
+        return run_gateway(gateway, settings, listener, lambda: _tell(listener))
 
-        def tell() -> None:
-            _logger.info("listening", extra={"url": url, "version": __version__})
-            if sys.stderr.isatty():
-                say(f"\n{PROGRAM} {__version__} serves {url} (Ctrl-C stops it)\n")
 
-        code = run_gateway(gateway, settings, listener, tell)
-    raise typer.Exit(code)
+def _serve_with_workers(settings: Settings) -> int:
+    from app.cli.supervisor import Supervisor  # noqa: PLC0415 - nobody else needs it
+
+    catalog_of(settings)  # what is wrong in the operator's file is told once, and before anything is made
+    holder = serving.bind(settings.host, settings.port, _PORT_SETTING)
+    with holder, prepared(settings):
+        code = Supervisor(settings, holder, lambda: _tell(holder, workers=settings.workers)).run()
+    _logger.info("stopped")
+    return code
+
+
+def _tell(listener: socket.socket, **more: int) -> None:
+    url = f"{serving.base_url(listener)}/v1"
+    _logger.info("listening", extra={"url": url, "version": __version__, **more})
+    if sys.stderr.isatty():
+        say(f"\n{PROGRAM} {__version__} serves {url} (Ctrl-C stops it)\n")
 
 
 def chosen(**options: object) -> dict[str, Any]:
     """The options that were given: they win over the settings."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-def start_logging(settings: Settings) -> None:
-    """Log lines from here on. Uvicorn's own steps are left out: `listening` and `stopped` say what matters of them."""
-    configure_logging(settings.log_level, settings.log_format)
-    if settings.log_level == "info":
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 
 @contextmanager
@@ -105,7 +119,8 @@ def prepared(settings: Settings) -> Iterator[None]:
 
 def make_gateway(settings: Settings) -> ASGIApp:
     """The app; opens nothing yet. Raises CommandError for settings that cannot work."""
-    from app.main import create_app  # noqa: PLC0415 - loads the whole house: only when nothing simpler is wrong
+    with loading():
+        from app.main import create_app  # noqa: PLC0415 - the whole house: only when nothing simpler is wrong
 
     try:
         return create_app(settings)

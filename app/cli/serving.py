@@ -1,13 +1,14 @@
-"""Runs an app with uvicorn: the socket first, so a taken port is told in a line; ends with an exit code."""
+"""Runs an app with uvicorn: log and socket first, so a taken port is told in a line; ends with an exit code."""
 
 import asyncio
 import gc
+import logging
 import math
 import socket
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from signal import SIGINT, SIGTERM, signal
+from signal import SIGINT, SIGTERM, Signals, signal
 from typing import Any
 
 import uvicorn
@@ -15,6 +16,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.errors import CommandError
+from app.settings import Settings
+from app.telemetry.logs import configure_logging
 
 _BACKLOG = 2048
 # Longer than the idle time after which load balancers and SDKs drop a connection themselves: a connection the server
@@ -24,8 +27,22 @@ _HEAD_BYTES_MAX = 65_536
 _NEW_OBJECTS_PER_COLLECTION = 10_000
 
 
+def start_logging(settings: Settings, worker: int | None = None) -> None:
+    """Log lines from here on. Uvicorn's own steps are left out: `listening` and `stopped` say what matters of them."""
+    configure_logging(settings.log_level, settings.log_format, worker)
+    if settings.log_level == "info":
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
 def listen(host: str, port: int, setting: str) -> socket.socket:
     """A listening socket; port 0 picks a free one. Raises CommandError naming `setting`, which chooses the port."""
+    listener = bind(host, port, setting)
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def bind(host: str, port: int, setting: str) -> socket.socket:
+    """A socket that has the address and does not listen yet. Raises CommandError as `listen` does."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -36,13 +53,26 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise CommandError(
             f"Cannot listen on {host} port {port}: {error.strerror}. "
             f"Stop what is there, or choose another port with {setting}."
         ) from None
+    return listener
+
+
+def listen_beside(holder: socket.socket) -> socket.socket:
+    """A listening socket on the address of `holder`, from `bind`; of several, the kernel gives a new connection to one.
+
+    `holder` was bound alone, so a second gateway on this port is refused as ever. Raises OSError.
+    """
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener = socket.socket(holder.family, holder.type, holder.proto)
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        listener.setsockopt(socket.SOL_SOCKET, option, 1)
+    listener.bind(holder.getsockname())
+    listener.listen(_BACKLOG)
     return listener
 
 
@@ -77,11 +107,12 @@ class _BoundedProtocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that tells when it is ready, when it stops, and ends by itself after SIGTERM and SIGINT."""
+    """Uvicorn that tells when it is ready, when it stops, and ends by itself after one of `signals`."""
 
-    def __init__(self, config: Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: Config, on_ready: Callable[[], None], signals: Sequence[Signals]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._signals = signals
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -98,7 +129,7 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         # Uvicorn's own raises the signal again after a graceful stop, and the exit code would speak of a failure.
-        originals = {number: signal(number, self.handle_exit) for number in (SIGINT, SIGTERM)}
+        originals = {number: signal(number, self.handle_exit) for number in self._signals}
         try:
             yield
         finally:
@@ -114,8 +145,15 @@ def _collect_less() -> None:
     gc.set_threshold(_NEW_OBJECTS_PER_COLLECTION, 20, 50)
 
 
-def run(app: Any, listener: socket.socket, *, shutdown_seconds: float, on_ready: Callable[[], None]) -> int:  # noqa: ANN401 - any ASGI app
-    """Serve until SIGTERM or SIGINT, then let running requests finish for `shutdown_seconds`. The exit code: 0, or 1
+def run(
+    app: Any,  # noqa: ANN401 - any ASGI app
+    listener: socket.socket,
+    *,
+    shutdown_seconds: float,
+    on_ready: Callable[[], None],
+    signals: Sequence[Signals] = (SIGINT, SIGTERM),
+) -> int:
+    """Serve until one of `signals`, then let running requests finish for `shutdown_seconds`. The exit code: 0, or 1
     when the app could not start; its reason is in the log."""
     config = Config(
         app,
@@ -131,7 +169,7 @@ def run(app: Any, listener: socket.socket, *, shutdown_seconds: float, on_ready:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=math.ceil(shutdown_seconds),
     )
-    server = _Server(config, on_ready)
+    server = _Server(config, on_ready, signals)
     _collect_less()
     try:
         server.run(sockets=[listener])

@@ -29,7 +29,8 @@ class Bounds:
 @dataclass(slots=True)
 class Exchanges:
     """`error_event(error, closing)` makes the bytes that end a stream for its client, where `closing` completes the
-    text of a cut event (None: between events). `headers` go out with every answer."""
+    text of a cut event (None: between events). `headers` go out with every answer. `show_in_flight` is told how many
+    run whenever that changes."""
 
     ledger: Ledger
     upstream: Upstream
@@ -38,6 +39,7 @@ class Exchanges:
     bounds: Bounds
     error_event: Callable[[GatewayError, bytes | None], bytes]
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    show_in_flight: Callable[[int], None] = lambda _: None
     tasks: Tasks = field(default_factory=Tasks)
     in_flight: int = 0
     abandoned: int = 0
@@ -49,10 +51,12 @@ class Exchanges:
         if self.in_flight >= self.bounds.requests_in_flight_max:
             raise Overloaded("The gateway is serving as many requests as it may. Please try again shortly.")
         self.in_flight += 1
+        self.show_in_flight(self.in_flight)
         try:
             yield
         finally:
             self.in_flight -= 1
+            self.show_in_flight(self.in_flight)
             if self.in_flight == 0:
                 self._idle.set()
 

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from select import PIPE_BUF
 from typing import Any
 
 import orjson
@@ -24,11 +26,16 @@ class _JsonFormatter(logging.Formatter):
     By hand, because structlog's way to the same line takes several times as long and is on every request's path.
     """
 
+    def __init__(self, more: dict[str, object]) -> None:
+        super().__init__()
+        self._more = more
+
     def format(self, record: logging.LogRecord) -> str:
         line = {"event": record.getMessage(), "level": record.levelname.lower(), "logger": record.name}
         extra = {name: value for name, value in vars(record).items() if name not in _OWN_ATTRIBUTES}
         line |= extra.pop(FIELDS, {})
         line |= extra
+        line |= self._more
         line["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -62,9 +69,23 @@ class _LinesHandler(logging.StreamHandler[Any]):
     def flush(self) -> None:
         with self.lock or nullcontext():
             lines, self._lines = self._lines, []
-            if lines:
-                self.stream.write("".join(lines))
-            self.stream.flush()
+            for piece in _pieces(lines):
+                self.stream.write(piece)
+                self.stream.flush()
+
+
+def _pieces(lines: list[str]) -> Iterator[str]:
+    """The lines together, as many as a pipe takes in one: so far, those of several workers do not mix."""
+    piece, length_bytes = "", 0
+    for line in lines:
+        line_bytes = len(line.encode("utf-8", "replace"))
+        if piece and length_bytes + line_bytes > PIPE_BUF:
+            yield piece
+            piece, length_bytes = "", 0
+        piece += line
+        length_bytes += line_bytes
+    if piece:
+        yield piece
 
 
 class _ExpectedCuts(logging.Filter):
@@ -74,10 +95,11 @@ class _ExpectedCuts(logging.Filter):
         return record.msg != _INCOMPLETE_RESPONSE
 
 
-def configure_logging(level: str, log_format: str) -> None:
-    """Send every log line of the process to stderr in one form. Idempotent."""
+def configure_logging(level: str, log_format: str, worker: int | None = None) -> None:
+    """Send every log line of the process to stderr in one form, with a worker's number where it has one. Idempotent."""
+    more: dict[str, object] = {} if worker is None else {"worker": worker}
     handler = _LinesHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if log_format == "json" else _text_formatter())
+    handler.setFormatter(_JsonFormatter(more) if log_format == "json" else _text_formatter(more))
     # What no line of ours shows, and each record would look for: Python's logging documents these switches.
     logging._srcfile = None  # noqa: SLF001
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -97,14 +119,14 @@ def configure_logging(level: str, log_format: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _text_formatter() -> logging.Formatter:
+def _text_formatter(more: dict[str, object]) -> logging.Formatter:
     import structlog  # noqa: PLC0415 - for people only, and slow to load
 
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
-        lambda _, __, line: line | line.pop(FIELDS, {}),
+        lambda _, __, line: line | line.pop(FIELDS, {}) | more,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]

@@ -3,10 +3,12 @@
 docs/metrics.md explains each; tests/test_docs.py holds the two together.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
+from app.telemetry.board import Board
 from app.telemetry.event import Outcome, RequestEvent
+from app.telemetry.series import Counter, Histogram, LiveGauge
 
 PREFIX = "zenmux_gateway"
 OTHER = "other"
@@ -20,10 +22,14 @@ _OPERATION_NAMES = {"generation": "image_generation", "edit": "image_edit"}
 
 
 class Metrics:
-    """The counters of one app. `users_max` bounds the users with series of their own; later ones are `other`."""
+    """The counters of one app. `users_max` bounds the users with series of their own; later ones are `other`.
 
-    def __init__(self, version: str, users_max: int) -> None:
+    What is counted stands on `board` and is summed over all workers that share it; without one, it is this app's own.
+    """
+
+    def __init__(self, version: str, users_max: int, board: Board | None = None) -> None:
         self.registry = CollectorRegistry()
+        self._board = board or Board()
         self._users: set[str] = set()
         self._users_max = users_max
         by_model = ("operation", "model")
@@ -48,7 +54,8 @@ class Metrics:
         self._usage_missing = self._counter("usage_missing", "Answers settled at the estimate.", *by_model)
         self._unpriced = self._counter("unpriced", "Answers of models without a price.", *by_model)
         self._upstream_errors = self._counter("upstream_errors", "Failures of ZenMux or the way to it.", "kind")
-        self.in_flight = self._gauge("in_flight_requests", "Image requests being served now.")
+        self.in_flight = self._live("in_flight_requests", "Image requests being served now.")
+        self._live("workers", "Processes that serve.").set(1)
         self.reservations_pending = self._gauge("reservations_pending", "Reservations not yet resolved.")
         self.quota_used_ratio = self._gauge(
             "quota_used_ratio", "Used and pending share of a limit.", "scope", "name", "unit", "window"
@@ -61,19 +68,18 @@ class Metrics:
         )
         self._gauge("build_info", "This build.", "version").labels(version).set(1)
         gen_ai = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
-        self._gen_ai_tokens = Histogram(
+        self._gen_ai_tokens = self._foreign_histogram(
             "gen_ai_client_token_usage",
             "Tokens of a request, in OpenTelemetry's words.",
-            (*gen_ai, "gen_ai_token_type"),
-            buckets=_TOKEN_BUCKETS,
-            registry=self.registry,
+            _TOKEN_BUCKETS,
+            *gen_ai,
+            "gen_ai_token_type",
         )
-        self._gen_ai_duration = Histogram(
+        self._gen_ai_duration = self._foreign_histogram(
             "gen_ai_server_request_duration_seconds",
             "Duration of a request, in OpenTelemetry's words.",
-            gen_ai,
-            buckets=_DURATION_BUCKETS,
-            registry=self.registry,
+            _DURATION_BUCKETS,
+            *gen_ai,
         )
 
     def record(self, event: RequestEvent) -> None:
@@ -139,16 +145,33 @@ class Metrics:
         return _OPERATION_NAMES.get(event.operation or "", OTHER), PROVIDER, event.model
 
     def _user(self, name: str | None) -> str:
-        if name is None or (name not in self._users and len(self._users) >= self._users_max):
+        if name is None:
             return OTHER
-        self._users.add(name)
+        if name not in self._users:
+            if not self._board.admit("users", name, self._users_max):
+                return OTHER
+            self._users.add(name)
         return name
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+        counter = Counter(self._board, f"{PREFIX}_{name}", text, labels)
+        self.registry.register(counter)
+        return counter
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        """A number that each worker finds out when it is asked: never summed."""
         return Gauge(f"{PREFIX}_{name}", text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(f"{PREFIX}_{name}", text, labels, buckets=buckets, registry=self.registry)
+    def _live(self, name: str, text: str) -> LiveGauge:
+        gauge = LiveGauge(self._board, f"{PREFIX}_{name}", text)
+        self.registry.register(gauge)
+        return gauge
+
+    def _histogram(self, name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Histogram:
+        return self._foreign_histogram(f"{PREFIX}_{name}", text, bounds, *labels)
+
+    def _foreign_histogram(self, name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Histogram:
+        """One whose name is not ours to choose."""
+        histogram = Histogram(self._board, name, text, labels, bounds=bounds)
+        self.registry.register(histogram)
+        return histogram

@@ -82,7 +82,7 @@ def test_it_leaves_other_databases_alone(tmp_path: Path) -> None:
         process.until(lambda process: ("Ctrl-C" in process.stdout and process.stdout) or None)
         assert process.stop(signal.SIGTERM) == 0
     assert (data_dir / "gateway.db").is_file()
-    assert '"event": "SANDBOX' in process.stderr  # the chosen log format is kept
+    assert '"event":"SANDBOX' in process.stderr  # the chosen log format is kept
 
 
 def test_a_second_one_is_told_which_setting_to_change(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ KEY = {"ZENMUX_API_KEY": "sk-ai-v1-test"}
 
 
 def url_of(process: Process) -> str | None:
-    found = re.search(r'"event": "listening".*?"url": "(.*?)"', process.stderr)
+    found = re.search(r'"event":"listening".*?"url":"(.*?)"', process.stderr)
     return found[1] if found else None
 
 
@@ -71,6 +71,17 @@ def test_one_folder_serves_one_process(tmp_path: Path) -> None:
         assert first.stop(signal.SIGTERM) == 0
 
 
+def test_several_workers_on_sqlite_are_refused_with_the_way_out(cli: Cli) -> None:
+    cli.environment |= KEY
+    for arguments, workers in ((("serve", "--workers", "2"), "1"), (("serve",), "3")):
+        cli.environment["GATEWAY_WORKERS"] = workers
+        error = cli(*arguments, code=1).stderr
+        assert "an SQLite database serves one process" in error
+        assert "GATEWAY_DATABASE_URL=postgresql://" in error
+    assert "workers" in {check["name"] for check in cli.json("config", "check", code=1)["checks"]}
+    assert not cli.data_dir.exists()
+
+
 def test_what_is_unwise_is_a_warning_in_the_log(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     data_dir.mkdir()
@@ -78,6 +89,6 @@ def test_what_is_unwise_is_a_warning_in_the_log(tmp_path: Path) -> None:
     with Process(data_dir, "serve", "--port", "0", ZENMUX_API_KEY="sk-ss-v1-secret") as process:
         process.until(url_of)
         assert process.stop(signal.SIGTERM) == 0
-    warnings = [json.loads(line) for line in process.stderr.splitlines() if '"level": "warning"' in line]
+    warnings = [json.loads(line) for line in process.stderr.splitlines() if '"level":"warning"' in line]
     assert ["forbid sharing" in warnings[0]["event"], "users disable dev" in warnings[1]["event"]] == [True, True]
     assert "sk-ss-v1-secret" not in process.stderr

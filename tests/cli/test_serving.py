@@ -30,6 +30,32 @@ def test_a_taken_port_is_told_with_the_setting_that_chooses_another() -> None:
             serving.listen("127.0.0.1", port, "GATEWAY_PORT")
 
 
+def test_a_port_is_shared_among_listeners_of_one_holder_and_with_nobody_else() -> None:
+    with serving.bind("127.0.0.1", 0, "GATEWAY_PORT") as holder:
+        address = holder.getsockname()
+        listeners = [serving.listen_beside(holder) for _ in range(2)]
+        connections = [socket.create_connection(address, timeout=5) for _ in range(64)]
+        assert all(accepted(listener) > 0 for listener in listeners)
+        with pytest.raises(CommandError, match="Address already in use"):
+            serving.bind(*address, "GATEWAY_PORT")
+        listeners[0].close()
+        connections += [socket.create_connection(address, timeout=5) for _ in range(16)]
+        assert accepted(listeners[1]) == 16  # what is closed gets no share
+        for each in (listeners[1], *connections):
+            each.close()
+
+
+def accepted(listener: socket.socket) -> int:
+    """How many connections wait; they are closed."""
+    listener.setblocking(False)
+    count = 0
+    with suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
+            count += 1
+    return count
+
+
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.7"])
 def test_an_address_of_no_interface_is_told(host: str) -> None:
     with pytest.raises(CommandError, match=host.replace(".", r"\.")):

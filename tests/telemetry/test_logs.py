@@ -5,6 +5,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from select import PIPE_BUF
 
 import pytest
 
@@ -79,3 +80,31 @@ def test_an_exception_is_told_with_its_traceback(monkeypatch: pytest.MonkeyPatch
     line = json.loads(stream.getvalue())
     assert line["request_id"] == "req_1"
     assert line["exception"].endswith("ValueError: wrong")
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_worker_tells_its_number_in_every_line(monkeypatch: pytest.MonkeyPatch, log_format: str) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    configure_logging("info", log_format, worker=3)
+    logging.getLogger("gateway").info("hello")
+    assert ('"worker":3' if log_format == "json" else "worker=3") in stream.getvalue()
+
+
+async def test_lines_are_written_in_pieces_that_a_pipe_takes_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several workers share one pipe; what is longer than it takes at once could be mixed with another's."""
+    pieces: list[str] = []
+
+    class Pieces(io.StringIO):
+        def write(self, text: str) -> int:
+            pieces.append(text)
+            return len(text)
+
+    monkeypatch.setattr("sys.stderr", Pieces())
+    configure_logging("info", "json")
+    for number in range(40):
+        logging.getLogger("gateway").info("ü" * 300, extra={"number": number})
+    await asyncio.sleep(0)
+    assert 1 < len(pieces) < 40
+    assert all(len(piece.encode()) <= PIPE_BUF and piece.endswith("\n") for piece in pieces)
+    assert [json.loads(line)["number"] for line in "".join(pieces).splitlines()] == [*range(40)]

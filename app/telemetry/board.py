@@ -1,0 +1,140 @@
+"""Numbers that the workers of one gateway keep in memory they share: each adds to its own, any of them sums all.
+
+They outlive the worker that wrote them, however it died, and vanish with the gateway: there is no file to clean up.
+What a number means is not known here.
+"""
+
+import fcntl
+import json
+import logging
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CELLS_MAX = 262_144  # of one worker; memory is taken only for those in use
+LIVE_CELLS = 8
+# What finds no room is counted in these last cells, which nobody reads.
+WIDTH_MAX = 64
+_SPARE = CELLS_MAX - WIDTH_MAX
+_CELL_BYTES = 8
+_READ_BYTES = 1 << 20
+
+_log = logging.getLogger("gateway")
+
+
+def shared_memory(workers: int) -> int:
+    """A descriptor of memory for a Board of so many workers. It has no name: it must be inherited."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("zenmux-gateway-metrics")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, workers * CELLS_MAX * _CELL_BYTES)
+    return descriptor
+
+
+class Board:
+    """Cells of 64-bit floats, all 0 at first: `workers` times as many as one worker has, in `descriptor`'s memory.
+
+    Without a descriptor the memory is this process's own. The names of what is counted stand behind the cells, one a
+    line, appended under a lock, so a series lies at the same place in every worker. Not for several threads.
+    """
+
+    def __init__(self, descriptor: int | None = None, worker: int = 0, workers: int = 1) -> None:
+        self._descriptor = descriptor
+        self._names_at = workers * CELLS_MAX * _CELL_BYTES
+        cells = memoryview(mmap.mmap(-1 if descriptor is None else descriptor, self._names_at)).cast("d")
+        self._all = [cells[start : start + CELLS_MAX] for start in range(0, len(cells), CELLS_MAX)]
+        self.cells = self._all[worker]
+        self._families: dict[str, dict[tuple[str, ...], int]] = {}
+        self._used = LIVE_CELLS
+        self._read_bytes = 0
+        self._live_used = 0
+        self._is_full = False
+
+    def place(self, family: str, labels: tuple[str, ...], width: int) -> int:
+        """Where the `width` cells of this series begin. One that finds no room gets cells that nobody reads."""
+        at = self._place(family, labels, width, None)
+        if at is not None:
+            return at
+        if not self._is_full:
+            self._is_full = True
+            _log.warning("metrics_full", extra={"family": family})
+        return _SPARE
+
+    def admit(self, family: str, name: str, names_max: int) -> bool:
+        """Whether `name` is among the first `names_max` names that any worker brought to `family`. Final, once said."""
+        return self._place(family, (name,), 0, names_max) is not None
+
+    def live_cell(self) -> int:
+        """A cell for what ends with its worker. Asked for in the same order by every worker."""
+        assert self._live_used < LIVE_CELLS
+        self._live_used += 1
+        return self._live_used - 1
+
+    def clear_live(self, worker: int) -> None:
+        """This worker has ended."""
+        for at in range(LIVE_CELLS):
+            self._all[worker][at] = 0.0
+
+    def series(self, family: str) -> list[tuple[tuple[str, ...], int]]:
+        """The labels of each series of the family that any worker has, and where its cells begin."""
+        with self._naming():
+            return list(self._families.get(family, {}).items())
+
+    def total(self, at: int) -> float:
+        """The sum over all workers of the cell there."""
+        return sum(cells[at] for cells in self._all)
+
+    def _place(self, family: str, labels: tuple[str, ...], width: int, series_max: int | None) -> int | None:
+        known = self._families.setdefault(family, {})
+        at = known.get(labels)
+        # Names are never taken away, so a family that is full here is full everywhere.
+        if at is not None or (series_max is not None and len(known) >= series_max):
+            return at
+        with self._naming():
+            if labels in known:
+                return known[labels]
+            if self._used + width > _SPARE or (series_max is not None and len(known) >= series_max):
+                return None
+            self._append(json.dumps([family, width, *labels]).encode() + b"\n")
+            return self._take(family, labels, width)
+
+    def _take(self, family: str, labels: tuple[str, ...], width: int) -> int:
+        at = self._families.setdefault(family, {})[labels] = self._used
+        self._used += width
+        return at
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Every name that any worker has given is known, and no other worker gives one meanwhile."""
+        if self._descriptor is None:
+            yield
+            return
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)  # a worker that dies lets go of it
+        try:
+            self._catch_up(self._descriptor)
+            yield
+        finally:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+    def _catch_up(self, descriptor: int) -> None:
+        text = b""
+        while part := os.pread(descriptor, _READ_BYTES, self._names_at + self._read_bytes + len(text)):
+            text += part
+        whole, newline, _ = text.rpartition(b"\n")  # the rest, if any, was left by a worker that died writing it
+        for line in whole.splitlines():
+            family, width, *labels = json.loads(line)
+            self._take(family, tuple(labels), width)
+        self._read_bytes += len(whole) + len(newline)
+
+    def _append(self, line: bytes) -> None:
+        if self._descriptor is None:
+            return
+        end = self._names_at + self._read_bytes
+        os.ftruncate(self._descriptor, end)
+        if os.pwrite(self._descriptor, line, end) < len(line):
+            raise OSError("The memory for the names of metrics is used up.")
+        self._read_bytes += len(line)
