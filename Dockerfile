@@ -27,8 +27,8 @@ VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['GATEWAY_PORT'] + '/healthz', timeout=4)"]
-# The gateway is process 1, handles SIGTERM itself and starts no children: no init is needed. Running requests may
-# finish for GATEWAY_SHUTDOWN_SECONDS: give `docker stop` longer than that.
+# The gateway is process 1, handles SIGTERM itself and waits for the workers it may start (GATEWAY_WORKERS): no init is
+# needed. Running requests may finish for GATEWAY_SHUTDOWN_SECONDS: give `docker stop` longer than that.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["zenmux-gateway"]
 CMD ["serve"]

@@ -6,7 +6,6 @@ over it comes all the worker must know, back comes that it is ready, and either'
 
 import logging
 import os
-import pickle
 import selectors
 import signal
 import socket
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 
 from app.cli import serving
 from app.cli.restarts import Restarts
-from app.cli.worker import Assignment, start
+from app.cli.worker import Assignment, start, told
 from app.errors import CommandError
 from app.settings import Settings
 from app.telemetry.board import Board, shared_memory
@@ -157,7 +156,7 @@ class Supervisor:
             place.process = self._start_process(theirs, assignment)
         self._selector.register(place.line, selectors.EVENT_READ, place)
         with suppress(OSError):  # it died at once: the line's end tells
-            place.line.sendall(pickle.dumps(assignment))
+            place.line.sendall(told(assignment))
 
     def _ready(self, place: _Place) -> None:
         assert place.process is not None

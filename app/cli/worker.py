@@ -45,6 +45,11 @@ def start(line: socket.socket, assignment: Assignment) -> "subprocess.Popen[byte
     )
 
 
+def told(assignment: Assignment) -> bytes:
+    """What goes over the line once the worker is started. Secrets are in it: arguments and environments can be seen."""
+    return pickle.dumps(assignment)
+
+
 def run(line_descriptor: int) -> None:
     """The whole life of a worker; exits with 0 after a graceful stop."""
     # Ctrl-C reaches every process of the terminal, but stopping is the supervisor's word alone: it is given once.
@@ -53,10 +58,9 @@ def run(line_descriptor: int) -> None:
         try:
             with line.makefile("rb") as reader:
                 assignment: Assignment = pickle.load(reader)  # noqa: S301 - from our own parent
-            code = _serve(assignment, line)
         except EOFError:
-            code = 0  # the supervisor ended before it had said anything
-    sys.exit(code)
+            sys.exit(0)  # the supervisor ended before it had said anything
+        sys.exit(_serve(assignment, line))
 
 
 def _serve(assignment: Assignment, line: socket.socket) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 CELLS_MAX = 262_144  # of one worker; memory is taken only for those in use
-LIVE_CELLS = 8
+LIVE = "live:"  # begins the name of a family whose numbers end with their worker
 # What finds no room is counted in these last cells, which nobody reads.
 WIDTH_MAX = 64
 _SPARE = CELLS_MAX - WIDTH_MAX
@@ -49,9 +49,8 @@ class Board:
         self._all = [cells[start : start + CELLS_MAX] for start in range(0, len(cells), CELLS_MAX)]
         self.cells = self._all[worker]
         self._families: dict[str, dict[tuple[str, ...], int]] = {}
-        self._used = LIVE_CELLS
+        self._used = 0
         self._read_bytes = 0
-        self._live_used = 0
         self._is_full = False
 
     def place(self, family: str, labels: tuple[str, ...], width: int) -> int:
@@ -68,16 +67,12 @@ class Board:
         """Whether `name` is among the first `names_max` names that any worker brought to `family`. Final, once said."""
         return self._place(family, (name,), 0, names_max) is not None
 
-    def live_cell(self) -> int:
-        """A cell for what ends with its worker. Asked for in the same order by every worker."""
-        assert self._live_used < LIVE_CELLS
-        self._live_used += 1
-        return self._live_used - 1
-
     def clear_live(self, worker: int) -> None:
         """This worker has ended."""
-        for at in range(LIVE_CELLS):
-            self._all[worker][at] = 0.0
+        with self._naming():
+            for family, series in self._families.items():
+                for at in series.values() if family.startswith(LIVE) else ():
+                    self._all[worker][at] = 0.0
 
     def series(self, family: str) -> list[tuple[tuple[str, ...], int]]:
         """The labels of each series of the family that any worker has, and where its cells begin."""

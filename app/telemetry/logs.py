@@ -31,7 +31,7 @@ class _JsonFormatter(logging.Formatter):
         self._more = more
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {"event": record.getMessage(), "level": record.levelname.lower(), "logger": record.name}
+        line: dict[str, Any] = {"event": record.getMessage(), "level": record.levelname.lower(), "logger": record.name}
         extra = {name: value for name, value in vars(record).items() if name not in _OWN_ATTRIBUTES}
         line |= extra.pop(FIELDS, {})
         line |= extra

@@ -54,8 +54,8 @@ class Metrics:
         self._usage_missing = self._counter("usage_missing", "Answers settled at the estimate.", *by_model)
         self._unpriced = self._counter("unpriced", "Answers of models without a price.", *by_model)
         self._upstream_errors = self._counter("upstream_errors", "Failures of ZenMux or the way to it.", "kind")
-        self.in_flight = self._live("in_flight_requests", "Image requests being served now.")
-        self._live("workers", "Processes that serve.").set(1)
+        self.in_flight = self._live("in_flight_requests", "Image requests being served now.").labels()
+        self._live("workers", "Processes that serve.").labels().set(1)
         self.reservations_pending = self._gauge("reservations_pending", "Reservations not yet resolved.")
         self.quota_used_ratio = self._gauge(
             "quota_used_ratio", "Used and pending share of a limit.", "scope", "name", "unit", "window"
@@ -162,8 +162,9 @@ class Metrics:
         """A number that each worker finds out when it is asked: never summed."""
         return Gauge(f"{PREFIX}_{name}", text, labels, registry=self.registry)
 
-    def _live(self, name: str, text: str) -> LiveGauge:
-        gauge = LiveGauge(self._board, f"{PREFIX}_{name}", text)
+    def _live(self, name: str, text: str, *labels: str) -> LiveGauge:
+        """A number each worker has of its own: summed over those that live."""
+        gauge = LiveGauge(self._board, f"{PREFIX}_{name}", text, labels)
         self.registry.register(gauge)
         return gauge
 

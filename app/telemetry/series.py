@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from app.telemetry.board import WIDTH_MAX, Board
+from app.telemetry.board import LIVE, WIDTH_MAX, Board
 
 _Child = TypeVar("_Child")
 
@@ -24,7 +24,7 @@ class CounterChild:
 
     __slots__ = ("_at", "_cells")
 
-    def __init__(self, cells: memoryview, at: int) -> None:
+    def __init__(self, cells: "memoryview[float]", at: int) -> None:
         self._cells, self._at = cells, at
 
     def inc(self, amount: float = 1) -> None:
@@ -36,12 +36,24 @@ class HistogramChild:
 
     __slots__ = ("_at", "_bounds", "_cells")
 
-    def __init__(self, cells: memoryview, at: int, bounds: tuple[float, ...]) -> None:
+    def __init__(self, cells: "memoryview[float]", at: int, bounds: tuple[float, ...]) -> None:
         self._cells, self._at, self._bounds = cells, at, bounds
 
     def observe(self, value: float) -> None:
         self._cells[self._at] += value
         self._cells[self._at + 1 + bisect_left(self._bounds, value)] += 1
+
+
+class LiveChild:
+    """One series of a live gauge."""
+
+    __slots__ = ("_at", "_cells")
+
+    def __init__(self, cells: "memoryview[float]", at: int) -> None:
+        self._cells, self._at = cells, at
+
+    def set(self, value: float) -> None:
+        self._cells[self._at] = value
 
 
 class Family(Collector, Generic[_Child]):
@@ -118,22 +130,19 @@ class Histogram(Family[HistogramChild]):
         return HistogramChild(self._board.cells, self._board.place(self.name, values, self._width), self._bounds)
 
 
-class LiveGauge(Collector):
-    """A number of now, without labels: the sum of what the living workers set."""
+class LiveGauge(Family[LiveChild]):
+    """A number of now: the sum of what the living workers set."""
 
     kind = "gauge"
-    label_names: tuple[str, ...] = ()
-
-    def __init__(self, board: Board, name: str, text: str) -> None:
-        self.name, self.text = name, text
-        self._board, self._at = board, board.live_cell()
-
-    def set(self, value: float) -> None:
-        self._board.cells[self._at] = value
-
-    def describe(self) -> Iterator[Metric]:
-        """What the registry asks for to find names given twice."""
-        yield GaugeMetricFamily(self.name, self.text)
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(self.name, self.text, value=self._board.total(self._at))
+        family = self._family()
+        for labels, at in self._board.series(LIVE + self.name):
+            family.add_metric(labels, self._board.total(at))
+        yield family
+
+    def _family(self) -> GaugeMetricFamily:
+        return GaugeMetricFamily(self.name, self.text, labels=self.label_names)
+
+    def _child(self, values: tuple[str, ...]) -> LiveChild:
+        return LiveChild(self._board.cells, self._board.place(LIVE + self.name, values, 1))

@@ -32,12 +32,12 @@ def test_a_taken_port_is_told_with_the_setting_that_chooses_another() -> None:
 
 def test_a_port_is_shared_among_listeners_of_one_holder_and_with_nobody_else() -> None:
     with serving.bind("127.0.0.1", 0, "GATEWAY_PORT") as holder:
-        address = holder.getsockname()
+        address: tuple[str, int] = holder.getsockname()
         listeners = [serving.listen_beside(holder) for _ in range(2)]
         connections = [socket.create_connection(address, timeout=5) for _ in range(64)]
         assert all(accepted(listener) > 0 for listener in listeners)
         with pytest.raises(CommandError, match="Address already in use"):
-            serving.bind(*address, "GATEWAY_PORT")
+            serving.bind(address[0], address[1], "GATEWAY_PORT")
         listeners[0].close()
         connections += [socket.create_connection(address, timeout=5) for _ in range(16)]
         assert accepted(listeners[1]) == 16  # what is closed gets no share

@@ -128,7 +128,13 @@ def test_when_none_can_be_kept_running_it_gives_up(supervisor: Run, tmp_path: Pa
         ready()
         signal.pause()
         """
-    running = supervisor(text, lambda: [place.process.terminate() for place in running._places if place.process])
+
+    def end_all() -> None:
+        for place in running._places:
+            assert place.process is not None
+            place.process.terminate()
+
+    running: Supervisor = supervisor(text, end_all)
     with pytest.raises(CommandError, match="No worker can be kept running; the last one ended with exit code 4"):
         running.run()
     assert max((tmp_path / f"lives-{number}").stat().st_size for number in (1, 2)) == 5

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.telemetry import board as board_module
-from app.telemetry.board import Board, shared_memory
+from app.telemetry.board import LIVE, Board, shared_memory
 
 
 @pytest.fixture
@@ -82,17 +82,17 @@ def test_names_are_admitted_up_to_a_number_over_all_workers(memory: int) -> None
 
 def test_what_lives_with_its_worker_ends_with_it(memory: int) -> None:
     first, second = Board(memory, 0, 2), Board(memory, 1, 2)
-    cells = [board.live_cell() for board in (first, second)]
-    assert cells[0] == cells[1]
-    first.cells[cells[0]], second.cells[cells[0]] = 3, 4
-    Board(memory, 1, 2).clear_live(0)
-    assert second.total(cells[0]) == 4
+    live, stays = (first.place(family, (), 1) for family in (f"{LIVE}a", "a"))
+    for at in (live, stays):
+        first.cells[at], second.cells[at] = 3, 4
+    Board(memory, workers=2).clear_live(0)
+    assert (second.total(live), second.total(stays)) == (4, 7)
 
 
 def test_series_that_find_no_room_are_told_once_and_spoil_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(board_module, "_SPARE", 12)
+    monkeypatch.setattr(board_module, "_SPARE", 6)
     board = Board()
     kept = board.place("a", ("fits",), 4)
     for name in ("no room", "neither"):

@@ -61,9 +61,9 @@ def test_what_each_worker_counts_is_summed_whoever_is_asked(boards: list[Board])
 
 
 def test_a_live_gauge_is_the_sum_of_the_living(boards: list[Board]) -> None:
-    gauges = [LiveGauge(board, "g", "G.") for board in boards]
+    gauges = [LiveGauge(board, "g", "G.", ()) for board in boards]
     for gauge in gauges:
-        gauge.set(5)
+        gauge.labels().set(5)
     assert "g 10.0\n" in text_of(gauges[0])
     boards[0].clear_live(1)
     assert "g 5.0\n" in text_of(gauges[0])
