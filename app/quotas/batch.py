@@ -9,6 +9,7 @@ from app.database.clock import to_ms
 from app.errors import DuplicateReservation, LimitReached, StoreUnavailable
 from app.quotas.admission import decide
 from app.quotas.commands import (
+    NOTHING,
     Closing,
     Command,
     Expire,
@@ -26,6 +27,7 @@ from app.quotas.commands import (
 from app.quotas.counters import Counter, CounterKey
 from app.quotas.plans import Party, Plan
 from app.quotas.reservation import Resolution, State
+from app.quotas.thresholds import UNWATCHED, Crossing, Thresholds
 
 _PENDING = State.PENDING.value
 
@@ -59,6 +61,7 @@ class Books:
     accounts: Mapping[str, Account]
     counters: Mapping[CounterKey, Counter]
     in_doubt: frozenset[str] = frozenset()
+    thresholds: Thresholds = field(default_factory=lambda: Thresholds(UNWATCHED))
 
 
 @dataclass(slots=True)
@@ -69,6 +72,7 @@ class Writes:
     dispatched: list[tuple[int, str]] = field(default_factory=list)  # when, which
     closed: list[tuple[Closing, str]] = field(default_factory=list)  # how, which
     touched: set[CounterKey] = field(default_factory=set)
+    crossings: list[Crossing] = field(default_factory=list)  # some may be written already, by whomever
 
 
 def parties_needed(commands: Iterable[Command], records: Mapping[str, Record]) -> dict[str, tuple[Party, int]]:
@@ -160,10 +164,15 @@ def _expire(command: Expire, books: Books, writes: Writes) -> Outcome:
 
 
 def _close(record: Record, closing: Closing, books: Books, writes: Writes) -> Resolution:
-    _, keys = books.accounts[record.id]
+    plan, keys = books.accounts[record.id]
     held, charged = record.held, closing.charged
     for key in keys:
         books.counters[key].resolve(held, charged)
+    if charged != NOTHING:
+        for limit, look in plan.limits:
+            key = keys[look]
+            found = books.thresholds.crossed(limit, key, books.counters[key], charged, closing.resolved_at_ms)
+            writes.crossings.extend(found)
     writes.touched.update(keys)
     writes.closed.append((closing, record.id))
     record.state, record.resolved_at_ms, record.outcome = closing.state, closing.resolved_at_ms, closing.outcome

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -28,8 +29,10 @@ from app.quotas.commands import (
     check_settlement,
     withdrawal,
 )
+from app.quotas.outbox import prune_events
 from app.quotas.reservation import Hold, Resolution, Settlement
 from app.quotas.standing import LimitStatus, find_expired, find_orphans, prune_counters, standing_of
+from app.quotas.thresholds import UNWATCHED, Announcement, Watch
 from app.quotas.writer import Ticket, Writer
 
 _EXPIRE_BATCH = 200
@@ -45,17 +48,33 @@ class Ledger:
     """Accounts of reservations, exact over any number of processes on PostgreSQL and in one process on SQLite.
 
     `instance` names this process in the rows it makes. At most `queue_max` commands wait before a reserve is
-    refused; a reserve or a mark waits at most `wait_seconds`.
+    refused; a reserve or a mark waits at most `wait_seconds`. What `watch` announces, it announces in the event loop.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, *, instance: str, queue_max: int, wait_seconds: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        *,
+        instance: str,
+        queue_max: int,
+        wait_seconds: float,
+        watch: Watch = UNWATCHED,
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._instance = instance
         self._wait_seconds = wait_seconds
         self._readers = asyncio.Semaphore(_READERS_MAX)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._writer = Writer(engine, instance=instance, queue_max=queue_max, deliver=self._deliver_from_thread)
+        self._announce = watch.announce
+        self._writer = Writer(
+            engine,
+            instance=instance,
+            queue_max=queue_max,
+            deliver=self._deliver_from_thread,
+            watch=replace(watch, announce=self._announce_from_thread),
+        )
 
     async def start(self) -> None:
         """Starts the writer. Once."""
@@ -133,6 +152,7 @@ class Ledger:
         """
         expired = await self._expire_all(now, lambda: find_expired(self._engine, now))
         await self._read(lambda: prune_counters(self._engine, now))
+        await self._read(lambda: prune_events(self._engine, now))
         return expired
 
     async def expire_orphans(self, now: datetime) -> list[str]:
@@ -188,6 +208,11 @@ class Ledger:
         assert self._loop is not None
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._deliver, served)
+
+    def _announce_from_thread(self, crossed: Sequence[Announcement]) -> None:
+        assert self._loop is not None
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._announce, crossed)
 
     def _deliver(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
         for ticket, outcome in served:

@@ -13,6 +13,7 @@ from app.quotas.batch import Writes
 from app.quotas.commands import Closing, NewRow, Record
 from app.quotas.counters import Counter, CounterKey
 from app.quotas.limits import Limit, Scope, Unit, Window
+from app.quotas.thresholds import Announcement, Crossing
 from app.quotas.windows import span_ms
 
 # Locks are taken in one order by every process: reservations by id, then new counters, then counters by key. So
@@ -83,6 +84,15 @@ _CLOSE = f"UPDATE reservations SET {_assign(Closing._fields)} WHERE id = ? AND s
 _NEW_COUNTER = f"{_insert('counters', _KEY_COLUMNS)} ON CONFLICT DO NOTHING RETURNING 1"
 _COUNTER = f"SELECT {_comma(_COUNTER_COLUMNS)} FROM counters WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608
 _SET_COUNTER = f"UPDATE counters SET {_assign(_COUNTER_COLUMNS)} WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608
+
+# A batch holds the lock of the counter that an event is about, so two batches never write the same event at a time.
+_CROSSING_COLUMNS = tuple(f'"{name}"' for name in Crossing._fields)
+_OWNER_NAME = """COALESCE(
+    (SELECT name FROM users WHERE threshold_events.scope = 'user' AND users.id = threshold_events.scope_id),
+    (SELECT name FROM teams WHERE threshold_events.scope = 'team' AND teams.id = threshold_events.scope_id),
+    NULLIF(threshold_events.scope_id, ''), 'gateway')"""
+_NEW_CROSSING = f"{_insert('threshold_events', _CROSSING_COLUMNS)} ON CONFLICT DO NOTHING RETURNING {_OWNER_NAME}"
+_SAME_CROSSING = f"SELECT {_OWNER_NAME} FROM threshold_events WHERE {_match(_CROSSING_COLUMNS[:-1])}"  # noqa: S608
 
 
 class Store:
@@ -158,6 +168,14 @@ class Store:
         self._many(_CLOSE, [(*closing, id_) for closing, id_ in writes.closed])
         self._set_counters({key: counters[key] for key in writes.touched})
 
+    def write_crossings(self, crossings: Sequence[Crossing]) -> list[Announcement]:
+        """Writes the events that nobody has written yet; returns those."""
+        return _named(crossings, self._each(_NEW_CROSSING, crossings))
+
+    def find_crossings(self, crossings: Sequence[Crossing]) -> list[Announcement]:
+        """Those that stand in the store as they are here, so that they are our own."""
+        return _named(crossings, self._each(_SAME_CROSSING, [crossing[:-1] for crossing in crossings]))
+
     def _sum(self, key: CounterKey) -> Counter:
         where, values = owner_and_span(key)
         text = f"SELECT {_comma(SUM_COLUMNS)} FROM reservations WHERE {where}"  # noqa: S608
@@ -183,6 +201,10 @@ class Store:
         self._cursor.executemany(text if self._dialect == "sqlite" else _percent(text), parameters)
         if self._cursor.rowcount != len(parameters):
             raise RuntimeError(f"{self._cursor.rowcount} rows changed instead of {len(parameters)}: {text}")
+
+
+def _named(crossings: Sequence[Crossing], found: list[list[tuple[Any, ...]]]) -> list[Announcement]:
+    return [Announcement(each, rows[0][0]) for each, rows in zip(crossings, found, strict=True) if rows]
 
 
 def _percent(text: str) -> str:

@@ -17,6 +17,7 @@ from app.quotas.batch import Account, Books, Outcome, execute, parties_needed, r
 from app.quotas.commands import Command, Reserve, Resolve
 from app.quotas.plans import LimitBook, Party
 from app.quotas.statements import CounterVanished, Store
+from app.quotas.thresholds import UNWATCHED, Announcement, Thresholds, Watch
 
 _BATCH_MAX = 256
 _TRIES = 5
@@ -52,15 +53,21 @@ Deliver = Callable[[Sequence[tuple[Ticket, Outcome]]], None]
 class Writer:
     """A bounded queue of commands and the thread that serves it.
 
-    `deliver` is called in that thread, once a batch. Resolutions are never refused and never given up while the
+    `deliver` is called in that thread, once a batch, and `watch.announce` after it, when a threshold was crossed.
+    Resolutions are never refused and never given up while the
     thread lives: each is the end of a reservation that was admitted, so their number is bounded by that.
     """
 
-    def __init__(self, engine: Engine, *, instance: str, queue_max: int, deliver: Deliver) -> None:
+    def __init__(
+        self, engine: Engine, *, instance: str, queue_max: int, deliver: Deliver, watch: Watch = UNWATCHED
+    ) -> None:
         self._engine = engine
         self._instance = instance
         self._queue_max = queue_max
         self._deliver = deliver
+        self._watch = watch
+        self._thresholds = Thresholds(watch)
+        self._crossed: list[Announcement] = []  # to be announced; after a commit without an answer: perhaps
         self._queue: deque[Ticket] = deque()
         self._serving: list[Ticket] = []
         self._one_by_one = 0  # so many of the next tickets get a transaction of their own
@@ -150,6 +157,9 @@ class Writer:
             return
         self._backoff_seconds = 0.0
         self._deliver(list(zip(tickets, outcomes, strict=True)))
+        crossed, self._crossed = self._crossed, []
+        if crossed:
+            self._watch.announce(crossed)
 
     def _transact_stubbornly(self, tickets: list[Ticket]) -> list[Outcome]:
         """Begins anew, some times, after a conflict between processes, and when a connection turns out to be dead."""
@@ -178,10 +188,13 @@ class Writer:
         accounts = {id_: self._account(party, at_ms) for id_, (party, at_ms) in parties.items()}
         counters = store.read_counters(sorted({key for account in accounts.values() for key in account.keys}))
         in_doubt = frozenset(reservation_id(ticket.command) for ticket in tickets if ticket.in_doubt)
-        books = Books(self._instance, records, accounts, counters, in_doubt)
+        books = Books(self._instance, records, accounts, counters, in_doubt, self._thresholds)
         outcomes, writes = execute(commands, books)
         store.write(writes, counters)
+        doubtful = [announcement.crossing for announcement in self._crossed]
+        self._crossed = [*store.find_crossings(doubtful), *store.write_crossings(writes.crossings)]
         self._commit(store, tickets)
+        self._thresholds.remember(writes.crossings)
         return outcomes
 
     def _account(self, party: Party, at_ms: int) -> Account:

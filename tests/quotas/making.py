@@ -159,6 +159,13 @@ def counters(engine: Engine) -> dict[tuple[str, str, str, str], dict[str, int]]:
     return amounts
 
 
+def events(engine: Engine) -> list[dict[str, Any]]:
+    """Every threshold event, as they were written."""
+    table = schema.threshold_events
+    with reading(engine) as connection:
+        return [dict(row) for row in connection.execute(select(table).order_by(table.c.id)).mappings()]
+
+
 def errors(engine: Engine, now: datetime = NOON) -> list[Finding]:
     """What the audit holds to be wrong."""
     with reading(engine) as connection:

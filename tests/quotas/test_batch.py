@@ -19,6 +19,7 @@ from app.quotas.counters import Counter, CounterKey
 from app.quotas.limits import Limit
 from app.quotas.plans import Plan
 from app.quotas.reservation import Amounts, Resolution
+from app.quotas.thresholds import Crossing, Thresholds, Watch
 from tests.quotas.making import NOON, a_hold, on_key, on_user, released, settled
 
 
@@ -30,6 +31,7 @@ class Desk:
     records: dict[str, Record] = field(default_factory=dict)
     counters: dict[CounterKey, Counter] = field(default_factory=dict)
     in_doubt: frozenset[str] = frozenset()
+    thresholds: Thresholds = field(default_factory=lambda: Thresholds(Watch((50, 100))))
 
     def run(self, *commands: Command) -> tuple[list[Outcome], Writes]:
         plan = Plan(self.limits)
@@ -39,7 +41,7 @@ class Desk:
         for account in accounts.values():
             for key in account.keys:
                 self.counters.setdefault(key, Counter())
-        return execute(commands, Books("here", self.records, accounts, self.counters, self.in_doubt))
+        return execute(commands, Books("here", self.records, accounts, self.counters, self.in_doubt, self.thresholds))
 
     @property
     def counter(self) -> Counter:
@@ -204,6 +206,50 @@ def test_a_resolution_moves_the_counters_of_the_time_of_the_reservation() -> Non
     desk.run(Resolve("r1", settled(later)))
     assert len(desk.counters) == 1
     assert desk.counter.settled_images == 1
+
+
+class TestThresholds:
+    def crossed(self, writes: Writes) -> list[tuple[str, int, int]]:
+        return [(crossing.scope, crossing.percent, crossing.used) for crossing in writes.crossings]
+
+    def test_a_charge_crosses_those_of_every_limit_it_counts_for(self) -> None:
+        desk = Desk((on_key("images:4/day"), on_key("usd:1/day"), on_user("images:9/month"), on_key("concurrent:9")))
+        desk.run(Reserve(a_hold(images=4)))
+        _, writes = desk.run(Resolve("r1", settled(images=2)))
+        assert self.crossed(writes) == [("key", 50, 2)]
+        (crossing,) = writes.crossings
+        assert isinstance(crossing, Crossing)
+        assert crossing.crossed_at_ms == writes.closed[0][0].resolved_at_ms
+
+    def test_a_hold_and_a_release_cross_nothing(self) -> None:
+        desk = Desk((on_key("images:4/day"),))
+        _, writes = desk.run(
+            Reserve(a_hold("r1", images=4)), Resolve("r1", released()), Reserve(a_hold("r2", images=4))
+        )
+        assert writes.crossings == []
+
+    def test_each_charge_sees_the_ones_before_it(self) -> None:
+        desk = Desk((on_key("images:4/day"),))
+        desk.run(*(Reserve(a_hold(f"r{number}")) for number in range(4)))
+        _, writes = desk.run(*(Resolve(f"r{number}", settled()) for number in range(4)))
+        first = dict[int, int]()
+        for _, percent, used in self.crossed(writes):
+            first.setdefault(percent, used)
+        assert first == {50: 2, 100: 4}
+
+    def test_an_expired_one_is_a_charge_too(self) -> None:
+        desk = Desk((on_key("images:1/day"),), pending(dispatched_at_ms=1))
+        assert self.crossed(desk.run(Expire("r1", NOON))[1]) == [("key", 50, 1), ("key", 100, 1)]
+        desk = Desk((on_key("images:1/day"),), pending())
+        assert desk.run(Expire("r1", NOON))[1].crossings == []
+
+    def test_a_late_charge_belongs_to_the_window_of_its_reservation(self) -> None:
+        desk = Desk((on_key("images:1/minute"),))
+        desk.run(Reserve(a_hold()))
+        _, writes = desk.run(Resolve("r1", settled(NOON.replace(hour=20))))
+        assert {crossing.window_start_ms for crossing in writes.crossings} == {
+            key.window_start_ms for key in desk.counters
+        }
 
 
 def test_every_command_names_its_reservation() -> None:

@@ -3,6 +3,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, delete, update
+from sqlalchemy import insert as insert_into
 
 from app.database import schema
 from app.database.clock import to_ms
@@ -11,7 +12,8 @@ from app.quotas.batch import Writes
 from app.quotas.commands import closing_of, new_row
 from app.quotas.counters import Counter, CounterKey
 from app.quotas.statements import CounterVanished, Store
-from tests.quotas.making import MODEL, NOON, a_hold, on_key, on_team, remove_limits, rows, set_limits, settled
+from app.quotas.thresholds import Announcement, Crossing
+from tests.quotas.making import MODEL, NOON, a_hold, events, on_key, on_team, remove_limits, rows, set_limits, settled
 
 TODAY = to_ms(NOON.replace(hour=0, minute=0, second=0))
 KEY_DAY = CounterKey("key", "key-1", "", "day", TODAY)
@@ -156,6 +158,39 @@ class TestCounters:
     def test_no_keys_no_counters(self, store: Store) -> None:
         store.begin()
         assert store.read_counters([]) == {}
+
+
+class TestCrossings:
+    EVENT = Crossing("key", "key-1", "images", "day", "", TODAY, 50, 10, 5, False, 99, 100)
+
+    def test_each_is_written_once_and_whoever_writes_it_is_told(self, store: Store, engine: Engine) -> None:
+        other = self.EVENT._replace(percent=80, shadow=True, next_try_at_ms=None)
+        store.begin()
+        assert store.write_crossings([self.EVENT, self.EVENT._replace(used=6)]) == [Announcement(self.EVENT, "key-1")]
+        store.commit()
+        store.begin()
+        assert store.write_crossings([self.EVENT, other]) == [Announcement(other, "key-1")]
+        store.commit()
+        first, second = events(engine)
+        assert {name: first[name] for name in Crossing._fields} == self.EVENT._asdict()
+        assert {name: second[name] for name in Crossing._fields} == other._asdict()
+        assert (first["tries"], second["tries"]) == (0, 0)
+
+    def test_our_own_are_found_again_and_others_are_not_taken_for_them(self, store: Store) -> None:
+        store.begin()
+        store.write_crossings([self.EVENT])
+        others = [self.EVENT._replace(used=6), self.EVENT._replace(crossed_at_ms=98), self.EVENT._replace(percent=80)]
+        assert store.find_crossings([*others, self.EVENT]) == [Announcement(self.EVENT, "key-1")]
+        assert store.find_crossings([]) == []
+
+    def test_they_carry_the_name_people_know(self, store: Store, engine: Engine) -> None:
+        with writing(engine) as connection:
+            connection.execute(insert_into(schema.users).values(id="same", name="alice", created_at_ms=1))
+            connection.execute(insert_into(schema.teams).values(id="same", name="design", created_at_ms=1))
+        store.begin()
+        owners = (("user", "same"), ("team", "same"), ("key", "same"), ("user", "gone"), ("gateway", ""))
+        written = store.write_crossings([self.EVENT._replace(scope=scope, scope_id=id_) for scope, id_ in owners])
+        assert [announcement.name for announcement in written] == ["alice", "design", "same", "gone", "gateway"]
 
 
 @pytest.mark.parametrize("store_kind", ["postgresql"], indirect=True)

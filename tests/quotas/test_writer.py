@@ -10,7 +10,8 @@ from app.quotas.batch import Outcome
 from app.quotas.commands import Command, Expire, MarkDispatched, Reserve, Reserved, Resolve
 from app.quotas.counters import Counter
 from app.quotas.reservation import Resolution
-from app.quotas.statements import CounterVanished
+from app.quotas.statements import CounterVanished, Store
+from app.quotas.thresholds import Announcement, Watch
 from app.quotas.writer import Ticket, Writer
 from tests.quotas.faults import Trouble, install
 from tests.quotas.making import (
@@ -18,6 +19,7 @@ from tests.quotas.making import (
     a_hold,
     counters,
     errors,
+    events,
     on_key,
     on_team,
     released,
@@ -33,9 +35,14 @@ class Desk:
     """A writer and what it delivered. `do` waits for the outcomes."""
 
     def __init__(self, engine: Engine, queue_max: int = 100) -> None:
-        self.writer = Writer(engine, instance="one", queue_max=queue_max, deliver=self._deliver)
+        watch = Watch((50, 100), announce=self._announce)
+        self.writer = Writer(engine, instance="one", queue_max=queue_max, deliver=self._deliver, watch=watch)
         self.batches: list[list[Command]] = []
         self.in_doubt: set[str] = set()
+        self.announced: list[Announcement] = []
+
+    def _announce(self, crossed: Sequence[Announcement]) -> None:
+        self.announced += crossed
 
     def _deliver(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
         self.batches.append([ticket.command for ticket, _ in served])
@@ -176,6 +183,47 @@ def test_a_commit_without_an_answer_happened_once(desk: Desk, trouble: Trouble, 
     assert desk.do(Resolve("r1", settled(images=2))) == [Resolution.DONE]
     assert counters(engine)["key", "key-1", "", "day"]["settled_images"] == 2
     assert errors(engine) == []
+
+
+@pytest.mark.parametrize("where", ["begin", "write", "commit", "answer"])
+def test_a_crossed_threshold_is_announced_once_whatever_becomes_of_its_first_try(
+    desk: Desk, trouble: Trouble, engine: Engine, where: str
+) -> None:
+    set_limits(engine, on_key("images:4/day"))
+    desk.do(Reserve(a_hold("r1")), Reserve(a_hold("r2")))
+    trouble.fail(where)
+    assert desk.do(Resolve("r1", settled(images=2))) == [Resolution.DONE]
+    desk.do(Resolve("r2", settled(images=1)))
+    assert desk.writer.close(30) == []
+    assert [(told.crossing.percent, told.crossing.used) for told in desk.announced] == [(50, 2)]
+    assert [(event["percent"], event["used"]) for event in events(engine)] == [(50, 2)]
+
+
+def test_one_that_another_process_wrote_is_not_announced(desk: Desk, trouble: Trouble, engine: Engine) -> None:
+    set_limits(engine, on_key("images:4/day"))
+    desk.do(Reserve(a_hold("r1", images=4)), Reserve(a_hold("r2")))
+    other = Desk(engine)
+    other.writer.start()
+    other.do(Resolve("r1", settled(images=2)))
+    assert other.writer.close(30) == []
+    desk.do(Resolve("r2", settled(images=1)))
+    assert desk.writer.close(30) == []
+    assert (len(other.announced), len(desk.announced), len(events(engine))) == (1, 0, 1)
+
+
+def test_what_is_known_to_be_written_is_not_asked_for_again(
+    desk: Desk, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_limits(engine, on_key("images:4/day"))
+    asked: list[int] = []
+    write = Store.write_crossings
+    monkeypatch.setattr(
+        Store, "write_crossings", lambda store, crossings: [asked.append(len(crossings)), write(store, crossings)][1]
+    )
+    desk.do(*(Reserve(a_hold(f"r{number}")) for number in range(4)))
+    for number in range(4):
+        desk.do(Resolve(f"r{number}", settled()))
+    assert [count for count in asked if count] == [1, 1]  # half, and all of it
 
 
 def test_somebody_who_expired_it_meanwhile_is_told(desk: Desk, trouble: Trouble, engine: Engine) -> None:
