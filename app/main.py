@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from typing import TypedDict
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -29,16 +30,19 @@ from app.images.catalog import Catalog, CatalogError, load_catalog
 from app.images.request import RequestPolicy
 from app.keys.authentication import Authenticator
 from app.quotas.ledger import Ledger
+from app.quotas.thresholds import Announcement, Watch, describe_crossing
 from app.settings import Compatibility, Settings, UnknownModels
 from app.telemetry.board import Board
 from app.telemetry.event import Outcome
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording
 from app.upstream.client import Upstream
+from app.webhooks.sender import Hook, Sender
 
 logger = logging.getLogger("gateway")
 
 _CLOSE_SECONDS = 10.0  # for what a forced stop leaves: settlements that are being written
+_SENDING_CLOSE_SECONDS = 3.0  # for a webhook that is being told; what is left is told by the next process
 
 
 class State(TypedDict):
@@ -64,6 +68,7 @@ def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None =
     Raises CatalogError when GATEWAY_CATALOG_FILE is not right, CommandError when a setting cannot work.
     """
     policy = request_policy(settings, load_catalog_of(settings))
+    webhook_of(settings)
     metrics = Metrics(app.__version__, settings.metrics_users_max, board)
 
     @asynccontextmanager
@@ -117,6 +122,18 @@ def request_policy(settings: Settings, catalog: Catalog) -> RequestPolicy:
         raise CommandError(f"GATEWAY_DEFAULT_MODEL or GATEWAY_SUCCESSOR_MODEL: {error}") from None
 
 
+def webhook_of(settings: Settings) -> Hook | None:
+    """Where crossed thresholds are sent, if anywhere. Raises CommandError for a webhook that would not be signed."""
+    if settings.webhook_url is None:
+        return None
+    if settings.webhook_secret is None:
+        raise CommandError(
+            "GATEWAY_WEBHOOK_URL needs GATEWAY_WEBHOOK_SECRET, or nobody could tell that the gateway wrote. "
+            "Make one with openssl rand -hex 32, and give it to the receiver too."
+        )
+    return Hook(settings.webhook_url, settings.webhook_secret.get_secret_value().encode())
+
+
 async def _open(
     settings: Settings, policy: RequestPolicy, metrics: Metrics, clock: Clock, stack: AsyncExitStack
 ) -> Services:
@@ -124,12 +141,16 @@ async def _open(
     engine = create_engine(settings.database)
     stack.callback(engine.dispose)
     await asyncio.to_thread(upgrade, engine)
+    sender = _sender(engine, settings, clock, metrics)
     ledger = Ledger(
         engine,
         clock,
         instance=secrets.token_hex(8),
         queue_max=settings.ledger_queue_max,
         wait_seconds=settings.ledger_wait_seconds,
+        watch=Watch(
+            settings.thresholds_percent, sender is not None, lambda crossed: _announce(crossed, metrics, sender)
+        ),
     )
     await ledger.start()
     await ledger.expire_orphans(clock())
@@ -157,6 +178,11 @@ async def _open(
     stack.push_async_callback(exchanges.close, _CLOSE_SECONDS)
     sweeping = exchanges.tasks.start(_sweep(ledger, clock, settings.sweep_seconds), "sweep")
     stack.callback(sweeping.cancel)
+    if sender is not None:
+        await sender.open()
+        stack.push_async_callback(sender.aclose)
+        sending = exchanges.tasks.start(sender.run(), "webhooks")
+        stack.push_async_callback(_finish_sending, sender, sending)
     return Services(
         settings=settings,
         clock=clock,
@@ -171,6 +197,30 @@ async def _open(
 
 def _fault_response() -> Response:
     return error_response(wire_error(GatewayError("")))
+
+
+def _sender(engine: Engine, settings: Settings, clock: Clock, metrics: Metrics) -> Sender | None:
+    hook = webhook_of(settings)
+    if hook is None:
+        return None
+    return Sender(engine, hook, clock, random.random, lambda result: metrics.webhooks.labels(result).inc())
+
+
+def _announce(crossed: Sequence[Announcement], metrics: Metrics, sender: Sender | None) -> None:
+    """Tells, once, that limits have been used up to a percentage."""
+    for announcement in crossed:
+        event = announcement.crossing
+        logger.info("threshold_crossed", extra=describe_crossing(announcement))
+        shadow = str(event.shadow).lower()
+        metrics.threshold_events.labels(event.scope, event.unit, event.window, event.percent, shadow).inc()
+    if sender is not None:
+        sender.wake()
+
+
+async def _finish_sending(sender: Sender, sending: asyncio.Task[None]) -> None:
+    sender.stop()
+    await asyncio.wait([sending], timeout=_SENDING_CLOSE_SECONDS)
+    sending.cancel()
 
 
 async def _sweep(ledger: Ledger, clock: Clock, seconds: float) -> None:

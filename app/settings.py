@@ -6,10 +6,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-_SPEAKING_SECRET_LENGTH_MIN = 16
+_WEBHOOK_SECRET_LENGTH_MIN = 16
+_PERCENTS_MAX = 10
 
 
 class Compatibility(StrEnum):
@@ -30,6 +31,19 @@ def _without_trailing_slash(url: HttpUrl) -> str:
     return str(url).rstrip("/")
 
 
+def _percents(value: object) -> object:
+    """`50,80,100`, in any order, as a tuple without repetitions."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isascii() and part.isdecimal() and 1 <= int(part[:4]) <= 100 for part in parts):
+        raise ValueError("write whole numbers from 1 to 100, with commas between them, such as 50,80,100")
+    if len(parts) > _PERCENTS_MAX:
+        raise ValueError(f"write at most {_PERCENTS_MAX} percentages")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+Percents = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_percents)]
 UpstreamUrl = Annotated[str, AfterValidator(lambda text: _without_trailing_slash(HttpUrl(text)))]
 
 
@@ -169,6 +183,26 @@ class Settings(BaseSettings):
         le=10_000,
         description="Most users with series of their own in /metrics; the rest are `other`.",
     )
+
+    # --- Thresholds of limits
+    thresholds_percent: Percents = Field(
+        (50, 80, 100), description="Percentages of a limit whose crossing is logged, counted and sent to the webhook."
+    )
+    webhook_url: Annotated[str, AfterValidator(lambda text: str(HttpUrl(text)))] | None = Field(
+        None, description="Where crossed thresholds are sent as signed JSON; unset: nowhere."
+    )
+    webhook_secret: SecretStr | None = Field(
+        None, description="What webhooks are signed with (HMAC-SHA256); at least 16 characters."
+    )
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _a_secret_cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < _WEBHOOK_SECRET_LENGTH_MIN:
+            raise ValueError(
+                f"shorter than {_WEBHOOK_SECRET_LENGTH_MIN} characters; make one with openssl rand -hex 32"
+            )
+        return value
 
     @field_validator("zenmux_api_key", "zenmux_management_key", "metrics_key")
     @classmethod

@@ -21,6 +21,7 @@ from sqlalchemy import Engine, select
 
 from app.database import schema
 from app.database.changes import Change
+from app.database.clock import Clock
 from app.database.engine import create_engine, reading, writing
 from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
 from app.keys.records import NewKey, create_key, create_user, find_user
@@ -76,8 +77,9 @@ class Store:
     engine: Engine
 
     def key(self, *limits: str, user: str = "alice", user_limits: tuple[str, ...] = (), **fields: Any) -> Key:
-        """A new key of `user`, who is made when missing, with these limits."""
+        """A new key of `user`, who is made when missing, with these limits; `shadow_limits` are the key's, too."""
         change = Change("test", utc_now(), lambda: os.urandom(8).hex())
+        shadow_limits: tuple[str, ...] = fields.pop("shadow_limits", ())
         minted = mint(os.urandom(PUBLIC_ID_BYTES), os.urandom(SECRET_BYTES))
         with writing(self.engine) as connection:
             owner = find_user(connection, user) or create_user(connection, user, change=change)
@@ -88,6 +90,8 @@ class Store:
                 *((Scope.USER, owner.id, limit) for limit in user_limits),
             ):
                 set_limit(connection, parse_limit(written).on(scope, scope_id), change=change)
+            for written in shadow_limits:
+                set_limit(connection, parse_limit(written).on(Scope.KEY, minted.id, shadow=True), change=change)
         return Key(minted.text.get_secret_value(), minted.id)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -119,12 +123,12 @@ class Store:
 class RunningGateway:
     """A gateway served by a real uvicorn in a thread: `url` ends in /v1."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
         self.settings = settings
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.root = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.url = f"{self.root}/v1"
-        self.app = create_app(settings)
+        self.app = create_app(settings, clock)
         config = uvicorn.Config(self.app, log_config=None, access_log=False, timeout_graceful_shutdown=10)
         self.server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)

@@ -29,11 +29,15 @@ ROOMS: dict[str, frozenset[str]] = {
     "quotas": frozenset({"errors", "images", "database"}),
     "upstream": frozenset({"errors", "settings", "images"}),
     "telemetry": frozenset({"images"}),
+    "webhooks": frozenset({"errors", "database", "quotas", "upstream"}),
     "exchange": frozenset({"errors", "images", "keys", "quotas", "upstream", "telemetry"}),
     "api": frozenset({"errors", "settings", "images", "database", "keys", "quotas", "telemetry", "exchange"}),
     "sandbox": frozenset({"images"}),
     "main": frozenset(
-        {"errors", "settings", "images", "database", "keys", "quotas", "upstream", "telemetry", "exchange", "api"}
+        {
+            *("errors", "settings", "images", "database", "keys", "quotas"),
+            *("upstream", "telemetry", "webhooks", "exchange", "api"),
+        }
     ),
     "cli": frozenset(
         {"errors", "settings", "images", "database", "keys", "quotas", "upstream", "telemetry", "main", "sandbox"}
@@ -49,6 +53,8 @@ PURE = (
     "quotas/windows.py",
     "quotas/reservation.py",
     "quotas/admission.py",
+    "quotas/thresholds.py",
+    "webhooks/message.py",
 )
 # fmt: off
 IMPURE_MODULES = frozenset({

@@ -59,3 +59,34 @@ def test_the_base_url_loses_its_last_slash_and_the_database_has_a_default(tmp_pa
 def test_a_reservation_outlives_its_exchange() -> None:
     settings = load_settings(exchange_seconds_max=100, ledger_wait_seconds=10)
     assert settings.reservation_seconds > 110
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("50,80,100", (50, 80, 100)), (" 90 , 5,90", (5, 90)), ("1", (1,)), ("100", (100,))]
+)
+def test_percentages_are_a_list_in_any_order(tmp_path: Path, written: str, read: tuple[int, ...]) -> None:
+    file = tmp_path / "gateway.env"
+    file.write_text(f"GATEWAY_THRESHOLDS_PERCENT={written}\n")
+    assert load_settings(file).thresholds_percent == read
+    assert load_settings(thresholds_percent=written).thresholds_percent == read
+
+
+@pytest.mark.parametrize(
+    "written", ["0", "101", "50;80", "50,,80", "-5", "1.5", "½", "99999999999999999", "[50]", "1,2,3,4,5,6,7,8,9,10,11"]
+)
+def test_other_percentages_are_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    monkeypatch.setenv("GATEWAY_THRESHOLDS_PERCENT", written)
+    with pytest.raises(ValidationError, match=r"such as 50,80,100|at most 10"):
+        load_settings()
+
+
+def test_a_webhook_has_a_real_address_and_a_secret_nobody_guesses() -> None:
+    settings = load_settings(webhook_url="https://example.com/hook?a=b", webhook_secret="s" * 16)
+    assert settings.webhook_url == "https://example.com/hook?a=b"
+    assert "s" * 16 not in repr(settings)
+    for url in ("example.com", "ftp://example.com", "https://"):
+        with pytest.raises(ValidationError):
+            load_settings(webhook_url=url)
+    with pytest.raises(ValidationError, match="openssl rand") as caught:
+        load_settings(webhook_secret="too short")
+    assert "too short" not in str(caught.value)

@@ -81,7 +81,10 @@ async def _refresh_gauges(house: Services) -> None:
     house.metrics.quota_used_ratio.clear()
     for named in overview.limits:
         limit = named.status.limit
-        labels = (limit.scope.value, named.name, limit.unit.value, limit.window.value)
+        spec = house.policy.catalog.find(limit.model) if limit.model else None
+        model = spec.name if spec else limit.model or "all"
+        shadow = str(limit.shadow).lower()
+        labels = (limit.scope.value, named.name, limit.unit.value, limit.window.value, model, shadow)
         house.metrics.quota_used_ratio.labels(*labels).set(named.status.used / limit.amount if limit.amount else 1.0)
 
 

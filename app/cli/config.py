@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import typer
 
@@ -83,6 +84,7 @@ def _checks(context: typer.Context) -> Iterator[Check]:
     yield _check_models(settings)
     yield from (Check("workers", _ERROR, each.message) for each in judge_workers(settings))
     yield _check_database(settings)
+    yield from _check_webhook(settings)
     if settings.host not in _LOOPBACK and settings.metrics_key is None:
         yield Check(
             "metrics", _WARNING, f"whoever reaches {settings.host} reads /metrics; GATEWAY_METRICS_KEY closes it"
@@ -98,6 +100,28 @@ def _check_models(settings: Settings) -> Check:
     except (GatewayError, CatalogError) as error:
         return Check("models", _ERROR, str(error))
     return Check("models", _OK, f"{len(catalog.models)} in the catalog")
+
+
+def _check_webhook(settings: Settings) -> Iterator[Check]:
+    """Nothing where no webhook is set. Sends nothing."""
+    from app.main import webhook_of  # noqa: PLC0415 - see above
+
+    try:
+        hook = webhook_of(settings)
+    except CommandError as error:
+        yield Check("webhook", _ERROR, error.message)
+        return
+    if hook is None:
+        if settings.webhook_secret is not None:
+            yield Check(
+                "webhook", _WARNING, "GATEWAY_WEBHOOK_SECRET is set, but no GATEWAY_WEBHOOK_URL: nothing is sent"
+            )
+        return
+    url = urlsplit(hook.url)
+    if url.scheme == "http" and url.hostname not in _LOOPBACK:
+        yield Check("webhook", _WARNING, "GATEWAY_WEBHOOK_URL is http: whoever is on the way reads names and amounts")
+    else:
+        yield Check("webhook", _OK, f"crossed thresholds are sent to {url.hostname}")
 
 
 def _check_database(settings: Settings) -> Check:

@@ -111,6 +111,8 @@ def _shown(value: object) -> str | None:
             return None
         case SecretStr():
             return MASK
+        case tuple():
+            return ",".join(str(part) for part in value)
         case _:
             return mask_url(str(value))
 

@@ -14,6 +14,7 @@ from app.cli.terminal import Terminal, say, show_json, show_table
 from app.errors import CommandError
 from app.quotas.audit import Finding, Severity, audit, compare_with_bill
 from app.quotas.ledger import Ledger
+from app.quotas.thresholds import Watch
 
 app = commands("Prove that every request is accounted for; close what dead processes left.")
 
@@ -76,6 +77,8 @@ async def _expire(context: typer.Context) -> list[str]:
             instance=f"cli-{terminal.random_bytes(6).hex()}",
             queue_max=settings.ledger_queue_max,
             wait_seconds=settings.ledger_wait_seconds,
+            # What is charged here may cross a threshold; a running gateway sends it.
+            watch=Watch(settings.thresholds_percent, webhook=settings.webhook_url is not None),
         )
         await ledger.start()
         try:

@@ -57,9 +57,11 @@ class Metrics:
         self.in_flight = self._live("in_flight_requests", "Image requests being served now.").labels()
         self._live("workers", "Processes that serve.").labels().set(1)
         self.reservations_pending = self._gauge("reservations_pending", "Reservations not yet resolved.")
-        self.quota_used_ratio = self._gauge(
-            "quota_used_ratio", "Used and pending share of a limit.", "scope", "name", "unit", "window"
-        )
+        limit = ("scope", "name", "unit", "window", "model", "shadow")
+        self.quota_used_ratio = self._gauge("quota_used_ratio", "Used and pending share of a limit.", *limit)
+        event = ("scope", "unit", "window", "percent", "shadow")
+        self.threshold_events = self._counter("threshold_events", "Limits whose use crossed a percentage.", *event)
+        self.webhooks = self._counter("webhooks", "Tries to tell the webhook, by how they ended.", "result")
         self.reconciliation_drift_usd = self._gauge(
             "reconciliation_drift_usd", "Charged for that day, less what ZenMux billed.", "model"
         )

@@ -87,6 +87,29 @@ def test_what_is_only_unwise_is_a_warning(ready: Cli) -> None:
     assert "Did you mean GATEWAY_PORT?" in found["settings"][1]
 
 
+@pytest.mark.parametrize(
+    ("url", "secret", "status", "told"),
+    [
+        ("https://hooks.example.com/a?token=t0ken", "s" * 32, "ok", "are sent to hooks.example.com"),
+        ("http://127.0.0.1:9000/a", "s" * 32, "ok", "127.0.0.1"),
+        ("http://hooks.example.com/a", "s" * 32, "warning", "is http"),
+        ("", "s" * 32, "warning", "nothing is sent"),
+        ("https://hooks.example.com/a", "", "error", "openssl rand -hex 32"),
+    ],
+)
+def test_a_webhook_is_looked_at_and_not_called(ready: Cli, url: str, secret: str, status: str, told: str) -> None:
+    ready.environment |= {"GATEWAY_WEBHOOK_URL": url, "GATEWAY_WEBHOOK_SECRET": secret}
+    found = checks(ready, code=1 if status == "error" else 0)["webhook"]
+    assert (found[0], told in found[1]) == (status, True), found
+    assert "t0ken" not in found[1]
+
+
+def test_percentages_are_shown_as_they_are_written(ready: Cli) -> None:
+    ready.environment["GATEWAY_THRESHOLDS_PERCENT"] = "90, 75"
+    shown = {setting["name"]: setting["value"] for setting in ready.json("config", "show")}
+    assert shown["GATEWAY_THRESHOLDS_PERCENT"] == "75,90"
+
+
 def test_show_tells_every_setting_and_hides_secrets(ready: Cli) -> None:
     ready.environment["GATEWAY_DATABASE_URL"] = "postgresql://gateway:hunter2@db/gateway"
     result = ready("config", "show")

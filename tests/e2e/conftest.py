@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from app.database.clock import Clock
+from app.main import utc_now
 from app.sandbox.server import SandboxServer
 from app.settings import Settings
 from tests.servers import UPSTREAM_KEY, RunningGateway
@@ -22,10 +24,10 @@ def sandbox() -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def start_gateway(tmp_path: Path) -> Iterator[StartGateway]:
-    """Starts a gateway in front of `upstream_url`, with settings of the test's own."""
+    """Starts a gateway in front of `upstream_url`, with settings and a `clock` of the test's own."""
     with ExitStack() as stack:
 
-        def start(upstream_url: str, **settings: Any) -> RunningGateway:
+        def start(upstream_url: str, clock: Clock = utc_now, **settings: Any) -> RunningGateway:
             chosen: dict[str, Any] = {
                 "zenmux_api_key": UPSTREAM_KEY,
                 "zenmux_base_url": upstream_url,
@@ -33,7 +35,7 @@ def start_gateway(tmp_path: Path) -> Iterator[StartGateway]:
                 "key_cache_seconds": 0,
                 **settings,
             }
-            return stack.enter_context(RunningGateway(Settings(_env_file=None, **chosen)))
+            return stack.enter_context(RunningGateway(Settings(_env_file=None, **chosen), clock))
 
         yield start
 

@@ -52,9 +52,22 @@ def test_gauges_show_how_much_of_a_limit_is_used(gateway: RunningGateway) -> Non
     headers = {"authorization": f"Bearer {key.text}"}
     assert httpx2.post(f"{gateway.url}/images/generations", json=BODY, headers=headers, timeout=30).status_code == 200
     gateway.store.settled(1)
-    labels = {"scope": "key", "name": key.id, "unit": "images", "window": "day"}
+    labels = {"scope": "key", "name": key.id, "unit": "images", "window": "day", "model": "all", "shadow": "false"}
     assert gateway.metric("zenmux_gateway_quota_used_ratio", **labels) == 0.25
     assert gateway.metric("zenmux_gateway_reservations_pending") == 0
+
+
+def test_a_models_limit_and_a_shadow_limit_have_series_of_their_own(gateway: RunningGateway) -> None:
+    """Beside the plain limits of the same unit and window, over which they would be written otherwise."""
+    model = "openai/gpt-image-2"
+    key = gateway.store.key("images:4/day", f"images:2/day@{model}", shadow_limits=("images:8/hour",))
+    headers = {"authorization": f"Bearer {key.text}"}
+    assert httpx2.post(f"{gateway.url}/images/generations", json=BODY, headers=headers, timeout=30).status_code == 200
+    gateway.store.settled(1)
+    name = "zenmux_gateway_quota_used_ratio"
+    assert gateway.metric(name, window="day", model="all", shadow="false") == 0.25
+    assert gateway.metric(name, window="day", model="gpt-image-2", shadow="false") == 0.5
+    assert gateway.metric(name, window="hour", model="all", shadow="true") == 0.125
 
 
 @pytest.mark.parametrize(
@@ -118,6 +131,8 @@ def test_settings_that_contradict_each_other_refuse_to_start(tmp_path: Path) -> 
     retired: dict[str, Any] = {"default_model": "dall-e-3", "unknown_models": "pass", "unknown_model_hold_usd": 1}
     with pytest.raises(CommandError, match=r"GATEWAY_DEFAULT_MODEL.+'dall-e-3'.+retired: use 'gpt-image-2'"):
         create_app(Settings(_env_file=None, data_dir=tmp_path, compatibility="strict", **retired))
+    with pytest.raises(CommandError, match="GATEWAY_WEBHOOK_SECRET"):
+        create_app(Settings(_env_file=None, data_dir=tmp_path, webhook_url="https://example.com/hook"))
 
 
 def test_a_half_sent_request_reserves_nothing(gateway: RunningGateway) -> None:

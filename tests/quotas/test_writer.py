@@ -11,7 +11,7 @@ from app.quotas.commands import Command, Expire, MarkDispatched, Reserve, Reserv
 from app.quotas.counters import Counter
 from app.quotas.reservation import Resolution
 from app.quotas.statements import CounterVanished, Store
-from app.quotas.thresholds import Announcement, Watch
+from app.quotas.thresholds import Announcement, Crossing, Watch
 from app.quotas.writer import Ticket, Writer
 from tests.quotas.faults import Trouble, install
 from tests.quotas.making import (
@@ -217,9 +217,12 @@ def test_what_is_known_to_be_written_is_not_asked_for_again(
     set_limits(engine, on_key("images:4/day"))
     asked: list[int] = []
     write = Store.write_crossings
-    monkeypatch.setattr(
-        Store, "write_crossings", lambda store, crossings: [asked.append(len(crossings)), write(store, crossings)][1]
-    )
+
+    def counted(store: Store, crossings: Sequence[Crossing]) -> list[Announcement]:
+        asked.append(len(crossings))
+        return write(store, crossings)
+
+    monkeypatch.setattr(Store, "write_crossings", counted)
     desk.do(*(Reserve(a_hold(f"r{number}")) for number in range(4)))
     for number in range(4):
         desk.do(Resolve(f"r{number}", settled()))

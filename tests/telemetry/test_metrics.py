@@ -83,3 +83,9 @@ def test_users_beyond_the_cap_share_one_series() -> None:
     assert value(metrics.registry, "zenmux_gateway_user_images_total", user="alice") == 2
     assert value(metrics.registry, "zenmux_gateway_user_images_total", user="other") == 2
     assert value(metrics.registry, "zenmux_gateway_user_images_total", user="bob") is None
+
+
+def test_no_series_tells_when_it_was_created() -> None:
+    metrics = Metrics("1", users_max=10)
+    metrics.record(settled())
+    assert b"_created" not in metrics.exposition()

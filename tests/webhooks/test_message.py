@@ -1,0 +1,99 @@
+"""What a webhook is sent: fields, ids, signatures, and the times of further tries."""
+
+import json
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.database.clock import to_ms
+from app.quotas.outbox import DueEvent
+from app.quotas.thresholds import Announcement, Crossing
+from app.webhooks.message import TRIES_MAX, body_of, event_id, headers_of, seconds_until_next_try, signature
+from tests.quotas.making import NOON
+
+CROSSING = Crossing(
+    *("user", "user_9c1f", "usd", "month", "openai/gpt-image-2", to_ms(datetime(2026, 11, 1, tzinfo=NOON.tzinfo))),
+    *(80, 5 * 10**9, 4_120_000_000, False, to_ms(NOON), to_ms(NOON)),
+)
+
+
+def due(crossing: Crossing = CROSSING, *, id_: int = 7, tries: int = 1, name: str = "alice") -> DueEvent:
+    return DueEvent(id_, tries, Announcement(crossing, name))
+
+
+def test_the_whole_event() -> None:
+    assert json.loads(body_of(due())) == {
+        "id": event_id(due()),
+        "type": "limit.threshold_crossed",
+        "created_at": "2026-11-24T12:00:30+00:00",
+        "text": "user alice has reached 80 % of the limit usd:5.00/month@openai/gpt-image-2: $4.12 of $5.00 used. "
+        "It resets at 2026-12-01 00:00 UTC.",
+        "data": {
+            "limit": "usd:5.00/month@openai/gpt-image-2",
+            "scope": "user",
+            "scope_id": "user_9c1f",
+            "scope_name": "alice",
+            "unit": "usd",
+            "window": "month",
+            "model": "openai/gpt-image-2",
+            "shadow": False,
+            "percent": 80,
+            "amount": "5.00",
+            "used": "4.12",
+            "resets_at": "2026-12-01T00:00:00+00:00",
+        },
+    }
+
+
+def test_a_shadow_total_of_the_whole_gateway_in_words() -> None:
+    crossing = CROSSING._replace(scope="gateway", scope_id="", unit="images", window="total", model="", shadow=True)
+    text = json.loads(body_of(due(crossing._replace(window_start_ms=0, amount=1, used=1), name="gateway")))["text"]
+    assert text == (
+        "gateway has reached 80 % of the shadow limit images:1/total: 1 image of 1 image used. It does not reset."
+    )
+
+
+class TestId:
+    def test_every_try_of_an_event_has_the_same(self) -> None:
+        retried = CROSSING._replace(next_try_at_ms=to_ms(NOON) + 10_000)
+        assert event_id(due()) == event_id(due(retried, tries=3))
+        assert body_of(due()) == body_of(due(retried, tries=3))
+
+    def test_every_other_event_has_another(self) -> None:
+        fields = list(CROSSING)
+        changed = [Crossing._make([*fields[:place], 1, *fields[place + 1 :]]) for place in range(len(fields) - 1)]
+        others = [due(id_=8), *(due(crossing) for crossing in changed)]
+        assert len({event_id(event) for event in (due(), *others)}) == len(others) + 1
+
+
+def test_headers_carry_the_id_and_the_signature() -> None:
+    headers = headers_of(due(), b"{}", b"secret", 1_700_000_000)
+    assert headers["x-gateway-event-id"] == event_id(due())
+    assert headers["x-gateway-signature"] == signature(b"{}", b"secret", 1_700_000_000)
+    assert headers["content-type"] == "application/json"
+    assert headers["user-agent"].startswith("zenmux-gateway/")
+
+
+def test_a_known_signature() -> None:
+    """printf '1700000000.{}' | openssl dgst -sha256 -hmac secret"""
+    assert signature(b"{}", b"secret", 1_700_000_000) == (
+        "t=1700000000,v1=b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163"
+    )
+
+
+@pytest.mark.parametrize("other", [(b"{ }", b"secret", 1), (b"{}", b"Secret", 1), (b"{}", b"secret", 2)])
+def test_body_secret_and_time_are_all_signed(other: tuple[bytes, bytes, int]) -> None:
+    assert signature(b"{}", b"secret", 1).partition("v1=")[2] != signature(*other).partition("v1=")[2]
+
+
+@given(jitter=st.floats(0, 1, exclude_max=True))
+def test_ten_tries_take_about_a_day(jitter: float) -> None:
+    waits = [seconds_until_next_try(tries, jitter) for tries in range(1, TRIES_MAX + 1)]
+    assert waits[-1] is None
+    times = [wait for wait in waits if wait is not None]
+    assert len(times) == TRIES_MAX - 1 == 9
+    assert 5 <= times[0] <= 10
+    assert times == sorted(times)
+    assert 13 * 3600 <= sum(times) <= 28 * 3600
