@@ -22,7 +22,7 @@ async def show_usage(request: Request) -> dict[str, Any]:
         "key": {"id": caller.key_id, "name": caller.key_name},
         "user": caller.user_name,
         "team": caller.team_name,
-        "limits": [limit_fields(status) for status in statuses],
+        "limits": [limit_fields(status) for status in statuses if status.may_apply_to(caller.models)],
     }
 
 

@@ -59,10 +59,14 @@ def set_(
     chosen = _Target(key, user, team, gateway=gateway, default=default).required()
     with writing(context) as connection:
         scope, scope_id, name = chosen.find(connection)
+        before = [each for each in list_limits(connection, scope, scope_id) if not each.shadow]
         for each in limits:
             set_limit(connection, each.on(scope, scope_id, shadow=shadow), change=change)
-        now = [written(each) for each in list_limits(connection, scope, scope_id)]
-    say(f"The limits of {name} are now: {', '.join(now)}.")
+        after = list_limits(connection, scope, scope_id)
+    say(f"The limits of {name} are now: {', '.join(written(each) for each in after)}.")
+    shadows = {_place(each) for each in after if each.shadow}
+    for replaced in (each for each in before if _place(each) in shadows):
+        say(f"{format_limit(replaced)} refuses nothing any more: a shadow limit has taken its place.")
 
 
 @app.command()
@@ -153,7 +157,11 @@ def explain(context: typer.Context, key: Key = None, user: User = None, as_json:
         found = existing_key(connection, key) if key is not None else None
         owner = existing_user(connection, found.user_id if found else str(user))
         # Without a key there is none with the empty id, so only the wider scopes answer.
-        statuses = standing_of(connection, found.id if found else "", owner.id, owner.team_id, now)
+        statuses = [
+            status
+            for status in standing_of(connection, found.id if found else "", owner.id, owner.team_id, now)
+            if status.may_apply_to(found.models if found else None)
+        ]
         names = _names(connection)
     if as_json:
         show_json([_fields(status.limit, names) | _standing(status) for status in statuses])
@@ -190,6 +198,11 @@ class _Target:
             team = existing_team(connection, self._team)
             return Scope.TEAM, team.id, f"the team {team.name}"
         return (Scope.GATEWAY, "", "the gateway") if self._gateway else (Scope.DEFAULT, "", "new users")
+
+
+def _place(limit: Limit) -> tuple[str, str, str]:
+    """Of two limits of one owner with the same place, the later takes the earlier's."""
+    return limit.unit, limit.window, limit.model
 
 
 def _with_amount(text: str) -> str:

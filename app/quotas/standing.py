@@ -3,7 +3,7 @@
 SQL beside the hot path, through SQLAlchemy; reads and tidies up, never reserves or resolves. Every function blocks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -47,6 +47,10 @@ class LimitStatus:
     @property
     def written(self) -> str:
         return format_limit(self.limit)
+
+    def may_apply_to(self, models: Container[str] | None) -> bool:
+        """Whether the limit counts any of these models (None: every model)."""
+        return not self.limit.model or models is None or self.limit.model in models
 
     @property
     def scope(self) -> Scope:

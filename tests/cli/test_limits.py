@@ -53,6 +53,14 @@ def test_setting_again_changes_the_amount(cli: Cli, key: str) -> None:
     assert (limit["amount"], limit["shadow"]) == (60, False)
 
 
+def test_a_shadow_limit_that_takes_the_place_of_a_real_one_is_told(cli: Cli, key: str) -> None:
+    cli("limits", "set", "--user", "alice", "images:50/day", "usd:5/month")
+    told = cli("limits", "set", "--user", "alice", "images:10/day", "images:9/day@gpt-image-2", "--shadow").stderr
+    assert "images:50/day refuses nothing any more" in told
+    assert told.count("refuses nothing") == 1
+    assert "refuses nothing" not in cli("limits", "set", "--user", "alice", "images:8/day", "--shadow").stderr
+
+
 def test_a_limit_is_removed_whatever_its_amount(cli: Cli, key: str) -> None:
     cli("limits", "set", "--user", "alice", "images:50/day", "usd:5/month", "concurrent:3", "images:5/day@gpt-image-2")
     assert (
@@ -87,6 +95,37 @@ def test_explain_tells_what_is_used_and_left(cli: Cli, key: str) -> None:
     table = cli("limits", "explain", "--key", key).stdout
     assert "concurrent:3 (shadow)" in table
     assert "2026-12-01 00:00" in table
+
+
+def test_explain_lists_what_applies_to_the_key_and_nothing_else(cli: Cli) -> None:
+    cli("limits", "set", "--default", "images:7/day")
+    key = cli.json("keys", "create", "--user", "alice", "--model", "gpt-image-2", "--limit", "images:5/day")["id"]
+    other = cli.json("keys", "create", "--user", "alice", "--limit", "images:6/day")["id"]
+    cli("limits", "set", "--default", "images:1/hour")  # for new users only: not alice
+    cli("users", "create", "bob")
+    cli("limits", "set", "--user", "bob", "images:1/total")
+    cli("limits", "set", "--user", "alice", "usd:1/day@gpt-image-2", "usd:2/day@gpt-image-1.5")
+    cli("limits", "set", "--gateway", "tokens:9/week@gpt-image-2", "--shadow")
+
+    def listed(*whose: str) -> list[tuple[str, str, str | None, bool]]:
+        explained = cli.json("limits", "explain", *whose)
+        return [(each["scope"], each["limit"].partition("@")[0], each["model"], each["shadow"]) for each in explained]
+
+    model = "openai/gpt-image-2"
+    of_alice = [("user", "images:7/day", None, False), ("user", "usd:1.00/day", model, False)]
+    of_the_other_model = ("user", "usd:2.00/day", "openai/gpt-image-1.5", False)
+    of_gateway = ("gateway", "tokens:9/week", model, True)
+    assert listed("--key", key) == [("key", "images:5/day", None, False), *of_alice, of_gateway]
+    assert listed("--key", other) == [
+        ("key", "images:6/day", None, False),
+        *of_alice,
+        of_the_other_model,
+        of_gateway,
+    ]
+    assert listed("--user", "alice") == [*of_alice, of_the_other_model, of_gateway]
+    assert ("user", "images:1/hour", None, False) in listed("--user", "bob")
+    table = cli("limits", "explain", "--key", key).stdout
+    assert "tokens:9/week@openai/gpt-image-2 (shadow)" in table
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,23 @@
 """Nobody passes a limit, however many ask at once; the judge is the sandbox's bill."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
 import pytest
+from typer.testing import CliRunner
 
+from app.cli.main import app as cli
+from app.cli.terminal import Terminal
+from app.database.changes import Change
+from app.database.engine import writing
+from app.main import utc_now
+from app.quotas.administration import set_limit
+from app.quotas.limits import Scope, parse_limit
 from app.sandbox.server import SandboxServer
-from tests.servers import Key, RunningGateway, fetch_json
+from tests.servers import Key, RunningGateway, fetch_json, wait_until
 
 BODY = {"model": "gpt-image-2", "prompt": "a house", "size": "1024x1024", "quality": "low"}
 
@@ -98,3 +107,55 @@ def test_usage_shows_a_caller_their_limits(gateway: RunningGateway) -> None:
     assert (images["limit"], images["scope"], images["used"], images["left"]) == ("images:10/day", "key", 2, 8)
     assert (usd["limit"], usd["scope"]) == ("usd:5.00/month", "user")
     assert usd["resets_at"] is not None
+
+
+def test_usage_lists_exactly_what_applies_and_agrees_with_explain(
+    gateway: RunningGateway, sandbox: SandboxServer
+) -> None:
+    """While one request is under way and one has ended: used, pending and left of each, and when it resets."""
+    model = "openai/gpt-image-2"
+    limits = ("images:10/day", "concurrent:5", f"images:9/total@{model}", "images:8/day@openai/gpt-image-1.5")
+    key = gateway.store.key(
+        *limits, user_limits=("requests:4/hour",), shadow_limits=("images:1/month",), models=(model,)
+    )
+    gateway.store.key("images:77/day", user="bob", user_limits=("images:66/day",))  # somebody else's
+    change = Change("test", utc_now(), lambda: "unused")
+    with writing(gateway.store.engine) as connection:
+        for scope, written in ((Scope.GATEWAY, "tokens:1000000/week"), (Scope.DEFAULT, "images:55/day")):
+            set_limit(connection, parse_limit(written).on(scope), change=change)
+    assert ask(gateway, key, n=2).status_code == 200
+    gateway.store.settled(1)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(ask, gateway, key, n=3, prompt="[sandbox: delay=2s]")
+        wait_until(lambda: len(gateway.store.rows()) == 2, "the second request is under way")
+        told = fetch_json(f"{gateway.url}/usage", key.text)
+        assert running.result().status_code == 200
+    assert (told["key"]["id"], told["user"], told["team"]) == (key.id, "alice", None)
+    stand = {
+        each["limit"]: (each["scope"], each["shadow"], each["used"], each["pending"], each["left"])
+        for each in told["limits"]
+    }
+    tokens = stand.pop("tokens:1000000/week")
+    assert tokens[:2] == ("gateway", False)
+    assert tokens[2] + tokens[4] == 1_000_000
+    assert tokens[2] > tokens[3] > 0
+    assert stand == {
+        "images:10/day": ("key", False, 5, 3, 5),
+        "concurrent:5": ("key", False, 1, 1, 4),
+        f"images:9/total@{model}": ("key", False, 5, 3, 4),
+        "images:1/month": ("key", True, 5, 3, 0),
+        "requests:4/hour": ("user", False, 2, 1, 2),
+    }
+    models = {each["limit"]: each["model"] for each in told["limits"]}
+    assert {limit for limit, of in models.items() if of} == {f"images:9/total@{model}"}
+    resets = {each["window"]: each["resets_at"] for each in told["limits"]}
+    assert resets["total"] is resets["now"] is None
+    assert all(resets[window] > utc_now().isoformat() for window in ("hour", "day", "week", "month"))
+    terminal = Terminal(clock=utc_now, actor="test")
+    shown = CliRunner().invoke(
+        cli,
+        ["limits", "explain", "--key", key.id, "--json"],
+        obj=terminal,
+        env={"GATEWAY_DATA_DIR": str(gateway.settings.data_dir)},
+    )
+    assert [each["limit"] for each in json.loads(shown.stdout)] == [each["limit"] for each in told["limits"]]
