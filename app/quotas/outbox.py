@@ -3,6 +3,7 @@
 SQL beside the hot path, through SQLAlchemy; the ledger writes the events. Every function blocks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -68,13 +69,14 @@ def take_due(engine: Engine, now: datetime, lease: timedelta, most: int) -> list
     ]
 
 
-def finish_try(engine: Engine, event: DueEvent, next_try_at: datetime | None) -> None:
-    """Gives the event back: to be tried again, or, with None, never. Nothing, if the lease has passed and somebody
-    else has taken it since. Raises StoreUnavailable."""
-    next_try_at_ms = None if next_try_at is None else to_ms(next_try_at)
-    mine = and_(_rows.id == event.id, _rows.tries == event.tries)
+def finish_tries(engine: Engine, ends: Sequence[tuple[DueEvent, datetime | None]]) -> None:
+    """Gives events back: to be tried again then, or, with None, never. One whose lease has passed, and that somebody
+    else has taken since, is left alone. Raises StoreUnavailable."""
     with writing(engine) as connection:
-        connection.execute(update(_table).where(mine).values(next_try_at_ms=next_try_at_ms))
+        for event, next_try_at in ends:
+            mine = and_(_rows.id == event.id, _rows.tries == event.tries)
+            next_try_at_ms = None if next_try_at is None else to_ms(next_try_at)
+            connection.execute(update(_table).where(mine).values(next_try_at_ms=next_try_at_ms))
 
 
 def prune_events(engine: Engine, now: datetime) -> None:

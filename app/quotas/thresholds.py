@@ -96,8 +96,10 @@ class Thresholds:
 
         A limit that was lowered below what is used is due at its next charge. `concurrent` counts nothing settled.
         """
+        if not self._percents:
+            return []
         used = counter.settled(limit.unit)
-        if not used or not self._percents or used * 100 < self._percents[0] * limit.amount:
+        if not used or used * 100 < self._percents[0] * limit.amount:
             return []
         known = self._known.get((key, limit.unit.value), 0)
         due = [percent for percent in self._percents if percent > known and used * 100 >= percent * limit.amount]

@@ -9,14 +9,13 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import httpx2
 from sqlalchemy import Engine
 
 from app.database.clock import Clock
-from app.errors import StoreUnavailable
-from app.quotas.outbox import DueEvent, finish_try, take_due
+from app.quotas.outbox import DueEvent, finish_tries, take_due
 from app.upstream.transport import AiohttpTransport
 from app.webhooks.message import body_of, event_id, headers_of, seconds_until_next_try
 
@@ -94,11 +93,14 @@ class Sender:
             events = await asyncio.to_thread(take_due, self._engine, self._clock(), _LEASE, _AT_ONCE)
             if not events:
                 break
-            await asyncio.gather(*(self._send(event) for event in events))
+            next_tries = await asyncio.gather(*(self._send(event) for event in events))
+            # All at once, so that requests never wait for a connection to the database because of webhooks.
+            await asyncio.to_thread(finish_tries, self._engine, list(zip(events, next_tries, strict=True)))
             sent += len(events)
         return sent
 
-    async def _send(self, event: DueEvent) -> None:
+    async def _send(self, event: DueEvent) -> datetime | None:
+        """One try; when the next one is to be made, None for never."""
         failure = await self._post(event)
         wait = None if failure is None else seconds_until_next_try(event.tries, self._jitter())
         result = "delivered" if failure is None else "given_up" if wait is None else "failed"
@@ -107,12 +109,7 @@ class Sender:
             level, f"webhook_{result}", extra={"event_id": event_id(event), "tries": event.tries, "reason": failure}
         )
         self._count(result)
-        try:
-            next_try_at = None if wait is None else self._clock() + timedelta(seconds=wait)
-            await asyncio.to_thread(finish_try, self._engine, event, next_try_at)
-        except StoreUnavailable:
-            # The lease ends by itself, and then it is sent again: receivers know an event by its id.
-            logger.warning("webhook_not_noted", extra={"event_id": event_id(event)})
+        return None if wait is None else self._clock() + timedelta(seconds=wait)
 
     async def _post(self, event: DueEvent) -> str | None:
         """None when the receiver has taken it, else why not, in a word. What it answers is not read."""

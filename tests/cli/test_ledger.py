@@ -14,10 +14,12 @@ from sqlalchemy import insert, update
 from app.cli import ledger
 from app.cli.store import opened
 from app.database import schema
+from app.database.clock import to_ms
 from app.database.engine import writing
 from app.settings import Settings
 from tests.cli.conftest import NOW, Cli
 from tests.cli.test_usage import reservation
+from tests.quotas.making import events
 
 
 def write(cli: Cli, *rows: dict[str, Any]) -> None:
@@ -133,6 +135,20 @@ def test_expire_closes_what_dead_processes_left(ready: Cli) -> None:
     [row] = ready.json("usage", "report")
     assert (row["estimated"], row["nanousd"]) == (1, 6_000_000)
     assert ready.json("ledger", "audit")["clean"] is True
+
+
+def test_what_expire_charges_crosses_thresholds_that_a_gateway_will_send(ready: Cli) -> None:
+    ready.environment |= {"GATEWAY_WEBHOOK_URL": "https://example.com/hook", "GATEWAY_WEBHOOK_SECRET": "s" * 32}
+    ready("limits", "set", "--gateway", "images:2/total")
+    closing = ("resolved_at_ms", "outcome", "usage_source", "priced")
+    charged = ("charged_requests", "charged_images", "charged_tokens", "charged_nanousd")
+    usage = ("input_text_tokens", "input_image_tokens", "output_text_tokens", "output_image_tokens")
+    write(ready, reservation(1, NOW, state="pending", **dict.fromkeys((*closing, *charged, *usage))))
+    ready.now = NOW + timedelta(hours=1)
+    ready("ledger", "expire")
+    with opened(Settings(_env_file=None, data_dir=ready.data_dir)) as engine:
+        (event,) = events(engine)
+    assert (event["percent"], event["used"], event["next_try_at_ms"]) == (50, 1, to_ms(ready.now))
 
 
 def test_there_is_nothing_to_expire_without_a_database(cli: Cli) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, insert
 from app.database import schema
 from app.database.clock import from_ms, to_ms
 from app.database.engine import create_engine, writing
-from app.quotas.outbox import NEWS_AGE_MAX, finish_try, prune_events, take_due
+from app.quotas.outbox import NEWS_AGE_MAX, finish_tries, prune_events, take_due
 from app.quotas.thresholds import Announcement, Crossing, Watch
 from tests.quotas.making import (
     NOON,
@@ -194,13 +194,13 @@ class TestLease:
     def test_what_is_finished_is_never_given_again(self, engine: Engine) -> None:
         write(engine, an_event())
         (event,) = take_due(engine, NOON, LEASE, 9)
-        finish_try(engine, event, None)
+        finish_tries(engine, [(event, None)])
         assert take_due(engine, LATER, LEASE, 9) == []
 
     def test_what_failed_is_given_when_it_is_time(self, engine: Engine) -> None:
         write(engine, an_event())
         (event,) = take_due(engine, NOON, LEASE, 9)
-        finish_try(engine, event, LATER)
+        finish_tries(engine, [(event, LATER)])
         assert take_due(engine, LATER - timedelta(milliseconds=1), LEASE, 9) == []
         assert len(take_due(engine, LATER, LEASE, 9)) == 1
 
@@ -208,9 +208,9 @@ class TestLease:
         write(engine, an_event())
         (slow,) = take_due(engine, NOON, LEASE, 9)
         (quick,) = take_due(engine, LATER, LEASE, 9)
-        finish_try(engine, slow, None)
+        finish_tries(engine, [(slow, None)])
         assert events(engine)[0]["next_try_at_ms"] == to_ms(LATER + LEASE)
-        finish_try(engine, quick, None)
+        finish_tries(engine, [(quick, None)])
         assert events(engine)[0]["next_try_at_ms"] is None
 
     def test_old_news_is_not_given(self, engine: Engine) -> None:

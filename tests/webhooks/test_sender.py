@@ -1,6 +1,7 @@
 """The sender against a real receiver on loopback, on both engines, with a clock and jitter of the tests' own."""
 
 import asyncio
+import base64
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -208,6 +209,15 @@ async def test_a_database_that_is_away_does_not_end_it(
         desk.sender.stop()
         await running
     engine.dispose()
+
+
+async def test_a_login_in_the_address_is_sent_as_one(engine: Engine, receiver: Receiver, clock: StillClock) -> None:
+    write(engine, an_event())
+    async with a_desk(engine, receiver.url.replace("://", "://hook:pass%20word@"), clock) as desk:
+        await desk.send()
+    assert desk.results == {"delivered": 1}
+    (received,) = receiver.received
+    assert received.headers["authorization"] == "Basic " + base64.b64encode(b"hook:pass word").decode()
 
 
 def test_a_hook_does_not_show_its_secret() -> None:
