@@ -8,22 +8,26 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from app.database.clock import to_ms
 from app.database.engine import create_engine
 from app.errors import LimitReached
 from app.quotas.ledger import Ledger
 from app.quotas.limits import Limit, Scope, Unit, Window, parse_limit
 from app.quotas.reservation import Amounts, Hold, Resolution
+from app.quotas.thresholds import Watch
 from app.quotas.windows import window_start
-from tests.quotas.making import StillClock, a_hold, errors, released, remove_limits, rows, set_limits, settled
+from tests.quotas.making import StillClock, a_hold, errors, events, released, remove_limits, rows, set_limits, settled
 
 KEYS = ("key-1", "key-2")
+PERCENTS = (50, 100)
 WRITTEN = ("images:6/day", "images:3/hour", "requests:8/total", "usd:1/month", "tokens:5000/minute", "concurrent:2")
 
 
@@ -54,17 +58,29 @@ class Machine(RuleBasedStateMachine):
         self.known: dict[str, Known] = {}
         self.limits: dict[tuple[Any, ...], Limit] = {}
         self.starts = 0
+        self.told: set[tuple[Any, ...]] = set()  # thresholds that were crossed
+        self.swept_until = self.clock.now  # events of windows that ended long before may be gone
         self.start()
 
     def start(self) -> None:
         self.starts += 1
-        self.ledger = Ledger(self.engine, self.clock, instance=f"process-{self.starts}", queue_max=100, wait_seconds=30)
+        instance = f"process-{self.starts}"
+        watch = Watch(PERCENTS)
+        self.ledger = Ledger(self.engine, self.clock, instance=instance, queue_max=100, wait_seconds=30, watch=watch)
         self.runner.run(self.ledger.start())
 
     def teardown(self) -> None:
         self.runner.run(self.ledger.close())
         self.runner.close()
         self.engine.dispose()
+
+    @initialize(written=st.sets(st.sampled_from(WRITTEN), min_size=1), amount=st.integers(1, 4), n=st.integers(1, 4))
+    def begin_with_something(self, written: set[str], amount: int, n: int) -> None:
+        """Limits, and requests under way: left to chance alone, both are there too seldom."""
+        for each in sorted(written):
+            self.set_limit(each, None, amount)
+        for number in range(n):
+            self.reserve(KEYS[number % len(KEYS)], 1, 1, 1)
 
     def used(self, limit: Limit, now: datetime) -> int:
         window = Window.TOTAL if limit.window is Window.NOW else limit.window
@@ -111,7 +127,7 @@ class Machine(RuleBasedStateMachine):
             id_ = data.draw(st.sampled_from(self.pending()))
             settlement = settled(self.clock.now, images=images, tokens=tokens, nanousd=cents * 10**7)
             assert self.runner.run(self.ledger.resolve(id_, settlement)) is Resolution.DONE
-            self.known[id_].charged = settlement.charged
+            self.charge(self.known[id_], settlement.charged)
 
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
@@ -133,6 +149,7 @@ class Machine(RuleBasedStateMachine):
         overdue = {id_ for id_ in self.pending() if self.known[id_].hold.expires_at < self.clock.now}
         assert set(self.runner.run(self.ledger.expire(self.clock.now))) == overdue
         self.close(overdue)
+        self.swept_until = max(self.swept_until, self.clock.now)
 
     @rule()
     def crash_and_restart(self) -> None:
@@ -146,7 +163,26 @@ class Machine(RuleBasedStateMachine):
     def close(self, ids: set[str]) -> None:
         for id_ in ids:
             known = self.known[id_]
-            known.charged = known.hold.amounts if known.dispatched else Amounts()
+            self.charge(known, known.hold.amounts if known.dispatched else Amounts())
+
+    def charge(self, known: Known, amounts: Amounts) -> None:
+        """Ends a reservation, and crosses the thresholds that what is settled has reached by now."""
+        known.charged = amounts
+        for limit in self.limits.values():
+            mine = limit.scope is not Scope.KEY or known.hold.key_id == limit.scope_id
+            if not mine or limit.unit is Unit.CONCURRENT or not taken(known, limit.unit):
+                continue
+            start = window_start(limit.window, known.hold.reserved_at)
+            used = sum(
+                taken(other, limit.unit)
+                for other in self.known.values()
+                if other.charged is not None
+                and (limit.scope is not Scope.KEY or other.hold.key_id == limit.scope_id)
+                and window_start(limit.window, other.hold.reserved_at) == start
+            )
+            for percent in PERCENTS:
+                if Fraction(used, limit.amount) >= Fraction(percent, 100):
+                    self.told.add((limit.scope, limit.scope_id, limit.unit, limit.window, to_ms(start), percent))
 
     @rule(minutes=st.sampled_from([-90, -1, 1, 30, 700, 1440, 45_000]))
     def time_moves(self, minutes: int) -> None:
@@ -172,6 +208,14 @@ class Machine(RuleBasedStateMachine):
         statuses = self.runner.run(self.ledger.limits_of("key-1", "user-1", None, now))
         for status in statuses:
             assert status.used == self.used(status.limit, now)
+        written = {
+            (row["scope"], row["scope_id"], row["unit"], row["window"], row["window_start_ms"], row["percent"])
+            for row in events(self.engine)
+        }
+        assert written <= self.told
+        lost = [(Window(event[3]), event[4]) for event in self.told - written]
+        old = self.swept_until - timedelta(days=2)
+        assert all(start_ms < to_ms(window_start(window, old)) for window, start_ms in lost)
         assert {id_ for id_, row in rows(self.engine).items() if row["state"] == "pending"} == set(self.pending())
 
 
