@@ -212,7 +212,7 @@ def _announce(crossed: Sequence[Announcement], metrics: Metrics, sender: Sender 
         event = announcement.crossing
         logger.info("threshold_crossed", extra=describe_crossing(announcement))
         shadow = str(event.shadow).lower()
-        metrics.threshold_events.labels(event.scope, event.unit, event.window, event.percent, shadow).inc()
+        metrics.threshold_events.labels(event.scope, event.unit, event.window, str(event.percent), shadow).inc()
     if sender is not None:
         sender.wake()
 
