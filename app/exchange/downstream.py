@@ -133,11 +133,13 @@ class _Stall:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None  # the one that waits now
+        self._cancelling = 0  # how often it was cancelled before it waited
         self._deadline = 0.0
         self._has_rung = False
 
     def __enter__(self) -> None:
-        self._task = asyncio.current_task()
+        self._task = task = asyncio.current_task()
+        self._cancelling = 0 if task is None else task.cancelling()
         self._deadline = self._loop.time() + self._seconds
         if self._timer is None:
             self._timer = self._loop.call_at(self._deadline, self._ring)
@@ -147,7 +149,7 @@ class _Stall:
         if self._has_rung:
             self._has_rung = False
             # A cancellation of somebody else's that came at the same time goes on.
-            if task is not None and task.uncancel() == 0 and kind is asyncio.CancelledError:
+            if task is not None and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
                 raise TimeoutError
 
     def close(self) -> None:
