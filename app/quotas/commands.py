@@ -80,6 +80,7 @@ class NewRow(NamedTuple):
     held_images: int
     held_tokens: int
     held_nanousd: int
+    dispatched_at_ms: int | None
 
 
 class Closing(NamedTuple):
@@ -155,6 +156,7 @@ def new_row(hold: Hold, instance: str) -> NewRow:
         hold.amounts.images,
         hold.amounts.tokens,
         hold.amounts.nanousd,
+        to_ms(hold.reserved_at) if hold.is_dispatched else None,
     )
 
 
@@ -168,7 +170,7 @@ def record_of(row: NewRow) -> Record:
         row.model,
         row.state,
         row.reserved_at_ms,
-        None,
+        row.dispatched_at_ms,
         row.held_images,
         row.held_tokens,
         row.held_nanousd,

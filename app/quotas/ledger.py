@@ -67,6 +67,7 @@ class Ledger:
         self._wait_seconds = wait_seconds
         self._readers = asyncio.Semaphore(_READERS_MAX)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_waking = False
         self._announce = watch.announce
         self._writer = Writer(
             engine,
@@ -193,8 +194,17 @@ class Ledger:
 
     def _submit(self, command: Command) -> Ticket:
         ticket = Ticket(command, asyncio.get_running_loop().create_future())
-        self._writer.submit(ticket)
+        self._writer.enqueue(ticket)
+        if not self._is_waking:
+            self._is_waking = True
+            asyncio.get_running_loop().call_soon(self._wake)
         return ticket
+
+    def _wake(self) -> None:
+        """At the end of a turn of the loop: all that this turn submitted is one transaction, and one wait for the
+        interpreter, which the two threads hand to each other."""
+        self._is_waking = False
+        self._writer.wake()
 
     async def _wait(self, ticket: Ticket) -> Outcome:
         try:

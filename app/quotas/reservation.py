@@ -52,7 +52,11 @@ class Resolution(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What `reserve` takes: who asks for what, and the worst case of it."""
+    """What `reserve` takes: who asks for what, and the worst case of it.
+
+    `is_dispatched`: its request goes out over a connection that waits for it, as soon as the hold is taken; so it
+    counts as dispatched from its first moment on, and needs no second transaction that says so.
+    """
 
     id: str
     key_id: str
@@ -66,6 +70,7 @@ class Hold:
     amounts: Amounts
     reserved_at: datetime
     expires_at: datetime
+    is_dispatched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,14 +84,23 @@ class Writer:
         self._thread.start()
 
     def submit(self, ticket: Ticket) -> None:
-        """Puts a command at the end of the queue. Raises StoreUnavailable for a reserve when the queue is full, and
-        for anything once the writer is closed."""
+        """Puts a command at the end of the queue and wakes the thread. Raises as `enqueue` does."""
+        self.enqueue(ticket)
+        self.wake()
+
+    def enqueue(self, ticket: Ticket) -> None:
+        """Puts a command at the end of the queue, for the next `wake`. Raises StoreUnavailable for a reserve when the
+        queue is full, and for anything once the writer is closed."""
         with self._changed:
             if self._closing and (isinstance(ticket.command, Reserve) or not self._thread.is_alive()):
                 raise StoreUnavailable("The gateway is stopping; try again shortly.")
             if len(self._queue) >= self._queue_max and isinstance(ticket.command, Reserve):
                 raise StoreUnavailable("The gateway's database cannot keep up; try again shortly.")
             self._queue.append(ticket)
+
+    def wake(self) -> None:
+        """Lets the thread look at the queue. One call for many commands makes them one transaction."""
+        with self._changed:
             self._changed.notify()
 
     def withdraw(self, ticket: Ticket) -> bool:

@@ -1,6 +1,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -71,6 +72,14 @@ class TestLife:
         assert row["dispatched_at_ms"] == row["reserved_at_ms"]
         assert counters(engine)["key", "key-1", "", "day"]["settled_images"] == 2
         assert errors(engine) == []
+
+    async def test_a_hold_may_be_dispatched_from_its_first_moment_on(self, ledger: Ledger, engine: Engine) -> None:
+        await ledger.reserve(replace(a_hold("sent"), is_dispatched=True))
+        await ledger.reserve(a_hold("unsent"))
+        await ledger.mark_dispatched("sent", LATER)
+        assert rows(engine)["sent"]["dispatched_at_ms"] == rows(engine)["sent"]["reserved_at_ms"]
+        assert sorted(await ledger.expire(NOON + timedelta(days=1))) == ["sent", "unsent"]
+        assert {id_: row["charged_requests"] for id_, row in rows(engine).items()} == {"sent": 1, "unsent": 0}
 
     async def test_a_release_gives_everything_back(self, ledger: Ledger, engine: Engine) -> None:
         set_limits(engine, on_key("images:3/day"), on_key("requests:1/minute"))
