@@ -11,7 +11,8 @@ from app.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamU
 from app.settings import Settings
 from app.upstream.failures import translate
 from app.upstream.headers import content_length, media_type, request_headers, response_headers, upstream_request_id
-from app.upstream.transport import ON_SENDING, AiohttpTransport, OnSending
+from app.upstream.pool import Bounds
+from app.upstream.transport import ON_SENDING, OnSending, Transport
 
 _ERROR_BYTES_MAX = 65_536
 _ERROR_SECONDS_MAX = 10
@@ -54,14 +55,16 @@ class Upstream:
         self._settings = settings
         self._jitter = jitter
         # Called without httpx2's client: that costs a quarter millisecond a request, and keeps cookies.
-        self._transport: AiohttpTransport | None = None
+        self._transport: Transport | None = None
 
     async def open(self) -> None:
         """Must run in the loop that will use it."""
-        self._transport = AiohttpTransport(
-            connect_seconds=self._settings.connect_timeout_seconds,
-            silence_seconds=self._settings.upstream_silence_seconds,
-            connections_max=self._settings.upstream_connections_max,
+        self._transport = Transport(
+            Bounds(
+                connect_seconds=self._settings.connect_timeout_seconds,
+                silence_seconds=self._settings.upstream_silence_seconds,
+                connections_max=self._settings.upstream_connections_max,
+            )
         )
 
     async def aclose(self) -> None:

@@ -8,11 +8,11 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import aiohttp
 import httpx2
 import pytest
 
-from app.upstream.transport import ON_SENDING, AiohttpTransport, OnSending
+from app.upstream.pool import Bounds
+from app.upstream.transport import ON_SENDING, OnSending, Transport
 from tests.upstream.raw_server import Connection, answered, serve
 
 
@@ -30,10 +30,8 @@ NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, ht
 @asynccontextmanager
 async def transport(
     *, connect_seconds: float = 5, silence_seconds: float = 5, connections_max: int = 10
-) -> AsyncIterator[AiohttpTransport]:
-    async with AiohttpTransport(
-        connect_seconds=connect_seconds, silence_seconds=silence_seconds, connections_max=connections_max
-    ) as opened:
+) -> AsyncIterator[Transport]:
+    async with Transport(Bounds(connect_seconds, silence_seconds, connections_max)) as opened:
         yield opened
 
 
@@ -195,7 +193,7 @@ class TestWithoutAConnection:
         async def fail(*_: object, **__: object) -> object:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-        monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", fail)
+        monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", fail)
         sendings = Sendings()
         async with transport() as opened:
             with pytest.raises(httpx2.ConnectError):
@@ -306,7 +304,7 @@ class TestAfterSending:
 
     @pytest.mark.parametrize("method", ["POST", "GET", "PUT"])
     async def test_a_kept_connection_that_dies_under_a_request(self, method: str) -> None:
-        """aiohttp tries idempotent methods again by itself; here nothing is."""
+        """HTTP clients like to try idempotent methods again; here nothing is."""
         sendings = Sendings()
 
         async def answer_once(connection: Connection) -> None:

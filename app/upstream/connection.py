@@ -1,0 +1,257 @@
+"""One connection to the server: a request goes out, its answer comes in, one chunk at a time. Knows no pool.
+
+While a chunk waits to be taken nothing is read, so an answer holds one chunk of memory whatever its size.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import httpx2
+
+from app.upstream.framing import Body, Head, Malformed, take_head
+
+# Larger reads save little more; smaller ones cost a third more CPU per gigabyte (docs/decisions/0001).
+READ_BYTES = 131_072
+_WRITE_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whom a connection is with."""
+
+    tls: bool
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the connections of one pool share. `received` is overwritten by the next read, whosever it is."""
+
+    loop: asyncio.AbstractEventLoop
+    silence_seconds: float
+    on_free: Callable[["Connection"], None]
+    on_lost: Callable[["Connection"], None]
+    received: bytearray
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Not asyncio.Protocol's child: uvloop would give it fresh memory for each read.
+
+    `busy` while it is lent out: from `lend` until the answer was read whole or `end` was called. Then it is `usable`
+    for the next request or closed, and its pool is told.
+    """
+
+    def __init__(self, surroundings: Surroundings, origin: Origin) -> None:
+        self.origin = origin
+        self.busy = False
+        self._asked = False
+        self._surroundings = surroundings
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
+        self._waiter: asyncio.Future[None] | None = None
+        self._unsent = memoryview(b"")
+        self._writing_paused = False
+        self._method = ""
+        self._begun = b""  # what has come of a head
+        self._head: Head | None = None
+        self._body: Body | None = None
+        self._chunk = b""
+        self._error: httpx2.TransportError | None = None
+
+    @property
+    def usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def lend(self) -> None:
+        self.busy = True
+
+    async def ask(self, method: str, head: bytes, body: bytes) -> Head:
+        """Write a request and wait for the head of its answer. Some bytes may have been sent, whatever happens.
+
+        Raises ReadTimeout, ReadError and RemoteProtocolError.
+        """
+        self._asked, self._method = True, method
+        if len(body) <= _WRITE_BYTES:
+            self._write(head + body)
+        else:
+            self._write(head)
+            self._unsent = memoryview(body)
+            self._push()
+        await self._wait()
+        if self._head is None:
+            raise self._error or httpx2.ReadError("The connection is gone.")
+        return self._head
+
+    async def read(self) -> bytes:
+        """The next bytes of the body; empty if it ends without any. When it has ended, the connection is not `busy`.
+
+        Raises ReadTimeout and ReadError.
+        """
+        body = self._body
+        assert body is not None, "ask() first"
+        if not self._chunk and not body.complete and self._error is None:
+            await self._wait()
+        chunk, self._chunk = self._chunk, b""
+        if body.complete:
+            self.end()
+        elif not chunk:
+            raise self._error or httpx2.ReadError("The connection is gone.")
+        elif self.usable and self._error is None:
+            self._resume()
+        return chunk
+
+    def end(self) -> None:
+        """The request is over. The connection can be used again if its answer came whole, and is dropped if not."""
+        if not self.busy:
+            return
+        head, body = self._head, self._body
+        whole = head is not None and body is not None and head.keeps and body.complete and not body.surplus
+        if not whole or self._unsent:
+            self.drop()
+        self.busy = self._asked = False
+        self._head = self._body = self._error = None
+        self._begun, self._chunk, self._unsent = b"", b"", memoryview(b"")
+        self._surroundings.on_free(self)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def drop(self) -> None:
+        self._fail(httpx2.ReadError("The connection was closed."))
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not its children
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's signature
+        return self._surroundings.received
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._receive(self._surroundings.received, nbytes)
+
+    def eof_received(self) -> None:
+        """The server ends in good order; the transport closes itself afterwards."""
+        if self._body is not None:
+            self._body.end()
+        self._fail(httpx2.ReadError("The server closed the connection."))
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._fail(httpx2.ReadError("The connection is gone." if exc is None else type(exc).__name__))
+        self._surroundings.on_lost(self)
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self._push()
+
+    # --- in
+
+    def _receive(self, data: bytearray, size: int) -> None:
+        if not self._asked:
+            self.drop()  # bytes nobody asked for: whatever answer came next would not be ours
+            return
+        if self._error is not None:
+            return
+        if self._body is None:
+            self._receive_head(bytes(memoryview(data)[:size]))
+        elif self._body.complete:
+            self._body.surplus = True
+        else:
+            self._receive_body(self._body, data, size)
+
+    def _receive_head(self, data: bytes) -> None:
+        try:
+            self._head, self._begun = take_head(self._begun + data, self._method)
+        except Malformed as error:
+            self._fail(httpx2.RemoteProtocolError(str(error)))
+            return
+        if self._head is not None:
+            self._body, rest = self._head.body, self._begun
+            self._begun = b""
+            if rest:
+                self._receive_body(self._body, rest, len(rest))
+            self._wake()
+
+    def _receive_body(self, body: Body, data: bytes | bytearray, size: int) -> None:
+        if body.complete:
+            body.surplus = True
+            return
+        self._chunk = body.feed(data, size)
+        if body.fault:
+            self._fail(httpx2.ReadError(body.fault))
+        elif self._chunk and not body.complete:
+            self._pause()
+        if self._chunk or body.complete:
+            self._wake()
+
+    def _pause(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    # --- out
+
+    def _write(self, data: bytes | memoryview) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def _push(self) -> None:
+        """Write on while the server takes it. Once it has refused, it does not: writing into a connection that it is
+        closing would lose the answer."""
+        if self._head is not None and self._head.status >= 300:
+            return
+        while self._unsent and not self._writing_paused:
+            piece, self._unsent = self._unsent[:_WRITE_BYTES], self._unsent[_WRITE_BYTES:]
+            self._write(piece)
+
+    # --- waiting
+
+    async def _wait(self) -> None:
+        """Until something came, the connection failed, or nothing came for too long."""
+        loop = self._surroundings.loop
+        self._deadline = loop.time() + self._surroundings.silence_seconds
+        if self._timer is None:
+            self._timer = loop.call_at(self._deadline, self._on_timer)
+        self._waiter = loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _on_timer(self) -> None:
+        """One timer for all waits: most waits end soon, and then it is not worth being moved."""
+        self._timer = None
+        if self._waiter is None:
+            return
+        loop = self._surroundings.loop
+        if loop.time() >= self._deadline:
+            self._fail(httpx2.ReadTimeout("No byte came for too long."))
+        else:
+            self._timer = loop.call_at(self._deadline, self._on_timer)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, error: httpx2.TransportError) -> None:
+        """The first reason stands. A whole answer cannot fail any more."""
+        if self._asked and self._error is None and (self._body is None or not self._body.complete):
+            self._error = error
+            self._wake()

@@ -1,0 +1,129 @@
+"""Connections kept for the next request: how many there may be, how long they are kept, which comes next."""
+
+import asyncio
+from dataclasses import dataclass
+
+import httpx2
+
+from app.upstream.connection import READ_BYTES, Connection, Origin, Surroundings
+from app.upstream.dialing import Dialer
+
+# Below the 5 s after which uvicorn and Node close an idle connection: a request written into a connection that the
+# server is closing has an unknown outcome, and that costs more than a new connection every few seconds.
+_IDLE_SECONDS = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a transport may use. `socket_buffer_bytes` is the kernel's memory for received bytes, None its own choice."""
+
+    connect_seconds: float
+    silence_seconds: float
+    connections_max: int
+    socket_buffer_bytes: int | None = None
+
+
+class Pool:
+    """Make it in the loop that will use it. At most `connections_max` connections are lent at a time."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._loop = asyncio.get_running_loop()
+        self._slots = asyncio.Semaphore(bounds.connections_max)
+        self._open: set[Connection] = set()
+        self._idle: dict[Connection, float] = {}  # since when; the longest idle first
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._closed = False
+        surroundings = Surroundings(
+            loop=self._loop,
+            silence_seconds=bounds.silence_seconds,
+            on_free=self._on_free,
+            on_lost=self._on_lost,
+            received=bytearray(READ_BYTES),
+        )
+        self._dialer = Dialer(surroundings, bounds.socket_buffer_bytes)
+
+    async def lend(self, origin: Origin) -> Connection:
+        """A usable connection, the last used first, the caller's until its `end`. Nothing has been sent over it.
+
+        Raises ConnectError, ConnectTimeout, PoolTimeout, and LocalProtocolError after `aclose`.
+        """
+        if self._closed:
+            raise httpx2.LocalProtocolError("The transport was closed.")
+        if not self._slots.locked() and (kept := self._take_idle(origin)) is not None:
+            await self._slots.acquire()  # does not wait
+            return self._lent(kept)
+        waits_for_slot = True
+        try:
+            async with asyncio.timeout(self._bounds.connect_seconds):
+                await self._slots.acquire()
+                waits_for_slot = False
+                return self._lent(self._take_idle(origin) or await self._connect(origin))
+        except TimeoutError as error:
+            if waits_for_slot:
+                raise httpx2.PoolTimeout("No connection became free in time.") from error
+            self._slots.release()
+            raise httpx2.ConnectTimeout("No connection was made in time.") from error
+        except BaseException as error:
+            if not waits_for_slot:
+                self._slots.release()
+            if isinstance(error, OSError | ValueError):
+                raise httpx2.ConnectError(f"{type(error).__name__}: {error}") from error
+            raise
+
+    async def aclose(self) -> None:
+        """Drop every connection. May be called more than once."""
+        self._closed = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+        for connection in list(self._open):
+            connection.drop()
+        if self._open:
+            await asyncio.sleep(0)  # the loop lets go of them
+
+    async def _connect(self, origin: Origin) -> Connection:
+        if len(self._open) >= self._bounds.connections_max and self._idle:
+            self._forget(next(iter(self._idle))).close()  # another server's
+        connection = await self._dialer.connect(origin)
+        self._open.add(connection)
+        if self._closed or not connection.usable:
+            connection.drop()
+            raise ConnectionResetError("closed as soon as it was made")
+        return connection
+
+    def _lent(self, connection: Connection) -> Connection:
+        connection.lend()
+        return connection
+
+    def _take_idle(self, origin: Origin) -> Connection | None:
+        newest_first = reversed(self._idle)
+        found = next((kept for kept in newest_first if kept.origin == origin and kept.usable), None)
+        if found is None or self._loop.time() - self._idle[found] >= _IDLE_SECONDS:
+            return None
+        return self._forget(found)
+
+    def _forget(self, connection: Connection) -> Connection:
+        self._idle.pop(connection, None)
+        return connection
+
+    def _on_free(self, connection: Connection) -> None:
+        self._slots.release()
+        if self._closed or not connection.usable:
+            return
+        self._idle[connection] = self._loop.time()
+        if self._sweeping is None:
+            self._sweeping = self._loop.call_later(_IDLE_SECONDS, self._sweep)
+
+    def _on_lost(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        self._forget(connection)
+
+    def _sweep(self) -> None:
+        """Close what was idle for too long, and look again when the next one will have been."""
+        self._sweeping = None
+        for connection, since in list(self._idle.items()):
+            if (until := since + _IDLE_SECONDS) > self._loop.time():
+                self._sweeping = self._loop.call_at(until, self._sweep)
+                break
+            self._forget(connection).close()

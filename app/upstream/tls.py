@@ -1,0 +1,118 @@
+"""A connection inside TLS, over OpenSSL in memory: the event loops' own keep half a megabyte for each connection.
+
+Decrypts each read at once and whole, so that nothing waits here while a chunk waits to be taken.
+"""
+
+import asyncio
+import ssl
+from contextlib import suppress
+
+import httpx2
+
+from app.upstream.connection import READ_BYTES, Connection, Origin, Surroundings
+
+# What one read can become: itself, and the record that was cut by the read before it.
+PLAIN_BYTES = READ_BYTES + 32_768
+
+
+def tls_context() -> ssl.SSLContext:
+    """The system's certificates, or those of SSL_CERT_FILE. An end without TLS's own goodbye is told as an error."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+    return context
+
+
+class TlsConnection(Connection):
+    """`ready` is done when the handshake is, and raises OSError when it fails. `plain` is shared as reads are."""
+
+    def __init__(
+        self, surroundings: Surroundings, origin: Origin, context: ssl.SSLContext, plain: bytearray
+    ) -> None:
+        super().__init__(surroundings, origin)
+        self.ready: asyncio.Future[None] = surroundings.loop.create_future()
+        self._plain = plain
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=origin.host)
+
+    def close(self) -> None:
+        with suppress(ssl.SSLError):
+            self._tls.unwrap()  # says goodbye, and then complains that no answer has come yet
+        self._flush()
+        super().close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._shake_hands()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._incoming.write(memoryview(self._surroundings.received)[:nbytes])
+        if not self.ready.done():
+            self._shake_hands()
+        if self.ready.done():
+            self._decrypt()
+
+    def eof_received(self) -> None:
+        """TLS has not said goodbye: whoever ended this, it may not have been the server."""
+        self._end_handshake(ConnectionResetError("The server closed the connection."))
+        self._fail(httpx2.ReadError("The connection was cut off."))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_handshake(exc or ConnectionResetError("The connection is gone."))
+        super().connection_lost(exc)
+
+    def _shake_hands(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+        except ssl.SSLError as error:
+            self._flush()  # the alert that tells the server why
+            self._end_handshake(error)
+            super().close()
+        else:
+            self._flush()
+            self._end_handshake(None)
+
+    def _end_handshake(self, error: Exception | None) -> None:
+        if self.ready.done():
+            return
+        if error is None:
+            self.ready.set_result(None)
+        else:
+            self.ready.set_exception(error)
+
+    def _decrypt(self) -> None:
+        view, size, ended = memoryview(self._plain), 0, False
+        try:
+            while not ended:
+                count = self._tls.read(len(view) - size, view[size:])
+                size += count
+                ended = not count
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._fail(httpx2.ReadError(type(error).__name__))
+            self.drop()
+            return
+        self._flush()
+        if size:
+            self._receive(self._plain, size)
+        if ended:
+            super().eof_received()
+            super().close()
+
+    def _write(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._tls.write(view) :]
+        except ssl.SSLError as error:
+            self._fail(httpx2.ReadError(type(error).__name__))
+            self.drop()
+        else:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            super()._write(self._outgoing.read())
