@@ -138,6 +138,12 @@ class Settings(BaseSettings):
         1200, gt=0, le=7200, description="Longest life of one request, whether its client stayed or left."
     )
     upstream_connections_max: int = Field(1000, ge=1, le=20_000, description="Most connections to ZenMux at a time.")
+    socket_buffer_bytes: int | None = Field(
+        None,
+        ge=16_384,
+        le=16_777_216,
+        description="Kernel buffer of each connection, which caps its speed at this per round trip; unset: automatic.",
+    )
 
     # --- Clients
     requests_in_flight_max: int = Field(

@@ -10,12 +10,20 @@ import httpx2
 from app.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from app.settings import Settings
 from app.upstream.failures import translate
-from app.upstream.headers import content_length, media_type, request_headers, response_headers, upstream_request_id
+from app.upstream.headers import (
+    LOOKED_AT,
+    content_length,
+    media_type,
+    request_headers,
+    response_headers,
+    upstream_request_id,
+)
 from app.upstream.pool import Bounds
 from app.upstream.transport import ON_SENDING, OnSending, Transport
 
 _ERROR_BYTES_MAX = 65_536
 _ERROR_SECONDS_MAX = 10
+_URLS_MAX = 16  # there is one for each path, and a handful of paths
 _BACKOFF_SECONDS = 0.25  # the longest wait before the first further try; doubled for each one after it
 _BACKOFF_SECONDS_MAX = 4.0
 
@@ -25,8 +33,8 @@ class UpstreamResponse:
 
     def __init__(self, response: httpx2.Response) -> None:
         self._response = response
-        received = response.headers.multi_items()
-        told = response.headers.get
+        received = _received(response)
+        told = dict(received).get
         self.status = response.status_code
         self.headers = response_headers(received)
         self.request_id = upstream_request_id(received)
@@ -54,6 +62,7 @@ class Upstream:
     def __init__(self, settings: Settings, jitter: Callable[[], float] = random.random) -> None:
         self._settings = settings
         self._jitter = jitter
+        self._urls: dict[str, httpx2.URL] = {}
         # Called without httpx2's client: that costs a quarter millisecond a request, and keeps cookies.
         self._transport: Transport | None = None
 
@@ -64,6 +73,7 @@ class Upstream:
                 connect_seconds=self._settings.connect_timeout_seconds,
                 silence_seconds=self._settings.upstream_silence_seconds,
                 connections_max=self._settings.upstream_connections_max,
+                socket_buffer_bytes=self._settings.socket_buffer_bytes,
             )
         )
 
@@ -91,21 +101,37 @@ class Upstream:
             yield UpstreamResponse(response)
         except UpstreamError as error:
             if error.request_id is None:
-                error.request_id = upstream_request_id(response.headers.multi_items())
+                error.request_id = upstream_request_id(_received(response))
                 error.answered_status = response.status_code
             raise
         finally:
             await response.aclose()
 
     def _request(self, path: str, body: bytes, content_type: str, on_sending: OnSending) -> httpx2.Request:
+        """With a parsed URL, headers in bytes, and a stream instead of content: the rest of httpx2's ways to make a
+        request take 70 microseconds more."""
+        url = self._url(path)
         key = self._settings.zenmux_api_key
+        headers = request_headers(key.get_secret_value() if key else None, content_type)
         return httpx2.Request(
             "POST",
-            self._settings.zenmux_base_url + path,
-            content=body,
-            headers=request_headers(key.get_secret_value() if key else None, content_type),
+            url,
+            headers=[
+                (b"host", url.netloc),
+                (b"content-length", b"%d" % len(body)),
+                *((name.encode(), value.encode()) for name, value in headers.items()),
+            ],
+            stream=httpx2.ByteStream(body),
             extensions={ON_SENDING: on_sending},
         )
+
+    def _url(self, path: str) -> httpx2.URL:
+        url = self._urls.get(path)
+        if url is None:
+            url = httpx2.URL(self._settings.zenmux_base_url + path)
+            if len(self._urls) < _URLS_MAX:
+                self._urls[path] = url
+        return url
 
     async def _send(self, request: httpx2.Request) -> httpx2.Response:
         """Tries again only where no connection was made."""
@@ -137,6 +163,13 @@ async def _read_bounded(response: httpx2.Response) -> bytes:
     except (httpx2.TransportError, TimeoutError):
         pass
     return bytes(body)
+
+
+def _received(response: httpx2.Response) -> list[tuple[str, str]]:
+    """The headers somebody here looks at, in lower case. Decoding all of them, as httpx2 would, costs more than the
+    rest of an UpstreamResponse."""
+    named = ((name.lower().decode("latin-1"), value) for name, value in response.headers.raw)
+    return [(name, value.decode("latin-1")) for name, value in named if name in LOOKED_AT]
 
 
 def _stream(response: httpx2.Response) -> httpx2.AsyncByteStream:

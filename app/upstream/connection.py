@@ -1,6 +1,6 @@
 """One connection to the server: a request goes out, its answer comes in, one chunk at a time. Knows no pool.
 
-While a chunk waits to be taken nothing is read, so an answer holds one chunk of memory whatever its size.
+Nothing is read until the next chunk is asked for, so an answer holds one chunk of memory whatever its size.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ import httpx2
 
 from app.upstream.framing import Body, Head, Malformed, take_head
 
-# Larger reads save little more; smaller ones cost a third more CPU per gigabyte (docs/decisions/0001).
-READ_BYTES = 131_072
+# Larger reads save little more, smaller ones cost more; and malloc would map what is larger than 128 KiB anew each time.
+READ_BYTES = 98_304
 _WRITE_BYTES = 65_536
 
 
@@ -74,6 +74,8 @@ class Connection(asyncio.BufferedProtocol):
 
         Raises ReadTimeout, ReadError and RemoteProtocolError.
         """
+        assert self.busy
+        assert self.usable
         self._asked, self._method = True, method
         if len(body) <= _WRITE_BYTES:
             self._write(head + body)
@@ -94,14 +96,13 @@ class Connection(asyncio.BufferedProtocol):
         body = self._body
         assert body is not None, "ask() first"
         if not self._chunk and not body.complete and self._error is None:
+            self._resume()
             await self._wait()
         chunk, self._chunk = self._chunk, b""
         if body.complete:
             self.end()
         elif not chunk:
             raise self._error or httpx2.ReadError("The connection is gone.")
-        elif self.usable and self._error is None:
-            self._resume()
         return chunk
 
     def end(self) -> None:
@@ -148,6 +149,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self._fail(httpx2.ReadError("The connection is gone." if exc is None else type(exc).__name__))
         self._surroundings.on_lost(self)
 
@@ -199,11 +201,11 @@ class Connection(asyncio.BufferedProtocol):
             self._wake()
 
     def _pause(self) -> None:
-        if self._transport is not None:
+        if self._transport is not None and self.usable:
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._transport is not None:
+        if self._transport is not None and self.usable:
             self._transport.resume_reading()
 
     # --- out

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 _PIECE_BYTES_MAX = 262_144
 _EITHER = 32 + zlib.MAX_WBITS  # gzip's header or zlib's, whichever is there
-_KNOWN = frozenset({"gzip", "x-gzip", "deflate"})
+INFLATED = frozenset({b"gzip", b"x-gzip", b"deflate"})
 
 
 class Inflater:
@@ -26,12 +26,3 @@ class Inflater:
         """The body is over. Raises zlib.error if what was compressed is not whole."""
         if not self._stream.eof:
             raise zlib.error("the end is missing")
-
-
-def is_compressed(encoding: str) -> bool:
-    return encoding.strip().lower() not in ("", "identity")
-
-
-def inflater(encoding: str) -> Inflater | None:
-    """None for an encoding that cannot be undone here."""
-    return Inflater() if encoding.strip().lower() in _KNOWN else None

@@ -15,6 +15,7 @@ _HEADERS_MAX = 200
 _LINE_BYTES_MAX = 4_096  # the size of a chunk with its extensions, or one trailer
 _TRAILER_BYTES_MAX = 16_384
 _VERSIONS = ("1.0", "1.1")
+_OF_THE_BODY = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 _BEGINNING = b"HTTP/1."
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -48,10 +49,12 @@ class Body(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """An answer's status and headers; `keeps` if the server lets the connection be used again."""
+    """An answer's status and headers. `encoding` is how its body is compressed; `keeps` if the server lets the
+    connection be used again."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
+    encoding: bytes
     keeps: bool
     body: Body
 
@@ -87,7 +90,7 @@ class _Reader:
         self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
+        self.headers.append((name, value.rstrip()))  # httptools leaves blanks at its end
 
     def on_headers_complete(self) -> None:
         # Asked later, a parser that has already come to the end of an empty body answers anything.
@@ -112,26 +115,28 @@ def _read(text: bytes, method: str) -> Head:
     status, version = parser.get_status_code(), parser.get_http_version()
     if status < 100 or version not in _VERSIONS or _CONTROL.search(reader.reason):
         raise Malformed("This is no HTTP/1.1 answer.")
-    body = _body(method, status, reader.headers, chunks=version == "1.1")
-    return Head(status, reader.headers, reader.keeps, body)
-
-
-def _body(method: str, status: int, headers: list[tuple[bytes, bytes]], *, chunks: bool) -> Body:
-    """How the body is framed. That at most one of the two headers is there, and once, httptools has seen to."""
-    length = encoding = None
-    for name, value in headers:
-        match name.lower():
-            case b"content-length":
-                length = int(value)
-            case b"transfer-encoding":
-                if encoding is not None or value.strip().lower() != b"chunked" or not chunks:
-                    raise Malformed("The transfer encoding is not just chunked.")
-                encoding = value
+    told = _told(reader.headers)
     if method == "HEAD" or status in (204, 304) or status < 200:
-        return Sized(0)
-    if encoding is not None:
-        return Chunked()
-    return UntilEnd() if length is None else Sized(length)
+        body: Body = Sized(0)
+    elif b"transfer-encoding" in told:
+        if told[b"transfer-encoding"].lower() != b"chunked" or version == "1.0":
+            raise Malformed("The transfer encoding is not just chunked.")
+        body = Chunked()
+    elif b"content-length" in told:
+        body = Sized(int(told[b"content-length"]))
+    else:
+        body = UntilEnd()
+    return Head(status, reader.headers, told.get(b"content-encoding", b""), reader.keeps, body)
+
+
+def _told(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """What the headers say of the body; said twice is joined. Content-Length is there once and alone, or not: httptools
+    has seen to that."""
+    told: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if (key := name.lower()) in _OF_THE_BODY:
+            told[key] = b"%b,%b" % (told[key], value) if key in told else value
+    return told
 
 
 class Sized:

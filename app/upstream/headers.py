@@ -4,10 +4,12 @@ from collections.abc import Iterable
 
 import app
 
-# Content-Length is the relay's to set: bytes may be withheld. Content-Encoding is gone: the engine undoes it.
+# Content-Length is the relay's to set: bytes may be withheld. Content-Encoding is gone: the transport undoes it.
 _BACK = frozenset({"content-type", "cache-control"})
 _REQUEST_IDS = ("x-zenmux-requestid", "x-request-id", "x-generation-id")
 _REQUEST_ID_LENGTH_MAX = 128
+# Every name whose value is of any use here; the rest of an answer's headers need not be decoded.
+LOOKED_AT = frozenset({*_BACK, *_REQUEST_IDS, "content-length", "content-encoding"})
 
 
 def request_headers(key: str | None, content_type: str | None) -> dict[str, str]:

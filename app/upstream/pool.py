@@ -15,7 +15,7 @@ _IDLE_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a transport may use. `socket_buffer_bytes` is the kernel's memory for received bytes, None its own choice."""
+    """What a transport may use. `socket_buffer_bytes` bounds the kernel's part; None lets it choose."""
 
     connect_seconds: float
     silence_seconds: float

@@ -13,6 +13,8 @@ from app.upstream.connection import READ_BYTES, Connection, Origin, Surroundings
 
 # What one read can become: itself, and the record that was cut by the read before it.
 PLAIN_BYTES = READ_BYTES + 32_768
+# OpenSSL keeps memory for the most it was ever given at once.
+_PIECE_BYTES = 32_768
 
 
 def tls_context() -> ssl.SSLContext:
@@ -26,9 +28,7 @@ def tls_context() -> ssl.SSLContext:
 class TlsConnection(Connection):
     """`ready` is done when the handshake is, and raises OSError when it fails. `plain` is shared as reads are."""
 
-    def __init__(
-        self, surroundings: Surroundings, origin: Origin, context: ssl.SSLContext, plain: bytearray
-    ) -> None:
+    def __init__(self, surroundings: Surroundings, origin: Origin, context: ssl.SSLContext, plain: bytearray) -> None:
         super().__init__(surroundings, origin)
         self.ready: asyncio.Future[None] = surroundings.loop.create_future()
         self._plain = plain
@@ -46,11 +46,22 @@ class TlsConnection(Connection):
         self._shake_hands()
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._incoming.write(memoryview(self._surroundings.received)[:nbytes])
-        if not self.ready.done():
-            self._shake_hands()
-        if self.ready.done():
-            self._decrypt()
+        received, plain, size, ended = memoryview(self._surroundings.received), memoryview(self._plain), 0, False
+        try:
+            for at in range(0, nbytes, _PIECE_BYTES):
+                self._incoming.write(received[at : min(at + _PIECE_BYTES, nbytes)])
+                if self.ready.done() or self._shake_hands():
+                    size, ended = self._decrypt(plain, size)
+        except ssl.SSLError as error:
+            self._fail(httpx2.ReadError(type(error).__name__))
+            self.drop()
+            return
+        self._flush()  # what TLS has to say for itself
+        if size:
+            self._receive(self._plain, size)
+        if ended:
+            super().eof_received()
+            super().close()
 
     def eof_received(self) -> None:
         """TLS has not said goodbye: whoever ended this, it may not have been the server."""
@@ -61,18 +72,21 @@ class TlsConnection(Connection):
         self._end_handshake(exc or ConnectionResetError("The connection is gone."))
         super().connection_lost(exc)
 
-    def _shake_hands(self) -> None:
+    def _shake_hands(self) -> bool:
+        """Whether the handshake is done."""
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             self._flush()
+            return False
         except ssl.SSLError as error:
             self._flush()  # the alert that tells the server why
             self._end_handshake(error)
             super().close()
-        else:
-            self._flush()
-            self._end_handshake(None)
+            return False
+        self._flush()
+        self._end_handshake(None)
+        return True
 
     def _end_handshake(self, error: Exception | None) -> None:
         if self.ready.done():
@@ -82,25 +96,14 @@ class TlsConnection(Connection):
         else:
             self.ready.set_exception(error)
 
-    def _decrypt(self) -> None:
-        view, size, ended = memoryview(self._plain), 0, False
+    def _decrypt(self, plain: memoryview, size: int) -> tuple[int, bool]:
+        """Fill `plain` after its first `size` bytes: its size then, and whether TLS has said goodbye."""
         try:
-            while not ended:
-                count = self._tls.read(len(view) - size, view[size:])
+            while count := self._tls.read(len(plain) - size, plain[size:]):
                 size += count
-                ended = not count
         except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLError as error:
-            self._fail(httpx2.ReadError(type(error).__name__))
-            self.drop()
-            return
-        self._flush()
-        if size:
-            self._receive(self._plain, size)
-        if ended:
-            super().eof_received()
-            super().close()
+            return size, False
+        return size, True
 
     def _write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)

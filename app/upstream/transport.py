@@ -7,11 +7,12 @@ that some may have been (docs/decisions/0001). Nothing is ever sent twice.
 import re
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import chain
 
 import httpx2
 
 from app.upstream.connection import Connection, Origin
-from app.upstream.decoding import Inflater, inflater, is_compressed
+from app.upstream.decoding import INFLATED, Inflater
 from app.upstream.framing import Head
 from app.upstream.pool import Bounds, Pool
 
@@ -19,6 +20,8 @@ OnSending = Callable[[], Awaitable[None]]
 ON_SENDING = "on_sending"  # where a request's extensions may carry an OnSending
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_OF_THE_COMPRESSED = frozenset({b"content-length", b"content-encoding"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -36,8 +39,8 @@ class Transport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Raises httpx2.TransportError, or what its ON_SENDING raised."""
-        origin, head, body = _origin(request.url), _head(request), await request.aread()
-        _check_length(request.headers, body)
+        body = await request.aread()
+        origin, head = _origin(request.url), _head(request, body)
         connection = await self._pool.lend(origin)
         try:
             on_sending: OnSending | None = request.extensions.get(ON_SENDING)
@@ -80,9 +83,9 @@ class _Body(httpx2.AsyncByteStream):
 class _Inflated(httpx2.AsyncByteStream):
     """What a compressed body was before."""
 
-    def __init__(self, body: _Body, inflating: Inflater) -> None:
+    def __init__(self, body: _Body) -> None:
         self._body = body
-        self._inflating = inflating
+        self._inflating = Inflater()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -104,31 +107,25 @@ def _origin(url: httpx2.URL) -> Origin:
     return Origin(scheme == "https", url.raw_host.decode("ascii"), url.port or _DEFAULT_PORTS[scheme])
 
 
-def _head(request: httpx2.Request) -> bytes:
+def _head(request: httpx2.Request, body: bytes) -> bytes:
     fields = request.headers.raw
     method, target = request.method.encode(), request.url.raw_path
-    if not method.isalpha() or _CONTROL.search(b"".join([target, *(part for field in fields for part in field)])):
+    if not method.isalpha() or _CONTROL.search(b"".join([target, *chain.from_iterable(fields)])):
         raise httpx2.LocalProtocolError("The method or a header holds what cannot be sent.")
+    # Of a body that is longer than its headers say, the server would take the rest for another request.
+    framing = [value for name, value in fields if name.lower() in _FRAMING]
+    if framing != [b"%d" % len(body)] and (framing or body):
+        raise httpx2.LocalProtocolError("The body's length is not what the headers say.")
     lines = [b"%b: %b" % field for field in fields]
     return b"\r\n".join([b"%b %b HTTP/1.1" % (method, target), *lines, b"", b""])
 
 
-def _check_length(headers: httpx2.Headers, body: bytes) -> None:
-    """Of a request whose body is not what its headers say, the server would take the rest for another request."""
-    if "transfer-encoding" in headers or headers.get("content-length", "0") != str(len(body)):
-        raise httpx2.LocalProtocolError("The body's length is not what the headers say.")
-
-
 def _response(answer: Head, connection: Connection) -> httpx2.Response:
-    headers = httpx2.Headers(answer.headers)
-    encoding = headers.get("content-encoding", "")
-    stream: httpx2.AsyncByteStream = _Body(connection)
-    if is_compressed(encoding):
-        inflating = inflater(encoding)
-        if inflating is None:
-            raise httpx2.RemoteProtocolError("The answer's content encoding is not known here.")
-        # Neither header is true of what is given.
-        del headers["content-encoding"]
-        headers.pop("content-length", None)
-        stream = _Inflated(_Body(connection), inflating)
-    return httpx2.Response(answer.status, headers=headers, stream=stream)
+    encoding = answer.encoding.strip().lower()
+    if encoding in (b"", b"identity"):
+        return httpx2.Response(answer.status, headers=answer.headers, stream=_Body(connection))
+    if encoding not in INFLATED:
+        raise httpx2.RemoteProtocolError("The answer's content encoding is not known here.")
+    # Neither its encoding nor its length is true of what is given.
+    headers = [(name, value) for name, value in answer.headers if name.lower() not in _OF_THE_COMPRESSED]
+    return httpx2.Response(answer.status, headers=headers, stream=_Inflated(_Body(connection)))
