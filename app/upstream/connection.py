@@ -12,7 +12,7 @@ import httpx2
 
 from app.upstream.framing import Body, Head, Malformed, take_head
 
-# Larger reads save little more, smaller ones cost more; and malloc would map what is larger than 128 KiB anew each time.
+# Larger reads save little more, smaller ones cost more; and what is larger than 128 KiB, malloc maps anew each time.
 READ_BYTES = 98_304
 _WRITE_BYTES = 65_536
 

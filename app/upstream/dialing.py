@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from collections.abc import Sequence
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
@@ -22,7 +23,7 @@ class Dialer:
         self._plain = bytearray(PLAIN_BYTES)
         self._context: ssl.SSLContext | None = None
         self._resolving = asyncio.Lock()
-        self._resolved: tuple[Origin, float, list[AddrInfoType]] | None = None
+        self._resolved: tuple[Origin, float, Sequence[AddrInfoType]] | None = None
 
     async def connect(self, origin: Origin) -> Connection:
         """Raises OSError, which ssl.SSLError is too, ValueError for a host that no DNS can hold."""
@@ -60,7 +61,7 @@ class Dialer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._socket_buffer_bytes)
         return sock
 
-    async def _addresses(self, origin: Origin) -> list[AddrInfoType]:
+    async def _addresses(self, origin: Origin) -> Sequence[AddrInfoType]:
         """Asked for once, however many connections are wanted at the moment."""
         loop = self._surroundings.loop
         async with self._resolving:

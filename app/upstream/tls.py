@@ -6,6 +6,7 @@ Decrypts each read at once and whole, so that nothing waits here while a chunk w
 import asyncio
 import ssl
 from contextlib import suppress
+from typing import cast
 
 import httpx2
 
@@ -31,7 +32,10 @@ class TlsConnection(Connection):
     def __init__(self, surroundings: Surroundings, origin: Origin, context: ssl.SSLContext, plain: bytearray) -> None:
         super().__init__(surroundings, origin)
         self.ready: asyncio.Future[None] = surroundings.loop.create_future()
+        # If whoever wanted the connection has given up, a failed handshake is no news; unread, asyncio would log it.
+        self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
         self._plain = plain
+        self._plain_bytes = 0  # how much of it is filled
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=origin.host)
 
@@ -46,20 +50,21 @@ class TlsConnection(Connection):
         self._shake_hands()
 
     def buffer_updated(self, nbytes: int) -> None:
-        received, plain, size, ended = memoryview(self._surroundings.received), memoryview(self._plain), 0, False
+        received, ended, error = memoryview(self._surroundings.received), False, None
+        self._plain_bytes = 0
         try:
             for at in range(0, nbytes, _PIECE_BYTES):
                 self._incoming.write(received[at : min(at + _PIECE_BYTES, nbytes)])
                 if self.ready.done() or self._shake_hands():
-                    size, ended = self._decrypt(plain, size)
-        except ssl.SSLError as error:
-            self._fail(httpx2.ReadError(type(error).__name__))
-            self.drop()
-            return
+                    ended = self._decrypt()
+        except ssl.SSLError as broken:
+            error = broken
         self._flush()  # what TLS has to say for itself
-        if size:
-            self._receive(self._plain, size)
-        if ended:
+        if self._plain_bytes:
+            self._receive(self._plain, self._plain_bytes)  # what came well before an error is an answer's all the same
+        if error is not None:
+            self._break(error)
+        elif ended:
             super().eof_received()
             super().close()
 
@@ -96,14 +101,15 @@ class TlsConnection(Connection):
         else:
             self.ready.set_exception(error)
 
-    def _decrypt(self, plain: memoryview, size: int) -> tuple[int, bool]:
-        """Fill `plain` after its first `size` bytes: its size then, and whether TLS has said goodbye."""
+    def _decrypt(self) -> bool:
+        """Whether TLS has said goodbye."""
+        view = memoryview(self._plain)
         try:
-            while count := self._tls.read(len(plain) - size, plain[size:]):
-                size += count
+            while count := cast("int", self._tls.read(len(view) - self._plain_bytes, view[self._plain_bytes :])):
+                self._plain_bytes += count
         except ssl.SSLWantReadError:
-            return size, False
-        return size, True
+            return False
+        return True
 
     def _write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
@@ -111,11 +117,14 @@ class TlsConnection(Connection):
             while view:
                 view = view[self._tls.write(view) :]
         except ssl.SSLError as error:
-            self._fail(httpx2.ReadError(type(error).__name__))
-            self.drop()
+            self._break(error)
         else:
             self._flush()
 
     def _flush(self) -> None:
         if self._outgoing.pending:
             super()._write(self._outgoing.read())
+
+    def _break(self, error: ssl.SSLError) -> None:
+        self._fail(httpx2.ReadError(type(error).__name__))
+        self.drop()

@@ -1,6 +1,7 @@
 """A server in the test's own loop that does with each connection exactly what the test says, however rude."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,14 +38,17 @@ class Server:
     port: int = 0
     connections_made: int = 0
     requests: list[bytes] = field(default_factory=list)
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
 @asynccontextmanager
-async def serve(answer: Answer, *, reads: bool = True) -> AsyncIterator[Server]:
+async def serve(
+    answer: Answer, *, reads: bool = True, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Server]:
     """Serves on loopback. With `reads`, each request is read and kept first, then `answer` deals with it.
 
     A connection is closed when `answer` raises EOFError, or after the one call of it that `reads=False` makes.
@@ -70,7 +74,8 @@ async def serve(answer: Answer, *, reads: bool = True) -> AsyncIterator[Server]:
             handlers.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, limit=2**24)
+    state.scheme = "http" if tls is None else "https"
+    server = await asyncio.start_server(handle, host, 0, limit=2**24, ssl=tls)
     state.port = server.sockets[0].getsockname()[1]
     try:
         yield state

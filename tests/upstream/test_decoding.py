@@ -2,7 +2,6 @@
 
 import gzip
 import zlib
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -18,9 +17,9 @@ def inflated(chunks: list[bytes]) -> bytes:
     return got
 
 
-@given(st.binary(max_size=2000), st.integers(1, 50), st.sampled_from([gzip.compress, zlib.compress]))
-def test_undoes_gzip_and_deflate_however_they_are_cut(data: bytes, step: int, compress: Callable[[bytes], bytes]) -> None:
-    packed = compress(data)
+@given(st.binary(max_size=2000), st.integers(1, 50), st.booleans())
+def test_undoes_gzip_and_deflate_however_they_are_cut(data: bytes, step: int, zlibs: bool) -> None:
+    packed = zlib.compress(data) if zlibs else gzip.compress(data)
     assert inflated([packed[at : at + step] for at in range(0, len(packed), step)]) == data
 
 

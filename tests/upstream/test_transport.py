@@ -5,63 +5,15 @@ import gc
 import gzip
 import socket
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
 
-from app.upstream.pool import Bounds
-from app.upstream.transport import ON_SENDING, OnSending, Transport
+from app.upstream.transport import ON_SENDING
+from tests.upstream.asking import NEVER_SENT, Sendings, answer_ok, body_of, both_loops, drop, post, transport
 from tests.upstream.raw_server import Connection, answered, serve
 
-
-@pytest.fixture(scope="module", params=[True, False], ids=["uvloop", "asyncio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
-    """uvicorn runs the gateway on uvloop where there is one."""
-    if request.param:
-        pytest.importorskip("uvloop")
-    return "asyncio", {"use_uvloop": request.param}
-
-
-NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.LocalProtocolError)
-
-
-@asynccontextmanager
-async def transport(
-    *, connect_seconds: float = 5, silence_seconds: float = 5, connections_max: int = 10
-) -> AsyncIterator[Transport]:
-    async with Transport(Bounds(connect_seconds, silence_seconds, connections_max)) as opened:
-        yield opened
-
-
-class Sendings:
-    """Counts how often sending was announced."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    async def __call__(self) -> None:
-        self.count += 1
-
-
-def post(url: str, on_sending: OnSending | None = None, content: bytes = b"{}") -> httpx2.Request:
-    extensions = {} if on_sending is None else {ON_SENDING: on_sending}
-    return httpx2.Request("POST", f"{url}/images", content=content, extensions=extensions)
-
-
-async def body_of(response: httpx2.Response) -> bytes:
-    assert isinstance(response.stream, httpx2.AsyncByteStream)
-    return b"".join([chunk async for chunk in response.stream])
-
-
-async def answer_ok(connection: Connection) -> None:
-    await connection.send(answered(b"ok"))
-
-
-async def drop(connection: Connection) -> None:
-    connection.writer.transport.abort()
-    raise EOFError
+anyio_backend = both_loops
 
 
 class TestSending:

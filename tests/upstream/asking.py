@@ -1,0 +1,78 @@
+"""What the tests of the transport share: a transport, requests for it, and both event loops it runs on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+
+from app.upstream.pool import Bounds
+from app.upstream.transport import ON_SENDING, OnSending, Transport
+from tests.upstream.raw_server import Connection, answered
+
+
+@pytest.fixture(name="anyio_backend", scope="module", params=[True, False], ids=["uvloop", "asyncio"])
+def both_loops(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """uvicorn runs the gateway on uvloop where there is one."""
+    if request.param:
+        pytest.importorskip("uvloop")
+    return "asyncio", {"use_uvloop": request.param}
+
+
+NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.LocalProtocolError)
+
+
+@asynccontextmanager
+async def transport(
+    *, connect_seconds: float = 5, silence_seconds: float = 5, connections_max: int = 10, buffer: int | None = None
+) -> AsyncIterator[Transport]:
+    async with Transport(Bounds(connect_seconds, silence_seconds, connections_max, buffer)) as opened:
+        yield opened
+
+
+class Sendings:
+    """Counts how often sending was announced."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __call__(self) -> None:
+        self.count += 1
+
+
+def post(url: str, on_sending: OnSending | None = None, content: bytes = b"{}") -> httpx2.Request:
+    extensions = {} if on_sending is None else {ON_SENDING: on_sending}
+    return httpx2.Request("POST", f"{url}/images", content=content, extensions=extensions)
+
+
+async def body_of(response: httpx2.Response) -> bytes:
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    return b"".join([chunk async for chunk in response.stream])
+
+
+async def ask(opened: Transport, request: httpx2.Request) -> bytes:
+    """The whole exchange, ended whatever happens."""
+    response = await opened.handle_async_request(request)
+    try:
+        return await body_of(response)
+    finally:
+        await response.aclose()
+
+
+async def give_up(opened: Transport, request: httpx2.Request, steps: int) -> None:
+    """Ask, and stop asking after so many turns of the loop."""
+    asking = asyncio.ensure_future(ask(opened, request))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+
+
+async def answer_ok(connection: Connection) -> None:
+    await connection.send(answered(b"ok"))
+
+
+async def drop(connection: Connection) -> None:
+    connection.writer.transport.abort()
+    raise EOFError

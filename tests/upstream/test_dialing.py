@@ -1,0 +1,122 @@
+"""The way to a connection: addresses, their order, and the sockets' buffers."""
+
+import asyncio
+import socket
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.upstream.asking import answer_ok, ask, both_loops, give_up, post, transport
+from tests.upstream.raw_server import Connection, serve
+
+anyio_backend = both_loops
+
+
+def address_of(port: int, host: str = "127.0.0.1") -> tuple[Any, ...]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class Resolver:
+    """Stands for DNS: gives `addresses` for names, and counts how often it was asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: tuple[Any, ...]) -> None:
+        self.addresses = list(addresses)
+        self.count = 0
+        loop = asyncio.get_running_loop()
+        real = loop.getaddrinfo
+
+        async def resolve(_: object, host: str, port: int, **options: Any) -> list[tuple[Any, ...]]:
+            if host != "images.invalid":  # uvloop asks for the address it is connecting to as well
+                return await real(host, port, **options)
+            self.count += 1
+            await asyncio.sleep(0)
+            return self.addresses
+
+        monkeypatch.setattr(type(loop), "getaddrinfo", resolve)
+
+
+async def test_a_name_is_asked_for_once_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    everybody = asyncio.Barrier(8)
+
+    async def answer_together(connection: Connection) -> None:
+        await everybody.wait()
+        await answer_ok(connection)
+
+    async with serve(answer_together) as server, transport() as opened:
+        resolver = Resolver(monkeypatch, address_of(server.port))
+        await asyncio.gather(*(ask(opened, post("http://images.invalid")) for _ in range(8)))
+        assert (resolver.count, server.connections_made) == (1, 8)
+        assert b"host: images.invalid\r\n" in server.requests[0].lower()
+
+
+async def test_addresses_that_failed_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve(answer_ok) as server, transport() as opened:
+        resolver = Resolver(monkeypatch, address_of(free_port()))
+        with pytest.raises(httpx2.ConnectError):
+            await opened.handle_async_request(post("http://images.invalid"))
+        resolver.addresses = [address_of(server.port)]
+        assert await ask(opened, post("http://images.invalid")) == b"ok"
+
+
+async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve(answer_ok) as server, transport() as opened:
+        Resolver(monkeypatch, address_of(free_port()), address_of(server.port))
+        assert await ask(opened, post("http://images.invalid")) == b"ok"
+
+
+async def test_an_address_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(deaf.getsockname())
+        async with serve(answer_ok) as server, transport() as opened:
+            Resolver(monkeypatch, address_of(deaf.getsockname()[1]), address_of(server.port))
+            assert await ask(opened, post("http://images.invalid")) == b"ok"
+        for filler in fillers:
+            filler.close()
+
+
+async def test_no_address_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with transport() as opened:
+        Resolver(monkeypatch)
+        with pytest.raises(httpx2.ConnectError):
+            await opened.handle_async_request(post("http://images.invalid"))
+
+
+async def test_an_ipv6_address() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    async with serve(answer_ok, host="::1") as server, transport() as opened:
+        url = f"http://[::1]:{server.port}/a/b"
+        assert await ask(opened, post(url)) == b"ok"
+        assert server.requests[0].startswith(b"POST /a/b/images HTTP/1.1\r\n")
+        assert b"host: [::1]:%d\r\n" % server.port in server.requests[0].lower()
+
+
+@pytest.mark.parametrize("size", [None, 32_768])
+async def test_the_sockets_buffer_is_what_was_asked_for(size: int | None) -> None:
+    async with serve(answer_ok) as server, transport(buffer=size) as opened:
+        await ask(opened, post(server.url))
+        (connection,) = opened._pool._open
+        assert connection._transport is not None
+        buffer = connection._transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        assert buffer in (32_768, 65_536) if size else buffer > 65_536  # Linux counts its own share too
+
+
+async def test_giving_up_leaves_nothing_open() -> None:
+    """Cancelled at every step of the way to a connection; sockets left open would be warnings, and so errors."""
+    async with serve(answer_ok) as server, transport(connections_max=1) as opened:
+        for steps in range(15):
+            await give_up(opened, post(server.url), steps)
+            assert opened._pool._slots._value == 1
+        assert await ask(opened, post(server.url)) == b"ok"
