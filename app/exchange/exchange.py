@@ -25,6 +25,7 @@ from app.quotas.commands import Reserved
 from app.quotas.reservation import Amounts, Hold, Resolution, Settlement
 from app.telemetry.event import Outcome, RequestEvent
 from app.upstream.client import UpstreamResponse
+from app.upstream.connection import Connection
 
 logger = logging.getLogger("gateway.exchange")
 
@@ -44,13 +45,13 @@ class Exchange(Response):
         self._estimate = estimate(request)
         self._facts = Facts()
         self._answer_headers: list[tuple[bytes, bytes]] = []
+        self._connection: Connection | None = None  # lent, and not yet given to the request
         self._settling: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Raises GatewayError only while nothing was sent to the client, so that the door can answer it."""
         with self._shared.one_in_flight():
-            reserved = await self._shared.ledger.reserve(self._hold(self._shared.clock()))
-            self._note_reserved(reserved)
+            await self._reserve()
             downstream = Downstream(receive, send, self._shared.tasks, self._shared.bounds.client_stall_seconds)
             try:
                 await self._forward(downstream)
@@ -59,8 +60,24 @@ class Exchange(Response):
                 raise
             finally:
                 downstream.close()
+                self._give_back()
                 # Whatever ended this task, accounting finishes: in a task of its own that nobody cancels.
                 await asyncio.shield(self._settle())
+
+    async def _reserve(self) -> None:
+        """Where a connection waits already, the reservation counts as dispatched from its first moment on: that is one
+        transaction less before the first byte goes out."""
+        self._connection = await self._shared.upstream.lend_waiting()
+        try:
+            self._note_reserved(await self._shared.ledger.reserve(self._hold(self._shared.clock())))
+        except BaseException:
+            self._give_back()
+            raise
+
+    def _give_back(self) -> None:
+        if self._connection is not None:
+            self._connection.end()
+            self._connection = None
 
     async def _forward(self, downstream: Downstream) -> None:
         """Send the request, relay the answer. An error after the answer began ends it instead of being raised."""
@@ -90,15 +107,17 @@ class Exchange(Response):
         shared = self._shared
         body = orjson.dumps(dict(self._request.fields))
         path = _UPSTREAM_PATHS[self._request.operation]
+        connection, self._connection = self._connection, None  # the request's from now on
 
         async def on_sending() -> None:
             if downstream.left:
                 raise ClientLeft("The client left before its request was sent.")
-            await shared.ledger.mark_dispatched(self._event.request_id, shared.clock())
+            if connection is None:
+                await shared.ledger.mark_dispatched(self._event.request_id, shared.clock())
             self._facts.dispatched = True
             self._event.dispatched_at = shared.monotonic()
 
-        async with shared.upstream.request(path, body, "application/json", on_sending) as response:
+        async with shared.upstream.request(path, body, "application/json", on_sending, connection) as response:
             self._note_response(response)
             downstream.headers = [*response.headers, *self._answer_headers]
             await relay(response, downstream, shared.bounds.keepalive_seconds, self._note_reading)
@@ -145,6 +164,7 @@ class Exchange(Response):
             amounts=Amounts(1, worst.images, worst.tokens, worst.nanousd),
             reserved_at=now,
             expires_at=now + timedelta(seconds=self._shared.bounds.reservation_seconds),
+            is_dispatched=self._connection is not None,
         )
 
     def _settlement(self, conclusion: Conclusion) -> Settlement:

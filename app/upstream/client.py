@@ -9,6 +9,7 @@ import httpx2
 
 from app.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from app.settings import Settings
+from app.upstream.connection import Connection
 from app.upstream.failures import translate
 from app.upstream.headers import (
     LOOKED_AT,
@@ -19,7 +20,7 @@ from app.upstream.headers import (
     upstream_request_id,
 )
 from app.upstream.pool import Bounds
-from app.upstream.transport import ON_SENDING, OnSending, Transport
+from app.upstream.transport import ON_SENDING, OVER, OnSending, Transport
 
 _ERROR_BYTES_MAX = 65_536
 _ERROR_SECONDS_MAX = 10
@@ -82,18 +83,26 @@ class Upstream:
         if self._transport is not None:
             await self._transport.aclose()
 
+    async def lend_waiting(self) -> Connection | None:
+        """A connection that waits for a request, where there is one: give it to `request`, or end it."""
+        assert self._transport is not None, "open() first"
+        return await self._transport.lend_waiting(self._url(""))
+
     @asynccontextmanager
     async def request(
-        self, path: str, body: bytes, content_type: str, on_sending: OnSending
+        self, path: str, body: bytes, content_type: str, on_sending: OnSending, over: Connection | None = None
     ) -> AsyncIterator[UpstreamResponse]:
-        """POST `body` to `path`, which begins with a slash and is below the base URL.
+        """POST `body` to `path`, which begins with a slash and is below the base URL; `over` a connection that was
+        lent, as long as that is usable, or whichever there is.
 
         `on_sending` is awaited once a connection is there and before the first byte is written; what it raises is
         raised here, and nothing was sent. Raises UpstreamUnreachable (never sent), UpstreamTimeout, UpstreamBroken,
         and for an answer that is not 2xx what failures.translate makes of it. Leaving the block before the body's
         end closes the connection.
         """
-        response = await self._send(self._request(path, body, content_type, on_sending))
+        request = self._request(path, body, content_type)
+        request.extensions = {ON_SENDING: on_sending} if over is None else {ON_SENDING: on_sending, OVER: over}
+        response = await self._send(request)
         try:
             if not 200 <= response.status_code < 300:
                 told = await _read_bounded(response)
@@ -107,7 +116,7 @@ class Upstream:
         finally:
             await response.aclose()
 
-    def _request(self, path: str, body: bytes, content_type: str, on_sending: OnSending) -> httpx2.Request:
+    def _request(self, path: str, body: bytes, content_type: str) -> httpx2.Request:
         """With a parsed URL, headers in bytes, and a stream instead of content: the rest of httpx2's ways to make a
         request take 70 microseconds more."""
         url = self._url(path)
@@ -122,7 +131,6 @@ class Upstream:
                 *((name.encode(), value.encode()) for name, value in headers.items()),
             ],
             stream=httpx2.ByteStream(body),
-            extensions={ON_SENDING: on_sending},
         )
 
     def _url(self, path: str) -> httpx2.URL:

@@ -106,12 +106,13 @@ class Connection(asyncio.BufferedProtocol):
         return chunk
 
     def end(self) -> None:
-        """The request is over. The connection can be used again if its answer came whole, and is dropped if not."""
+        """The request is over. The connection can be used again if its answer came whole, or nothing was asked over it;
+        else it is dropped."""
         if not self.busy:
             return
         head, body = self._head, self._body
         whole = head is not None and body is not None and head.keeps and body.complete and not body.surplus
-        if not whole or self._unsent:
+        if self._asked and (not whole or self._unsent):
             self.drop()
         self.busy = self._asked = False
         self._head = self._body = self._error = None

@@ -15,7 +15,8 @@ from app.errors import CommandError
 from app.settings import Settings
 from app.upstream.error_body import read_error_body
 from app.upstream.headers import request_headers
-from app.upstream.transport import AiohttpTransport
+from app.upstream.pool import Bounds
+from app.upstream.transport import Transport
 
 _TRIES = 3
 _SECONDS_MAX = 60
@@ -57,9 +58,7 @@ async def fetch_day_cost(
         params=asked,
         headers=request_headers(key.get_secret_value(), None),
     )
-    transport = AiohttpTransport(
-        connect_seconds=settings.connect_timeout_seconds, silence_seconds=_SILENCE_SECONDS, connections_max=1
-    )
+    transport = Transport(Bounds(settings.connect_timeout_seconds, _SILENCE_SECONDS, connections_max=1))
     try:
         async with asyncio.timeout(_SECONDS_MAX):
             return read_day_cost(await _ask(transport, request, sleep), day)
@@ -69,9 +68,7 @@ async def fetch_day_cost(
         await transport.aclose()
 
 
-async def _ask(
-    transport: AiohttpTransport, request: httpx2.Request, sleep: Callable[[float], Awaitable[None]]
-) -> bytes:
+async def _ask(transport: Transport, request: httpx2.Request, sleep: Callable[[float], Awaitable[None]]) -> bytes:
     """The body of a good answer."""
     for tried in range(_TRIES):
         if tried:

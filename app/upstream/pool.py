@@ -50,9 +50,9 @@ class Pool:
         """
         if self._closed:
             raise httpx2.LocalProtocolError("The transport was closed.")
-        if not self._slots.locked() and (kept := self._take_idle(origin)) is not None:
-            await self._slots.acquire()  # does not wait
-            return self._lent(kept)
+        waiting = await self.lend_waiting(origin)
+        if waiting is not None:
+            return waiting
         waits_for_slot = True
         try:
             async with asyncio.timeout(self._bounds.connect_seconds):
@@ -70,6 +70,13 @@ class Pool:
             if isinstance(error, OSError | ValueError):
                 raise httpx2.ConnectError(f"{type(error).__name__}: {error}") from error
             raise
+
+    async def lend_waiting(self, origin: Origin) -> Connection | None:
+        """As `lend`, if a connection is there that waits for a request; else None. Does not wait."""
+        if self._closed or self._slots.locked() or (kept := self._take_idle(origin)) is None:
+            return None
+        await self._slots.acquire()  # does not wait
+        return self._lent(kept)
 
     async def aclose(self) -> None:
         """Drop every connection. May be called more than once."""

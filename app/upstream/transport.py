@@ -17,7 +17,9 @@ from app.upstream.framing import Head
 from app.upstream.pool import Bounds, Pool
 
 OnSending = Callable[[], Awaitable[None]]
-ON_SENDING = "on_sending"  # where a request's extensions may carry an OnSending
+# Where a request's extensions may carry an OnSending, and a connection of `lend_waiting`, which is the request's then.
+ON_SENDING = "on_sending"
+OVER = "over"
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
@@ -39,10 +41,11 @@ class Transport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Raises httpx2.TransportError, or what its ON_SENDING raised."""
-        body = await request.aread()
-        origin, head = _origin(request.url), _head(request, body)
-        connection = await self._pool.lend(origin)
+        connection: Connection | None = request.extensions.pop(OVER, None)
         try:
+            body = await request.aread()
+            origin, head = _origin(request.url), _head(request, body)
+            connection = connection or await self._pool.lend(origin)
             on_sending: OnSending | None = request.extensions.get(ON_SENDING)
             if on_sending is not None:
                 await on_sending()
@@ -52,8 +55,13 @@ class Transport(httpx2.AsyncBaseTransport):
             answer = await connection.ask(request.method, head, body)
             return _response(answer, connection)
         except BaseException:
-            connection.end()
+            if connection is not None:
+                connection.end()
             raise
+
+    async def lend_waiting(self, url: httpx2.URL) -> Connection | None:
+        """A kept connection to that server, if one waits there; give it to a request as OVER, or end it."""
+        return await self._pool.lend_waiting(_origin(url))
 
     async def aclose(self) -> None:
         """Closes every connection; answers still being read break. May be called more than once."""

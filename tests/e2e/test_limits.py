@@ -55,6 +55,21 @@ def test_one_users_keys_share_the_users_limit(gateway: RunningGateway, sandbox: 
     assert len(fetch_json(sandbox.bill_url)["generations"]) == 3
 
 
+def test_over_a_waiting_connection_a_request_counts_as_dispatched_from_its_reservation_on(
+    gateway: RunningGateway, sandbox: SandboxServer
+) -> None:
+    key = gateway.store.key("images:2/day")
+    assert [ask(gateway, key).status_code for _ in range(5)] == [200, 200, 429, 429, 429]
+    first, second = gateway.store.settled(2)
+    assert first["dispatched_at_ms"] >= first["reserved_at_ms"]
+    assert second["dispatched_at_ms"] == second["reserved_at_ms"]
+    # Those that were refused gave it back: the next one still finds it.
+    assert ask(gateway, gateway.store.key()).status_code == 200
+    third = gateway.store.settled(3)[2]
+    assert third["dispatched_at_ms"] == third["reserved_at_ms"]
+    assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
+
+
 def test_money_is_held_at_its_worst_case(gateway: RunningGateway, sandbox: SandboxServer) -> None:
     """High quality costs 0.21 dollars: 0.30 holds one of them, but not two at a time."""
     key = gateway.store.key("usd:0.30/month")

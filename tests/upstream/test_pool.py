@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from app.upstream import pool as pool_module
-from app.upstream.transport import Transport
+from app.upstream.transport import OVER, Transport
 from tests.upstream.asking import Sendings, answer_ok, ask, body_of, both_loops, post, transport
 from tests.upstream.raw_server import Connection, Server, answered, serve
 
@@ -67,6 +67,47 @@ async def test_one_that_was_idle_for_too_long_is_not_used_even_before_it_is_clos
         monkeypatch.setattr(pool_module, "_IDLE_SECONDS", 0)
         await ask(opened, post(server.url))
         assert server.connections_made == 2
+
+
+async def test_one_that_waits_can_be_taken_before_there_is_a_request() -> None:
+    async with serve(answer_ok) as server, transport(connections_max=1) as opened:
+        url = httpx2.URL(server.url)
+        assert await opened.lend_waiting(url) is None
+        await ask(opened, post(server.url))
+        assert await opened.lend_waiting(httpx2.URL("http://127.0.0.1:1")) is None
+        unused = await opened.lend_waiting(url)
+        assert unused is not None
+        assert await opened.lend_waiting(url) is None
+        unused.end()
+        taken = await opened.lend_waiting(url)
+        assert taken is not None
+        request = post(server.url)
+        request.extensions[OVER] = taken
+        assert await ask(opened, request) == b"ok"
+        assert (server.connections_made, opened._pool._slots._value) == (1, 1)
+
+
+async def test_one_that_was_taken_and_lost_is_replaced() -> None:
+    closes = asyncio.Event()
+
+    async def answer_then_close(connection: Connection) -> None:
+        await answer_ok(connection)
+        await closes.wait()
+        raise EOFError
+
+    sendings = Sendings()
+    async with serve(answer_then_close) as server, transport(connections_max=1) as opened:
+        await ask(opened, post(server.url))
+        taken = await opened.lend_waiting(httpx2.URL(server.url))
+        assert taken is not None
+        closes.set()
+        while taken.usable:
+            await asyncio.sleep(0)
+        request = post(server.url, sendings)
+        request.extensions[OVER] = taken
+        assert await ask(opened, request) == b"ok"
+        assert (server.connections_made, len(server.requests), sendings.count) == (2, 2, 1)
+        assert opened._pool._slots._value == 1
 
 
 async def test_requests_wait_for_their_turn() -> None:
