@@ -76,6 +76,13 @@ def listen_beside(holder: socket.socket) -> socket.socket:
     return listener
 
 
+def bound_buffers(listener: socket.socket, socket_buffer_bytes: int | None) -> None:
+    """Bounds what the kernel keeps of an answer for a client that reads slowly, for every connection that `listener`
+    accepts from now on. None: the kernel chooses, up to megabytes."""
+    if socket_buffer_bytes is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, socket_buffer_bytes)
+
+
 def base_url(listener: socket.socket) -> str:
     """Where this machine reaches the listener: every interface is written as the loopback one."""
     host, port = listener.getsockname()[:2]

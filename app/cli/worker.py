@@ -78,6 +78,7 @@ def _serve(assignment: Assignment, line: socket.socket) -> int:
         return 1
     on_ready = partial(_tell_ready, line)
     seconds = settings.shutdown_seconds
+    serving.bound_buffers(listener, settings.socket_buffer_bytes)
     return serving.run(gateway, listener, shutdown_seconds=seconds, on_ready=on_ready, signals=(signal.SIGTERM,))
 
 

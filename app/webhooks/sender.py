@@ -16,7 +16,8 @@ from sqlalchemy import Engine
 
 from app.database.clock import Clock
 from app.quotas.outbox import DueEvent, finish_tries, take_due
-from app.upstream.transport import AiohttpTransport
+from app.upstream.pool import Bounds
+from app.upstream.transport import Transport
 from app.webhooks.message import body_of, event_id, headers_of, seconds_until_next_try
 
 logger = logging.getLogger("gateway.webhooks")
@@ -50,15 +51,13 @@ class Sender:
         self._clock = clock
         self._jitter = jitter
         self._count = count
-        self._transport: AiohttpTransport | None = None
+        self._transport: Transport | None = None
         self._woken = asyncio.Event()
         self._stopping = False
 
     async def open(self) -> None:
         """Must run in the loop that will use it."""
-        self._transport = AiohttpTransport(
-            connect_seconds=_TRY_SECONDS_MAX, silence_seconds=_TRY_SECONDS_MAX, connections_max=_AT_ONCE
-        )
+        self._transport = Transport(Bounds(_TRY_SECONDS_MAX, _TRY_SECONDS_MAX, connections_max=_AT_ONCE))
 
     async def aclose(self) -> None:
         """Breaks off what is being sent. May be called more than once."""
@@ -118,6 +117,8 @@ class Sender:
         headers = headers_of(event, body, self._hook.secret, int(self._clock().timestamp()))
         try:
             request = httpx2.Request("POST", self._hook.url, content=body, headers=headers)
+            if request.url.userinfo:
+                next(httpx2.BasicAuth(request.url.username, request.url.password).auth_flow(request))
             async with asyncio.timeout(_TRY_SECONDS_MAX):
                 answer = await self._transport.handle_async_request(request)
                 await answer.aclose()

@@ -181,3 +181,14 @@ def test_large_bodies_are_not_taken_for_headers() -> None:
                 assert received
                 answer += received
             assert answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("bound", [16_384, None])
+def test_what_the_kernel_keeps_for_a_slow_client_can_be_bounded(bound: int | None) -> None:
+    with serving.listen("127.0.0.1", 0, "X") as listener:
+        of_the_kernel = listener.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        serving.bound_buffers(listener, bound)
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            kept = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    # Linux doubles what it is asked for, for its own bookkeeping.
+    assert (kept <= 2 * bound) if bound else (kept >= of_the_kernel)

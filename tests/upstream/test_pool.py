@@ -101,7 +101,7 @@ async def test_one_that_was_taken_and_lost_is_replaced() -> None:
         taken = await opened.lend_waiting(httpx2.URL(server.url))
         assert taken is not None
         closes.set()
-        while taken.usable:
+        while taken.usable:  # noqa: ASYNC110 - what notices is the connection itself
             await asyncio.sleep(0)
         request = post(server.url, sendings)
         request.extensions[OVER] = taken
