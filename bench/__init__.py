@@ -1,0 +1,1 @@
+"""The benchmark: this gateway beside nginx and its peers, before the same upstream. See docs/performance.md."""

@@ -1,0 +1,103 @@
+"""The benchmark's command line: `make bench`, `make bench-full`, or one scenario of two contenders while tuning.
+
+python -m bench                                                  everything, quickly
+python -m bench --full                                           longer, more rounds, the ledger too
+python -m bench --only gateway --only nginx --scenario 8MB --rounds 3 --plain
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from bench.contenders import ROOT, Contender, Direct, Gateway, Nginx
+from bench.processes import BenchError, choose_cores
+from bench.rig import Rig
+from bench.scenarios import SCENARIOS, TLS_SCENARIOS, by_name
+from bench.session import Plan, Session
+from bench.store import conditions, save
+from bench.tables import Table, absolute_tables, ratio_table
+
+FOLDER = ROOT / "build/bench"
+RESULTS = FOLDER / "results.json"
+
+
+def all_contenders() -> tuple[Contender, ...]:
+    return (Direct(), Nginx(), Gateway())
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """What the options ask for; what they leave open is quick, or full."""
+    full = options.full
+    chosen = tuple(by_name(name) for name in options.scenario) if options.scenario else SCENARIOS
+    secure = tuple(scenario for scenario in chosen if scenario in TLS_SCENARIOS)
+    if not full:
+        chosen = tuple(scenario.shortened(5) if scenario.rate else scenario for scenario in chosen)
+    return Plan(
+        scenarios=() if options.tls else chosen,
+        tls_scenarios=() if options.plain else secure,
+        rounds=options.rounds or (5 if full else 2),
+        fresh_rounds=options.rounds or (3 if full else 1),
+        seconds=options.seconds or (3.0 if full else 1.0),
+        tries=options.tries or (3 if full else 2),
+    )
+
+
+def read_options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--full", action="store_true", help="longer runs, more rounds, the ledger too")
+    names = [contender.name for contender in all_contenders()]
+    parser.add_argument("--only", action="append", choices=names, help="a contender; may be given several times")
+    scenarios = [scenario.name for scenario in SCENARIOS]
+    parser.add_argument("--scenario", action="append", choices=scenarios, help="may be given several times")
+    parser.add_argument("--rounds", type=int, help="how often everything is measured")
+    parser.add_argument("--seconds", type=float, help="how long a run lasts")
+    parser.add_argument("--tries", type=int, help="how often a disturbed run is tried before it is kept with a mark")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--plain", action="store_true", help="nothing over TLS")
+    which.add_argument("--tls", action="store_true", help="only over TLS")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file (default: %(default)s)")
+    return parser.parse_args(arguments)
+
+
+def show(console: Console, table: Table) -> None:
+    made = RichTable(title=table.title, title_justify="left", header_style="bold")
+    for number, column in enumerate(table.columns):
+        made.add_column(column, justify="right" if number else "left")
+    for row in table.rows:
+        made.add_row(*row)
+    console.print(made)
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code: 1 when the rig itself could not be set up."""
+    options, console = read_options(arguments), Console()
+    contenders = [one for one in all_contenders() if not options.only or one.name in options.only]
+    try:
+        with Rig(FOLDER, choose_cores(sorted(os.sched_getaffinity(0)))) as rig:
+            session = Session(rig, plan_of(options), FOLDER / "work", lambda text: console.print(text, highlight=False))
+            results = session.run(contenders)
+    except BenchError as error:
+        console.print(f"[red]{error}[/]")
+        return 1
+    save(options.out, results, {"conditions": conditions(), **asdict(session.told)})
+    for table in [*absolute_tables(results), ratio_table(results)]:
+        show(console, table)
+    disturbed = sum(bool(run.reasons) for run in results.runs)
+    if disturbed:
+        console.print(
+            f"[red]{disturbed} of {len(results.runs)} runs were disturbed (marked !): this machine was at work with "
+            "other things, and their figures mean little.[/]"
+        )
+    console.print(f"Everything is in {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

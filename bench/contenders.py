@@ -1,0 +1,243 @@
+"""Who is measured: nobody (the rig's own ceiling), nginx, and this gateway as it is shipped. Peers are in peers.py."""
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app import __version__
+from bench.processes import BenchError, start, stop
+from bench.scenarios import MODEL, SMALL
+
+ROOT = Path(__file__).parents[1]
+_START_SECONDS = 120
+_POLL_SECONDS = 0.005
+PATH = "/v1/images/generations"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a contender runs: an empty folder of its own, its core, and the upstream it is to stand in front of."""
+
+    folder: Path
+    core: int
+    upstream: str
+    certificate: Path
+
+    @property
+    def is_tls(self) -> bool:
+        return self.upstream.startswith("https:")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A contender that answers on `port`. `start_seconds`: from its start to its first good answer."""
+
+    port: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    model: str = MODEL
+    process: subprocess.Popen[bytes] | None = None
+    start_seconds: float = 0.0
+
+    def request(self, body: bytes) -> bytes:
+        """The whole request, as load.c sends it."""
+        fields = {"host": "127.0.0.1", "content-type": "application/json", "content-length": str(len(body))}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in (fields | dict(self.headers)).items())
+        return f"POST {PATH} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+    def ask(self, body: bytes) -> tuple[int, bytes]:
+        """One request on a connection of its own: the status and the body. Raises OSError and HTTPException."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("POST", PATH, body, {"content-type": "application/json"} | dict(self.headers))
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            stop(self.process)
+
+
+class Contender(ABC):
+    """One that can be started in front of an upstream. `name` stands in the tables."""
+
+    name: str
+
+    @abstractmethod
+    def prepare(self) -> str:
+        """Install what is missing; the version. Raises BenchError, saying why it cannot take part."""
+
+    @abstractmethod
+    def start(self, place: Place) -> Running:
+        """Start it and wait for its first good answer. Raises BenchError when none comes."""
+
+    @property
+    def has_tls(self) -> bool:
+        return True
+
+
+class Direct(Contender):
+    """No gateway at all: what the rig itself can do. Not measured over TLS, which the load does not speak."""
+
+    name = "direct"
+
+    def prepare(self) -> str:
+        return "bench/upstream.c"
+
+    def start(self, place: Place) -> Running:
+        return Running(int(place.upstream.split(":")[2].split("/")[0]))
+
+    @property
+    def has_tls(self) -> bool:
+        return False
+
+
+_NGINX = """
+worker_processes 1;
+daemon off;
+pid {folder}/pid;
+error_log {folder}/error.log;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  client_max_body_size 0;
+  client_body_buffer_size 64k;
+  keepalive_requests 1000000000;
+  tcp_nodelay on;
+  upstream zenmux {{
+    server {server};
+    keepalive 1000;
+    keepalive_requests 1000000000;
+  }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{
+      proxy_pass {scheme}://zenmux;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_buffering off;
+      proxy_buffer_size 64k;
+      proxy_buffers 4 64k;
+      proxy_busy_buffers_size 128k;
+      proxy_ssl_verify on;
+      proxy_ssl_name localhost;
+      proxy_ssl_trusted_certificate {certificate};
+    }}
+  }}
+}}
+"""
+
+
+class Nginx(Contender):
+    """The limit: one worker that passes bytes on and does nothing else, not even an access log."""
+
+    name = "nginx"
+
+    def prepare(self) -> str:
+        self._program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+        if self._program is None:
+            raise BenchError("nginx is not installed (Debian: apt-get install nginx-light; it need not be started)")
+        told = subprocess.run([self._program, "-v"], capture_output=True, text=True, check=False)  # noqa: S603 - nginx
+        return told.stderr.strip().rpartition("/")[2]
+
+    def start(self, place: Place) -> Running:
+        assert self._program is not None, "prepare() first"
+        port = free_port()
+        scheme, _, rest = place.upstream.partition("://")
+        config = place.folder / "nginx.conf"
+        config.write_text(
+            _NGINX.format(
+                folder=place.folder, server=rest.split("/")[0], port=port, scheme=scheme, certificate=place.certificate
+            ),
+            encoding="utf-8",
+        )
+        return started([self._program, "-c", config, "-p", place.folder], place, Running(port))
+
+
+class Gateway(Contender):
+    """This gateway with everything on: a key with limits on all of its scopes, SQLite on disk, a log line a request."""
+
+    name = "gateway"
+    _LIMITS: tuple[tuple[str, ...], ...] = (
+        ("--gateway", "usd:1000000/month"),
+        ("--user", "bench", "images:100000000/day", "usd:1000000/month"),
+    )
+    _KEY_LIMITS = ("requests:100000000/hour", "images:100000000/day")
+
+    def prepare(self) -> str:
+        return __version__
+
+    def start(self, place: Place) -> Running:
+        port = free_port()
+        environment = clean_environment() | {
+            "GATEWAY_DATA_DIR": str(place.folder / "data"),
+            "GATEWAY_PORT": str(port),
+            "ZENMUX_API_KEY": "sk-ai-v1-benchmark-upstream-key",
+            "ZENMUX_BASE_URL": place.upstream,
+            "SSL_CERT_FILE": str(place.certificate),
+        }
+        limits = [part for limit in self._KEY_LIMITS for part in ("--limit", limit)]
+        made = json.loads(_run_cli(environment, "keys", "create", "--user", "bench", *limits, "--json"))
+        for limit in self._LIMITS:
+            _run_cli(environment, "limits", "set", *limit)
+        headers = {"authorization": f"Bearer {made['key']}"}
+        return started([sys.executable, "-m", "app", "serve"], place, Running(port, headers), environment=environment)
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without the settings of a gateway somebody runs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "ZENMUX_"))}
+
+
+def _run_cli(environment: Mapping[str, str], *arguments: str) -> str:
+    done = subprocess.run(  # noqa: S603 - our own command line
+        [sys.executable, "-m", "app", *arguments], env=dict(environment), cwd=ROOT, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise BenchError(f"`{' '.join(arguments[:2])}` failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def started(
+    arguments: Sequence[str | Path], place: Place, running: Running, environment: Mapping[str, str] | None = None
+) -> Running:
+    """Start a process and wait until it answers well. Raises BenchError, with the end of its log."""
+    log = place.folder / "log"
+    began = time.perf_counter()
+    process = start(arguments, core=place.core, log=log, environment=environment, folder=ROOT)
+    last = "nothing listens"
+    while time.perf_counter() < began + _START_SECONDS and process.poll() is None:
+        try:
+            status, body = running.ask(SMALL.body(running.model))
+        except (OSError, http.client.HTTPException) as error:
+            last = repr(error)
+        else:
+            if status == http.HTTPStatus.OK:
+                took = time.perf_counter() - began
+                return Running(running.port, running.headers, running.model, process, took)
+            last = f"HTTP {status}: {body[:300].decode(errors='replace')}"
+        time.sleep(_POLL_SECONDS)
+    stop(process)
+    tail = log.read_text(encoding="utf-8", errors="replace")[-500:]
+    raise BenchError(f"does not answer ({last}); its log ends: {tail.strip() or 'it is empty'}")

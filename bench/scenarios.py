@@ -1,0 +1,69 @@
+"""What is asked of every contender: the sizes, the numbers of connections, the requests."""
+
+import json
+from dataclasses import dataclass, replace
+
+MODEL = "gpt-image-2"
+IN_FLIGHT_SECONDS = 5.0
+SLOW_BYTES_PER_SECOND = 1_000_000
+_PARTIAL_BYTES = 1_500_000
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One load. `prompt` tells upstream.c what to answer, `connections` are kept busy for a plan's seconds.
+
+    `each`: requests on a connection, 0 for any number. `rate`: bytes per second a slow reader takes, 0 for all it can.
+    `seconds` stands instead of the plan's. `is_fresh`: a new process for each run, since its memory is what matters.
+    """
+
+    name: str
+    prompt: str
+    connections: int
+    images: int = 1
+    stream: bool = False
+    each: int = 0
+    rate: int = 0
+    seconds: float | None = None
+    is_fresh: bool = False
+
+    @property
+    def first_event_bytes(self) -> int:
+        return _PARTIAL_BYTES if self.stream else 0
+
+    def body(self, model: str) -> bytes:
+        fields: dict[str, object] = {
+            "model": model,
+            "prompt": self.prompt,
+            "n": self.images,
+            "size": "1024x1024",
+            "quality": "low",
+        }
+        if self.stream:
+            fields |= {"stream": True, "partial_images": 3}
+        return json.dumps(fields).encode()
+
+    def shortened(self, seconds: float) -> "Scenario":
+        """No longer than so many seconds."""
+        return replace(self, seconds=min(self.seconds or seconds, seconds))
+
+
+SMALL = Scenario("2KB c=1", "2KB", 1)
+SMALL_MANY = Scenario("2KB c=32", "2KB", 32)
+MEDIUM = Scenario("2MB", "2MB", 8)
+LARGE = Scenario("8MB", "8MB", 4)
+HUGE = Scenario("30MB", "30MB n=4", 4, images=4)
+STREAM = Scenario("sse", "sse", 4, stream=True)
+STREAM_GAPS = Scenario("sse gaps", "sse gap=100", 1, stream=True)
+START = Scenario("start", "2KB", 0, is_fresh=True)
+IN_FLIGHT = Scenario("in flight", f"2KB delay={IN_FLIGHT_SECONDS * 1000:.0f}", 500, each=1, seconds=4, is_fresh=True)
+SLOW = Scenario("slow", "30MB n=4", 100, images=4, each=1, rate=SLOW_BYTES_PER_SECOND, seconds=10, is_fresh=True)
+
+SCENARIOS = (SMALL, SMALL_MANY, MEDIUM, LARGE, HUGE, STREAM, STREAM_GAPS, START, IN_FLIGHT, SLOW)
+# Over TLS the memory scenarios would say the same again.
+TLS_SCENARIOS = (SMALL, SMALL_MANY, MEDIUM, LARGE, HUGE, STREAM, STREAM_GAPS)
+
+
+def by_name(name: str) -> Scenario:
+    """Raises KeyError."""
+    return {scenario.name: scenario for scenario in SCENARIOS}[name]

@@ -1,0 +1,136 @@
+"""Results as tables of text: every contender's figures, and this gateway's ratios to the others. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.figures import Results, Spread
+from bench.scenarios import HUGE, IN_FLIGHT, LARGE, MEDIUM, SLOW, SMALL, SMALL_MANY, START, STREAM, STREAM_GAPS
+
+SUBJECT = "gateway"
+NOTHING = "–"
+DISTURBED = "!"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, the columns' heads, and rows of as many cells."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of one scenario, and how it is written. `per`: what it is divided by."""
+
+    head: str
+    scenario: str
+    figure: str
+    form: str = "{:.2f}"
+    tls: bool = False
+    per: float = 1.0
+
+
+def _small(*, tls: bool) -> tuple[Measure, ...]:
+    many, one = SMALL_MANY.name, SMALL.name
+    return (
+        Measure("c=32 req/s", many, "requests_per_second", "{:,.0f}", tls),
+        Measure("CPU ms/req", many, "cpu_ms_per_request", "{:.3f}", tls),
+        Measure("p50 ms", many, "latency_p50_ms", "{:.2f}", tls),
+        Measure("p99 ms", many, "latency_p99_ms", "{:.2f}", tls),
+        Measure("c=1 p50 ms", one, "latency_p50_ms", "{:.3f}", tls),
+        Measure("c=1 p99 ms", one, "latency_p99_ms", "{:.3f}", tls),
+    )
+
+
+def _large(*, tls: bool) -> tuple[Measure, ...]:
+    sizes = (MEDIUM.name, LARGE.name, HUGE.name)
+    return (
+        *(Measure(f"{size} MB/s", size, "mb_per_second", "{:,.0f}", tls) for size in sizes),
+        *(Measure(f"{size} CPU s/GB", size, "cpu_s_per_gb", "{:.2f}", tls) for size in sizes),
+        Measure("8MB first byte ms", LARGE.name, "first_byte_p50_ms", "{:.2f}", tls),
+        Measure("30MB peak RSS MB", HUGE.name, "peak_rss_mb", "{:.0f}", tls),
+    )
+
+
+def _streams(*, tls: bool) -> tuple[Measure, ...]:
+    return (
+        Measure("MB/s", STREAM.name, "mb_per_second", "{:,.0f}", tls),
+        Measure("CPU s/GB", STREAM.name, "cpu_s_per_gb", "{:.2f}", tls),
+        Measure("gaps: first byte ms", STREAM_GAPS.name, "first_byte_p50_ms", "{:.2f}", tls),
+        Measure("gaps: first event ms", STREAM_GAPS.name, "first_event_p50_ms", "{:.2f}", tls),
+        Measure("gaps: CPU s/GB", STREAM_GAPS.name, "cpu_s_per_gb", "{:.2f}", tls),
+    )
+
+
+_MEMORY = (
+    Measure("start s", START.name, "start_seconds"),
+    Measure("idle RSS MB", START.name, "idle_rss_mb", "{:.0f}"),
+    Measure("slow: begun", SLOW.name, "begun", "{:.0f}"),
+    Measure("RSS MB/reader", SLOW.name, "growth_mb", "{:.2f}", per=SLOW.connections),
+    Measure("kernel TCP MB/reader", SLOW.name, "kernel_tcp_mb", "{:.2f}", per=SLOW.connections),
+    Measure("500 in flight: answered", IN_FLIGHT.name, "answered", "{:.0f}"),
+    Measure("over s", IN_FLIGHT.name, "over_seconds"),
+    Measure("RSS +MB", IN_FLIGHT.name, "growth_mb", "{:.1f}"),
+)
+
+SECTIONS: tuple[tuple[str, tuple[Measure, ...]], ...] = (
+    ("Small answers: 2 KB", _small(tls=False)),
+    ("Large answers", _large(tls=False)),
+    ("Streams: three partial images of 1.5 MB and one of 2 MB", _streams(tls=False)),
+    ("Small answers, TLS to the upstream", _small(tls=True)),
+    ("Large answers, TLS to the upstream", _large(tls=True)),
+    ("Streams, TLS to the upstream", _streams(tls=True)),
+    ("Start, slow readers of 30 MB, requests in flight", _MEMORY),
+)
+
+
+def absolute_tables(results: Results) -> list[Table]:
+    """A table for every section of which something was measured."""
+    return [
+        Table(title, ("contender", *(measure.head for measure in measures)), rows)
+        for title, measures in SECTIONS
+        if (rows := tuple(_row(results, contender, measures) for contender in results.contenders))
+        and any(cell != NOTHING for row in rows for cell in row[1:])
+    ]
+
+
+def ratio_table(results: Results) -> Table:
+    """How this gateway compares: each figure of its own, divided by each other's of the same round."""
+    others = [name for name in results.contenders if name != SUBJECT]
+    rows = []
+    for title, measures in SECTIONS:
+        for measure in measures:
+            own = cell(results, SUBJECT, measure)
+            if own == NOTHING:
+                continue
+            where = f"{measure.scenario}{' TLS' if measure.tls else ''}: {measure.figure.replace('_', ' ')}"
+            ratios = [
+                results.ratio(SUBJECT, other, measure.scenario, measure.figure, tls=measure.tls) for other in others
+            ]
+            rows.append((where, own, *(spread_text(ratio, "{:.2f}") for ratio in ratios)))
+        assert title, "sections have titles"
+    return Table(f"{SUBJECT} ÷ others", ("figure", SUBJECT, *(f"÷ {other}" for other in others)), tuple(rows))
+
+
+def cell(results: Results, contender: str, measure: Measure) -> str:
+    """A contender's figure as text; why there is none, where the contender is the reason."""
+    found = results.of(contender, measure.scenario, measure.figure, tls=measure.tls)
+    if found is None:
+        return results.refusal(contender, measure.scenario, tls=measure.tls)[:40] or NOTHING
+    scaled = Spread(found.low / measure.per, found.middle / measure.per, found.high / measure.per, found.disturbed)
+    return spread_text(scaled, measure.form)
+
+
+def spread_text(found: Spread | None, form: str) -> str:
+    """`median (lowest–highest)`, the brackets only where they say something; a mark where all rounds were disturbed."""
+    if found is None:
+        return NOTHING
+    low, middle, high = (form.format(value) for value in (found.low, found.middle, found.high))
+    mark = DISTURBED if found.disturbed else ""
+    return f"{middle}{mark}" if low == high else f"{middle}{mark} ({low}–{high})"
+
+
+def _row(results: Results, contender: str, measures: Sequence[Measure]) -> tuple[str, ...]:
+    return (contender, *(cell(results, contender, measure) for measure in measures))
