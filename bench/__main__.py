@@ -6,28 +6,33 @@ python -m bench --only gateway --only nginx --scenario 8MB --rounds 3 --plain
 """
 
 import argparse
+import json
 import os
+import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from bench.contenders import ROOT, Contender, Direct, Gateway, Nginx
-from bench.processes import BenchError, choose_cores
+from bench.budgets import NOT_MEASURED, budget_table
+from bench.contenders import ROOT, Contender, Direct, Gateway, Nginx, clean_environment
+from bench.peers import LiteLLM, Portkey
+from bench.processes import BenchError, choose_cores, pinned
 from bench.rig import Rig
 from bench.scenarios import SCENARIOS, TLS_SCENARIOS, by_name
 from bench.session import Plan, Session
 from bench.store import conditions, save
-from bench.tables import Table, absolute_tables, ratio_table
+from bench.tables import Table, absolute_tables, ledger_tables, ratio_table
 
 FOLDER = ROOT / "build/bench"
 RESULTS = FOLDER / "results.json"
+_LEDGER_SECONDS = 5
 
 
-def all_contenders() -> tuple[Contender, ...]:
-    return (Direct(), Nginx(), Gateway())
+def all_contenders(settings: dict[str, str]) -> tuple[Contender, ...]:
+    return (Direct(), Nginx(), Gateway(settings), LiteLLM(FOLDER), Portkey(FOLDER))
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
@@ -52,7 +57,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="longer runs, more rounds, the ledger too")
-    names = [contender.name for contender in all_contenders()]
+    names = [contender.name for contender in all_contenders({})]
     parser.add_argument("--only", action="append", choices=names, help="a contender; may be given several times")
     scenarios = [scenario.name for scenario in SCENARIOS]
     parser.add_argument("--scenario", action="append", choices=scenarios, help="may be given several times")
@@ -62,6 +67,9 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--plain", action="store_true", help="nothing over TLS")
     which.add_argument("--tls", action="store_true", help="only over TLS")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the gateway, to see what it does"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file (default: %(default)s)")
     return parser.parse_args(arguments)
 
@@ -75,25 +83,53 @@ def show(console: Console, table: Table) -> None:
     console.print(made)
 
 
+def measure_ledger(core: int) -> list[dict[str, float]]:
+    """What bench/ledger.py finds, alone on the contender's core, on the disk of the gateway's database."""
+    arguments = [sys.executable, "-m", "bench.ledger", "--json", "--seconds", str(_LEDGER_SECONDS)]
+    done = subprocess.run(  # noqa: S603 - our own arguments
+        pinned(core, arguments),
+        cwd=ROOT,
+        env=clean_environment() | {"TMPDIR": str(FOLDER)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise BenchError(f"bench/ledger.py failed:\n{done.stderr}")
+    found: list[dict[str, float]] = json.loads(done.stdout)
+    return found
+
+
 def main(arguments: list[str]) -> int:
     """The exit code: 1 when the rig itself could not be set up."""
     options, console = read_options(arguments), Console()
-    contenders = [one for one in all_contenders() if not options.only or one.name in options.only]
+    chosen = all_contenders(dict(text.split("=", 1) for text in options.set))
+    contenders = [one for one in chosen if not options.only or one.name in options.only]
+    cores, pairs = choose_cores(sorted(os.sched_getaffinity(0))), []
     try:
-        with Rig(FOLDER, choose_cores(sorted(os.sched_getaffinity(0)))) as rig:
+        if options.full and not options.scenario:
+            pairs = measure_ledger(cores.contender)
+        with Rig(FOLDER, cores) as rig:
             session = Session(rig, plan_of(options), FOLDER / "work", lambda text: console.print(text, highlight=False))
             results = session.run(contenders)
     except BenchError as error:
         console.print(f"[red]{error}[/]")
         return 1
-    save(options.out, results, {"conditions": conditions(), **asdict(session.told)})
-    for table in [*absolute_tables(results), ratio_table(results)]:
-        show(console, table)
+    told = {"conditions": conditions(), "settings": options.set, "ledger": pairs, **asdict(session.told)}
+    save(options.out, results, told)
+    budgets = budget_table(results, pairs)
+    if options.only or options.scenario:
+        budgets = replace(budgets, rows=tuple(row for row in budgets.rows if row[-1] != NOT_MEASURED))
+    for table in (*absolute_tables(results), *ledger_tables(pairs), ratio_table(results), budgets):
+        if table.rows:
+            show(console, table)
+    for who, why in session.told.absent.items():
+        console.print(f"[yellow]{who} did not take part:[/] {why}")
     disturbed = sum(bool(run.reasons) for run in results.runs)
     if disturbed:
         console.print(
-            f"[red]{disturbed} of {len(results.runs)} runs were disturbed (marked !): this machine was at work with "
-            "other things, and their figures mean little.[/]"
+            f"[red]{disturbed} of {len(results.runs)} runs were disturbed to the last try (marked !): this machine was "
+            "at work with other things, and their figures mean little.[/]"
         )
     console.print(f"Everything is in {options.out}")
     return 0

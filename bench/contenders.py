@@ -170,7 +170,10 @@ class Nginx(Contender):
 
 
 class Gateway(Contender):
-    """This gateway with everything on: a key with limits on all of its scopes, SQLite on disk, a log line a request."""
+    """This gateway with everything on: a key with limits on all of its scopes, SQLite on disk, a log line a request.
+
+    `settings` are environment variables of its own, to measure what one of them does.
+    """
 
     name = "gateway"
     _LIMITS: tuple[tuple[str, ...], ...] = (
@@ -178,6 +181,9 @@ class Gateway(Contender):
         ("--user", "bench", "images:100000000/day", "usd:1000000/month"),
     )
     _KEY_LIMITS = ("requests:100000000/hour", "images:100000000/day")
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = settings or {}
 
     def prepare(self) -> str:
         return __version__
@@ -190,6 +196,7 @@ class Gateway(Contender):
             "ZENMUX_API_KEY": "sk-ai-v1-benchmark-upstream-key",
             "ZENMUX_BASE_URL": place.upstream,
             "SSL_CERT_FILE": str(place.certificate),
+            **self._settings,
         }
         limits = [part for limit in self._KEY_LIMITS for part in ("--limit", limit)]
         made = json.loads(_run_cli(environment, "keys", "create", "--user", "bench", *limits, "--json"))
@@ -220,7 +227,7 @@ def free_port() -> int:
 
 
 def started(
-    arguments: Sequence[str | Path], place: Place, running: Running, environment: Mapping[str, str] | None = None
+    arguments: Sequence[object], place: Place, running: Running, environment: Mapping[str, str] | None = None
 ) -> Running:
     """Start a process and wait until it answers well. Raises BenchError, with the end of its log."""
     log = place.folder / "log"

@@ -7,6 +7,7 @@ from statistics import median
 
 FOREIGN_CORES_MAX = 0.10
 STOLEN_CORES_MAX = 0.03
+DIRECT = "direct"
 DRIFT_MAX = 0.20
 
 
@@ -81,6 +82,13 @@ class Results:
         """Over the rounds; from disturbed runs only where there is no other."""
         by_round, disturbed = self._rounds(contender, scenario, figure, tls=tls)
         return spread(by_round.values(), disturbed=disturbed)
+
+    def added(self, contender: str, scenario: str, figure: str, *, tls: bool = False) -> Spread | None:
+        """What a contender adds to the rig's own figure of the same round; the rig's own is never over TLS."""
+        by_round, disturbed = self._rounds(contender, scenario, figure, tls=tls)
+        own, own_disturbed = self._rounds(DIRECT, scenario, figure, tls=False)
+        both = by_round.keys() & own.keys()
+        return spread((by_round[number] - own[number] for number in both), disturbed=disturbed or own_disturbed)
 
     def middle(self, contender: str, scenario: str, figure: str, *, tls: bool = False) -> float:
         """The median; NaN when it was not measured."""

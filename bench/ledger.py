@@ -1,19 +1,19 @@
 """How many reservations a second one process reserves and settles, and what a pair costs. By hand:
 
-    python bench/ledger.py                                      SQLite in a temporary folder
-    python bench/ledger.py postgresql://user@host/empty_database
-    python bench/ledger.py --concurrency 256 --keys 1000
+    python -m bench.ledger                                      SQLite in a temporary folder
+    python -m bench.ledger postgresql://user@host/empty_database
+    python -m bench.ledger --concurrency 256 --keys 1000
 
 Every pair waits for its two commits. CPU is this process's own, all threads; a PostgreSQL server's is not in it.
 """
 
 import argparse
 import asyncio
+import json
 import resource
-import statistics
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from app.quotas.administration import set_limit
 from app.quotas.ledger import Ledger
 from app.quotas.limits import Scope, parse_limit
 from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
+from bench.figures import percentile
 
 
 def now() -> datetime:
@@ -78,8 +79,26 @@ def settlement() -> Settlement:
     )
 
 
-async def measure(ledger: Ledger, load: Load) -> None:
-    """Runs the load and prints one line."""
+@dataclass(frozen=True)
+class Pairs:
+    """What one load came to: pairs of one reservation and one settlement."""
+
+    concurrency: int
+    keys: int
+    pairs_per_second: float
+    cpu_us_per_pair: float
+    p50_ms: float
+    p99_ms: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.concurrency:4} at a time, {self.keys:5} keys: {self.pairs_per_second:8.0f} pairs/s, "
+            f"{self.cpu_us_per_pair:6.1f} µs CPU a pair, p50 {self.p50_ms:.2f} ms, p99 {self.p99_ms:.2f} ms"
+        )
+
+
+async def measure(ledger: Ledger, load: Load) -> Pairs:
+    """Runs the load to its end."""
     numbers = iter(range(2**62))
     waits: list[float] = []
     stop_at = time.perf_counter() + load.seconds
@@ -96,15 +115,17 @@ async def measure(ledger: Ledger, load: Load) -> None:
     await asyncio.gather(*(caller() for _ in range(load.concurrency)))
     took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    waits.sort()
-    print(  # noqa: T201 - what a benchmark is for
-        f"{load.concurrency:4} at a time, {load.keys:5} keys: {len(waits) / took:8.0f} pairs/s, "
-        f"{cpu / len(waits) * 1e6:6.1f} µs CPU a pair, p50 {statistics.median(waits) * 1e3:.2f} ms, "
-        f"p99 {waits[len(waits) * 99 // 100] * 1e3:.2f} ms"
+    return Pairs(
+        concurrency=load.concurrency,
+        keys=load.keys,
+        pairs_per_second=len(waits) / took,
+        cpu_us_per_pair=cpu / len(waits) * 1e6,
+        p50_ms=percentile(waits, 0.50) * 1e3,
+        p99_ms=percentile(waits, 0.99) * 1e3,
     )
 
 
-async def run(url: str, load: Load) -> None:
+async def run(url: str, load: Load) -> Pairs:
     engine = create_engine(url)
     upgrade(engine)
     ids = (f"{number:x}" for number in range(2**31))
@@ -117,9 +138,10 @@ async def run(url: str, load: Load) -> None:
                 set_limit(connection, parse_limit(written).on(Scope.KEY, f"key-{key}"), change=change)
     ledger = Ledger(engine, now, instance="bench", queue_max=10_000, wait_seconds=30)
     await ledger.start()
-    await measure(ledger, load)
+    pairs = await measure(ledger, load)
     await ledger.close()
     engine.dispose()
+    return pairs
 
 
 def main() -> None:
@@ -128,11 +150,17 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, action="append", help="may be given several times")
     parser.add_argument("--keys", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--json", action="store_true", help="one JSON array instead of lines")
     options = parser.parse_args()
+    found = []
     for concurrency in options.concurrency or (1, 32, 256):
         with tempfile.TemporaryDirectory() as folder:
             url = options.url or f"sqlite:///{Path(folder) / 'bench.db'}"
-            uvloop.run(run(url, Load(concurrency, options.keys, options.seconds)))
+            found.append(uvloop.run(run(url, Load(concurrency, options.keys, options.seconds))))
+        if not options.json:
+            print(found[-1])  # noqa: T201 - what a benchmark is for
+    if options.json:
+        print(json.dumps([asdict(pairs) for pairs in found]))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -2,13 +2,12 @@
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from bench.answers import Verdict
 from bench.contenders import Running
 from bench.figures import Rest, percentile
+from bench.judging import Verdict
 from bench.processes import (
     cpu_seconds,
     forget_peak_rss,
@@ -30,12 +29,13 @@ _MB = 1e6
 
 @dataclass(frozen=True)
 class Cost:
-    """What a contender's processes used during a load, and the memory they had before it."""
+    """What a contender's processes used during a load, the memory they had before it, and what the rig used."""
 
     cpu_seconds: float
     base_rss_bytes: int
     peak_rss_bytes: int
     kernel_tcp_bytes: int
+    rig_cpu_seconds: float
 
 
 class Measuring:
@@ -82,6 +82,8 @@ class Measuring:
         members = tree(running.process.pid) if running.process else []
         forget_peak_rss(members)
         base, tcp_base, cpu = rss_bytes(members), kernel_tcp_bytes(), cpu_seconds(members)
+        upstream = tree(self._rig.upstream.pid)
+        rig_cpu = cpu_seconds(upstream)
         tcp = [tcp_base]
         answers = self._rig.put_load(running.port, job, lambda: tcp.append(kernel_tcp_bytes()))
         time.sleep(_SETTLE_SECONDS)
@@ -90,6 +92,7 @@ class Measuring:
             base_rss_bytes=base,
             peak_rss_bytes=peak_rss_bytes(members),
             kernel_tcp_bytes=max(tcp) - tcp_base,
+            rig_cpu_seconds=cpu_seconds(upstream) - rig_cpu + answers.cpu_seconds,
         )
         return answers, cost
 
@@ -113,7 +116,7 @@ def figures_of(answers: Answers, cost: Cost, scenario: Scenario) -> dict[str, fl
         "answered": float(answers.good),
         "begun": float(answers.begun),
         "kernel_tcp_mb": cost.kernel_tcp_bytes / _MB,
-        "load_cores": answers.cpu_seconds / answers.seconds,
+        "rig_cores": cost.rig_cpu_seconds / answers.seconds,
     }
     if scenario.stream:
         figures["first_event_p50_ms"] = percentile(answers.first_event_ms, 0.50)
@@ -135,16 +138,13 @@ def figures_of(answers: Answers, cost: Cost, scenario: Scenario) -> dict[str, fl
 
 def _at_rest(running: Running) -> dict[str, float]:
     """The start, and the memory after the first answer."""
-    time.sleep(_IDLE_SECONDS)
-    members = tree(running.process.pid) if running.process else []
-    if not members:
+    if running.process is None:
         return {}
+    time.sleep(_IDLE_SECONDS)
+    members = tree(running.process.pid)
     return {"start_seconds": running.start_seconds, "idle_rss_mb": rss_bytes(members) / _MB}
 
 
 def _ours() -> float:
     """CPU seconds so far of this process and all it started."""
     return cpu_seconds(tree(os.getpid()))
-
-
-Say = Callable[[str], None]

@@ -34,15 +34,17 @@ def choose_cores(allowed: Sequence[int]) -> Cores:
 
 
 def pinned(core: int, arguments: Sequence[object]) -> list[str]:
-    """The command line that runs `arguments` on that core and no other."""
+    """The command line that runs `arguments` on that core and no other, and lets them end when this process does."""
     taskset = shutil.which("taskset")
     if taskset is None:
         raise BenchError("The benchmark needs the taskset command (Debian: apt-get install util-linux).")
-    return [taskset, "--cpu-list", str(core), *map(str, arguments)]
+    setpriv = shutil.which("setpriv")
+    ending = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
+    return [taskset, "--cpu-list", str(core), *ending, *map(str, arguments)]
 
 
 def start(
-    arguments: Sequence[str | Path],
+    arguments: Sequence[object],
     *,
     core: int,
     log: Path,

@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.answers import Verdict, judge
 from bench.contenders import Contender, Place, Running
 from bench.figures import Results, Run, disturbances
+from bench.judging import Verdict, judge
 from bench.measuring import Measuring
 from bench.processes import BenchError
 from bench.rig import Rig
 from bench.scenarios import Scenario
+
+RIG_FULL = 0.95
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,19 @@ class Told:
     discarded: int = 0
 
 
+@dataclass(frozen=True)
+class Turn:
+    """Whose turn it is, at what."""
+
+    contender: str
+    scenario: Scenario
+    tls: bool
+    round: int
+
+    def __str__(self) -> str:
+        return f"round {self.round + 1}, {self.scenario.name}{' TLS' if self.tls else ''}, {self.contender}"
+
+
 class Session:
     """Measures contenders on one rig. `folder` is emptied; `say` is told every step."""
 
@@ -50,45 +65,65 @@ class Session:
         self.told = Told()
 
     def run(self, contenders: Sequence[Contender]) -> Results:
+        """Everything of the plan. Who cannot take part is told, and has runs that say so."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        present = []
+        here = {}
         for contender in contenders:
             try:
                 self.told.versions[contender.name] = contender.prepare()
-                present.append(contender)
+                here[contender.name] = contender
             except BenchError as error:
-                self._leave_out(contender, error)
+                self._leave_out(contender.name, error)
         steady = tuple(scenario for scenario in self._plan.scenarios if not scenario.is_fresh)
-        self._steady(present, steady, tls=False)
-        self._steady([contender for contender in present if contender.has_tls], self._plan.tls_scenarios, tls=True)
-        self._fresh(present, tuple(scenario for scenario in self._plan.scenarios if scenario.is_fresh))
+        fresh = tuple(scenario for scenario in self._plan.scenarios if scenario.is_fresh)
+        self._steady(here, steady, tls=False)
+        secure = {name: contender for name, contender in here.items() if contender.has_tls}
+        self._steady(secure, self._plan.tls_scenarios, tls=True)
+        self._fresh(here, fresh)
+        for contender in contenders:
+            if contender.name not in here:
+                self._note_absence(contender.name, self._plan.scenarios, tls=False)
+                self._note_absence(contender.name, self._plan.tls_scenarios, tls=True)
         return Results(tuple(contender.name for contender in contenders), tuple(self._runs))
 
-    def _steady(self, contenders: Sequence[Contender], scenarios: Sequence[Scenario], *, tls: bool) -> None:
+    def _steady(self, contenders: Mapping[str, Contender], scenarios: Sequence[Scenario], *, tls: bool) -> None:
         """All contenders run at the same time, one of them at work."""
         if not scenarios:
             return
         running: dict[str, Running] = {}
         try:
-            for contender in contenders:
+            for name, contender in contenders.items():
                 self._start(contender, running, tls=tls)
+                if name not in running:
+                    self._note_absence(name, scenarios, tls=tls)
             verdicts = self._judge(running, scenarios)
             for number in range(self._plan.rounds):
                 for scenario in scenarios:
                     for name in rotated(tuple(running), number):
-                        self._one(name, running[name], scenario, verdicts[name, scenario.name], number, tls=tls)
+                        turn = Turn(name, scenario, tls, number)
+                        for is_last in self._attempts():
+                            if self._take(turn, running[name], verdicts[name, scenario.name], is_last=is_last):
+                                break
         finally:
             for one in running.values():
                 one.stop()
 
-    def _fresh(self, contenders: Sequence[Contender], scenarios: Sequence[Scenario]) -> None:
+    def _fresh(self, contenders: Mapping[str, Contender], scenarios: Sequence[Scenario]) -> None:
         """Each run has a contender of its own."""
         for number in range(self._plan.fresh_rounds if scenarios else 0):
             for scenario in scenarios:
-                for contender in contenders:
-                    with self._started(contender) as one:
-                        if one is not None:
-                            self._one(contender.name, one, scenario, Verdict(), number, tls=False)
+                for name, contender in contenders.items():
+                    for is_last in self._attempts():
+                        with self._started(contender) as one:
+                            if one is None:
+                                self._note_absence(name, [scenario], tls=False)
+                            turn = Turn(name, scenario, tls=False, round=number)
+                            if one is None or self._take(turn, one, Verdict(), is_last=is_last):
+                                break
+
+    def _attempts(self) -> Iterator[bool]:
+        """For each time a run may be tried: is it the last?"""
+        return (attempt + 1 == self._plan.tries for attempt in range(self._plan.tries))
 
     @contextmanager
     def _started(self, contender: Contender) -> Iterator[Running | None]:
@@ -109,11 +144,14 @@ class Session:
         try:
             running[contender.name] = contender.start(place)
         except BenchError as error:
-            self._leave_out(contender, error, " over TLS" if tls else "")
+            self._leave_out(f"{contender.name}{' over TLS' if tls else ''}", error)
 
-    def _leave_out(self, contender: Contender, error: BenchError, where: str = "") -> None:
-        self.told.absent[contender.name + where] = str(error)
-        self._say(f"[yellow]{contender.name}{where} does not take part:[/] {error}")
+    def _leave_out(self, who: str, error: BenchError) -> None:
+        self.told.absent[who] = str(error)
+        self._say(f"[yellow]{who} does not take part:[/] {error}")
+
+    def _note_absence(self, name: str, scenarios: Sequence[Scenario], *, tls: bool) -> None:
+        self._runs += [Run(scenario.name, tls, name, 0, {}, (), "does not take part") for scenario in scenarios]
 
     def _judge(self, running: Mapping[str, Running], scenarios: Sequence[Scenario]) -> dict[tuple[str, str], Verdict]:
         direct = Running(self._rig.port)
@@ -126,28 +164,24 @@ class Session:
                     self._say(f"[yellow]{name}, {scenario.name}: {verdict.refusal or verdict.note}[/]")
         return found
 
-    def _one(
-        self, name: str, running: Running, scenario: Scenario, verdict: Verdict, number: int, *, tls: bool
-    ) -> None:
-        where = f"round {number + 1}, {scenario.name}{' TLS' if tls else ''}, {name}"
-        if verdict.refusal:
-            if number == 0:
-                self._runs.append(Run(scenario.name, tls, name, number, {}, (), verdict.refusal))
-            return
+    def _take(self, turn: Turn, running: Running, verdict: Verdict, *, is_last: bool) -> bool:
+        """One run; true if it is kept, as a quiet one is, and any that is not tried again."""
+        figures: dict[str, float] = {}
         reasons: tuple[str, ...] = ()
-        for attempt in range(self._plan.tries):
+        refusal = verdict.refusal
+        if not refusal:
             try:
-                figures, rest, wrong = self._measuring.measure(running, scenario, verdict, self._plan.seconds)
-            except BenchError as error:
-                figures, wrong = {}, str(error)
-            else:
+                figures, rest, refusal = self._measuring.measure(running, turn.scenario, verdict, self._plan.seconds)
                 reasons = disturbances(rest)
-            told = [f"{where}:", shown(figures), wrong, f"[red]({'; '.join(reasons)})[/]" if reasons else ""]
-            self._say(" ".join(part for part in told if part))
-            if not reasons or scenario.is_fresh:
-                break
-            self.told.discarded += attempt + 1 < self._plan.tries
-        self._runs.append(Run(scenario.name, tls, name, number, figures, reasons, wrong))
+            except BenchError as error:
+                refusal = str(error)
+        told = [f"{turn}:", shown(figures), refusal, f"[red]({'; '.join(reasons)})[/]" if reasons else ""]
+        self._say(" ".join(part for part in told if part))
+        if reasons and not is_last:
+            self.told.discarded += 1
+            return False
+        self._runs.append(Run(turn.scenario.name, turn.tls, turn.contender, turn.round, figures, reasons, refusal))
+        return True
 
 
 def rotated(names: tuple[str, ...], number: int) -> tuple[str, ...]:
@@ -169,4 +203,7 @@ def shown(figures: Mapping[str, float]) -> str:
         ("start_seconds", "{:.2f} s to the first answer"),
         ("idle_rss_mb", "{:.0f} MB idle"),
     )
-    return ", ".join(form.format(figures[name]) for name, form in parts if name in figures)
+    told = [form.format(figures[name]) for name, form in parts if name in figures]
+    if figures.get("rig_cores", 0) > RIG_FULL and "cores" in figures:
+        told.append("the rig's core was full")
+    return ", ".join(told)

@@ -1,9 +1,9 @@
 """Results as tables of text: every contender's figures, and this gateway's ratios to the others. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.figures import Results, Spread
+from bench.figures import DIRECT, Results, Spread
 from bench.scenarios import HUGE, IN_FLIGHT, LARGE, MEDIUM, SLOW, SMALL, SMALL_MANY, START, STREAM, STREAM_GAPS
 
 SUBJECT = "gateway"
@@ -22,7 +22,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure of one scenario, and how it is written. `per`: what it is divided by."""
+    """One figure of one scenario, and how it is written. `per`: what it is divided by; `added`: to the rig's own."""
 
     head: str
     scenario: str
@@ -30,6 +30,7 @@ class Measure:
     form: str = "{:.2f}"
     tls: bool = False
     per: float = 1.0
+    added: bool = False
 
 
 def _small(*, tls: bool) -> tuple[Measure, ...]:
@@ -41,6 +42,8 @@ def _small(*, tls: bool) -> tuple[Measure, ...]:
         Measure("p99 ms", many, "latency_p99_ms", "{:.2f}", tls),
         Measure("c=1 p50 ms", one, "latency_p50_ms", "{:.3f}", tls),
         Measure("c=1 p99 ms", one, "latency_p99_ms", "{:.3f}", tls),
+        Measure("c=1 added p50 ms", one, "latency_p50_ms", "{:.3f}", tls, added=True),
+        Measure("c=1 added p99 ms", one, "latency_p99_ms", "{:.3f}", tls, added=True),
     )
 
 
@@ -69,7 +72,7 @@ _MEMORY = (
     Measure("idle RSS MB", START.name, "idle_rss_mb", "{:.0f}"),
     Measure("slow: begun", SLOW.name, "begun", "{:.0f}"),
     Measure("RSS MB/reader", SLOW.name, "growth_mb", "{:.2f}", per=SLOW.connections),
-    Measure("kernel TCP MB/reader", SLOW.name, "kernel_tcp_mb", "{:.2f}", per=SLOW.connections),
+    Measure("kernel TCP MB/reader", SLOW.name, "kernel_tcp_mb", "{:.2f}", per=SLOW.connections, added=True),
     Measure("500 in flight: answered", IN_FLIGHT.name, "answered", "{:.0f}"),
     Measure("over s", IN_FLIGHT.name, "over_seconds"),
     Measure("RSS +MB", IN_FLIGHT.name, "growth_mb", "{:.1f}"),
@@ -87,40 +90,64 @@ SECTIONS: tuple[tuple[str, tuple[Measure, ...]], ...] = (
 
 
 def absolute_tables(results: Results) -> list[Table]:
-    """A table for every section of which something was measured."""
-    return [
-        Table(title, ("contender", *(measure.head for measure in measures)), rows)
-        for title, measures in SECTIONS
-        if (rows := tuple(_row(results, contender, measures) for contender in results.contenders))
-        and any(cell != NOTHING for row in rows for cell in row[1:])
-    ]
+    """A table for every section of which something was measured, with the columns of which something was."""
+    made = []
+    for title, measures in SECTIONS:
+        written = ((measure.head, _column(results, measure)) for measure in measures)
+        columns = [(head, cells) for head, cells in written if set(cells) != {NOTHING}]
+        if columns:
+            heads = ("contender", *(head for head, _ in columns))
+            rows = zip(results.contenders, *(cells for _, cells in columns), strict=True)
+            made.append(Table(title, heads, tuple(rows)))
+    return made
 
 
 def ratio_table(results: Results) -> Table:
     """How this gateway compares: each figure of its own, divided by each other's of the same round."""
     others = [name for name in results.contenders if name != SUBJECT]
     rows = []
-    for title, measures in SECTIONS:
-        for measure in measures:
-            own = cell(results, SUBJECT, measure)
-            if own == NOTHING:
-                continue
-            where = f"{measure.scenario}{' TLS' if measure.tls else ''}: {measure.figure.replace('_', ' ')}"
-            ratios = [
-                results.ratio(SUBJECT, other, measure.scenario, measure.figure, tls=measure.tls) for other in others
-            ]
-            rows.append((where, own, *(spread_text(ratio, "{:.2f}") for ratio in ratios)))
-        assert title, "sections have titles"
+    for measure in (measure for _, measures in SECTIONS for measure in measures if not measure.added):
+        if (own := cell(results, SUBJECT, measure)) == NOTHING:
+            continue
+        where = (measure.scenario, measure.figure)
+        ratios = [results.ratio(SUBJECT, other, *where, tls=measure.tls) for other in others]
+        head = f"{measure.scenario}{' TLS' if measure.tls else ''}: {measure.figure.replace('_', ' ')}"
+        rows.append((head, own, *(spread_text(ratio, "{:.2f}") for ratio in ratios)))
     return Table(f"{SUBJECT} ÷ others", ("figure", SUBJECT, *(f"÷ {other}" for other in others)), tuple(rows))
+
+
+def ledger_tables(pairs: Sequence[Mapping[str, float]]) -> list[Table]:
+    """What bench/ledger.py found, if it ran."""
+    rows = tuple(
+        (
+            f"{pair['concurrency']:.0f}",
+            f"{pair['pairs_per_second']:,.0f}",
+            f"{pair['cpu_us_per_pair']:.1f}",
+            f"{pair['p50_ms']:.2f}",
+            f"{pair['p99_ms']:.2f}",
+        )
+        for pair in pairs
+    )
+    heads = ("callers at a time", "pairs/s", "CPU µs a pair", "p50 ms", "p99 ms")
+    return (
+        [Table("Ledger: one reservation and one settlement, SQLite with synchronous=FULL", heads, rows)] if rows else []
+    )
 
 
 def cell(results: Results, contender: str, measure: Measure) -> str:
     """A contender's figure as text; why there is none, where the contender is the reason."""
-    found = results.of(contender, measure.scenario, measure.figure, tls=measure.tls)
+    if measure.added and contender == DIRECT:
+        return NOTHING
+    read = results.added if measure.added else results.of
+    found = read(contender, measure.scenario, measure.figure, tls=measure.tls)
     if found is None:
         return results.refusal(contender, measure.scenario, tls=measure.tls)[:40] or NOTHING
     scaled = Spread(found.low / measure.per, found.middle / measure.per, found.high / measure.per, found.disturbed)
     return spread_text(scaled, measure.form)
+
+
+def _column(results: Results, measure: Measure) -> list[str]:
+    return [cell(results, contender, measure) for contender in results.contenders]
 
 
 def spread_text(found: Spread | None, form: str) -> str:
@@ -130,7 +157,3 @@ def spread_text(found: Spread | None, form: str) -> str:
     low, middle, high = (form.format(value) for value in (found.low, found.middle, found.high))
     mark = DISTURBED if found.disturbed else ""
     return f"{middle}{mark}" if low == high else f"{middle}{mark} ({low}–{high})"
-
-
-def _row(results: Results, contender: str, measures: Sequence[Measure]) -> tuple[str, ...]:
-    return (contender, *(cell(results, contender, measure) for measure in measures))

@@ -19,7 +19,8 @@
 
 #include "answers.h"
 
-enum { HEAD_MAX = 16384, CONNECTIONS_MAX = 8192, RECORD = 16384 };
+/* The send buffer is bounded so that the kernel's memory for slow readers is the contender's, not this program's. */
+enum { HEAD_MAX = 16384, CONNECTIONS_MAX = 8192, RECORD = 16384, SEND_BUFFER_BYTES = 262144 };
 
 /* One cipher for all contenders, whatever each would have chosen. */
 #define CIPHER "TLS_AES_128_GCM_SHA256"
@@ -176,11 +177,12 @@ static void serve(struct connection *c) {
 /* --- The process */
 
 static void accept_from(int listener, int is_tls) {
-    int fd, on = 1;
+    int fd, on = 1, bounded = SEND_BUFFER_BYTES;
     while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
         struct connection *c = calloc(1, sizeof *c);
         if (!c || fd >= CONNECTIONS_MAX) die("too many connections");
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bounded, sizeof bounded);
         c->fd = fd;
         c->is_open = 1;
         connections[fd] = c;
