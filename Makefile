@@ -10,7 +10,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test node check format lock clean
+.PHONY: help install run test node bench bench-full check format lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,12 @@ node:
 tests/node/node_modules/.installed: tests/node/package-lock.json tests/node/package.json
 	npm --prefix tests/node ci --silent --no-audit --no-fund
 	@touch $@
+
+bench: install ## measure the gateway beside nginx, LiteLLM and Portkey, in minutes
+	$(BIN)/python -m bench
+
+bench-full: install ## the same at length, with the ledger: docs/performance.md is made of it
+	$(BIN)/python -m bench --full
 
 check: install ## ruff and mypy, strict
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
-"""Puts a benchmark's figures into docs/performance.md, each table between its own marks. `python -m bench.report [FILE]`.
+"""Puts a benchmark's figures into docs/performance.md: `python -m bench.report [FILE]`, by default the last one's.
 
-Nothing on that page is typed by hand: what stands between marks is thrown away and written anew.
+No figure there is typed by hand: what stands between two marks is thrown away and written anew.
 """
 
 import re

@@ -93,12 +93,10 @@ def absolute_tables(results: Results) -> list[Table]:
     """A table for every section of which something was measured, with the columns of which something was."""
     made = []
     for title, measures in SECTIONS:
-        written = ((measure.head, _column(results, measure)) for measure in measures)
-        columns = [(head, cells) for head, cells in written if set(cells) != {NOTHING}]
-        if columns:
-            heads = ("contender", *(head for head, _ in columns))
-            rows = zip(results.contenders, *(cells for _, cells in columns), strict=True)
-            made.append(Table(title, heads, tuple(rows)))
+        shown = [one for one in measures if any(_read(results, name, one) for name in results.contenders)]
+        if shown:
+            rows = tuple((name, *(cell(results, name, measure) for measure in shown)) for name in results.contenders)
+            made.append(Table(title, ("contender", *(measure.head for measure in shown)), rows))
     return made
 
 
@@ -136,18 +134,17 @@ def ledger_tables(pairs: Sequence[Mapping[str, float]]) -> list[Table]:
 
 def cell(results: Results, contender: str, measure: Measure) -> str:
     """A contender's figure as text; why there is none, where the contender is the reason."""
-    if measure.added and contender == DIRECT:
-        return NOTHING
-    read = results.added if measure.added else results.of
-    found = read(contender, measure.scenario, measure.figure, tls=measure.tls)
+    found = _read(results, contender, measure)
     if found is None:
         return results.refusal(contender, measure.scenario, tls=measure.tls)[:40] or NOTHING
     scaled = Spread(found.low / measure.per, found.middle / measure.per, found.high / measure.per, found.disturbed)
     return spread_text(scaled, measure.form)
 
 
-def _column(results: Results, measure: Measure) -> list[str]:
-    return [cell(results, contender, measure) for contender in results.contenders]
+def _read(results: Results, contender: str, measure: Measure) -> Spread | None:
+    if not measure.added:
+        return results.of(contender, measure.scenario, measure.figure, tls=measure.tls)
+    return None if contender == DIRECT else results.added(contender, measure.scenario, measure.figure, tls=measure.tls)
 
 
 def spread_text(found: Spread | None, form: str) -> str:

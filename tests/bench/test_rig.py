@@ -1,0 +1,137 @@
+"""The C programs: answers of the right form and length, and a load that counts what it gets. Nothing is timed."""
+
+import json
+import os
+import shutil
+import socket
+import ssl
+import threading
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from bench.contenders import Running
+from bench.processes import BenchError, Cores, choose_cores
+from bench.rig import Job, Rig
+from bench.scenarios import HUGE, SMALL, STREAM
+
+pytestmark = pytest.mark.skipif(
+    not all(map(shutil.which, ("cc", "openssl", "taskset"))), reason="needs a C compiler, openssl and taskset"
+)
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    core = min(os.sched_getaffinity(0))
+    with Rig(tmp_path_factory.mktemp("rig"), Cores(core, core)) as made:
+        yield made
+
+
+def request(body: bytes) -> bytes:
+    return Running(0).request(body)
+
+
+def test_two_cores_are_needed() -> None:
+    assert choose_cores([2, 5, 7]) == Cores(contender=2, rig=5)
+    with pytest.raises(BenchError, match="two cores"):
+        choose_cores([3])
+
+
+def test_json_answers_have_the_length_and_the_pictures_asked_for(rig: Rig) -> None:
+    direct = Running(rig.port)
+    for scenario, length in ((SMALL, 2_000), (HUGE, 30_000_000)):
+        status, body = direct.ask(scenario.body("gpt-image-2"))
+        answer = json.loads(body)
+        assert (status, len(body), len(answer["data"])) == (200, length, scenario.images)
+        assert answer["usage"]["total_tokens"] == 196 * scenario.images + 10
+        assert all(len(image["b64_json"]) % 4 == 0 for image in answer["data"])
+
+
+def test_streams_have_three_partial_images_and_a_completed_one(rig: Rig) -> None:
+    _, body = Running(rig.port).ask(STREAM.body("gpt-image-2"))
+    events = [json.loads(line[6:]) for line in body.splitlines() if line.startswith(b"data: ")]
+    assert [event["type"].rpartition(".")[2] for event in events] == [*["partial_image"] * 3, "completed"]
+    assert [len(event["b64_json"]) for event in events] == [*[1_500_000] * 3, 2_000_000]
+    assert events[-1]["usage"]["output_tokens"] == 496
+
+
+def test_tls_gives_the_same_bytes(rig: Rig) -> None:
+    body = HUGE.body("gpt-image-2")
+    asked = urllib.request.Request(f"https://127.0.0.1:{rig.tls_port}/api/v1/images/generations", body)
+    trust = ssl.create_default_context(cafile=str(rig.certificate))
+    with urllib.request.urlopen(asked, context=trust, timeout=30) as answer:
+        assert answer.read() == Running(rig.port).ask(body)[1]
+
+
+def test_the_load_counts_good_answers(rig: Rig) -> None:
+    answers = rig.put_load(rig.port, Job(request(SMALL.body("m")), 3, 30, each=5, payload_bytes=2_000))
+    assert (answers.good, answers.bad, answers.begun, answers.payload_bytes) == (15, 0, 15, 30_000)
+    assert len(answers.latency_ms) == len(answers.first_byte_ms) == 15
+    assert all(0 < first <= last for first, last in zip(answers.first_byte_ms, answers.latency_ms, strict=True))
+
+
+def test_the_load_follows_chunked_framing_to_the_first_event(rig: Rig) -> None:
+    length = len(Running(rig.port).ask(STREAM.body("m"))[1])
+    job = Job(request(STREAM.body("m")), 2, 30, each=2, first_event_bytes=1_500_000, payload_bytes=length)
+    answers = rig.put_load(rig.port, job)
+    assert (answers.good, answers.bad) == (4, 0)
+    assert all(0 < first < last for first, last in zip(answers.first_event_ms, answers.latency_ms, strict=True))
+
+
+def test_slow_readers_take_no_more_than_their_share_and_are_broken_off(rig: Rig) -> None:
+    answers = rig.put_load(rig.port, Job(request(HUGE.body("m")), 4, 0.3, each=1, rate=1_000_000))
+    assert (answers.good, answers.bad, answers.begun) == (0, 0, 4)
+    assert 0 < answers.payload_bytes < 4 * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", "a wrong length after 3 bytes"),
+        (b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n", "no good answer after 0 bytes: HTTP/1.1 500 No"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabcd", "the connection ended after 4 bytes"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nabcd\r\n", "the connection ended after 4 bytes"),
+    ],
+)
+def test_bad_answers_are_counted_and_told(rig: Rig, answer: bytes, why: str) -> None:
+    with answering(answer) as port:
+        answers = rig.put_load(port, Job(request(b"{}"), 1, 30, each=1, payload_bytes=4))
+    assert (answers.good, answers.bad) == (0, 1)
+    assert answers.first_bad.startswith(why)
+
+
+def test_chunks_of_any_size_are_counted_without_their_framing(rig: Rig) -> None:
+    sizes = (1, 2, 15, 16, 17, 4_096, 16_384, 16_385, 70_000, 1, 3)
+    chunks = b"".join(b"%x\r\n%s\r\n" % (size, b"x" * size) for size in sizes)
+    with answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n") as port:
+        answers = rig.put_load(port, Job(request(b"{}"), 1, 30, each=1, payload_bytes=sum(sizes)))
+    assert (answers.good, answers.bad, answers.payload_bytes) == (1, 0, sum(sizes))
+
+
+class answering:  # noqa: N801 - reads as a verb
+    """A server that answers every connection's first request with these bytes, and closes it."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+
+    def __enter__(self) -> int:
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+        return int(self._listener.getsockname()[1])
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                if connection.recv(65536):
+                    connection.sendall(self._answer)
