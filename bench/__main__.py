@@ -19,7 +19,7 @@ from rich.table import Table as RichTable
 from bench.budgets import NOT_MEASURED, budget_table
 from bench.contenders import ROOT, Contender, Direct, Gateway, Nginx, clean_environment
 from bench.peers import LiteLLM, Portkey
-from bench.processes import BenchError, choose_cores, pinned
+from bench.processes import BenchError, allow_open_files, choose_cores, pinned
 from bench.rig import Rig
 from bench.scenarios import SCENARIOS, TLS_SCENARIOS, by_name
 from bench.session import Plan, Session
@@ -29,6 +29,7 @@ from bench.tables import Table, absolute_tables, ledger_tables, ratio_table
 FOLDER = ROOT / "build/bench"
 RESULTS = FOLDER / "results.json"
 _LEDGER_SECONDS = 5
+OPEN_FILES = 16_384  # 500 requests in flight are 1,000 connections, and many machines allow 1,024 files
 
 
 def all_contenders(settings: dict[str, str]) -> tuple[Contender, ...]:
@@ -105,6 +106,7 @@ def main(arguments: list[str]) -> int:
     options, console = read_options(arguments), Console()
     chosen = all_contenders(dict(text.split("=", 1) for text in options.set))
     contenders = [one for one in chosen if not options.only or one.name in options.only]
+    allow_open_files(OPEN_FILES)
     cores, pairs = choose_cores(sorted(os.sched_getaffinity(0))), []
     try:
         if options.full and not options.scenario:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,14 @@ def choose_cores(allowed: Sequence[int]) -> Cores:
     if len(allowed) < 2:
         raise BenchError("The benchmark needs two cores: one for the contender, one for upstream and load.")
     return Cores(allowed[0], allowed[1])
+
+
+def allow_open_files(count: int) -> None:
+    """For this process and all it starts, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def pinned(core: int, arguments: Sequence[object]) -> list[str]:
