@@ -1,5 +1,6 @@
 """The whole of a benchmark: starts the contenders, interleaves them in rounds, repeats what was disturbed."""
 
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -203,7 +204,7 @@ def shown(figures: Mapping[str, float]) -> str:
         ("start_seconds", "{:.2f} s to the first answer"),
         ("idle_rss_mb", "{:.0f} MB idle"),
     )
-    told = [form.format(figures[name]) for name, form in parts if name in figures]
+    told = [form.format(figures[name]) for name, form in parts if not math.isnan(figures.get(name, math.nan))]
     if figures.get("rig_cores", 0) > RIG_FULL and "cores" in figures:
         told.append("the rig's core was full")
     return ", ".join(told)

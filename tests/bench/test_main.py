@@ -1,0 +1,35 @@
+import pytest
+
+from bench.__main__ import plan_of, read_options
+from bench.scenarios import LARGE, SCENARIOS, SLOW, STREAM, TLS_SCENARIOS
+
+
+def test_quick_and_full_measure_the_same_things() -> None:
+    quick, full = plan_of(read_options([])), plan_of(read_options(["--full"]))
+    names = [scenario.name for scenario in SCENARIOS]
+    assert [scenario.name for scenario in quick.scenarios] == [scenario.name for scenario in full.scenarios] == names
+    assert quick.tls_scenarios == full.tls_scenarios == TLS_SCENARIOS
+    assert (quick.rounds, full.rounds) == (2, 5)
+    assert quick.scenarios[-1].seconds == 5
+    assert full.scenarios[-1] == SLOW
+
+
+def test_a_few_scenarios_can_be_chosen() -> None:
+    options = ["--scenario", "8MB", "--scenario", "slow", "--rounds", "4", "--seconds", "0.5"]
+    plan = plan_of(read_options([*options, "--full"]))
+    assert plan.scenarios == (LARGE, SLOW)
+    assert plan.tls_scenarios == (LARGE,)
+    assert (plan.rounds, plan.fresh_rounds, plan.seconds) == (4, 4, 0.5)
+
+
+def test_plain_or_tls_alone() -> None:
+    assert plan_of(read_options(["--plain", "--scenario", "sse"])).tls_scenarios == ()
+    plan = plan_of(read_options(["--tls", "--scenario", "sse"]))
+    assert (plan.scenarios, plan.tls_scenarios) == ((), (STREAM,))
+
+
+@pytest.mark.parametrize("wrong", [["--scenario", "9MB"], ["--only", "apache"], ["--plain", "--tls"]])
+def test_what_does_not_exist_is_refused(wrong: list[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        read_options(wrong)
+    assert refused.value.code == 2

@@ -1,0 +1,81 @@
+"""A whole benchmark in small: the rig itself, and one who is not there. Nothing is timed."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench.contenders import Contender, Direct, Place, Running
+from bench.processes import BenchError, Cores
+from bench.rig import Rig
+from bench.scenarios import IN_FLIGHT, SMALL, STREAM
+from bench.session import Plan, Session, rotated, shown
+
+
+class Missing(Contender):
+    name = "missing"
+
+    def prepare(self) -> str:
+        raise BenchError("it is not installed")
+
+    def start(self, place: Place) -> Running:
+        raise AssertionError(f"nothing is to be started in {place.folder}")
+
+
+class Mute(Contender):
+    name = "mute"
+
+    def prepare(self) -> str:
+        return "1.0"
+
+    def start(self, place: Place) -> Running:
+        raise BenchError(f"does not answer in front of {place.upstream.partition(':')[0]}")
+
+
+def test_another_one_begins_each_round() -> None:
+    assert [rotated(("a", "b", "c"), number) for number in range(4)] == [
+        ("a", "b", "c"),
+        ("b", "c", "a"),
+        ("c", "a", "b"),
+        ("a", "b", "c"),
+    ]
+    assert rotated((), 1) == ()
+
+
+def test_a_full_rig_is_told() -> None:
+    assert shown({"mb_per_second": 2000.0, "cores": 0.8, "rig_cores": 0.99}) == "2,000 MB/s, the rig's core was full"
+    assert shown({"mb_per_second": 2000.0, "cores": 0.8, "rig_cores": 0.5}) == "2,000 MB/s"
+
+
+@pytest.mark.skipif(
+    not all(map(shutil.which, ("cc", "openssl", "taskset"))), reason="needs a C compiler, openssl and taskset"
+)
+def test_who_is_there_is_measured_and_who_is_not_is_told(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    plan = Plan((SMALL, STREAM), (SMALL,), rounds=2, fresh_rounds=1, seconds=0.05, tries=1)
+    said: list[str] = []
+    with Rig(tmp_path / "rig", Cores(core, core)) as rig:
+        session = Session(rig, plan, tmp_path / "work", said.append)
+        results = session.run([Direct(), Missing(), Mute()])
+    assert results.contenders == ("direct", "missing", "mute")
+    for scenario in (SMALL.name, STREAM.name):
+        rate = results.of("direct", scenario, "requests_per_second")
+        assert rate is not None
+        assert rate.low > 0
+        assert results.refusal("missing", scenario) == results.refusal("mute", scenario) == "does not take part"
+    assert results.of("direct", SMALL.name, "requests_per_second", tls=True) is None
+    assert results.refusal("missing", SMALL.name, tls=True) == "does not take part"
+    assert session.told.absent == {
+        "missing": "it is not installed",
+        "mute": "does not answer in front of http",
+        "mute over TLS": "does not answer in front of https",
+    }
+    assert session.told.versions.keys() == {"direct", "mute"}
+    assert {run.round for run in results.runs if run.contender == "direct"} == {0, 1}
+    assert any("missing does not take part" in line for line in said)
+
+
+def test_scenarios_that_need_a_fresh_process_say_so() -> None:
+    assert IN_FLIGHT.is_fresh
+    assert not SMALL.is_fresh
