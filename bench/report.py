@@ -44,9 +44,18 @@ def conditions_text(results: Results, told: Mapping[str, Any]) -> str:
         "runs were thrown away and repeated.",
         *(f"- The gateway ran with `{setting}`." for setting in told.get("settings", [])),
         *(f"- {who} did not take part: {why.splitlines()[0][:200]}" for who, why in told["absent"].items()),
-        *(f"- {what}: {note}." for what, note in told["notes"].items()),
+        *(f"- {note}." for note in gathered(told["notes"])),
     ]
     return "\n".join(lines)
+
+
+def gathered(notes: Mapping[str, str]) -> list[str]:
+    """Notes by "contender, scenario" as one line for each contender and note."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for where, note in notes.items():
+        contender, _, scenario = where.partition(", ")
+        found.setdefault((contender, note), []).append(scenario)
+    return [f"{contender}, {', '.join(scenarios)}: {note}" for (contender, note), scenarios in found.items()]
 
 
 def markdown(table: Table) -> str:

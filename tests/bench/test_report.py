@@ -25,7 +25,7 @@ TOLD = {
     },
     "versions": {"gateway": "0.1.0"},
     "absent": {"nginx": "it is not installed\nat all"},
-    "notes": {"portkey, 8MB": "re-encoded"},
+    "notes": {"portkey, 2MB": "re-encoded", "portkey, 8MB": "re-encoded", "portkey, sse": "answers HTTP 500"},
     "discarded": 3,
     "ledger": [],
     "settings": ["GATEWAY_PORT=1"],
@@ -68,5 +68,6 @@ def test_the_page_has_a_place_for_every_section() -> None:
     assert "- nginx did not take part: it is not installed\n" in page
     assert "- The gateway ran with `GATEWAY_PORT=1`." in page
     assert "2 runs are kept, 1 of them disturbed (marked !); 3 disturbed runs were thrown away" in page
+    assert "- portkey, 2MB, 8MB: re-encoded.\n- portkey, sse: answers HTTP 500.\n" in page
     assert "| nginx | does not take part |" in page
     assert "| gateway | 1.00! |" in page
