@@ -176,7 +176,8 @@ class Session:
                 reasons = disturbances(rest)
             except BenchError as error:
                 refusal = str(error)
-        told = [f"{turn}:", shown(figures), refusal, f"[red]({'; '.join(reasons)})[/]" if reasons else ""]
+        disturbed = f"[red]({'; '.join(reasons)}{'' if is_last else ': once more'})[/]" if reasons else ""
+        told = [f"{turn}:", shown(figures), refusal, disturbed]
         self._say(" ".join(part for part in told if part))
         if reasons and not is_last:
             self.told.discarded += 1
