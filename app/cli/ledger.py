@@ -1,25 +1,33 @@
-"""`ledger`: prove that everything is accounted for; close what dead processes left; compare with the provider."""
+"""`ledger`: prove that everything is accounted for, compare with the provider, close what is left open, prune."""
 
 import asyncio
 import json
+import time
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Engine
 
-from app.cli.options import Json, commands
+from app.cli.options import Json, Yes, commands
 from app.cli.reconcile import reconcile
-from app.cli.store import opened, reading, settings_of
-from app.cli.terminal import Terminal, say, show_json, show_table
+from app.cli.store import change_by, opened, reading, settings_of
+from app.cli.terminal import Terminal, confirm, read, say, show_json, show_table
+from app.cli.words import iso, parse_duration
+from app.database.changes import Change
 from app.errors import CommandError
 from app.quotas.audit import Finding, Severity, audit, compare_with_bill
 from app.quotas.ledger import Ledger
+from app.quotas.retention import cutoff_of, find_prunable
+from app.quotas.retention import prune as prune_steps
 from app.quotas.thresholds import Watch
 
-app = commands("Prove that every request is accounted for; close what dead processes left.")
+app = commands("Prove that every request is accounted for; close what dead processes left; keep it small.")
 
 _BILL_BYTES_MAX = 100_000_000
 _BILL_SECONDS_MAX = 30.0
+_PROGRESS_SECONDS = 2.0
 
 
 @app.command("audit")
@@ -85,6 +93,54 @@ async def _expire(context: typer.Context) -> list[str]:
             return await ledger.expire(terminal.clock())
         finally:
             await ledger.close()
+
+
+@app.command()
+def prune(
+    context: typer.Context,
+    older_than: Annotated[str, typer.Option(metavar="AGE", help="Such as 400d; 35 days or more.")],
+    as_json: Json = False,
+    yes: Yes = False,
+) -> None:
+    """Turn records of whole days that are older than AGE into daily totals. Reports and limits stay what they are.
+
+    \b
+    zenmux-gateway ledger prune --older-than 400d
+    zenmux-gateway ledger prune --older-than 400d --yes
+    """
+    now = Terminal.of(context).clock()
+    cutoff = read("--older-than", lambda: cutoff_of(now, parse_duration(older_than)))
+    with reading(context) as connection:
+        found = find_prunable(connection, cutoff)
+    pruned = 0
+    if found.records:
+        confirm(
+            f"Make daily totals of {found.records:,} records from before {cutoff:%Y-%m-%d} and delete them? "
+            "Their single requests are gone then.",
+            yes=yes,
+        )
+        with opened(settings_of(context)) as engine:
+            pruned = _prune(engine, cutoff, change_by(context), found.records)
+    if as_json:
+        show_json({"before": iso(cutoff), "pruned": pruned, "pending": found.pending})
+        return
+    kept = f" {found.pending:,} are pending and stay." if found.pending else ""
+    say(f"Made daily totals of {pruned:,} records from before {cutoff:%Y-%m-%d}.{kept}")
+
+
+def _prune(engine: Engine, cutoff: datetime, change: Change, expected: int) -> int:
+    """Rests as long as it works, so that a gateway beside it, on SQLite most of all, gets its turn."""
+    pruned, told_at = 0, time.monotonic()
+    began = time.monotonic()
+    for step in prune_steps(engine, cutoff, change):
+        pruned += step.records
+        now = time.monotonic()
+        if now - told_at > _PROGRESS_SECONDS:
+            say(f"{pruned:,} of {expected:,}, up to {step.reached:%Y-%m-%d}")
+            told_at = now
+        time.sleep(now - began)
+        began = time.monotonic()
+    return pruned
 
 
 def _fetch_bill(url: str) -> dict[str, Any]:

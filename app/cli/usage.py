@@ -11,7 +11,7 @@ import typer
 
 from app.cli.options import Json, commands
 from app.cli.store import reading
-from app.cli.terminal import Terminal, WrongUse, read, say, show_json, show_table
+from app.cli.terminal import Terminal, WrongUse, read, say, show_json_rows, show_table
 from app.cli.words import day_and_time, parse_since, parse_until
 from app.quotas.limits import format_usd
 from app.quotas.reports import Grouping, UsageRow, usage_report
@@ -71,7 +71,7 @@ def report(
         if as_csv:
             _write_csv(by, rows)
         elif as_json:
-            show_json([{**asdict(row), "usd": format_usd(row.nanousd)} for row in rows])
+            show_json_rows({**asdict(row), "usd": format_usd(row.nanousd)} for row in rows)
         else:
             say(f"{_period(since_at, until_at)}. Released requests cost nothing; pending ones are not in the amounts.")
             _show(by, list(rows))

@@ -4,7 +4,7 @@ amounts, what the ledger charged must be on the bill, or be marked as an estimat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -16,6 +16,7 @@ from app.errors import CommandError
 from app.quotas.findings import Finding, Severity, bounded
 from app.quotas.limits import NANOUSD_PER_USD, format_usd
 from app.quotas.reservation import State, UsageSource
+from app.quotas.retention import pruned_until
 
 _rows = schema.reservations.c
 _COLUMNS = (
@@ -36,13 +37,15 @@ _COLUMNS = (
     _rows.upstream_request_id,
 )
 _PAGE = 1000
+_LIFE_MAX = timedelta(hours=3)  # of a reservation, beyond what settings.py allows
 
 
 @dataclass(frozen=True, slots=True)
 class BillEntry:
-    """One generation the provider performed. `nanousd` None: at a price it does not tell."""
+    """One generation the provider performed. `nanousd` None: at a price it does not tell. `at` None: nobody knows."""
 
     request_id: str
+    at: datetime | None
     model: str
     images: int
     input_tokens: int
@@ -56,6 +59,8 @@ class _Comparison:
 
     entries: dict[str, list[BillEntry]]
     is_whole: bool
+    pruned_until: datetime | None  # what was billed before may be in a daily total
+    pruned: int = 0
     matched: int = 0
     charged_nanousd: int = 0
     seen: set[str] = field(default_factory=set)
@@ -67,10 +72,11 @@ def compare_with_bill(connection: Connection, bill: Mapping[str, Any], since: da
     """Where the ledger, from `since` on, and a bill as the sandbox gives it differ. Raises CommandError for no bill.
 
     A row marked `estimated` is told as an estimate, never as an error. A bill that dropped its oldest entries cannot
-    prove that a row is missing on it. Call it inside `reading`.
+    prove that a row is missing on it, a ledger that was pruned cannot prove that an old entry is in no row: such
+    entries are counted. Call it inside `reading`.
     """
     entries = read_bill(bill)
-    comparison = _Comparison(_by_id(entries), is_whole=not bill.get("dropped"))
+    comparison = _Comparison(_by_id(entries), not bill.get("dropped"), pruned_until(connection))
     query = select(*_COLUMNS).order_by(_rows.reserved_at_ms, _rows.id)
     if since is not None:
         query = query.where(_rows.reserved_at_ms >= to_ms(since))
@@ -78,6 +84,7 @@ def compare_with_bill(connection: Connection, bill: Mapping[str, Any], since: da
     found = [*bounded(_twice_billed(comparison)), *bounded(_compare_rows(rows, comparison))]
     found += bounded(_unrecorded(comparison))
     found += bounded(_unbilled_estimates(comparison))
+    found += _beyond_the_horizon(comparison)
     return [*found, _totals(comparison, entries)]
 
 
@@ -96,6 +103,7 @@ def _entry(number: int, generation: Mapping[str, Any]) -> BillEntry:
         nanousd = None if cost is None else int((Decimal(str(cost)) * NANOUSD_PER_USD).to_integral_exact())
         return BillEntry(
             request_id=str(generation["request_id"]),
+            at=datetime.fromisoformat(generation["at"]) if "at" in generation else None,
             model=_bare(str(generation["model"])),
             images=int(generation["n"]),
             input_tokens=int(generation["input_tokens"]),
@@ -181,6 +189,9 @@ def _unrecorded(comparison: _Comparison) -> Iterator[Finding]:
         if id_ in comparison.seen:
             continue
         for entry in entries:
+            if _may_be_pruned(entry, comparison.pruned_until):
+                comparison.pruned += 1
+                continue
             candidates = comparison.unproven.get((entry.model, entry.images))
             if candidates:
                 ours = candidates.pop()
@@ -190,6 +201,18 @@ def _unrecorded(comparison: _Comparison) -> Iterator[Finding]:
                 billed = "at an unknown price" if entry.nanousd is None else f"${format_usd(entry.nanousd)}"
                 message = f"{id_} is billed {billed} ({entry.images} of {entry.model}) and in no reservation"
                 yield Finding(Severity.ERROR, "bill_unrecorded", id_, message)
+
+
+def _may_be_pruned(entry: BillEntry, horizon: datetime | None) -> bool:
+    """A request is billed in its life, so an entry from just after the horizon may be of one made before it."""
+    return horizon is not None and entry.at is not None and entry.at < horizon + _LIFE_MAX
+
+
+def _beyond_the_horizon(comparison: _Comparison) -> Iterator[Finding]:
+    if comparison.pruned and comparison.pruned_until is not None:
+        day = f"{comparison.pruned_until:%Y-%m-%d}"
+        message = f"{comparison.pruned} entries of the bill are of days before {day}, of which only totals are kept"
+        yield Finding(Severity.INFO, "bill_pruned", "", message)
 
 
 def _unbilled_estimates(comparison: _Comparison) -> Iterator[Finding]:

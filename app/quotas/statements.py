@@ -13,8 +13,8 @@ from app.quotas.batch import Writes
 from app.quotas.commands import Closing, NewRow, Record
 from app.quotas.counters import Counter, CounterKey
 from app.quotas.limits import Limit, Scope, Unit, Window
+from app.quotas.sums import counter_sum
 from app.quotas.thresholds import Announcement, Crossing
-from app.quotas.windows import span_ms
 
 # Locks are taken in one order by every process: reservations by id, then new counters, then counters by key. So
 # batches wait for each other, but never in a circle. A writer also holds a weak lock on the table of limits, an
@@ -33,29 +33,10 @@ _RECORD_COLUMNS = tuple(field.name for field in fields(Record))
 _COUNTER_COLUMNS = tuple(field.name for field in fields(Counter))
 _counter_values = attrgetter(*_COUNTER_COLUMNS)
 _KEY_COLUMNS = ("scope", "scope_id", "model", '"window"', "window_start_ms")
-_OWNER_COLUMNS = {Scope.KEY.value: "key_id", Scope.USER.value: "user_id", Scope.TEAM.value: "team_id"}
-
-SUM_COLUMNS = (
-    *(f"SUM(charged_{unit})" for unit in ("requests", "images", "tokens", "nanousd")),
-    "COUNT(CASE WHEN state = 'pending' THEN 1 END)",
-    *(f"SUM(CASE WHEN state = 'pending' THEN held_{unit} END)" for unit in ("images", "tokens", "nanousd")),
-)
-"""A counter, in the order of its fields, as sums over reservations."""
 
 
 class CounterVanished(Exception):
     """A counter that was there has been deleted by another process: begin the transaction anew."""
-
-
-def owner_and_span(key: CounterKey) -> tuple[str, tuple[object, ...]]:
-    """The reservations a counter counts, as a WHERE clause and its values."""
-    start, end = span_ms(Window(key.window), key.window_start_ms)
-    conditions: list[tuple[str, tuple[object, ...]]] = [("reserved_at_ms >= ? AND reserved_at_ms < ?", (start, end))]
-    if key.scope in _OWNER_COLUMNS:
-        conditions.append((f"{_OWNER_COLUMNS[key.scope]} = ?", (key.scope_id,)))
-    if key.model:
-        conditions.append(("model = ?", (key.model,)))
-    return " AND ".join(text for text, _ in conditions), tuple(value for _, values in conditions for value in values)
 
 
 def _comma(names: Iterable[str]) -> str:
@@ -177,8 +158,7 @@ class Store:
         return _named(crossings, self._each(_SAME_CROSSING, [crossing[:-1] for crossing in crossings]))
 
     def _sum(self, key: CounterKey) -> Counter:
-        where, values = owner_and_span(key)
-        text = f"SELECT {_comma(SUM_COLUMNS)} FROM reservations WHERE {where}"  # noqa: S608
+        text, values = counter_sum(key)
         (row,) = self._each(text, [values])[0]
         return Counter(*(int(value or 0) for value in row))  # PostgreSQL sums bigints to a Decimal
 

@@ -154,3 +154,61 @@ def test_what_expire_charges_crosses_thresholds_that_a_gateway_will_send(ready: 
 def test_there_is_nothing_to_expire_without_a_database(cli: Cli) -> None:
     assert "There is no database yet" in cli("ledger", "expire", code=1).stderr
     assert not cli.data_dir.exists()
+
+
+class TestPrune:
+    OLD = NOW - timedelta(days=401)
+
+    @pytest.fixture
+    def aged(self, ready: Cli) -> Cli:
+        write(ready, *(reservation(number, self.OLD) for number in range(7)), reservation(7, NOW))
+        ready.now = NOW + timedelta(seconds=1)
+        return ready
+
+    def test_old_records_become_totals_and_reports_stay(self, aged: Cli) -> None:
+        before = aged.json("usage", "report", "--by", "day")
+        result = aged("ledger", "prune", "--older-than", "400d", "--yes")
+        assert "Made daily totals of 7 records from before 2025-10-20." in result.stderr
+        assert result.stdout == ""
+        assert aged.json("usage", "report", "--by", "day") == before
+        assert aged.json("ledger", "audit") == {"clean": True, "findings": []}
+
+    def test_json(self, aged: Cli) -> None:
+        open_ = {
+            name: None
+            for name in reservation(8, NOW)
+            if name.startswith(("resolved", "outcome", "usage", "priced", "charged", "input", "output"))
+        }
+        write(aged, reservation(8, self.OLD, state="pending", **open_))
+        expected = {"before": "2025-10-20T00:00:00Z", "pruned": 7, "pending": 1}
+        assert aged.json("ledger", "prune", "--older-than", "400d", "--yes") == expected
+        assert aged.json("ledger", "prune", "--older-than", "400d") == expected | {"pruned": 0}
+        assert "1 are pending and stay" in aged("ledger", "prune", "--older-than", "400d").stderr
+
+    def test_it_asks_first(self, aged: Cli) -> None:
+        result = aged("ledger", "prune", "--older-than", "400d", code=2)
+        assert "Make daily totals of 7 records from before 2025-10-20 and delete them?" in result.stderr
+        assert "add --yes" in result.stderr
+        assert aged.json("ledger", "prune", "--older-than", "400d", "--yes")["pruned"] == 7
+
+    @pytest.mark.parametrize("age", ["34d", "24h", "soon", "-3d"])
+    def test_what_is_too_young_is_refused(self, aged: Cli, age: str) -> None:
+        assert "--older-than" in aged("ledger", "prune", f"--older-than={age}", "--yes", code=2).stderr
+        assert len(aged.json("usage", "report", "--by", "day")) == 2
+
+    def test_an_age_must_be_named(self, aged: Cli) -> None:
+        assert "--older-than" in aged("ledger", "prune", "--yes", code=2).stderr
+
+    def test_without_a_database_there_is_nothing(self, cli: Cli) -> None:
+        assert "There is no database yet" in cli("ledger", "prune", "--older-than", "400d", code=1).stderr
+        assert not cli.data_dir.exists()
+
+    def test_long_work_tells_how_far_it_is(self, aged: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ledger, "_PROGRESS_SECONDS", -1)
+        assert f"7 of 7, up to {self.OLD:%Y-%m-%d}" in aged("ledger", "prune", "--older-than", "400d", "--yes").stderr
+
+    def test_a_report_does_not_cut_a_total_in_two(self, aged: Cli) -> None:
+        aged("ledger", "prune", "--older-than", "400d", "--yes")
+        told = aged("usage", "report", "--since", f"{self.OLD:%Y-%m-%d}T01:00Z", "--csv", code=1)
+        assert f"begin or end a report with whole days there: {self.OLD:%Y-%m-%d}" in told.stderr
+        assert told.stdout == ""

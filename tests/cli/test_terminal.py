@@ -107,3 +107,11 @@ def _app() -> typer.Typer:
     def nothing() -> None: ...
 
     return app
+
+
+@pytest.mark.parametrize("rows", [[], [{"a": 1, "名": ["x", {"y": "line\nand line\u2028"}]}], [1, {"b": None}, "text"]])
+def test_rows_are_printed_one_by_one_as_one_value(rows: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.show_json(rows)
+    whole = capsys.readouterr().out
+    terminal.show_json_rows(iter(rows))
+    assert capsys.readouterr().out == whole

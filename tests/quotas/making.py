@@ -1,5 +1,6 @@
 """What tests of the ledger are made of: holds, settlements, limits, a clock that stands still, a running ledger."""
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -7,17 +8,20 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select
 
 from app.database import schema
 from app.database.changes import Change
+from app.database.clock import to_ms
 from app.database.engine import reading, writing
 from app.images.usage import Usage
 from app.quotas.administration import remove_limit, set_limit
 from app.quotas.audit import Finding, Severity, audit
 from app.quotas.ledger import Ledger
 from app.quotas.limits import Limit, Scope, parse_limit
+from app.quotas.reports import Grouping, UsageRow, usage_report
 from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
+from app.quotas.retention import prune
 
 NOON = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)  # a Tuesday
 MODEL = "openai/gpt-image-2"
@@ -88,6 +92,60 @@ def released(at: datetime = NOON) -> Settlement:
         upstream_status=None,
         upstream_request_id=None,
     )
+
+
+def a_row(number: int, at: datetime, chance: random.Random) -> dict[str, Any]:
+    """A reservation of any kind the ledger can leave, as a row; by one of three keys, for one of two models."""
+    key = chance.randrange(3)
+    row: dict[str, Any] = dict.fromkeys((column.name for column in schema.reservations.c), None) | {
+        "id": f"row-{number}",
+        "key_id": f"key-{key}",
+        "user_id": f"user-{key % 2}",
+        "team_id": chance.choice(("team-1", None)),
+        "instance": "earlier",
+        "operation": "generation",
+        "model": chance.choice((MODEL, "openai/other")),
+        "size": "1024x1024",
+        "quality": "high",
+        "streamed": chance.random() < 0.5,
+        "state": chance.choice(("pending", "settled", "settled", "estimated", "unpriced", "released", "expired")),
+        "reserved_at_ms": to_ms(at),
+        "dispatched_at_ms": chance.choice((None, to_ms(at))),
+        "expires_at_ms": to_ms(at + timedelta(minutes=20)),
+        "held_images": chance.randrange(1, 5),
+        "held_tokens": chance.randrange(10_000),
+        "held_nanousd": chance.randrange(10**12),
+    }
+    if row["state"] == "pending":
+        return row
+    amounts = ("images", "tokens", "nanousd")
+    free = row["state"] == "released" or (row["state"] == "expired" and row["dispatched_at_ms"] is None)
+    is_reported = row["state"] in ("settled", "unpriced")
+    charged = {f"charged_{unit}": 0 if free else row[f"held_{unit}"] for unit in amounts}
+    if is_reported:
+        kinds = ("input_text", "input_image", "output_text", "output_image")
+        charged = {f"charged_{unit}": chance.randrange(row[f"held_{unit}"] + 1) for unit in amounts}
+        row |= {f"{kind}_tokens": chance.randrange(10_000) for kind in kinds}
+    return (
+        row
+        | charged
+        | {
+            "state": row["state"] if row["state"] in ("released", "expired") else "settled",
+            "resolved_at_ms": to_ms(at) + 30_000,
+            "outcome": "completed",
+            "usage_source": "none" if free else "reported" if is_reported else "estimated",
+            "priced": None if row["state"] == "expired" else row["state"] != "unpriced" and chance.random() < 0.8,
+            "charged_requests": 0 if free else 1,
+        }
+    )
+
+
+def add_rows(engine: Engine, count: int, first: datetime, last: datetime, seed: int = 7) -> None:
+    """`count` reservations of every kind, made at moments between `first` and `last`."""
+    chance = random.Random(seed)
+    made = [a_row(number, first + chance.random() * (last - first), chance) for number in range(count)]
+    with writing(engine) as connection:
+        connection.execute(insert(schema.reservations), made)
 
 
 def a_change(at: datetime = NOON) -> Change:
@@ -164,6 +222,17 @@ def events(engine: Engine) -> list[dict[str, Any]]:
     table = schema.threshold_events
     with reading(engine) as connection:
         return [dict(row) for row in connection.execute(select(table).order_by(table.c.id)).mappings()]
+
+
+def reports(engine: Engine) -> dict[Grouping, list[UsageRow]]:
+    """The usage report by everything."""
+    with reading(engine) as connection:
+        return {by: list(usage_report(connection, by)) for by in Grouping}
+
+
+def prune_all(engine: Engine, cutoff: datetime, records_max: int = 500) -> int:
+    """Prunes everything before `cutoff`; returns how many records went."""
+    return sum(step.records for step in prune(engine, cutoff, a_change(), records_max))
 
 
 def errors(engine: Engine, now: datetime = NOON) -> list[Finding]:

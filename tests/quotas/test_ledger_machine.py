@@ -7,8 +7,9 @@ and refusals without a reason all show.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -17,14 +18,29 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from app.database.clock import to_ms
-from app.database.engine import create_engine
+from app.database.engine import create_engine, reading
 from app.errors import LimitReached
 from app.quotas.ledger import Ledger
 from app.quotas.limits import Limit, Scope, Unit, Window, parse_limit
+from app.quotas.reports import Grouping, usage_report
 from app.quotas.reservation import Amounts, Hold, Resolution
+from app.quotas.retention import prune
+from app.quotas.sums import PART_OF_A_DAY
 from app.quotas.thresholds import Watch
 from app.quotas.windows import window_start
-from tests.quotas.making import StillClock, a_hold, errors, events, released, remove_limits, rows, set_limits, settled
+from tests.quotas.making import (
+    StillClock,
+    a_change,
+    a_hold,
+    errors,
+    events,
+    released,
+    remove_limits,
+    reports,
+    rows,
+    set_limits,
+    settled,
+)
 
 KEYS = ("key-1", "key-2")
 PERCENTS = (50, 100)
@@ -38,6 +54,7 @@ class Known:
     hold: Hold
     dispatched: bool = False
     charged: Amounts | None = None  # None: pending
+    pruned: bool = False
 
 
 def taken(known: Known, unit: Unit) -> int:
@@ -47,8 +64,14 @@ def taken(known: Known, unit: Unit) -> int:
     return int(getattr(amounts, "nanousd" if unit is Unit.USD else unit.value))
 
 
+def most_taken(known: Known, unit: Unit) -> int:
+    """Over its life: what it held or, if that is more, what it was charged."""
+    return max(taken(Known(known.hold), unit) if unit is not Unit.CONCURRENT else 0, taken(known, unit))
+
+
 class Machine(RuleBasedStateMachine):
-    """Two keys of one user; limits come and go; time moves, also backwards; the process dies and starts anew."""
+    """Two keys of one user; limits come and go; time moves, also backwards, but not into pruned days; the process dies
+    and starts anew; old records become daily totals, of days that are much younger than a prune takes in earnest."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -57,9 +80,11 @@ class Machine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.known: dict[str, Known] = {}
         self.limits: dict[tuple[Any, ...], Limit] = {}
+        self.found: dict[tuple[Any, ...], set[str]] = {}  # reservations that were there when a limit was set
         self.starts = 0
         self.told: set[tuple[Any, ...]] = set()  # thresholds that were crossed
         self.swept_until = self.clock.now  # events of windows that ended long before may be gone
+        self.horizon = datetime.min.replace(tzinfo=UTC)
         self.start()
 
     def start(self) -> None:
@@ -82,21 +107,29 @@ class Machine(RuleBasedStateMachine):
         for number in range(n):
             self.reserve(KEYS[number % len(KEYS)], 1, 1, 1)
 
-    def used(self, limit: Limit, now: datetime) -> int:
+    def counted(self, limit: Limit, now: datetime) -> dict[str, Known]:
+        """What a limit looks at."""
         window = Window.TOTAL if limit.window is Window.NOW else limit.window
         start = window_start(window, now)
-        return sum(
-            taken(known, limit.unit)
-            for known in self.known.values()
+        return {
+            id_: known
+            for id_, known in self.known.items()
             if (limit.scope is not Scope.KEY or known.hold.key_id == limit.scope_id)
             and window_start(window, known.hold.reserved_at) == start
-        )
+        }
+
+    def used(self, limit: Limit, now: datetime) -> int:
+        return sum(taken(known, limit.unit) for known in self.counted(limit, now).values())
 
     def pending(self) -> list[str]:
         return [id_ for id_, known in self.known.items() if known.charged is None]
 
     @rule(key=st.sampled_from(KEYS), images=st.integers(1, 3), tokens=st.integers(0, 2000), cents=st.integers(0, 40))
     def reserve(self, key: str, images: int, tokens: int, cents: int) -> None:
+        self.try_to_reserve(key, images, tokens, cents)
+
+    def try_to_reserve(self, key: str, images: int, tokens: int, cents: int) -> str | None:
+        """Its id; None when it does not fit."""
         now = self.clock.now
         id_ = f"r{len(self.known) + 1}"
         hold = a_hold(id_, at=now, key_id=key, images=images, tokens=tokens, nanousd=cents * 10**7)
@@ -109,9 +142,20 @@ class Machine(RuleBasedStateMachine):
         if fits:
             self.runner.run(self.ledger.reserve(hold))
             self.known[id_] = new
-        else:
-            with pytest.raises(LimitReached):
-                self.runner.run(self.ledger.reserve(hold))
+            return id_
+        with pytest.raises(LimitReached):
+            self.runner.run(self.ledger.reserve(hold))
+        return None
+
+    @rule(key=st.sampled_from(KEYS), days=st.sampled_from([0, 1, 1]))
+    def buy(self, key: str, days: int) -> None:
+        """A whole life in one step, and perhaps a night after it: so that there is a past."""
+        id_ = self.try_to_reserve(key, 1, 0, 0)
+        if id_ is not None:
+            settlement = settled(self.clock.now, images=1, tokens=0, nanousd=1)
+            assert self.runner.run(self.ledger.resolve(id_, settlement)) is Resolution.DONE
+            self.charge(self.known[id_], settlement.charged)
+        self.clock.now += timedelta(days=days)
 
     @rule(data=st.data())
     def dispatch(self, data: st.DataObject) -> None:
@@ -142,7 +186,7 @@ class Machine(RuleBasedStateMachine):
         if resolved:
             id_ = data.draw(st.sampled_from(resolved))
             again = self.runner.run(self.ledger.resolve(id_, settled(self.clock.now)))
-            assert again is Resolution.ALREADY_RESOLVED
+            assert again is (Resolution.UNKNOWN if self.known[id_].pruned else Resolution.ALREADY_RESOLVED)
 
     @rule()
     def sweep(self) -> None:
@@ -184,16 +228,42 @@ class Machine(RuleBasedStateMachine):
                 if Fraction(used, limit.amount) >= Fraction(percent, 100):
                     self.told.add((limit.scope, limit.scope_id, limit.unit, limit.window, to_ms(start), percent))
 
+    @rule()
+    def set_all_limits_anew(self) -> None:
+        """So that every counter is made anew of what there is."""
+        for name, limit in self.limits.items():
+            remove_limits(self.engine, limit)
+            set_limits(self.engine, limit)
+            self.found[name] = set(self.known)
+
+    @rule(later=st.sampled_from([0, 1, 30]), days=st.sampled_from([0, 1, 29]), steps=st.sampled_from([1, 2, 100]))
+    def prune(self, later: int, days: int, steps: int) -> None:
+        """Also one that dies after some steps. What is reported stays the same to the last nano-dollar."""
+        self.clock.now += timedelta(days=later)
+        cutoff = window_start(Window.DAY, self.clock.now - timedelta(days=days))
+        reported = reports(self.engine)
+        done = list(islice(prune(self.engine, cutoff, a_change(), 2), steps))
+        assert reports(self.engine) == reported
+        self.horizon = max(self.horizon, cutoff)
+        left = rows(self.engine)
+        gone = {id_ for id_, known in self.known.items() if id_ not in left and not known.pruned}
+        assert len(gone) == sum(step.records for step in done)
+        for id_ in gone:
+            assert self.known[id_].charged is not None
+            assert self.known[id_].hold.reserved_at < cutoff
+            self.known[id_].pruned = True
+
     @rule(minutes=st.sampled_from([-90, -1, 1, 30, 700, 1440, 45_000]))
     def time_moves(self, minutes: int) -> None:
-        self.clock.now += timedelta(minutes=minutes)
+        self.clock.now = max(self.clock.now + timedelta(minutes=minutes), self.horizon)
 
     @rule(written=st.sampled_from(WRITTEN), key=st.sampled_from([None, *KEYS]), amount=st.integers(1, 9))
     def set_limit(self, written: str, key: str | None, amount: int) -> None:
         parsed = parse_limit(written.replace(written.partition(":")[2].partition("/")[0], str(amount)))
         limit = parsed.on(Scope.KEY, key) if key else parsed.on(Scope.USER, "user-1")
         set_limits(self.engine, limit)
-        self.limits[limit.scope, limit.scope_id, limit.unit, limit.window] = limit
+        name = limit.scope, limit.scope_id, limit.unit, limit.window
+        self.limits[name], self.found[name] = limit, set(self.known)
 
     @rule(data=st.data())
     def remove_limit(self, data: st.DataObject) -> None:
@@ -215,8 +285,34 @@ class Machine(RuleBasedStateMachine):
         assert written <= self.told
         lost = [(Window(event[3]), event[4]) for event in self.told - written]
         old = self.swept_until - timedelta(days=2)
-        assert all(start_ms < to_ms(window_start(window, old)) for window, start_ms in lost)
-        assert {id_ for id_, row in rows(self.engine).items() if row["state"] == "pending"} == set(self.pending())
+        # Of an hour that is pruned only what is left of it is counted, should something settle that late.
+        pruned = dict.fromkeys(PART_OF_A_DAY, to_ms(self.horizon))
+        assert all(start_ms < max(to_ms(window_start(window, old)), pruned.get(window, 0)) for window, start_ms in lost)
+        left = rows(self.engine)
+        assert {id_ for id_, row in left.items() if row["state"] == "pending"} == set(self.pending())
+        assert left.keys() == {id_ for id_, known in self.known.items() if not known.pruned}
+
+    @invariant()
+    def what_was_charged_is_reported(self) -> None:
+        charged = [known.charged for known in self.known.values() if known.charged is not None]
+        with reading(self.engine) as connection:
+            days = list(usage_report(connection, Grouping.DAY))
+        assert sum(day.requests - day.pending for day in days) == len(charged)
+        assert sum(day.pending for day in days) == len(self.pending())
+        assert sum(day.images for day in days) == sum(amounts.images for amounts in charged)
+        assert sum(day.nanousd for day in days) == sum(amounts.nanousd for amounts in charged)
+
+    @invariant()
+    def nobody_passes_a_limit(self) -> None:
+        """But by what was charged beyond a hold, and by what was there already when the limit was set."""
+        for name, limit in self.limits.items():
+            counted = self.counted(limit, self.clock.now)
+            most = {id_: most_taken(known, limit.unit) for id_, known in counted.items()}
+            found = sum(most[id_] for id_ in counted.keys() & self.found[name])
+            excess = sum(
+                max(taken(known, limit.unit) - taken(Known(known.hold), limit.unit), 0) for known in counted.values()
+            )
+            assert self.used(limit, self.clock.now) <= max(limit.amount, found) + excess
 
 
 @pytest.mark.timeout(300)
