@@ -1,4 +1,3 @@
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,9 +13,9 @@ from app.database import migrate, migrations, schema
 from app.database.changes import read_revision
 from app.database.engine import create_engine, reading, writing
 from app.errors import CommandError, StoreUnavailable
+from tests.database.conftest import LATER
 
 NOW = migrations.HEAD
-LATER = f"{int(NOW) + 1:04d}"
 
 STEP = """
 import sqlalchemy as sa
@@ -38,16 +37,6 @@ def empty_engine(empty_store_url: str) -> Iterator[Engine]:
     engine = create_engine(empty_store_url)
     yield engine
     engine.dispose()
-
-
-@pytest.fixture
-def later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Makes the gateway one that has a later step; returns where to write it."""
-    folder = tmp_path / "100% later"  # a name that a configuration file would have to escape
-    shutil.copytree(Path(migrations.__file__).parent, folder)
-    monkeypatch.setattr(migrations, "__file__", str(folder / "__init__.py"))
-    monkeypatch.setattr(migrations, "HEAD", LATER)
-    return folder / "versions" / f"v{LATER}_later.py"
 
 
 def described(engine: Engine) -> object:

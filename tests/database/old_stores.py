@@ -1,0 +1,137 @@
+"""Databases as earlier versions of the gateway left them: a dump for each schema and engine, rows in every table.
+
+A change of the schema begins with the dump of the one before: `python -m tests.database.old_stores` makes a database
+with today's code, lives in it for some months, and writes it down for both engines.
+"""
+
+import asyncio
+import re
+import sqlite3
+import subprocess
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from app.database import migrate, migrations
+from app.database.changes import Change
+from app.database.engine import create_engine, writing
+from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
+from app.keys.records import NewKey, create_key, create_team, create_user, rotate_key, set_user_disabled
+from app.quotas.administration import copy_defaults, set_limit
+from app.quotas.limits import Limit, Scope, parse_limit
+from app.quotas.reservation import Hold, UsageSource
+from tests.quotas.making import NOON, StillClock, a_hold, released, running_ledger, settled
+from tests.stores import PostgresqlServer
+
+FOLDER = Path(__file__).parent / "fixtures"
+KEY_ID = mint(bytes([1]) * PUBLIC_ID_BYTES, bytes(SECRET_BYTES)).id
+_NOISE = re.compile(r"--|\\|SET |SELECT pg_catalog\.set_config")  # of pg_dump: remarks, psql's commands, the session
+
+
+def dump_of(version: str, kind: str) -> Path:
+    return FOLDER / f"schema_{version}.{kind}.sql"
+
+
+def restore(engine: Engine, version: str) -> None:
+    """Makes an empty database one of that version."""
+    script = dump_of(version, engine.dialect.name).read_text(encoding="utf-8")
+    connection = engine.raw_connection()
+    try:
+        if engine.dialect.name == "sqlite":
+            # A dump names tables before those they refer to.
+            script = f"PRAGMA foreign_keys = OFF; {script} PRAGMA foreign_keys = ON;"
+            connection.driver_connection.executescript(script)  # type: ignore[union-attr]
+        else:
+            connection.driver_connection.execute(script)  # type: ignore[union-attr]
+            connection.commit()
+    finally:
+        connection.close()
+
+
+def add_people(engine: Engine) -> None:
+    """alice, of a team, with a key that was rotated; bob, who is disabled; limits of every scope."""
+    names = iter(("design", "alice", "bob"))
+    change = Change("cli:root", NOON - timedelta(days=100), lambda: next(names))
+    first, second = (mint(bytes([1]) * PUBLIC_ID_BYTES, bytes([number]) * SECRET_BYTES) for number in (1, 2))
+    limits: list[Limit] = [
+        parse_limit("images:100/day").on(Scope.DEFAULT),
+        parse_limit("usd:1000/total").on(Scope.GATEWAY),
+        parse_limit("usd:5.5/month@openai/gpt-image-2").on(Scope.TEAM, "team_design"),
+        parse_limit("requests:50/hour").on(Scope.KEY, KEY_ID),
+        parse_limit("concurrent:2").on(Scope.USER, "user_alice", shadow=True),
+    ]
+    with writing(engine) as connection:
+        for limit in limits:
+            set_limit(connection, limit, change=change)
+        team = create_team(connection, "design", change=change)
+        for name in ("alice", "bob"):  # bob is the one who leaves
+            user = create_user(connection, name, team=team if name == "alice" else None, change=change)
+            copy_defaults(connection, user.id, change)
+        set_user_disabled(connection, user, True, change=change)
+        new = NewKey("user_alice", "laptop", ("openai/gpt-image-2",), NOON + timedelta(days=300))
+        create_key(connection, new, first, change=change)
+        rotate_key(connection, KEY_ID, second, timedelta(days=1), change=change)
+
+
+async def add_requests(engine: Engine) -> None:
+    """Of every ending, in three months; the last one still runs."""
+    clock = StillClock()
+
+    def hold(number: int) -> Hold:
+        at = clock.now = NOON - timedelta(days=80) + number * timedelta(days=9)
+        return a_hold(f"req_{number}", at=at, key_id=KEY_ID, user_id="user_alice", team_id="team_design", images=2)
+
+    async with running_ledger(engine, clock) as ledger:
+        for number in range(9):
+            await ledger.reserve(hold(number))
+            if number != 7:
+                await ledger.mark_dispatched(f"req_{number}", clock.now)
+        clock.now = NOON - timedelta(days=80)
+        endings = [
+            settled(clock.now, images=2),
+            settled(clock.now, upstream_request_id="up-2"),
+            settled(clock.now, nanousd=1_234_567_891, upstream_request_id="up-3"),
+            settled(clock.now, usage_source=UsageSource.ESTIMATED, usage=None, client_left=True),
+            settled(clock.now, priced=False, upstream_request_id="up-5"),
+            released(clock.now),
+        ]
+        for number, ending in enumerate(endings):
+            await ledger.resolve(f"req_{number}", ending)
+        await ledger.expire(NOON - timedelta(days=10))  # req_6, as an estimate, and req_7, which was never sent
+
+
+def make(engine: Engine) -> None:
+    """Lives in a database of today's schema."""
+    add_people(engine)
+    asyncio.run(add_requests(engine))
+    engine.dispose()
+
+
+def main() -> None:
+    """Writes today's dumps."""
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "gateway.db"
+        engine = create_engine(f"sqlite:///{file}")
+        migrate.upgrade(engine)
+        make(engine)
+        lines = sqlite3.connect(file).iterdump()
+        dump_of(migrations.HEAD, "sqlite").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    server = PostgresqlServer()
+    try:
+        url = server.create()
+        engine = create_engine(url)
+        migrate.upgrade(engine)
+        make(engine)
+        pg_dump = [server._server.bin_path / "pg_dump", "--inserts", "--no-owner", "--no-privileges", url]
+        dump = subprocess.run(pg_dump, check=True, capture_output=True, text=True).stdout
+        lines = (line for line in dump.splitlines() if line and not _NOISE.match(line))
+        dump_of(migrations.HEAD, "postgresql").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()
