@@ -2,7 +2,6 @@
 
 import hmac
 
-from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import text
@@ -17,6 +16,7 @@ from app.telemetry.metrics import OTHER
 router = APIRouter(include_in_schema=False)
 
 _EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_PROBE_SECONDS_MAX = 5.0
 
 
 @router.get("/healthz")
@@ -57,7 +57,7 @@ async def _database_answers(house: Services) -> bool:
             connection.execute(text("SELECT 1"))
 
     try:
-        await to_thread.run_sync(ask)
+        await house.probes.run(ask, _PROBE_SECONDS_MAX)
     except StoreUnavailable:
         return False
     return True
@@ -72,7 +72,7 @@ def _upstream(house: Services) -> str:
 async def _refresh_gauges(house: Services) -> None:
     """What the database knows better than counting could. While it is away the gauges keep their last values."""
     try:
-        overview = await to_thread.run_sync(read_overview, house.engine, house.clock())
+        overview = await house.probes.run(lambda: read_overview(house.engine, house.clock()), _PROBE_SECONDS_MAX)
     except StoreUnavailable:
         return
     house.metrics.reservations_pending.set(overview.pending)

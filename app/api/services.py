@@ -1,12 +1,13 @@
 """What the doors need of the house, in one typed place that the app's lifespan fills."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
+from app.database.readers import Readers
 from app.exchange.exchanges import Exchanges
 from app.images.request import RequestPolicy
 from app.keys.authentication import Authenticator, Caller
@@ -15,6 +16,8 @@ from app.settings import Settings
 from app.telemetry.event import RequestEvent
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import EVENT
+
+_PROBES_AT_A_TIME = 2  # of the pool's 10 connections; authentication and the ledger's readers have 4 each
 
 
 @dataclass(slots=True)
@@ -30,6 +33,8 @@ class Services:
     exchanges: Exchanges
     metrics: Metrics
     draining: bool = False
+    # Probes and scrapes read through these: no number of them can take the connections that requests need.
+    probes: Readers = field(default_factory=lambda: Readers(_PROBES_AT_A_TIME, "probes"))
 
 
 def services(connection: HTTPConnection) -> Services:

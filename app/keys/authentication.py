@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import anyio
-import anyio.to_thread
 from sqlalchemy import Engine
 
 from app.database.clock import Clock
 from app.database.engine import reading
+from app.database.readers import Readers
 from app.errors import AuthenticationFailed, StoreUnavailable
 from app.keys.credentials import Caller, Credential, read_credential, shown_key
 from app.keys.format import PREFIX, PresentedKey, parse
@@ -64,7 +64,7 @@ class Authenticator:
         self._known = _Cache(cache_entries)
         self._unknown = _Cache(cache_entries)
         self._flights: dict[PresentedKey, _Flight] = {}
-        self._threads = anyio.CapacityLimiter(_READS_AT_A_TIME)
+        self._readers = Readers(_READS_AT_A_TIME, "authentication")
 
     async def authenticate(self, authorization: str | None) -> Caller:
         """The caller whose key stands in the header's value, which is None when the header is missing.
@@ -93,7 +93,6 @@ class Authenticator:
         flight.request_count += 1
         wanted = flight.begun + 1  # a reading that runs already may have missed what this request must know
         try:
-            # A reading that has begun is not cut off: the engine bounds it, and its thread could not be stopped.
             with anyio.fail_after(_WAIT_SECONDS):
                 async with flight.lock:
                     if flight.ended < wanted:
@@ -115,7 +114,7 @@ class Authenticator:
         flight.begun += 1
         began_at = self._clock()
         try:
-            flight.credential = await anyio.to_thread.run_sync(self._read, presented, limiter=self._threads)
+            flight.credential = await self._readers.run(lambda: self._read(presented), _WAIT_SECONDS)
         except StoreUnavailable:
             flight.failed, flight.ended = True, flight.begun
             raise

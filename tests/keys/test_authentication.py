@@ -386,14 +386,14 @@ async def test_a_request_waits_for_its_turn_only_so_long(
 ) -> None:
     monkeypatch.setattr(authentication, "_WAIT_SECONDS", 0.05)
     readings.gate_before.clear()
-    async with anyio.create_task_group() as group:
-        for number in range(4):
-            group.start_soon(refused, authenticator, bearer(minted(number)))
-        for _ in range(4):
-            await readings.wait_at_gate()
-        with pytest.raises(StoreUnavailable, match="busy"):
-            await authenticator.authenticate(bearer(minted(9)))
-        readings.gate_before.set()
+    hanging = [asyncio.ensure_future(authenticator.authenticate(bearer(minted(number)))) for number in range(4)]
+    for _ in range(4):
+        await readings.wait_at_gate()
+    with pytest.raises(StoreUnavailable, match="busy"):
+        await authenticator.authenticate(bearer(minted(9)))
+    assert {type(said) for said in await asyncio.gather(*hanging, return_exceptions=True)} == {StoreUnavailable}
+    assert not authenticator._flights
+    readings.gate_before.set()
 
 
 # --- the database in trouble
