@@ -30,6 +30,7 @@ from app.images.catalog import Catalog, CatalogError, load_catalog
 from app.images.request import RequestPolicy
 from app.keys.authentication import Authenticator
 from app.quotas.ledger import Ledger
+from app.quotas.spool import Spool
 from app.quotas.thresholds import Announcement, Watch, describe_crossing
 from app.settings import Compatibility, Settings, UnknownModels
 from app.telemetry.board import Board
@@ -142,19 +143,20 @@ async def _open(
     stack.callback(engine.dispose)
     await asyncio.to_thread(upgrade, engine)
     sender = _sender(engine, settings, clock, metrics)
+    instance = secrets.token_hex(8)
     ledger = Ledger(
         engine,
         clock,
-        instance=secrets.token_hex(8),
+        instance=instance,
         queue_max=settings.ledger_queue_max,
         wait_seconds=settings.ledger_wait_seconds,
         watch=Watch(
             settings.thresholds_percent, sender is not None, lambda crossed: _announce(crossed, metrics, sender)
         ),
     )
-    await ledger.start()
-    await ledger.expire_orphans(clock())
     stack.push_async_callback(ledger.close)
+    await ledger.start(Spool(settings.spool_dir, instance, settings.spool_bytes_max), metrics.show_waiting)
+    await ledger.expire_orphans(clock())
     upstream = Upstream(settings)
     await upstream.open()
     stack.push_async_callback(upstream.aclose)
@@ -224,15 +226,22 @@ async def _finish_sending(sender: Sender, sending: asyncio.Task[None]) -> None:
 
 
 async def _sweep(ledger: Ledger, clock: Clock, seconds: float) -> None:
-    """Now, and every so often: close the reservations of processes that died."""
+    """Every so often: close the reservations of processes that died. After an outage of the store the living come
+    first: what they kept on disk meanwhile is the truth, an expiry is an estimate."""
+    store_answered = False
     while True:
+        expired: list[str] = []
         try:
-            expired = await ledger.expire(clock())
+            if store_answered:
+                expired = await ledger.expire(clock())
+            else:
+                await ledger.ask()
+            store_answered = True
         except GatewayError:
+            store_answered = False
             logger.warning("sweep_failed", exc_info=True)
-        else:
-            for reservation_id in expired:
-                logger.warning("reservation_expired", extra={"request_id": reservation_id})
+        for reservation_id in expired:
+            logger.warning("reservation_expired", extra={"request_id": reservation_id})
         await asyncio.sleep(seconds)
 
 

@@ -180,6 +180,12 @@ class Settings(BaseSettings):
     ledger_wait_seconds: float = Field(
         10, gt=0, le=120, description="Longest wait for a reservation to be written before 503."
     )
+    spool_bytes_max: int = Field(
+        16_777_216,
+        ge=0,
+        le=1_073_741_824,
+        description="Most bytes of settlements kept in GATEWAY_DATA_DIR/spool while the database is away.",
+    )
     sweep_seconds: float = Field(
         30, gt=0, le=3600, description="How often reservations of dead processes are looked for."
     )
@@ -228,6 +234,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL, with the default filled in."""
         return self.database_url or f"sqlite:///{self.data_dir / 'gateway.db'}"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where settlements are kept while the database does not take them."""
+        return self.data_dir / "spool"
 
     @property
     def reservation_seconds(self) -> float:

@@ -33,6 +33,7 @@ from app.settings import Settings
 
 UPSTREAM_KEY = "sk-ai-v1-test-upstream-key"
 _PATIENCE_SECONDS = 20
+_START_SECONDS = 60  # a busy machine takes long to load the house
 
 
 def wait_until(happened: Callable[[], bool], what: str, seconds: float = _PATIENCE_SECONDS) -> None:
@@ -180,7 +181,11 @@ class GatewayProcess:
         self.store_url = environment.get("GATEWAY_DATABASE_URL", f"sqlite:///{data_dir / 'gateway.db'}")
 
     def __enter__(self) -> Self:
-        wait_until(self.is_ready, "the gateway process is ready")
+        try:
+            wait_until(self.is_ready, "the gateway process is ready", _START_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
         self.store = Store(create_engine(self.store_url))
         return self
 

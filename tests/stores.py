@@ -2,7 +2,7 @@
 
 `store_url` is a migrated, empty gateway's database, fresh for each test; `engine` is an engine on it; `make_store`
 makes further ones; `empty_store_url` was never migrated; `postgresql_url` is on PostgreSQL alone, a real server, one a
-test process.
+test process; `own_postgresql_server` is one more, for tests that stop it.
 """
 
 import fcntl
@@ -55,6 +55,10 @@ class PostgresqlServer:
         uri: str = self._server.get_uri(name)
         return uri
 
+    def store(self) -> str:
+        """Makes a migrated store, returns its URL."""
+        return self.create(template=_TEMPLATE)
+
     def create(self, name: str | None = None, *, template: str = "template0") -> str:
         """Makes a database, returns its URL."""
         name = name or next(self._names)
@@ -66,6 +70,16 @@ class PostgresqlServer:
         name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
         self._connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
 
+    def pause(self) -> None:
+        """Stops the server as an administrator would: every connection is cut, nobody can connect."""
+        self._connection.close()
+        self._server.stop()
+
+    def resume(self) -> None:
+        """Starts it again, with all that was committed, at the same address."""
+        self._server.start()
+        self._connection = psycopg.connect(self.url("postgres"), autocommit=True)
+
     def stop(self) -> None:
         """Stops the server and removes its folder."""
         self._connection.close()
@@ -75,6 +89,14 @@ class PostgresqlServer:
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[PostgresqlServer]:
+    server = PostgresqlServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def own_postgresql_server() -> Iterator[PostgresqlServer]:
+    """A server of one module's own, to be paused and resumed without disturbing others."""
     server = PostgresqlServer()
     yield server
     server.stop()
@@ -114,7 +136,7 @@ def make_store(store_kind: str, request: pytest.FixtureRequest, tmp_path: Path) 
     urls: list[str] = []
 
     def create() -> str:
-        urls.append(server.create(template=_TEMPLATE))
+        urls.append(server.store())
         return urls[-1]
 
     yield create

@@ -57,6 +57,7 @@ PURE = (
     "webhooks/message.py",
     "upstream/decoding.py",
     "upstream/framing.py",
+    "quotas/spool_lines.py",
 )
 # fmt: off
 IMPURE_MODULES = frozenset({

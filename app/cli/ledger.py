@@ -21,6 +21,7 @@ from app.quotas.audit import Finding, Severity, audit, compare_with_bill
 from app.quotas.ledger import Ledger
 from app.quotas.retention import cutoff_of, find_prunable
 from app.quotas.retention import prune as prune_steps
+from app.quotas.spool import Spool
 from app.quotas.thresholds import Watch
 
 app = commands("Prove that every request is accounted for; close what dead processes left; keep it small.")
@@ -78,17 +79,21 @@ app.command()(reconcile)
 
 async def _expire(context: typer.Context) -> list[str]:
     terminal, settings = Terminal.of(context), settings_of(context)
+    instance = f"cli-{terminal.random_bytes(6).hex()}"
+    spool = None
+    if settings.spool_dir.is_dir():  # never made here: it would be this user's, who may not be the gateway's
+        spool = Spool(settings.spool_dir, instance, settings.spool_bytes_max)
     with opened(settings) as engine:
         ledger = Ledger(
             engine,
             terminal.clock,
-            instance=f"cli-{terminal.random_bytes(6).hex()}",
+            instance=instance,
             queue_max=settings.ledger_queue_max,
             wait_seconds=settings.ledger_wait_seconds,
             # What is charged here may cross a threshold; a running gateway sends it.
             watch=Watch(settings.thresholds_percent, webhook=settings.webhook_url is not None),
         )
-        await ledger.start()
+        await ledger.start(spool)
         try:
             return await ledger.expire(terminal.clock())
         finally:

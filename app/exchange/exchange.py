@@ -29,6 +29,7 @@ from app.upstream.connection import Connection
 
 logger = logging.getLogger("gateway.exchange")
 
+_SETTLE_SECONDS_MAX = 5.0
 _UPSTREAM_PATHS = {"generation": "/images/generations"}
 
 
@@ -61,8 +62,9 @@ class Exchange(Response):
             finally:
                 downstream.close()
                 self._give_back()
-                # Whatever ended this task, accounting finishes: in a task of its own that nobody cancels.
-                await asyncio.shield(self._settle())
+                # Whatever ended this task, accounting finishes: in a task of its own that nobody cancels. A client
+                # that is still to be told of an error does not wait for a store that is away.
+                await asyncio.wait({self._settle()}, timeout=_SETTLE_SECONDS_MAX)
 
     async def _reserve(self) -> None:
         """Where a connection waits already, the reservation counts as dispatched from its first moment on: that is one
@@ -145,7 +147,7 @@ class Exchange(Response):
             # The reservation stays pending and the sweep will close it at the estimate: nothing is lost.
             logger.exception("settlement_not_written", extra={"request_id": self._event.request_id})
             return
-        if resolution is not Resolution.DONE:
+        if resolution not in (Resolution.DONE, Resolution.SPOOLED):
             extra = {"request_id": self._event.request_id, "resolution": resolution.value}
             logger.error("reservation_resolved_twice", extra=extra)
 

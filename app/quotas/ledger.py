@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
+from functools import partial
 
 from sqlalchemy import Engine
 
 from app.database.clock import Clock
 from app.database.engine import reading
+from app.database.readers import Readers
 from app.errors import StoreUnavailable
 from app.quotas.batch import Outcome
 from app.quotas.commands import (
@@ -31,15 +32,16 @@ from app.quotas.commands import (
 )
 from app.quotas.outbox import prune_events
 from app.quotas.reservation import Hold, Resolution, Settlement
+from app.quotas.spool import Spool
+from app.quotas.spooler import ShowWaiting, Spooler
 from app.quotas.standing import LimitStatus, find_expired, find_orphans, prune_counters, standing_of
 from app.quotas.thresholds import UNWATCHED, Announcement, Watch
 from app.quotas.writer import Ticket, Writer
 
 _EXPIRE_BATCH = 200
 _READERS_MAX = 4
+_SWEEP_SECONDS_MAX = 60.0
 _CLOSE_SECONDS = 10.0
-
-_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ class Ledger:
         self._clock = clock
         self._instance = instance
         self._wait_seconds = wait_seconds
-        self._readers = asyncio.Semaphore(_READERS_MAX)
+        self._readers = Readers(_READERS_MAX, "ledger-reader")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_waking = False
         self._announce = watch.announce
@@ -76,26 +78,41 @@ class Ledger:
             deliver=self._deliver_from_thread,
             watch=replace(watch, announce=self._announce_from_thread),
         )
+        self._spooler: Spooler | None = None
 
-    async def start(self) -> None:
-        """Starts the writer. Once."""
+    async def start(self, spool: Spool | None = None, show_waiting: ShowWaiting | None = None) -> None:
+        """Starts the writer, with what dead processes left in the spool as its first work. Once.
+
+        Without a spool, resolutions that the store does not take wait in memory only. `show_waiting` is told, in the
+        event loop, whenever the number of those that wait on disk, and of those in memory only, has changed.
+        """
         self._loop = asyncio.get_running_loop()
         self._writer.start()
+        if spool is not None:
+            show = partial(self._call_from_thread, show_waiting or _unseen)
+            self._spooler = Spooler(spool, self._writer, self._tell_of_spooled, show)
+            self._spooler.start()
+        await self._take_over()
 
     async def close(self, seconds: float = _CLOSE_SECONDS) -> list[tuple[str, Settlement]]:
         """Writes everything that waits, then stops; takes no reservations from the first moment on. Idempotent.
 
-        Returns the resolutions that could not be written in `seconds` because the store is away; their
-        reservations stay pending until a sweep expires them.
+        Resolutions that could not be written in `seconds` because the store is away go to the spool. Returns those
+        that could not be kept there either; their reservations stay pending until a sweep expires them.
         """
+        if self._spooler is not None and self._writer.is_store_away and not self._spooler.in_memory_only:
+            seconds = 0  # what it would take is safe where it is
         unwritten = await asyncio.to_thread(self._writer.close, seconds)
-        self._deliver(
-            [(ticket, StoreUnavailable("The gateway has stopped; try again shortly.")) for ticket in unwritten]
-        )
-        resolutions = [ticket.command for ticket in unwritten if isinstance(ticket.command, Resolve)]
-        if resolutions:
-            _log.error("%d settlements could not be written; their reservations will expire", len(resolutions))
-        return [(resolution.reservation_id, resolution.settlement) for resolution in resolutions]
+        resolutions = [ticket for ticket in unwritten if isinstance(ticket.command, Resolve)]
+        spooled: set[Ticket] = set()
+        if self._spooler is not None:
+            spooled = await asyncio.to_thread(self._spooler.close, resolutions)
+        stopped = StoreUnavailable("The gateway has stopped; try again shortly.")
+        self._deliver([(ticket, Resolution.SPOOLED if ticket in spooled else stopped) for ticket in unwritten])
+        lost = [ticket.command for ticket in resolutions if ticket not in spooled]
+        if lost:
+            _log.error("%d settlements could not be written; their reservations will expire", len(lost))
+        return [(each.reservation_id, each.settlement) for each in lost if isinstance(each, Resolve)]
 
     async def reserve(self, hold: Hold) -> Reserved:
         """Takes the hold if it fits into every limit that applies, all or nothing, before it returns.
@@ -135,9 +152,9 @@ class Ledger:
     async def resolve(self, reservation_id: str, settlement: Settlement) -> Resolution:
         """Settles or releases, as `settlement.state` says; a second resolution changes nothing and says so.
 
-        Waits as long as the store is away, and is carried out even when its caller is cancelled. More than was held
-        may be charged: it was bought. Raises ValueError for a settlement that cannot be, StoreUnavailable when the
-        ledger was closed before it could be written.
+        While the store is away it waits until the resolution is in the spool (SPOOLED), or else for the store; it is
+        carried out even when its caller is cancelled. More than was held may be charged: it was bought. Raises
+        ValueError for a settlement that cannot be, StoreUnavailable when the ledger was closed before it could be kept.
         """
         check_settlement(settlement)
         ticket = self._submit(Resolve(reservation_id, settlement))
@@ -149,11 +166,13 @@ class Ledger:
     async def expire(self, now: datetime) -> list[str]:
         """The sweep: closes every reservation whose time is over, whoever made it, and returns their ids.
 
-        One that was dispatched is charged its hold, marked as estimated; any other costs nothing.
+        One that was dispatched is charged its hold, marked as estimated; any other costs nothing. What processes that
+        died meanwhile left on disk goes first: it is the truth.
         """
+        await self._take_over()
         expired = await self._expire_all(now, lambda: find_expired(self._engine, now))
-        await self._read(lambda: prune_counters(self._engine, now))
-        await self._read(lambda: prune_events(self._engine, now))
+        await self._readers.run(lambda: prune_counters(self._engine, now), _SWEEP_SECONDS_MAX)
+        await self._readers.run(lambda: prune_events(self._engine, now), _SWEEP_SECONDS_MAX)
         return expired
 
     async def expire_orphans(self, now: datetime) -> list[str]:
@@ -165,6 +184,10 @@ class Ledger:
             return []
         return await self._expire_all(now, lambda: find_orphans(self._engine, self._instance))
 
+    async def ask(self) -> None:
+        """Raises StoreUnavailable when the store does not answer."""
+        await self._readers.run(lambda: find_expired(self._engine, self._clock()), _SWEEP_SECONDS_MAX)
+
     async def limits_of(self, key_id: str, user_id: str, team_id: str | None, now: datetime) -> list[LimitStatus]:
         """Every limit that applies to a key, of whatever scope and model, with what is used and left of it."""
 
@@ -172,11 +195,11 @@ class Ledger:
             with reading(self._engine) as connection:
                 return standing_of(connection, key_id, user_id, team_id, now)
 
-        return await self._read(read)
+        return await self._readers.run(read, self._wait_seconds)
 
     async def _expire_all(self, now: datetime, find: Callable[[], list[str]]) -> list[str]:
         expired: list[str] = []
-        while ids := await self._read(find):
+        while ids := await self._readers.run(find, _SWEEP_SECONDS_MAX):
             for start in range(0, len(ids), _EXPIRE_BATCH):
                 tickets = [(id_, self._submit(Expire(id_, now))) for id_ in ids[start : start + _EXPIRE_BATCH]]
                 for id_, ticket in tickets:
@@ -187,10 +210,9 @@ class Ledger:
                         expired.append(id_)
         return expired
 
-    async def _read(self, read: Callable[[], _T]) -> _T:
-        """Runs what blocks beside the loop, a few at a time."""
-        async with self._readers:
-            return await asyncio.to_thread(read)
+    async def _take_over(self) -> None:
+        if self._spooler is not None:
+            await asyncio.to_thread(self._spooler.take_over)
 
     def _submit(self, command: Command) -> Ticket:
         ticket = Ticket(command, asyncio.get_running_loop().create_future())
@@ -215,14 +237,18 @@ class Ledger:
             raise StoreUnavailable("The gateway's database does not answer in time; try again shortly.") from None
 
     def _deliver_from_thread(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
-        assert self._loop is not None
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._deliver, served)
+        self._call_from_thread(self._deliver, served)
 
     def _announce_from_thread(self, crossed: Sequence[Announcement]) -> None:
+        self._call_from_thread(self._announce, crossed)
+
+    def _tell_of_spooled(self, tickets: Sequence[Ticket]) -> None:
+        self._call_from_thread(self._deliver, [(ticket, Resolution.SPOOLED) for ticket in tickets])
+
+    def _call_from_thread(self, callback: Callable[..., None], *values: object) -> None:
         assert self._loop is not None
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._announce, crossed)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(callback, *values)
 
     def _deliver(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
         for ticket, outcome in served:
@@ -238,6 +264,10 @@ class Ledger:
         """Gives a hold back that nobody will use; if the gateway stops first, the sweep does the same later."""
         with suppress(StoreUnavailable):
             self._writer.submit(Ticket(withdrawal(hold, self._clock())))
+
+
+def _unseen(on_disk: int, in_memory_only: int) -> None:
+    """Nobody looks."""
 
 
 def _is_reserved(waiter: asyncio.Future[Outcome]) -> bool:

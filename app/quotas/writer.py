@@ -27,6 +27,8 @@ _JOIN_SECONDS = 5.0  # how long a statement that hangs may keep the process from
 
 # PostgreSQL's words for "begin the transaction anew": serialization failure, deadlock.
 _CONFLICTS = {"40001", "40P01"}
+# And for a database that somebody has to mend first: no right to a table, no such table or column.
+_UNFIT = {"42501", "42P01", "42703"}
 
 _log = logging.getLogger(__name__)
 
@@ -36,11 +38,13 @@ class Ticket:
     """A command on its way. `waiter` is the hearer's own and means nothing here.
 
     `in_doubt`: its transaction was sent to be committed and no answer came, so it may or may not have happened.
+    `outcome` is there when it has been delivered.
     """
 
     command: Command
     waiter: Any = None
     in_doubt: bool = False
+    outcome: Outcome = None
 
 
 class CommitFailed(Exception):
@@ -62,12 +66,13 @@ class Writer:
         self, engine: Engine, *, instance: str, queue_max: int, deliver: Deliver, watch: Watch = UNWATCHED
     ) -> None:
         self._engine = engine
+        self._pool = engine.pool.recreate()  # its own, so that many readers cannot keep it from connecting
         self._instance = instance
         self._queue_max = queue_max
-        self._deliver = deliver
         self._watch = watch
         self._thresholds = Thresholds(watch)
         self._crossed: list[Announcement] = []  # to be announced; after a commit without an answer: perhaps
+        self._tell = deliver
         self._queue: deque[Ticket] = deque()
         self._serving: list[Ticket] = []
         self._one_by_one = 0  # so many of the next tickets get a transaction of their own
@@ -112,6 +117,17 @@ class Writer:
                 return False
             return True
 
+    @property
+    def is_store_away(self) -> bool:
+        """Whether the last transaction failed because of the store."""
+        return self._backoff_seconds > 0
+
+    def unwritten_resolutions(self) -> list[Ticket]:
+        """Those that wait or are being written, the first first."""
+        with self._changed:
+            tickets = (*self._serving, *self._queue)
+        return [ticket for ticket in tickets if isinstance(ticket.command, Resolve) and ticket.outcome is None]
+
     def close(self, seconds: float) -> list[Ticket]:
         """Writes what waits, for at most `seconds`, and ends the thread. Idempotent.
 
@@ -154,7 +170,7 @@ class Writer:
             outcomes = self._transact_stubbornly(tickets)
         except Exception as error:  # noqa: BLE001 - sorted out below, and every ticket gets its answer
             self._disconnect()
-            if self._is_store_away(error):
+            if self._tells_of_the_store(error):
                 self._wait_for_the_store(tickets, error)
             elif len(tickets) > 1:
                 # One of them cannot be carried out; the others must not suffer for it. Nothing was committed.
@@ -179,7 +195,7 @@ class Writer:
             except CommitFailed:
                 raise
             except Exception as error:
-                if not _is_conflict(error) and (is_fresh or not self._is_store_away(error)):
+                if not _is_conflict(error) and (is_fresh or not self._tells_of_the_store(error)):
                     raise
                 self._disconnect()
         return self._transact(tickets)
@@ -230,19 +246,28 @@ class Writer:
         self._backoff_seconds = min(max(self._backoff_seconds * 2, _BACKOFF_SECONDS_FIRST), _BACKOFF_SECONDS_MAX)
         self._give_up.wait(self._backoff_seconds)
 
+    def _deliver(self, served: list[tuple[Ticket, Outcome]]) -> None:
+        for ticket, outcome in served:
+            ticket.outcome = outcome
+        self._tell(served)
+
     def _put_back(self, tickets: list[Ticket]) -> None:
         with self._changed:
             self._serving = []
             self._queue.extendleft(reversed(tickets))
 
-    def _is_store_away(self, error: Exception) -> bool:
+    def _tells_of_the_store(self, error: Exception) -> bool:
         driver = self._engine.dialect.loaded_dbapi
         away = (driver.OperationalError, driver.InterfaceError, driver.InternalError, CounterVanished, CommitFailed)
         # A bare DatabaseError is SQLite's word for a damaged file; SQLAlchemy's errors come from its pool.
-        return isinstance(error, (*away, sqlalchemy.exc.SQLAlchemyError)) or type(error) is driver.DatabaseError
+        return (
+            isinstance(error, (*away, sqlalchemy.exc.SQLAlchemyError))
+            or type(error) is driver.DatabaseError
+            or getattr(error, "sqlstate", None) in _UNFIT
+        )
 
     def _connect(self) -> Store:
-        pooled = self._engine.raw_connection()
+        pooled = self._pool.connect()
         self._connection = pooled.driver_connection
         pooled.detach()  # it is this thread's for good, with settings of its own
         self._store = Store(self._connection, self._engine.dialect.name)

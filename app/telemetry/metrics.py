@@ -57,6 +57,7 @@ class Metrics:
         self.in_flight = self._live("in_flight_requests", "Image requests being served now.").labels()
         self._live("workers", "Processes that serve.").labels().set(1)
         self.reservations_pending = self._gauge("reservations_pending", "Reservations not yet resolved.")
+        self._waiting = self._live("settlements_waiting", "Settlements the database has not taken for a while.", "kept")
         limit = ("scope", "name", "unit", "window", "model", "shadow")
         self.quota_used_ratio = self._gauge("quota_used_ratio", "Used and pending share of a limit.", *limit)
         event = ("scope", "unit", "window", "percent", "shadow")
@@ -100,6 +101,11 @@ class Metrics:
             self._upstream_errors.labels(event.upstream_error).inc()
         if event.state == "settled":
             self._record_charge(event, where)
+
+    def show_waiting(self, on_disk: int, in_memory_only: int) -> None:
+        """How many settlements wait for the database."""
+        self._waiting.labels("disk").set(on_disk)
+        self._waiting.labels("memory").set(in_memory_only)
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -16,10 +16,29 @@ from app.cli.store import opened
 from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import writing
+from app.quotas.commands import Resolve
+from app.quotas.spool import Spool
 from app.settings import Settings
 from tests.cli.conftest import NOW, Cli
 from tests.cli.test_usage import reservation
-from tests.quotas.making import events
+from tests.quotas.making import events, settled
+
+OPEN = dict.fromkeys(
+    (
+        "resolved_at_ms",
+        "outcome",
+        "usage_source",
+        "priced",
+        "charged_requests",
+        "charged_images",
+        "charged_tokens",
+        "charged_nanousd",
+        "input_text_tokens",
+        "input_image_tokens",
+        "output_text_tokens",
+        "output_image_tokens",
+    )
+)
 
 
 def write(cli: Cli, *rows: dict[str, Any]) -> None:
@@ -112,23 +131,7 @@ def test_an_address_without_a_bill_is_told(ready: Cli, url: str) -> None:
 
 
 def test_expire_closes_what_dead_processes_left(ready: Cli) -> None:
-    open_ = dict.fromkeys(
-        (
-            "resolved_at_ms",
-            "outcome",
-            "usage_source",
-            "priced",
-            "charged_requests",
-            "charged_images",
-            "charged_tokens",
-            "charged_nanousd",
-            "input_text_tokens",
-            "input_image_tokens",
-            "output_text_tokens",
-            "output_image_tokens",
-        )
-    )
-    write(ready, reservation(1, NOW, state="pending", **open_))
+    write(ready, reservation(1, NOW, state="pending", **OPEN))
     ready.now = NOW + timedelta(hours=1)
     assert ready.json("ledger", "expire") == {"expired": ["req_1"]}
     assert "Closed 0 reservations." in ready("ledger", "expire").stderr
@@ -149,6 +152,19 @@ def test_what_expire_charges_crosses_thresholds_that_a_gateway_will_send(ready: 
     with opened(Settings(_env_file=None, data_dir=ready.data_dir)) as engine:
         (event,) = events(engine)
     assert (event["percent"], event["used"], event["next_try_at_ms"]) == (50, 1, to_ms(ready.now))
+
+
+def test_what_a_dead_gateway_still_knew_goes_before_an_estimate(ready: Cli) -> None:
+    write(ready, reservation(1, NOW, state="pending", **OPEN))
+    ready.now = NOW + timedelta(hours=1)
+    spool = Spool(ready.data_dir / "spool", "dead", 10_000)
+    spool.keep([Resolve("req_1", settled(NOW, nanousd=5_000_000))])
+    spool.close()
+    assert ready.json("ledger", "expire") == {"expired": []}
+    [row] = ready.json("usage", "report")
+    assert (row["estimated"], row["nanousd"]) == (0, 5_000_000)
+    assert list((ready.data_dir / "spool").iterdir()) == []
+    assert ready.json("ledger", "audit")["clean"] is True
 
 
 def test_there_is_nothing_to_expire_without_a_database(cli: Cli) -> None:

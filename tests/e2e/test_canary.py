@@ -45,7 +45,7 @@ def test_no_secret_no_prompt_no_pixel_anywhere(
     logs = "\n".join(
         f"{record.getMessage()} {record.__dict__}" for record in caplog.records if "gateway" in record.name
     )
-    database = b"".join(path.read_bytes() for path in (tmp_path / "data").iterdir())
+    database = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
     pixels = answers[0].json()["data"][0]["b64_json"][1000:1040]
     secret = key.text.rsplit("-", 1)[1]
 

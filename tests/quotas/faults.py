@@ -23,6 +23,7 @@ class Trouble:
         self.began = threading.Event()
         self.may_begin = threading.Event()
         self.may_begin.set()
+        self.gone_when_dispatching = False  # set: the store goes away when it is to note that a request is sent
         self.chance: random.Random | None = None  # set: everything may fail
 
     def fail(self, where: str, times: int = 1) -> None:
@@ -59,6 +60,9 @@ def install(monkeypatch: pytest.MonkeyPatch, dbapi: Any) -> Trouble:
             return super().begin()
 
         def write(self, writes: Writes, counters: dict[CounterKey, Counter]) -> None:
+            if writes.dispatched and trouble.gone_when_dispatching:
+                trouble.fail("begin", 10**9)
+                raise trouble.error()
             super().write(writes, counters)
             trouble.strike("write")
 

@@ -22,6 +22,7 @@ from app.quotas.limits import Limit, Scope, parse_limit
 from app.quotas.reports import Grouping, UsageRow, usage_report
 from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
 from app.quotas.retention import prune
+from app.quotas.spool import Spool
 
 NOON = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)  # a Tuesday
 MODEL = "openai/gpt-image-2"
@@ -182,10 +183,12 @@ def remove_limits(engine: Engine, *limits: Limit) -> None:
 
 
 @asynccontextmanager
-async def running_ledger(engine: Engine, clock: StillClock | None = None, **options: Any) -> AsyncIterator[Ledger]:
+async def running_ledger(
+    engine: Engine, clock: StillClock | None = None, *, spool: Spool | None = None, **options: Any
+) -> AsyncIterator[Ledger]:
     chosen: dict[str, Any] = {"instance": "one", "queue_max": 1000, "wait_seconds": 30.0, **options}
     ledger = Ledger(engine, clock or StillClock(), **chosen)
-    await ledger.start()
+    await ledger.start(spool)
     try:
         yield ledger
     finally:

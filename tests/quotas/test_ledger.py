@@ -3,18 +3,20 @@ import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, func, insert, select
+from sqlalchemy import Engine, delete, func, insert, select, text
 
 from app.database import schema
 from app.database.engine import create_engine, reading, writing
 from app.errors import DuplicateReservation, LimitReached, QuotaExceeded, RateLimited, StoreUnavailable
 from app.quotas.admission import RateStatus
-from app.quotas.commands import Reserve, Reserved
+from app.quotas.commands import Reserve, Reserved, Resolve
 from app.quotas.ledger import Ledger
 from app.quotas.reservation import Resolution
+from app.quotas.spool import Spool
 from tests.quotas.faults import Trouble, install
 from tests.quotas.making import (
     MODEL,
@@ -468,6 +470,75 @@ class TestClose:
             with pytest.raises(StoreUnavailable, match="has stopped"):
                 await settling
         assert states(engine) == {"r1": "pending"}
+
+
+class TestSpool:
+    """With a spool, what the store does not take survives the process. tests/quotas/test_spooler.py has the cases."""
+
+    @pytest.fixture
+    def spool(self, tmp_path: Path) -> Callable[[str], Spool]:
+        return lambda name: Spool(tmp_path / "spool", name, 100_000)
+
+    async def test_a_resolution_that_is_safe_on_disk_is_waited_for_no_longer(
+        self, engine: Engine, trouble: Trouble, spool: Callable[[str], Spool]
+    ) -> None:
+        async with running_ledger(engine, spool=spool("one")) as ledger:
+            await ledger.reserve(a_hold())
+            trouble.fail("begin", 10**9)
+            assert await ledger.resolve("r1", settled()) is Resolution.SPOOLED
+            trouble.fail("begin", 0)
+            await quiet(ledger)
+            assert states(engine) == {"r1": "settled"}
+
+    async def test_what_a_stop_leaves_is_written_at_the_next_start_before_orphans_expire(
+        self, engine: Engine, trouble: Trouble, spool: Callable[[str], Spool], tmp_path: Path
+    ) -> None:
+        set_limits(engine, on_key("images:9/day"))
+        async with running_ledger(engine, instance="before", spool=spool("before")) as ledger:
+            await ledger.reserve(a_hold("r1", images=2))
+            await ledger.mark_dispatched("r1", NOON)
+            await ledger.reserve(a_hold("r2"))
+            trouble.fail("begin", 10**9)
+            settling = asyncio.ensure_future(ledger.resolve("r1", settled(images=1)))
+            await asyncio.sleep(0)
+            assert await ledger.close(0) == []
+            assert await settling is Resolution.SPOOLED
+        trouble.fail("begin", 0)
+        async with running_ledger(engine, instance="after", spool=spool("after")) as ledger:
+            assert await ledger.expire_orphans(LATER) == (["r2"] if engine.dialect.name == "sqlite" else [])
+            await quiet(ledger)
+        found = rows(engine)["r1"]
+        assert (found["state"], found["usage_source"], found["charged_images"]) == ("settled", "reported", 1)
+        assert list((tmp_path / "spool").iterdir()) == []
+        assert errors(engine) == []
+
+    async def test_a_sweep_writes_what_others_left_before_it_expires_them(
+        self, engine: Engine, spool: Callable[[str], Spool]
+    ) -> None:
+        async with running_ledger(engine, spool=spool("one")) as ledger:
+            await ledger.reserve(a_hold("known"))
+            await ledger.reserve(a_hold("unknown"))
+            dead = spool("dead")
+            dead.keep([Resolve("known", settled())])
+            dead.close()
+            assert await ledger.expire(LATER) == ["unknown"]
+        assert states(engine) == {"known": "settled", "unknown": "expired"}
+
+
+async def test_a_ledger_says_whether_its_store_answers(engine: Engine, store_kind: str) -> None:
+    async with running_ledger(engine) as ledger:
+        await ledger.ask()
+        with writing(engine) as connection:
+            connection.execute(text("ALTER TABLE reservations RENAME TO gone"))
+        with pytest.raises(StoreUnavailable):
+            await ledger.ask()
+        # A table somebody has to bring back is a store that is away, not a command that is wrong.
+        settling = asyncio.ensure_future(ledger.resolve("r1", released()))
+        with pytest.raises(StoreUnavailable, match="not available"):
+            await ledger.reserve(a_hold())
+        with writing(engine) as connection:
+            connection.execute(text("ALTER TABLE gone RENAME TO reservations"))
+        assert await settling is Resolution.UNKNOWN
 
 
 class TestMany:

@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from tests.quotas.making import (
     settled,
     states,
 )
+from tests.servers import wait_until
 
 
 class Desk:
@@ -373,6 +375,34 @@ def test_a_broken_listener_does_not_end_the_thread(engine: Engine, caplog: pytes
         heard.clear()
     assert writer.close(10) == []
     assert "stumbled" in caplog.text
+
+
+def test_readers_that_take_every_connection_do_not_keep_it_from_connecting(
+    desk: Desk, trouble: Trouble, engine: Engine
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(10):
+            stack.enter_context(engine.connect())
+        assert desk.do(Reserve(a_hold("r1"))) == [Reserved(None)]
+        trouble.fail("begin")
+        assert desk.do(Reserve(a_hold("r2"))) == [Reserved(None)]
+
+
+def test_it_knows_what_is_not_written_and_whether_the_store_is_away(desk: Desk, trouble: Trouble) -> None:
+    desk.do(Reserve(a_hold("r1")))
+    trouble.hold_back()
+    tickets = [desk.submit(Resolve("r1", settled()))]
+    assert trouble.began.wait(30)
+    desk.submit(Reserve(a_hold("r2")))
+    tickets += [desk.submit(Resolve("nobody", settled()))]
+    assert (desk.writer.unwritten_resolutions(), desk.writer.is_store_away) == (tickets, False)
+    trouble.fail("begin", 10**9)
+    trouble.may_begin.set()
+    wait_until(lambda: desk.writer.is_store_away, "the store was found away")
+    assert desk.writer.unwritten_resolutions() == tickets
+    trouble.fail("begin", 0)
+    assert [outcome_of(ticket) for ticket in tickets] == [Resolution.DONE, Resolution.UNKNOWN]
+    assert (desk.writer.unwritten_resolutions(), desk.writer.is_store_away) == ([], False)
 
 
 def test_a_database_that_is_not_there_is_away(tmp_path: Any) -> None:
