@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from app.upstream.connection import READ_BYTES, Connection, Origin, Surroundings
+from app.upstream.connection import READ_BYTES_MAX, Connection, Origin, Surroundings
 from app.upstream.dialing import Dialer
 
 # Below the 5 s after which uvicorn and Node close an idle connection: a request written into a connection that the
@@ -39,7 +39,7 @@ class Pool:
             silence_seconds=bounds.silence_seconds,
             on_free=self._on_free,
             on_lost=self._on_lost,
-            received=bytearray(READ_BYTES),
+            received=bytearray(READ_BYTES_MAX),
         )
         self._dialer = Dialer(surroundings, bounds.socket_buffer_bytes)
 

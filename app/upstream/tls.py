@@ -10,10 +10,10 @@ from typing import cast
 
 import httpx2
 
-from app.upstream.connection import READ_BYTES, Connection, Origin, Surroundings
+from app.upstream.connection import READ_BYTES_MAX, Connection, Origin, Surroundings
 
 # What one read can become: itself, and the record that was cut by the read before it.
-PLAIN_BYTES = READ_BYTES + 32_768
+PLAIN_BYTES = READ_BYTES_MAX + 32_768
 # OpenSSL keeps memory for the most it was ever given at once.
 _PIECE_BYTES = 32_768
 
@@ -49,12 +49,12 @@ class TlsConnection(Connection):
         super().connection_made(transport)
         self._shake_hands()
 
-    def buffer_updated(self, nbytes: int) -> None:
+    def _received(self, size: int) -> None:
         received, ended, error = memoryview(self._surroundings.received), False, None
         self._plain_bytes = 0
         try:
-            for at in range(0, nbytes, _PIECE_BYTES):
-                self._incoming.write(received[at : min(at + _PIECE_BYTES, nbytes)])
+            for at in range(0, size, _PIECE_BYTES):
+                self._incoming.write(received[at : min(at + _PIECE_BYTES, size)])
                 if self.ready.done() or self._shake_hands():
                     ended = self._decrypt()
         except ssl.SSLError as broken:

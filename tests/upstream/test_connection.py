@@ -4,11 +4,13 @@ import asyncio
 import random
 import socket
 import struct
+import time
 
 import httpx2
 import pytest
 
-from app.upstream.connection import READ_BYTES
+from app.upstream import connection as connection_module
+from app.upstream.connection import READ_BYTES_MAX
 from tests.upstream.asking import NEVER_SENT, Sendings, answer_ok, ask, body_of, both_loops, drop, post, transport
 from tests.upstream.raw_server import Connection, answered, serve
 
@@ -92,7 +94,23 @@ class TestAnswers:
             assert isinstance(response.stream, httpx2.AsyncByteStream)
             chunks = [chunk async for chunk in response.stream]
             assert b"".join(chunks) == piece * 1000
-            assert max(map(len, chunks)) <= READ_BYTES
+            assert max(map(len, chunks)) <= READ_BYTES_MAX
+
+    @pytest.mark.parametrize(("slow_seconds", "largest"), [(-1.0, 65_536), (60.0, READ_BYTES_MAX)])
+    async def test_come_in_small_chunks_for_slow_readers(
+        self, slow_seconds: float, largest: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connection_module, "_SLOW_SECONDS", slow_seconds)
+        text = answered(bytes(8_000_000))
+        async with serve(lambda connection: connection.send(text)) as server, transport() as opened:
+            response = await opened.handle_async_request(post(server.url))
+            assert isinstance(response.stream, httpx2.AsyncByteStream)
+            sizes = []
+            async for chunk in response.stream:
+                sizes.append(len(chunk))
+                time.sleep(0.001)  # noqa: ASYNC251 - so that the kernel has more than one read can take
+            assert sum(sizes) == 8_000_000
+            assert max(sizes) == largest
 
     @pytest.mark.parametrize(
         ("method", "text"),

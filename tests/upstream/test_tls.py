@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.upstream.connection import READ_BYTES
+from app.upstream.connection import READ_BYTES_MAX
 from tests.upstream.asking import (
     NEVER_SENT,
     Sendings,
@@ -126,7 +126,7 @@ class TestTrusted:
             assert isinstance(response.stream, httpx2.AsyncByteStream)
             chunks = [chunk async for chunk in response.stream]
             assert b"".join(chunks) == content
-            assert max(map(len, chunks)) <= READ_BYTES + 32_768
+            assert max(map(len, chunks)) <= READ_BYTES_MAX + 32_768
 
     @pytest.mark.parametrize("seed", range(8))
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
