@@ -16,6 +16,7 @@ from app.upstream.connection import READ_BYTES_MAX, Connection, Origin, Surround
 PLAIN_BYTES = READ_BYTES_MAX + 32_768
 # OpenSSL keeps memory for the most it was ever given at once.
 _PIECE_BYTES = 32_768
+_RECORD_BYTES_MAX = 16_384 + 256 + 5
 
 
 def tls_context() -> ssl.SSLContext:
@@ -56,7 +57,7 @@ class TlsConnection(Connection):
             for at in range(0, size, _PIECE_BYTES):
                 self._incoming.write(received[at : min(at + _PIECE_BYTES, size)])
                 if self.ready.done() or self._shake_hands():
-                    ended = self._decrypt()
+                    ended = self._decrypt(_RECORD_BYTES_MAX if at + _PIECE_BYTES < size else 0)
         except ssl.SSLError as broken:
             error = broken
         self._flush()  # what TLS has to say for itself
@@ -101,15 +102,23 @@ class TlsConnection(Connection):
         else:
             self.ready.set_exception(error)
 
-    def _decrypt(self) -> bool:
-        """Whether TLS has said goodbye."""
-        view = memoryview(self._plain)
+    def _decrypt(self, least: int) -> bool:
+        """Decrypt while at least so many bytes are there; whether TLS has said goodbye.
+
+        To try it with less than a record is an exception each time, and so done once a read.
+        """
+        view, read, incoming, at = memoryview(self._plain), self._tls.read, self._incoming, self._plain_bytes
         try:
-            while count := cast("int", self._tls.read(len(view) - self._plain_bytes, view[self._plain_bytes :])):
-                self._plain_bytes += count
+            while incoming.pending >= least:
+                count = cast("int", read(len(view) - at, view[at:]))
+                if not count:
+                    return True
+                at += count
         except ssl.SSLWantReadError:
-            return False
-        return True
+            pass
+        finally:
+            self._plain_bytes = at
+        return False
 
     def _write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
