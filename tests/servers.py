@@ -45,6 +45,13 @@ def wait_until(happened: Callable[[], bool], what: str, seconds: float = _PATIEN
         time.sleep(0.01)
 
 
+def free_port() -> int:
+    """A port nobody listens on at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def fetch_json(url: str, key: str | None = None) -> Any:
     request = urllib.request.Request(url, headers={"authorization": f"Bearer {key}"} if key else {})
     with urllib.request.urlopen(request, timeout=30) as answer:
@@ -155,9 +162,8 @@ class RunningGateway:
 class GatewayProcess:
     """`zenmux-gateway serve` in a process of its own: for memory, signals and kill -9."""
 
-    def __init__(self, data_dir: Path, upstream_url: str, **environment: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+    def __init__(self, data_dir: Path, upstream_url: str, *, port: int | None = None, **environment: str) -> None:
+        self.port = port or free_port()
         self.root = f"http://127.0.0.1:{self.port}"
         self.url = f"{self.root}/v1"
         self._log = data_dir.parent / f"{data_dir.name}-{self.port}.log"
@@ -169,7 +175,7 @@ class GatewayProcess:
             "GATEWAY_PORT": str(self.port),
             **environment,
         }
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app", "serve"],
                 env=environment,

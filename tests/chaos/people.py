@@ -1,0 +1,99 @@
+"""Who asks in the chaos test and what they may spend: limits on everything, so that a good part is refused.
+
+An administrator changes limits meanwhile, so that it can still be told afterwards whether one was passed: amounts
+only grow, and limits that come and go have room for all.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+from sqlalchemy import Engine
+
+from app.database.changes import Change
+from app.database.engine import reading, writing
+from app.errors import StoreUnavailable
+from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
+from app.keys.records import NewKey, create_key, create_team, create_user
+from app.main import utc_now
+from app.quotas.administration import list_limits, remove_limit, set_limit
+from app.quotas.limits import Limit, Scope, parse_limit
+from tests.chaos.provider import MODELS
+from tests.chaos.world import still_time
+
+_USERS, _KEYS_A_USER = 24, 2
+_CHANGE_SECONDS = 1.5
+_OTHER = MODELS[1]
+
+# Written for 200 clients of whom each asks ten times a minute at most; a picture costs half a cent and 200 tokens.
+_GATEWAY = ("requests:900/minute", f"images:300/minute@{_OTHER}", "usd:50/month")
+_TEAMS = ("images:60/minute", "usd:0.30/hour", "tokens:20000/day", f"requests:50/week@{_OTHER}")
+_USERS_LIMITS = (
+    "images:15/minute",
+    "concurrent:2",
+    "usd:0.10/month",
+    f"requests:6/minute@{_OTHER}",
+    "requests:900/day",
+)
+_KEYS_LIMITS = ("requests:6/minute", "concurrent:1", "images:15/total", "tokens:2500/hour", "requests:900/day")
+_ROOMY = parse_limit("requests:1000000/week")
+
+
+def make_people(engine: Engine) -> list[str]:
+    """Teams, users, keys and their limits; returns the keys."""
+    keys: list[str] = []
+    change = _change()
+    with writing(engine) as connection:
+        teams = [create_team(connection, f"team-{number}", change=change) for number in range(len(_TEAMS))]
+        wanted = [parse_limit(written).on(Scope.GATEWAY) for written in _GATEWAY]
+        wanted.append(parse_limit("images:100/minute").on(Scope.GATEWAY, shadow=True))
+        wanted += [parse_limit(written).on(Scope.TEAM, team.id) for written, team in zip(_TEAMS, teams, strict=True)]
+        for number in range(_USERS):
+            user = create_user(connection, f"user-{number}", team=[*teams, None][number % 5], change=change)
+            wanted.append(parse_limit(_USERS_LIMITS[number // 5]).on(Scope.USER, user.id))
+            for _ in range(_KEYS_A_USER):
+                minted = mint(os.urandom(PUBLIC_ID_BYTES), os.urandom(SECRET_BYTES))
+                create_key(connection, NewKey(user.id, None, None, None), minted, change=change)
+                wanted.append(parse_limit(_KEYS_LIMITS[len(keys) % len(_KEYS_LIMITS)]).on(Scope.KEY, minted.id))
+                keys.append(minted.text.get_secret_value())
+        for limit in wanted:
+            set_limit(connection, limit, change=change)
+    return keys
+
+
+async def administrate(engine: Engine, chance: random.Random, until: float) -> int:
+    """Changes limits now and then until that moment of the monotonic clock; returns how many changes were made."""
+    changes = 0
+    while await still_time(until, chance.expovariate(1 / _CHANGE_SECONDS)):
+        try:
+            await asyncio.to_thread(_change_one, engine, chance.random(), chance.random())
+            changes += 1
+        except StoreUnavailable:
+            pass  # it is restarted now and then
+    return changes
+
+
+def _change_one(engine: Engine, what: float, which: float) -> None:
+    with reading(engine) as connection:
+        limits = list_limits(connection)
+    limit = limits[int(which * len(limits))]
+    with writing(engine) as connection:
+        for changed, stays in _changes(limit, what):
+            (set_limit if stays else remove_limit)(connection, changed, change=_change())
+
+
+def _changes(limit: Limit, what: float) -> Iterator[tuple[Limit, bool]]:
+    """What becomes of one limit, and whether it stays: it is raised, or a roomy one is made or removed beside it."""
+    roomy = _ROOMY.on(limit.scope, limit.scope_id)
+    if replace(limit, amount=0) == replace(roomy, amount=0):
+        yield roomy, what < 0.5
+    elif what < 0.6:
+        yield replace(limit, amount=limit.amount + limit.amount // 10 + 1), True
+    else:
+        yield roomy, True
+
+
+def _change() -> Change:
+    return Change("chaos", utc_now(), lambda: os.urandom(8).hex())
