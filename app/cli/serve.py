@@ -106,7 +106,8 @@ def chosen(**options: object) -> dict[str, Any]:
 def prepared(settings: Settings) -> Iterator[None]:
     """The database up to date, and held against a second process where it is an SQLite file."""
     file = sqlite_file(settings.database)
-    with only_instance(file.parent) if file else nullcontext():
+    # By whatever name it is called, one file has one place, and that is where its lock lies.
+    with only_instance(file.resolve().parent) if file else nullcontext():
         with opened(settings) as engine:
             before = migrate.current(engine)
             migrate.upgrade(engine)

@@ -4,10 +4,15 @@ import json
 import re
 import signal
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.cli.serve import prepared
+from app.errors import CommandError
+from app.settings import Settings
 from tests.cli.conftest import Cli
 from tests.cli.processes import Process
 
@@ -80,6 +85,59 @@ def test_several_workers_on_sqlite_are_refused_with_the_way_out(cli: Cli) -> Non
         assert "GATEWAY_DATABASE_URL=postgresql://" in error
     assert "workers" in {check["name"] for check in cli.json("config", "check", code=1)["checks"]}
     assert not cli.data_dir.exists()
+
+
+def by_its_url(data: Path) -> dict[str, object]:
+    return {"database_url": f"sqlite:///{data / 'gateway.db'}"}
+
+
+def by_a_way_around(data: Path) -> dict[str, object]:
+    return {"database_url": f"sqlite:///{data / '..' / data.name / 'gateway.db'}"}
+
+
+def by_a_link_to_its_folder(data: Path) -> dict[str, object]:
+    link = data.parent / "link"
+    link.symlink_to(data)
+    return {"data_dir": link}
+
+
+def by_a_link_to_the_file(data: Path) -> dict[str, object]:
+    link = data.parent / "elsewhere" / "other.db"
+    link.parent.mkdir()
+    link.symlink_to(data / "gateway.db")
+    return {"database_url": f"sqlite:///{link}"}
+
+
+@pytest.mark.parametrize("named", [by_its_url, by_a_way_around, by_a_link_to_its_folder, by_a_link_to_the_file])
+def test_one_sqlite_file_serves_one_process_whatever_it_is_called(
+    tmp_path: Path, named: Callable[[Path], dict[str, object]]
+) -> None:
+    data = tmp_path / "data"
+    other: dict[str, Any] = {"data_dir": tmp_path / "other", **named(data)}
+    with prepared(Settings(_env_file=None, data_dir=data)):
+        with pytest.raises(CommandError) as refusal, prepared(Settings(_env_file=None, **other)):
+            pass
+        for part in ("already serves from", str(data), "GATEWAY_DATA_DIR", "GATEWAY_DATABASE_URL=postgresql://"):
+            assert part in refusal.value.message
+    with prepared(Settings(_env_file=None, **other)):
+        pass
+
+
+def test_dev_and_serve_refuse_each_other(tmp_path: Path) -> None:
+    data, url = tmp_path / "data", f"sqlite:///{tmp_path / 'data' / 'gateway.db'}"
+    elsewhere = {"GATEWAY_DATABASE_URL": url, **KEY}
+    with Process(data, "dev", "--port", "0") as first:
+        first.until(lambda process: "ready" if "Ctrl-C" in process.stdout else None)
+        with Process(tmp_path / "other", "serve", "--port", "0", **elsewhere) as second:
+            assert second.wait() == 1
+        assert "already serves from" in second.stderr
+        assert first.stop(signal.SIGTERM) == 0
+    with Process(tmp_path / "other", "serve", "--port", "0", **elsewhere) as first:
+        first.until(url_of)
+        with Process(data, "dev", "--port", "0") as second:
+            assert second.wait() == 1
+        assert "already serves from" in second.stderr
+        assert first.stop(signal.SIGTERM) == 0
 
 
 def test_what_is_unwise_is_a_warning_in_the_log(tmp_path: Path) -> None:
