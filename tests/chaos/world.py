@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, Self
 
 from app.database.engine import create_engine
 from tests.chaos.provider import CATALOG
-from tests.servers import GatewayProcess, Store, fetch_json, free_port, wait_until
+from tests.servers import GatewayProcess, Store, fetch_json, free_port, read_metric, wait_until
 from tests.stores import PostgresqlServer
 
 # A commit that was answered is kept when the server crashes; only a crash of the machine would lose it.
@@ -115,9 +114,7 @@ class Replica:
 
     def in_flight(self) -> float:
         """How many requests it serves."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
-            lines = answer.read().decode().splitlines()
-        return sum(float(line.split()[1]) for line in lines if line.startswith("zenmux_gateway_in_flight_requests "))
+        return read_metric(f"http://127.0.0.1:{self.port}", "zenmux_gateway_in_flight_requests")
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
