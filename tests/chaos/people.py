@@ -27,17 +27,17 @@ _USERS, _KEYS_A_USER = 24, 2
 _CHANGE_SECONDS = 1.5
 _OTHER = MODELS[1]
 
-# Written for 200 clients of whom each asks ten times a minute at most; a picture costs half a cent and 200 tokens.
-_GATEWAY = ("requests:900/minute", f"images:300/minute@{_OTHER}", "usd:50/month")
-_TEAMS = ("images:60/minute", "usd:0.30/hour", "tokens:20000/day", f"requests:50/week@{_OTHER}")
+# For 200 clients of whom each asks ten times a minute at most; a picture costs half a cent and 200 tokens.
+_GATEWAY = ("requests:1500/minute", f"images:600/minute@{_OTHER}", "usd:500/month")
+_TEAMS = ("images:120/minute", "usd:1/hour", "tokens:60000/day", f"requests:100/hour@{_OTHER}")
 _USERS_LIMITS = (
-    "images:15/minute",
+    "images:25/minute",
     "concurrent:2",
-    "usd:0.10/month",
-    f"requests:6/minute@{_OTHER}",
+    "usd:0.50/month",
+    f"requests:10/minute@{_OTHER}",
     "requests:900/day",
 )
-_KEYS_LIMITS = ("requests:6/minute", "concurrent:1", "images:15/total", "tokens:2500/hour", "requests:900/day")
+_KEYS_LIMITS = ("requests:10/minute", "concurrent:1", "images:60/total", "tokens:10000/hour", "requests:900/week")
 _ROOMY = parse_limit("requests:1000000/week")
 
 
