@@ -8,7 +8,7 @@ What counts, most telling first:
 
 from dataclasses import dataclass
 
-from app.errors import UpstreamError
+from app.errors import UpstreamError, UpstreamUnreachable
 from app.images.pricing import Estimate, price
 from app.images.request import ImageRequest
 from app.images.usage import Reading, Usage
@@ -64,7 +64,9 @@ def _outcome(facts: Facts) -> Outcome:
     if facts.interrupted:
         return Outcome.INTERRUPTED
     if facts.error is not None:
-        refused = facts.dispatched and facts.error.billed is False
+        # Announced, and then not sent: what was said to be dispatched may still turn out to be unreachable.
+        sent = facts.dispatched and not isinstance(facts.error, UpstreamUnreachable)
+        refused = sent and facts.error.billed is False
         return Outcome.UPSTREAM_REFUSED if refused else Outcome.UPSTREAM_FAILED
     if facts.client_left:
         return Outcome.CLIENT_LEFT

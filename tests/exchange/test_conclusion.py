@@ -73,6 +73,7 @@ TABLE = [
         UsageSource.NONE,
         NOTHING,
     ),
+    Row("lost before sending", seen(None, UNREACHABLE), Outcome.UPSTREAM_FAILED, RELEASED, UsageSource.NONE, NOTHING),
     Row(
         "left before sending",
         seen(client_left=True, dispatched=False),

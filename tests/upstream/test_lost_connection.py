@@ -1,0 +1,34 @@
+"""A kept connection that is lost between being chosen and being written into: announcing may take seconds, when the
+database is busy, and servers close idle connections after five."""
+
+import asyncio
+
+from app.settings import Settings
+from app.upstream.client import Upstream
+from tests.upstream.raw_server import Connection, answered, serve
+
+
+async def test_a_connection_lost_while_sending_is_announced_is_not_written_into() -> None:
+    kept: list[asyncio.StreamWriter] = []
+
+    async def answer(connection: Connection) -> None:
+        kept.append(connection.writer)
+        await connection.send(answered(b"{}"))
+
+    async def nothing() -> None:
+        pass
+
+    async def lose_it() -> None:
+        kept[0].close()
+        await asyncio.sleep(0.1)  # whether the other side has seen it, nothing tells
+
+    async with serve(answer) as server:
+        upstream = Upstream(Settings(zenmux_api_key="sk-ai-v1-test", zenmux_base_url=f"{server.url}/api/v1"))
+        await upstream.open()
+        try:
+            for on_sending in (nothing, lose_it):
+                async with upstream.request("/images/generations", b"{}", "application/json", on_sending) as response:
+                    assert b"".join([chunk async for chunk in response.chunks()]) == b"{}"
+        finally:
+            await upstream.aclose()
+        assert (server.connections_made, len(server.requests)) == (2, 2)
