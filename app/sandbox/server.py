@@ -14,6 +14,8 @@ from app.sandbox.connection import BreakableProtocol
 from app.sandbox.options import SandboxOptions
 
 _START_SECONDS_MAX: Final = 30.0
+# Far longer than a gateway keeps an idle connection: on a busy machine a request would else meet one being closed.
+_KEEP_ALIVE_SECONDS: Final = 75
 
 
 class SandboxServer:
@@ -83,6 +85,7 @@ class _Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             limit_concurrency=options.connections_max,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=options.shutdown_seconds,
         )
         super().__init__(config)

@@ -93,6 +93,26 @@ def untrue_successes(store_url: str, pictures: dict[str, int]) -> list[str]:
     return wrong
 
 
+def left_open(store_url: str, roll_call: list[str]) -> list[str]:
+    """Reservations of living gateways that are pending although all of them are idle; `roll_call` has a request that
+    each of them served."""
+    with psycopg.connect(store_url) as connection:
+        query = """
+            SELECT id FROM reservations WHERE state = 'pending'
+            AND instance IN (SELECT instance FROM reservations WHERE id = ANY(%s)) ORDER BY id
+        """
+        return [
+            f"{id_} is pending, and its gateway lives and is idle" for (id_,) in connection.execute(query, [roll_call])
+        ]
+
+
+def charged_unsent(store_url: str) -> list[str]:
+    """Reservations that cost something, but were never marked as sent."""
+    with psycopg.connect(store_url) as connection:
+        query = "SELECT id, state FROM reservations WHERE dispatched_at_ms IS NULL AND charged_nanousd > 0 ORDER BY id"
+        return [f"{id_} is {state} and charged, but was never sent" for id_, state in connection.execute(query)]
+
+
 def tally(store_url: str) -> dict[str, int]:
     """How many rows ended how."""
     with psycopg.connect(store_url) as connection:

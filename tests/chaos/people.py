@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from app.database.changes import Change
 from app.database.engine import reading, writing
@@ -42,7 +42,7 @@ _ROOMY = parse_limit("requests:1000000/week")
 
 
 def make_people(engine: Engine) -> list[str]:
-    """Teams, users, keys and their limits; returns the keys."""
+    """Teams, users, keys and their limits; returns the keys, last one that only the gateway's limits apply to."""
     keys: list[str] = []
     change = _change()
     with writing(engine) as connection:
@@ -54,13 +54,20 @@ def make_people(engine: Engine) -> list[str]:
             user = create_user(connection, f"user-{number}", team=[*teams, None][number % 5], change=change)
             wanted.append(parse_limit(_USERS_LIMITS[number // 5]).on(Scope.USER, user.id))
             for _ in range(_KEYS_A_USER):
-                minted = mint(os.urandom(PUBLIC_ID_BYTES), os.urandom(SECRET_BYTES))
-                create_key(connection, NewKey(user.id, None, None, None), minted, change=change)
-                wanted.append(parse_limit(_KEYS_LIMITS[len(keys) % len(_KEYS_LIMITS)]).on(Scope.KEY, minted.id))
-                keys.append(minted.text.get_secret_value())
+                key_id, key = _make_key(connection, user.id, change)
+                wanted.append(parse_limit(_KEYS_LIMITS[len(keys) % len(_KEYS_LIMITS)]).on(Scope.KEY, key_id))
+                keys.append(key)
+        keys.append(_make_key(connection, create_user(connection, "roll-call", change=change).id, change)[1])
         for limit in wanted:
             set_limit(connection, limit, change=change)
-    return keys
+        return keys
+
+
+def _make_key(connection: Connection, user_id: str, change: Change) -> tuple[str, str]:
+    """Its public id and its text."""
+    minted = mint(os.urandom(PUBLIC_ID_BYTES), os.urandom(SECRET_BYTES))
+    create_key(connection, NewKey(user_id, None, None, None), minted, change=change)
+    return minted.id, minted.text.get_secret_value()
 
 
 async def administrate(engine: Engine, chance: random.Random, until: float) -> int:

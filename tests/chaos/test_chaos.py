@@ -24,7 +24,7 @@ import pytest
 from app.main import utc_now
 from app.quotas.ledger import Ledger
 from tests.chaos.clients import Client, Scores
-from tests.chaos.judge import passed_limits, tally, untrue_successes
+from tests.chaos.judge import charged_unsent, left_open, passed_limits, tally, untrue_successes
 from tests.chaos.people import administrate, make_people
 from tests.chaos.world import World, still_time
 from tests.servers import fetch_json
@@ -85,9 +85,13 @@ async def play(world: World, scores: Scores) -> None:
             keepers.create_task(replica.keep_running(world.store_down))
         await all_up(world)
         keys = await asyncio.to_thread(make_people, world.store.engine)
-        await rage(world, keys, scores)
+        await rage(world, keys[:-1], scores)
         await all_up(world)
-        await wait_for_idle(world)
+        await idle(world)
+        roll_call = [await asyncio.to_thread(replica.call, keys[-1]) for replica in world.replicas]
+        await idle(world)
+        for pending in left_open(world.store_url, roll_call):
+            scores.blame(pending)
         for replica in world.replicas:
             code = await asyncio.to_thread(replica.stop)
             if code != 0:
@@ -146,8 +150,8 @@ async def all_up(world: World) -> None:
     await eventually(lambda: not any(replica.is_down for replica in world.replicas))
 
 
-async def wait_for_idle(world: World) -> None:
-    """Until no gateway serves anybody, nor reads an answer on for a client that left."""
+async def idle(world: World) -> None:
+    """Nobody is served, nor is an answer read on for a client that left; every settlement is written."""
     await eventually(lambda: not any(replica.in_flight() for replica in world.replicas))
 
 
@@ -174,6 +178,7 @@ def close_the_books(world: World, scores: Scores) -> Iterator[str]:
         yield f"the audit ends with {audit.returncode}: {audit.stderr}"
     yield from (f"audit: {finding}" for finding in world.store.findings(fetch_json(world.bill_url)))
     yield from passed_limits(world.store_url)
+    yield from charged_unsent(world.store_url)
     yield from untrue_successes(world.store_url, scores.pictures)
 
 
