@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
+import httpx2
 from PIL import Image
 
 from tests.chaos.provider import MODELS
@@ -98,12 +98,12 @@ class Client:
         self._scores = scores
         self._chance = chance
 
-    async def work(self, session: aiohttp.ClientSession, store_down: Downtimes, until: float) -> None:
+    async def work(self, session: httpx2.AsyncClient, store_down: Downtimes, until: float) -> None:
         """Ask for pictures until that moment of the monotonic clock."""
         while await still_time(until, self._chance.expovariate(1 / _THINK_SECONDS)):
             await self._ask(session, store_down, make_plan(self._chance))
 
-    async def _ask(self, session: aiohttp.ClientSession, store_down: Downtimes, plan: Plan) -> None:
+    async def _ask(self, session: httpx2.AsyncClient, store_down: Downtimes, plan: Plan) -> None:
         order = self._chance.sample(self._replicas, len(self._replicas))
         for number in range(_TRIES):
             attempt = _Attempt(plan, order[number % len(order)], store_down)
@@ -130,32 +130,31 @@ class _Attempt:
         self._store_down = store_down
         self._began = time.monotonic()
 
-    async def run(self, session: aiohttp.ClientSession, headers: dict[str, str]) -> tuple[str, float | None]:
+    async def run(self, session: httpx2.AsyncClient, headers: dict[str, str]) -> tuple[str, float | None]:
         """What came of it, and after how many seconds to try again (None: not at all)."""
         url = f"{self.replica.url}/images/generations"
         limit = _ANSWER_SECONDS_MAX if self._plan.leave_seconds is None else self._plan.leave_seconds
         try:
-            async with asyncio.timeout(limit), session.post(url, json=self._plan.body, headers=headers) as answer:
-                self.request_id = answer.headers.get("x-request-id", self.request_id)
-                return self._judge(answer, await answer.read())
+            async with asyncio.timeout(limit):
+                answer = await session.post(url, json=self._plan.body, headers=headers)
         except TimeoutError:
             if self._plan.leave_seconds is None:
                 self.wrong = f"no answer in {limit} s"
             return "left", None
-        except (aiohttp.ClientError, OSError) as error:
+        except httpx2.TransportError as error:
             return self._broken(error)
+        self.request_id = answer.headers.get("x-request-id", self.request_id)
+        return self._refused(answer) if answer.status_code != 200 else self._judge(answer.content)
 
     def _broken(self, error: Exception) -> tuple[str, float | None]:
         expected = self._plan.fault is not None and self._plan.fault.status == CUT
         if self.replica.down.touched(self._began, time.monotonic()):
-            return ("refused connection" if isinstance(error, aiohttp.ClientConnectorError) else "broken"), 0.0
+            return ("refused connection" if isinstance(error, httpx2.ConnectError) else "broken"), 0.0
         if not expected:
             self.wrong = f"the connection broke and nobody had killed the gateway: {error!r}"
         return "fault on request", None
 
-    def _judge(self, answer: aiohttp.ClientResponse, body: bytes) -> tuple[str, float | None]:
-        if answer.status != 200:
-            return self._refused(answer, body)
+    def _judge(self, body: bytes) -> tuple[str, float | None]:
         told = stream_error(body) if self._plan.body.get("stream") else None
         if told is not None:
             if not self._expects(200, told.get("code")):
@@ -170,23 +169,24 @@ class _Attempt:
             self.wrong = "a good answer where a fault was asked for"
         return "picture", None
 
-    def _refused(self, answer: aiohttp.ClientResponse, body: bytes) -> tuple[str, float | None]:
+    def _refused(self, answer: httpx2.Response) -> tuple[str, float | None]:
+        status = answer.status_code
         try:
-            error = json.loads(body)["error"]
+            error = answer.json()["error"]
             code, _ = error["code"], (error["message"], error["type"], error["param"])
         except (ValueError, KeyError, TypeError):
-            self.wrong = f"{answer.status} is not in OpenAI's shape: {body[:300]!r}"
+            self.wrong = f"{status} is not in OpenAI's shape: {answer.content[:300]!r}"
             return "garbled", None
-        again = answer.status in (408, 409, 429) or answer.status >= 500
+        again = status in (408, 409, 429) or status >= 500
         if answer.headers.get("x-should-retry") == "false":
             again = False
         wait_seconds = float(answer.headers.get("retry-after", "0.5")) if again else None
-        if answer.status == 429 and code in _REFUSED:
+        if status == 429 and code in _REFUSED:
             return f"refused: {code}", wait_seconds
-        if answer.status == 503 and code == "store_unavailable" and self._store_was_down():
+        if status == 503 and code == "store_unavailable" and self._store_was_down():
             return "store away", wait_seconds
-        if not self._expects(answer.status, code):
-            self.wrong = f"{answer.status} {error}"
+        if not self._expects(status, code):
+            self.wrong = f"{status} {error}"
         return "fault on request", wait_seconds
 
     def _expects(self, status: int, code: object) -> bool:

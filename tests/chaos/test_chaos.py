@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import aiohttp
+import httpx2
 import psycopg
 import pytest
 
@@ -101,8 +101,8 @@ async def play(world: World, scores: Scores) -> None:
 async def rage(world: World, keys: list[str], scores: Scores) -> None:
     """Everything at once, for the seconds of the run."""
     until = time.monotonic() + RUN.seconds
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    async with httpx2.AsyncClient(limits=limits, timeout=None) as session, asyncio.TaskGroup() as group:
         for number in range(RUN.clients):
             name, key = f"client {number}", keys[number % len(keys)]
             client = Client(name, key, world.replicas, scores, RUN.chance(name))
