@@ -163,9 +163,9 @@ class GatewayProcess:
     """`zenmux-gateway serve` in a process of its own: for memory, signals and kill -9."""
 
     def __init__(
-        self, data_dir: Path, upstream_url: str, *, host: str = "127.0.0.1", port: int | None = None, **environment: str
+        self, data_dir: Path, upstream_url: str, *, host: str = "127.0.0.1", port: str | int = "", **environment: str
     ) -> None:
-        self.port = port or free_port()
+        self.port = int(port or free_port())
         self.root = f"http://{host}:{self.port}"
         self.url = f"{self.root}/v1"
         self._log = data_dir.parent / f"{data_dir.name}-{self.port}.log"

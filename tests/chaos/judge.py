@@ -51,7 +51,7 @@ def _passed(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[str]:
     limits = connection.execute(_LIMITS).fetchall()
     looks = {(limit["scope"], limit["unit"], limit["window"], limit["model"]) for limit in limits}
     for scope, unit, window, model in sorted(looks):
-        used = {}
+        used: dict[str, list[dict[str, Any]]] = {}
         for row in _read(connection, scope, unit, window, model):
             used.setdefault(row["owner"], []).append(row)
         for limit in limits:
