@@ -66,17 +66,19 @@ class TestSending:
         async def refuse() -> None:
             raise error
 
-        async with serve(answer, reads=False) as server, transport(connections_max=1) as opened:
-            if kept:
-                await body_of(await opened.handle_async_request(post(server.url)))
-            with pytest.raises(type(error)) as raised:
-                await opened.handle_async_request(post(server.url, refuse))
-            assert raised.value is error
+        async with serve(answer, reads=False) as server:
+            async with transport(connections_max=1) as opened:
+                if kept:
+                    await body_of(await opened.handle_async_request(post(server.url)))
+                with pytest.raises(type(error)) as raised:
+                    await opened.handle_async_request(post(server.url, refuse))
+                assert raised.value is error
+                # The connection is given back: the pool of one has room again.
+                with pytest.raises(ValueError, match="again"):
+                    await opened.handle_async_request(post(server.url, self._refuse_again))
+                assert server.connections_made == 1
             await closed.wait()
             assert bytes(received) == (b"first" if kept else b"")
-            # The connection is given up: the pool of one has room again.
-            with pytest.raises(ValueError, match="again"):
-                await opened.handle_async_request(post(server.url, self._refuse_again))
 
     @staticmethod
     async def _refuse_again() -> None:
