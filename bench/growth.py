@@ -37,6 +37,7 @@ from app.quotas.administration import set_limit
 from app.quotas.ledger import Ledger
 from app.quotas.limits import Scope, parse_limit
 from app.quotas.overview import read_overview
+from app.quotas.past import add_up_past, make_counter
 from app.quotas.reports import Grouping, usage_report
 from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
 from app.quotas.retention import prune
@@ -88,6 +89,8 @@ def fill(engine: Engine, load: Load) -> None:
     for first in range(0, load.records, CHUNK):
         end = min(first + CHUNK, load.records)
         with writing(engine) as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(
                 text(FILL.format(first=first, end=end, first_ms=FIRST_MS, step_us=step_us, keys=load.keys))
             )
@@ -196,8 +199,19 @@ def spread(name: str, waits: list[float]) -> dict[str, Any]:
 async def measure_reservations(ledger: Ledger, engine: Engine, load: Load, count: int) -> dict[str, Any]:
     numbers = iter(range(2**62))
     found = spread("reserve", [await reserve(ledger, numbers, load.keys) for _ in range(count)])
+    limit = parse_limit("usd:1000000/total").on(Scope.GATEWAY)
+    began = time.perf_counter()
+    with reading(engine) as connection:
+        past = add_up_past(connection, limit, NOW)
+    assert past is not None
+    added_up = time.perf_counter()
     with writing(engine) as connection:
-        set_limit(connection, parse_limit("usd:1000000/total").on(Scope.GATEWAY), change=change())
+        set_limit(connection, limit, change=change())
+        assert make_counter(connection, past)
+    found |= {
+        "total_limit_ms": (added_up - began) * 1e3,
+        "total_limit_locked_ms": (time.perf_counter() - added_up) * 1e3,
+    }
     found["first_total_ms"] = await reserve(ledger, numbers, load.keys) * 1e3
     return found | await measure_prune(ledger, engine, load, numbers)
 

@@ -1,6 +1,7 @@
 """`limits`: set, list, remove and explain limits on keys, users, teams and the whole gateway."""
 
 import re
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -11,9 +12,11 @@ from app.cli.people import amount_fields, existing_key, existing_team, existing_
 from app.cli.store import catalog_of, change_by, reading, settings_of, writing
 from app.cli.terminal import PROGRAM, Terminal, WrongUse, confirm, say, show_json, show_table
 from app.cli.words import day_and_time, iso
+from app.errors import CommandError
 from app.keys.records import list_keys, list_teams, list_users
 from app.quotas.administration import list_limits, remove_limit, set_limit
-from app.quotas.limits import Limit, Scope, Unit, describe_amount, format_limit
+from app.quotas.limits import Limit, Scope, Unit, Window, WrittenLimit, describe_amount, format_limit
+from app.quotas.past import Past, add_up_past, make_counter
 from app.quotas.standing import LimitStatus, standing_of
 
 app = commands("Set, list, remove and explain limits.")
@@ -57,11 +60,14 @@ def set_(
     settings, change = settings_of(context), change_by(context)
     limits = read_limits(limit, catalog_of(settings), settings)
     chosen = _Target(key, user, team, gateway=gateway, default=default).required()
+    pasts = _pasts(context, chosen, limits)
     with writing(context) as connection:
         scope, scope_id, name = chosen.find(connection)
         before = [each for each in list_limits(connection, scope, scope_id) if not each.shadow]
         for each in limits:
             set_limit(connection, each.on(scope, scope_id, shadow=shadow), change=change)
+        for past in pasts:
+            make_counter(connection, past)
         after = list_limits(connection, scope, scope_id)
     say(f"The limits of {name} are now: {', '.join(written(each) for each in after)}.")
     shadows = {_place(each) for each in after if each.shadow}
@@ -198,6 +204,18 @@ class _Target:
             team = existing_team(connection, self._team)
             return Scope.TEAM, team.id, f"the team {team.name}"
         return (Scope.GATEWAY, "", "the gateway") if self._gateway else (Scope.DEFAULT, "", "new users")
+
+
+def _pasts(context: typer.Context, chosen: _Target, limits: list[WrittenLimit]) -> list[Past]:
+    """What limits without an end count so far, added up before anything is locked."""
+    looks = {each.model: each for each in limits if each.window in (Window.TOTAL, Window.NOW)}
+    found: list[Past | None] = []
+    if looks:
+        with suppress(CommandError), reading(context) as connection:  # what is not there is made, or told, afterwards
+            scope, scope_id, _ = chosen.find(connection)
+            now = Terminal.of(context).clock()
+            found = [add_up_past(connection, each.on(scope, scope_id), now) for each in looks.values()]
+    return [past for past in found if past is not None]
 
 
 def _place(limit: Limit) -> tuple[str, str, str]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import typer
-from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy import Connection, Engine, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from app.cli.configuration import read_settings
@@ -33,7 +33,10 @@ def change_by(context: typer.Context) -> Change:
 
 @contextmanager
 def reading(context: typer.Context) -> Iterator[Connection]:
-    """One reading transaction. Raises CommandError where there is no database, or an old one: it makes nothing."""
+    """One reading transaction, which may take as long as whoever typed the command waits.
+
+    Raises CommandError where there is no database, or an old one: it makes nothing.
+    """
     settings = settings_of(context)
     file = sqlite_file(settings.database)
     if file is not None and not file.is_file():
@@ -43,6 +46,8 @@ def reading(context: typer.Context) -> Iterator[Connection]:
             raise CommandError(f"The database is empty. {_first_steps(settings)}")
         _refuse_old(engine)
         with reading_transaction(engine) as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
             yield connection
 
 
