@@ -1,8 +1,16 @@
 """`limits`: whose, which, how much is left; several at once, all or none."""
 
-import pytest
+from datetime import timedelta
 
-from tests.cli.conftest import Cli
+import pytest
+from sqlalchemy import insert, select
+
+from app.cli.store import opened
+from app.database import schema
+from app.database.engine import reading, writing
+from app.settings import Settings
+from tests.cli.conftest import NOW, Cli
+from tests.cli.test_usage import reservation
 
 
 @pytest.fixture
@@ -146,3 +154,20 @@ def test_explain_lists_what_applies_to_the_key_and_nothing_else(cli: Cli) -> Non
 def test_what_makes_no_sense_is_refused_before_anything_is_made(cli: Cli, arguments: list[str], told: str) -> None:
     assert told in cli("limits", *arguments, code=2).stderr
     assert not cli.data_dir.exists()
+
+
+def test_a_total_limit_counts_the_past_from_its_first_moment(cli: Cli) -> None:
+    """The counter is made with the limit, of what is there, so that no request waits for it."""
+    cli("users", "create", "alice")
+    with opened(Settings(_env_file=None, data_dir=cli.data_dir)) as engine:
+        with writing(engine) as connection:
+            old = [reservation(number, NOW - timedelta(days=90 * number)) for number in range(4)]
+            connection.execute(insert(schema.reservations), old)
+        cli("limits", "set", "--gateway", "images:100/total", "concurrent:7", "images:9/total@gpt-image-2", "usd:5/day")
+        with reading(engine) as connection:
+            rows = connection.execute(select(schema.counters).order_by(schema.counters.c.model)).all()
+    assert [(row.scope, row.model, row.window, row.settled_images) for row in rows] == [
+        ("gateway", "", "total", 4),
+        ("gateway", "openai/gpt-image-2", "total", 4),
+    ]
+    assert cli.json("ledger", "audit") == {"clean": True, "findings": []}

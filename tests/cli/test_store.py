@@ -1,8 +1,10 @@
 """The database as commands open it: reading makes nothing, writing sets up, an old schema is refused."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from app.cli import store
 from app.database.engine import writing
@@ -45,6 +47,21 @@ def test_a_database_url_nobody_can_read_is_told(cli: Cli) -> None:
     told = cli("keys", "list", code=1).stderr
     assert "postgresql://" in told
     assert "hunter2" not in told
+
+
+def test_a_report_may_take_longer_than_a_request(cli: Cli, store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL would end a statement after half a minute."""
+    cli.environment["GATEWAY_DATABASE_URL"] = store_url
+    asked: list[str] = []
+
+    def report(connection: Connection, *_: object) -> Iterator[object]:
+        if connection.dialect.name == "postgresql":
+            asked.append(connection.exec_driver_sql("SHOW statement_timeout").scalar_one())
+        return iter(())
+
+    monkeypatch.setattr("app.cli.usage.usage_report", report)
+    cli("usage", "report")
+    assert asked == (["0"] if store_url.startswith("postgresql") else [])
 
 
 def test_places_are_shown_without_passwords() -> None:
