@@ -162,11 +162,9 @@ class RunningGateway:
 class GatewayProcess:
     """`zenmux-gateway serve` in a process of its own: for memory, signals and kill -9."""
 
-    def __init__(
-        self, data_dir: Path, upstream_url: str, *, host: str = "127.0.0.1", port: str | int = "", **environment: str
-    ) -> None:
-        self.port = int(port or free_port())
-        self.root = f"http://{host}:{self.port}"
+    def __init__(self, data_dir: Path, upstream_url: str, **environment: str) -> None:
+        self.port = int(environment.get("GATEWAY_PORT") or free_port())
+        self.root = f"http://{environment.get('GATEWAY_HOST', '127.0.0.1')}:{self.port}"
         self.url = f"{self.root}/v1"
         self._log = data_dir.parent / f"{data_dir.name}-{self.port}.log"
         environment = {
@@ -174,7 +172,6 @@ class GatewayProcess:
             "ZENMUX_API_KEY": UPSTREAM_KEY,
             "ZENMUX_BASE_URL": upstream_url,
             "GATEWAY_DATA_DIR": str(data_dir),
-            "GATEWAY_HOST": host,
             "GATEWAY_PORT": str(self.port),
             **environment,
         }

@@ -74,7 +74,7 @@ class Replica:
         self.unasked: list[str] = []  # ends nobody caused
         self._folder = folder / f"gateway-{number}"
         self._upstream_url = upstream_url
-        self._environment = {**SETTINGS, "GATEWAY_DATABASE_URL": store_url}
+        self._environment = {**SETTINGS, "GATEWAY_DATABASE_URL": store_url, "GATEWAY_PORT": str(self.port)}
         catalog = folder / "catalog.toml"
         catalog.write_text(CATALOG)
         self._environment["GATEWAY_CATALOG_FILE"] = str(catalog)
@@ -86,9 +86,7 @@ class Replica:
         while not self._stopping:
             began = time.monotonic()
             self.down.begin()
-            process = self._process = GatewayProcess(
-                self._folder, self._upstream_url, port=self.port, **self._environment
-            )
+            process = self._process = GatewayProcess(self._folder, self._upstream_url, **self._environment)
             os.setpriority(os.PRIO_PROCESS, process.process.pid, _NICENESS)
             kills = self.kills
             while process.process.poll() is None:

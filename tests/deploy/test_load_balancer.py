@@ -87,9 +87,9 @@ def site(postgresql_server: PostgresqlServer, tmp_path_factory: pytest.TempPathF
         sandbox = stack.enter_context(SandboxServer())
 
         def start(number: int) -> GatewayProcess:
-            settings = {"GATEWAY_DATABASE_URL": store_url, "GATEWAY_KEY_CACHE_SECONDS": "0"}
-            host = ADDRESSES[number]
-            gateway = GatewayProcess(folder / f"gateway-{number}", sandbox.url, host=host, port=port, **settings)
+            settings = {"GATEWAY_HOST": ADDRESSES[number], "GATEWAY_PORT": str(port), "GATEWAY_KEY_CACHE_SECONDS": "0"}
+            data_dir = folder / f"gateway-{number}"
+            gateway = GatewayProcess(data_dir, sandbox.url, GATEWAY_DATABASE_URL=store_url, **settings)
             stack.callback(gateway.kill)
             return gateway
 
