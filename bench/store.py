@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.figures import Results, Run
 
-_PACKAGES = ("aiohttp", "fastapi", "uvicorn", "uvloop", "sqlalchemy", "orjson")
+_PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "httpx2", "sqlalchemy", "orjson")
 
 
 def conditions() -> dict[str, str]:

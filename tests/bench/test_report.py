@@ -21,7 +21,7 @@ TOLD = {
         "memory": "8 GiB",
         "kernel": "6",
         "python": "3.13",
-        "aiohttp": "4",
+        "uvicorn": "4",
     },
     "versions": {"gateway": "0.1.0"},
     "absent": {"nginx": "it is not installed\nat all"},
@@ -44,7 +44,7 @@ def test_what_was_not_measured_is_not_saved(tmp_path: Path) -> None:
 
 def test_conditions_tell_machine_and_versions() -> None:
     told = conditions()
-    assert {"date", "cpu", "memory", "kernel", "python", "aiohttp"} <= told.keys()
+    assert {"date", "cpu", "memory", "kernel", "python", "uvicorn"} <= told.keys()
     assert all(told.values())
 
 

@@ -91,13 +91,18 @@ def test_one_that_dies_is_started_again_and_the_port_stays(
     second_life = """
         life = lives()
         ready()
-        if number == "1" and life == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
         if life == 2:
             os.kill(os.getppid(), signal.SIGTERM)
         until_the_end()
         """
-    assert supervisor(second_life, lambda: None).run() == 0
+
+    def end_the_first() -> None:
+        process = running._places[0].process
+        assert process is not None
+        process.kill()
+
+    running: Supervisor = supervisor(second_life, end_the_first)
+    assert running.run() == 0
     assert [(tmp_path / f"lives-{number}").stat().st_size for number in (1, 2)] == [2, 1]
     [ended] = [record for record in caplog.records if record.getMessage() == "worker_ended"]
     assert (ended.__dict__["worker"], ended.__dict__["how"]) == (1, "signal SIGKILL")
