@@ -56,7 +56,7 @@ INSERT INTO reservations (
   priced, charged_requests, charged_images, charged_tokens, charged_nanousd, input_text_tokens, input_image_tokens,
   output_text_tokens, output_image_tokens, client_left, upstream_status, upstream_request_id, first_byte_ms,
   duration_ms)
-WITH RECURSIVE numbers (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < {end}),
+WITH RECURSIVE numbers (n) AS (SELECT CAST({first} AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < {end}),
   made AS (SELECT n, {first_ms} + CAST(n * {step_us} / 1000 AS BIGINT) AS at, n % 100 = 0 AS free FROM numbers)
 SELECT 'req_' || (n * 2654435761 % 4294967296) || '_' || n, 'key-' || (n * 7919 % {keys}),
   'user-' || (n * 7919 % {keys} % 1000), CASE WHEN n % 10 = 0 THEN NULL ELSE 'team-' || (n * 7919 % {keys} % 20) END,
