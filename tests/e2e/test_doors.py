@@ -115,7 +115,7 @@ def test_more_requests_than_may_be_in_flight_are_refused(start_gateway: StartGat
     gateway = start_gateway(sandbox.url, requests_in_flight_max=1)
     headers = {"authorization": f"Bearer {gateway.store.key().text}"}
     url = f"{gateway.url}/images/generations"
-    slow = {**BODY, "prompt": "[sandbox: gap=100ms]", "stream": True, "partial_images": 3}
+    slow = {**BODY, "prompt": "[sandbox: gap=600ms]", "stream": True, "partial_images": 3}
     with httpx2.stream("POST", url, json=slow, headers=headers, timeout=30) as running:
         refused = httpx2.post(url, json=BODY, headers=headers, timeout=30)
         running.read()

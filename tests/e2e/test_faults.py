@@ -93,7 +93,7 @@ def error_of(answer: httpx2.Response, *, stream: bool) -> dict[str, object] | No
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.directive}{' stream' * fault.stream}")
 def test_a_fault(start_gateway: StartGateway, sandbox: SandboxServer, fault: Fault) -> None:
-    gateway = start_gateway(sandbox.url, upstream_silence_seconds=0.5 if "stall" in fault.directive else 30)
+    gateway = start_gateway(sandbox.url, upstream_silence_seconds=2 if "stall" in fault.directive else 30)
     body = {**BODY, "prompt": f"a house [sandbox: {fault.directive}]", "stream": fault.stream}
     headers = {"authorization": f"Bearer {gateway.store.key().text}"}
 

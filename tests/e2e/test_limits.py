@@ -74,7 +74,7 @@ def test_money_is_held_at_its_worst_case(gateway: RunningGateway, sandbox: Sandb
     """High quality costs 0.21 dollars: 0.30 holds one of them, but not two at a time."""
     key = gateway.store.key("usd:0.30/month")
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda _: ask(gateway, key, quality="high", prompt="[sandbox: delay=1s]"), range(2)))
+        answers = list(pool.map(lambda _: ask(gateway, key, quality="high", prompt="[sandbox: delay=2s]"), range(2)))
     assert sorted(answer.status_code for answer in answers) == [200, 429]
     refused = next(answer for answer in answers if answer.status_code == 429)
     told = refused.json()["error"]
@@ -89,7 +89,7 @@ def test_concurrency_is_refused_with_a_short_wait_and_free_again_at_once(
 ) -> None:
     key = gateway.store.key("concurrent:1")
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda _: ask(gateway, key, prompt="a [sandbox: delay=1s]"), range(2)))
+        answers = list(pool.map(lambda _: ask(gateway, key, prompt="a [sandbox: delay=2s]"), range(2)))
     assert sorted(answer.status_code for answer in answers) == [200, 429]
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.json()["error"]["code"] == "rate_limit_exceeded"

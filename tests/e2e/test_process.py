@@ -62,7 +62,7 @@ def test_thirty_megabytes_to_twenty_slow_readers_stay_out_of_memory(sandbox: San
 def test_sigterm_lets_running_requests_finish_and_exits_well(sandbox: SandboxServer, tmp_path: Path) -> None:
     with GatewayProcess(tmp_path / "data", sandbox.url) as gateway:
         key = gateway.store.key()
-        with begin(gateway, key, "a house [sandbox: delay=1s]") as connection:
+        with begin(gateway, key, "a house [sandbox: delay=3s]") as connection:
             wait_until(lambda: bool(fetch_json(sandbox.bill_url)) and bool(gateway.store.rows()), "it was reserved")
             gateway.terminate()
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
