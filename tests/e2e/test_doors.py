@@ -60,14 +60,14 @@ def test_gauges_show_how_much_of_a_limit_is_used(gateway: RunningGateway) -> Non
 def test_a_models_limit_and_a_shadow_limit_have_series_of_their_own(gateway: RunningGateway) -> None:
     """Beside the plain limits of the same unit and window, over which they would be written otherwise."""
     model = "openai/gpt-image-2"
-    key = gateway.store.key("images:4/day", f"images:2/day@{model}", shadow_limits=("images:8/hour",))
+    key = gateway.store.key("images:4/day", f"images:2/day@{model}", shadow_limits=("images:8/week",))
     headers = {"authorization": f"Bearer {key.text}"}
     assert httpx2.post(f"{gateway.url}/images/generations", json=BODY, headers=headers, timeout=30).status_code == 200
     gateway.store.settled(1)
     name = "zenmux_gateway_quota_used_ratio"
     assert gateway.metric(name, window="day", model="all", shadow="false") == 0.25
     assert gateway.metric(name, window="day", model="gpt-image-2", shadow="false") == 0.5
-    assert gateway.metric(name, window="hour", model="all", shadow="true") == 0.125
+    assert gateway.metric(name, window="week", model="all", shadow="true") == 0.125
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def ask(gateway: RunningGateway, key: Key, **fields: Any) -> httpx2.Response:
     return httpx2.post(f"{gateway.url}/images/generations", json={**BODY, **fields}, headers=headers, timeout=60)
 
 
-@pytest.mark.parametrize("limit", ["images:10/day", "requests:10/hour", "images:10/total"])
+@pytest.mark.parametrize("limit", ["images:10/day", "requests:10/month", "images:10/total"])
 def test_fifty_at_once_against_a_limit_of_ten_buy_exactly_ten(
     gateway: RunningGateway, sandbox: SandboxServer, limit: str
 ) -> None:
@@ -131,7 +131,7 @@ def test_usage_lists_exactly_what_applies_and_agrees_with_explain(
     model = "openai/gpt-image-2"
     limits = ("images:10/day", "concurrent:5", f"images:9/total@{model}", "images:8/day@openai/gpt-image-1.5")
     key = gateway.store.key(
-        *limits, user_limits=("requests:4/hour",), shadow_limits=("images:1/month",), models=(model,)
+        *limits, user_limits=("requests:4/week",), shadow_limits=("images:1/month",), models=(model,)
     )
     gateway.store.key("images:77/day", user="bob", user_limits=("images:66/day",))  # somebody else's
     change = Change("test", utc_now(), lambda: "unused")
@@ -159,13 +159,13 @@ def test_usage_lists_exactly_what_applies_and_agrees_with_explain(
         "concurrent:5": ("key", False, 1, 1, 4),
         f"images:9/total@{model}": ("key", False, 5, 3, 4),
         "images:1/month": ("key", True, 5, 3, 0),
-        "requests:4/hour": ("user", False, 2, 1, 2),
+        "requests:4/week": ("user", False, 2, 1, 2),
     }
     models = {each["limit"]: each["model"] for each in told["limits"]}
     assert {limit for limit, of in models.items() if of} == {f"images:9/total@{model}"}
     resets = {each["window"]: each["resets_at"] for each in told["limits"]}
     assert resets["total"] is resets["now"] is None
-    assert all(resets[window] > utc_now().isoformat() for window in ("hour", "day", "week", "month"))
+    assert all(resets[window] > utc_now().isoformat() for window in ("day", "week", "month"))
     terminal = Terminal(clock=utc_now, actor="test")
     shown = CliRunner().invoke(
         cli,
