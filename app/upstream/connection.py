@@ -18,6 +18,9 @@ from app.upstream.framing import Body, Head, Malformed, take_head
 READ_BYTES_MAX = 262_144
 _READ_BYTES_MIN = 65_536
 _SLOW_SECONDS = 0.05
+# Below the 5 s after which uvicorn and Node close an idle connection: a request written into a connection that the
+# server is closing has an unknown outcome, and that costs more than a new connection every few seconds.
+IDLE_SECONDS_MAX = 4.0
 _WRITE_BYTES = 65_536
 
 
@@ -68,10 +71,19 @@ class Connection(asyncio.BufferedProtocol):
         self._read_was_full = False
         self._taken_at = 0.0
         self._error: httpx2.TransportError | None = None
+        self.quiet_since = 0.0  # when it was last made or asked over; being lent for nothing does not count
 
     @property
     def usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def fresh(self) -> bool:
+        """Usable, and not quiet for so long that the server may be about to close it."""
+        return self.usable and self._surroundings.loop.time() - self.quiet_since < IDLE_SECONDS_MAX
+
+    def touch(self) -> None:
+        self.quiet_since = self._surroundings.loop.time()
 
     def lend(self) -> None:
         self.busy = True
@@ -120,8 +132,10 @@ class Connection(asyncio.BufferedProtocol):
             return
         head, body = self._head, self._body
         whole = head is not None and body is not None and head.keeps and body.complete and not body.surplus
-        if self._asked and (not whole or self._unsent):
-            self.drop()
+        if self._asked:
+            self.touch()
+            if not whole or self._unsent:
+                self.drop()
         self.busy = self._asked = False
         self._head = self._body = self._error = None
         self._begun, self._chunk, self._unsent = b"", b"", memoryview(b"")

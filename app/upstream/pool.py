@@ -5,12 +5,8 @@ from dataclasses import dataclass
 
 import httpx2
 
-from app.upstream.connection import READ_BYTES_MAX, Connection, Origin, Surroundings
+from app.upstream.connection import IDLE_SECONDS_MAX, READ_BYTES_MAX, Connection, Origin, Surroundings
 from app.upstream.dialing import Dialer
-
-# Below the 5 s after which uvicorn and Node close an idle connection: a request written into a connection that the
-# server is closing has an unknown outcome, and that costs more than a new connection every few seconds.
-_IDLE_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +27,7 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(bounds.connections_max)
         self._open: set[Connection] = set()
-        self._idle: dict[Connection, float] = {}  # since when; the longest idle first
+        self._idle: dict[Connection, None] = {}  # the last used last
         self._sweeping: asyncio.TimerHandle | None = None
         self._closed = False
         surroundings = Surroundings(
@@ -93,6 +89,7 @@ class Pool:
         if len(self._open) >= self._bounds.connections_max and self._idle:
             self._forget(next(iter(self._idle))).close()  # another server's
         connection = await self._dialer.connect(origin)
+        connection.touch()
         self._open.add(connection)
         if self._closed or not connection.usable:
             connection.drop()
@@ -105,10 +102,8 @@ class Pool:
 
     def _take_idle(self, origin: Origin) -> Connection | None:
         newest_first = reversed(self._idle)
-        found = next((kept for kept in newest_first if kept.origin == origin and kept.usable), None)
-        if found is None or self._loop.time() - self._idle[found] >= _IDLE_SECONDS:
-            return None
-        return self._forget(found)
+        found = next((kept for kept in newest_first if kept.origin == origin and kept.fresh), None)
+        return None if found is None else self._forget(found)
 
     def _forget(self, connection: Connection) -> Connection:
         self._idle.pop(connection, None)
@@ -116,11 +111,12 @@ class Pool:
 
     def _on_free(self, connection: Connection) -> None:
         self._slots.release()
-        if self._closed or not connection.usable:
+        if self._closed or not connection.fresh:
+            connection.close()
             return
-        self._idle[connection] = self._loop.time()
+        self._idle[connection] = None
         if self._sweeping is None:
-            self._sweeping = self._loop.call_later(_IDLE_SECONDS, self._sweep)
+            self._sweeping = self._loop.call_at(connection.quiet_since + IDLE_SECONDS_MAX, self._sweep)
 
     def _on_lost(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -129,8 +125,8 @@ class Pool:
     def _sweep(self) -> None:
         """Close what was idle for too long, and look again when the next one will have been."""
         self._sweeping = None
-        for connection, since in list(self._idle.items()):
-            if (until := since + _IDLE_SECONDS) > self._loop.time():
-                self._sweeping = self._loop.call_at(until, self._sweep)
-                break
+        for connection in [each for each in self._idle if not each.fresh]:
             self._forget(connection).close()
+        if self._idle:
+            next_at = min(connection.quiet_since for connection in self._idle) + IDLE_SECONDS_MAX
+            self._sweeping = self._loop.call_at(next_at, self._sweep)

@@ -49,7 +49,7 @@ class Transport(httpx2.AsyncBaseTransport):
             on_sending: OnSending | None = request.extensions.get(ON_SENDING)
             if on_sending is not None:
                 await on_sending()
-                if not connection.usable:  # lost meanwhile, and nothing was written into it
+                if not connection.fresh:  # lost meanwhile, or quiet for too long: nothing was written into it
                     connection.end()
                     connection = await self._pool.lend(origin)
             answer = await connection.ask(request.method, head, body)
@@ -110,7 +110,7 @@ class _Inflated(httpx2.AsyncByteStream):
 
 def _origin(url: httpx2.URL) -> Origin:
     scheme = url.scheme
-    if scheme not in _DEFAULT_PORTS or not url.host:
+    if scheme not in _DEFAULT_PORTS or not url.raw_host:
         raise httpx2.LocalProtocolError("The URL is not one of http or https with a host.")
     return Origin(scheme == "https", url.raw_host.decode("ascii"), url.port or _DEFAULT_PORTS[scheme])
 

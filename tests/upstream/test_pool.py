@@ -5,6 +5,7 @@ import asyncio
 import httpx2
 import pytest
 
+from app.upstream import connection as connection_module
 from app.upstream import pool as pool_module
 from app.upstream.transport import OVER, Transport
 from tests.upstream.asking import Sendings, answer_ok, ask, body_of, both_loops, post, transport
@@ -48,7 +49,8 @@ async def test_the_last_used_comes_first() -> None:
 
 
 async def test_idle_ones_are_closed_in_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "_IDLE_SECONDS", 0.15)
+    monkeypatch.setattr(connection_module, "IDLE_SECONDS_MAX", 0.15)
+    monkeypatch.setattr(pool_module, "IDLE_SECONDS_MAX", 0.15)
     numbered = Numbered(2)
     async with serve(numbered) as server, transport() as opened:
         first, last = await both(opened, server)
@@ -64,7 +66,7 @@ async def test_one_that_was_idle_for_too_long_is_not_used_even_before_it_is_clos
 ) -> None:
     async with serve(answer_ok) as server, transport() as opened:
         await ask(opened, post(server.url))
-        monkeypatch.setattr(pool_module, "_IDLE_SECONDS", 0)
+        monkeypatch.setattr(connection_module, "IDLE_SECONDS_MAX", 0)
         await ask(opened, post(server.url))
         assert server.connections_made == 2
 
@@ -108,6 +110,36 @@ async def test_one_that_was_taken_and_lost_is_replaced() -> None:
         assert await ask(opened, request) == b"ok"
         assert (server.connections_made, len(server.requests), sendings.count) == (2, 2, 1)
         assert opened._pool._slots._value == 1
+
+
+async def test_taking_one_for_nothing_does_not_make_it_younger(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve(answer_ok) as server, transport() as opened:
+        await ask(opened, post(server.url))
+        taken = await opened.lend_waiting(httpx2.URL(server.url))
+        assert taken is not None
+        quiet_since = taken.quiet_since
+        taken.end()
+        assert taken.quiet_since == quiet_since
+        monkeypatch.setattr(connection_module, "IDLE_SECONDS_MAX", 0)
+        assert await opened.lend_waiting(httpx2.URL(server.url)) is None
+
+
+@pytest.mark.parametrize("is_lent_before", [True, False])
+async def test_one_that_became_too_old_while_sending_was_announced_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, *, is_lent_before: bool
+) -> None:
+    """A database may take seconds to note that the request is about to go out."""
+
+    async def wait_long() -> None:
+        monkeypatch.setattr(connection_module, "IDLE_SECONDS_MAX", 0)
+
+    async with serve(answer_ok) as server, transport(connections_max=1) as opened:
+        await ask(opened, post(server.url))
+        request = post(server.url, wait_long)
+        if is_lent_before:
+            request.extensions[OVER] = await opened.lend_waiting(httpx2.URL(server.url))
+        assert await ask(opened, request) == b"ok"
+        assert (server.connections_made, len(server.requests)) == (2, 2)
 
 
 async def test_requests_wait_for_their_turn() -> None:
