@@ -394,6 +394,8 @@ async def test_a_request_waits_for_its_turn_only_so_long(
     assert {type(said) for said in await asyncio.gather(*hanging, return_exceptions=True)} == {StoreUnavailable}
     assert not authenticator._flights
     readings.gate_before.set()
+    together = threading.Barrier(4)  # every place is given back, and no thread outlives the engine
+    await asyncio.gather(*(authenticator._readers.run(together.wait, 30) for _ in range(4)))
 
 
 # --- the database in trouble
