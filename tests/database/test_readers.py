@@ -49,3 +49,22 @@ async def test_one_that_hangs_keeps_its_place_but_not_its_caller() -> None:
     go_on.set()
     await readers.run(lambda: ran.append("later"), 30)
     assert ran == ["hanging", "later"]
+
+
+async def test_while_one_hangs_nothing_gathers_behind_it() -> None:
+    readers = Readers(1, "test")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    hanging = asyncio.ensure_future(readers.run(hang, 30))
+    await asyncio.to_thread(begun.wait, 30)
+    for _ in range(20):
+        with pytest.raises(StoreUnavailable):
+            await readers.run(lambda: None, 0.001)
+    assert readers._threads._work_queue.qsize() == 0
+    go_on.set()
+    await hanging
+    assert await readers.run(lambda: 7, 30) == 7
