@@ -58,7 +58,7 @@ def utc_now() -> datetime:
 
 def _request_ids() -> Callable[[], str]:
     """Unique ids, not secret ones: a system call for each would hand the interpreter to another thread."""
-    bits = random.Random(secrets.token_bytes(32)).getrandbits  # noqa: S311
+    bits = random.Random(secrets.token_bytes(32)).getrandbits  # noqa: S311 - unique is enough
     return lambda: f"req_{bits(128):032x}"
 
 
@@ -69,7 +69,7 @@ def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None =
     Raises CatalogError when GATEWAY_CATALOG_FILE is not right, CommandError when a setting cannot work.
     """
     policy = request_policy(settings, load_catalog_of(settings))
-    webhook_of(settings)
+    webhook_of(settings)  # refused here, before anything is opened
     metrics = Metrics(app.__version__, settings.metrics_users_max, board)
 
     @asynccontextmanager

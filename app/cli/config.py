@@ -104,7 +104,7 @@ def _check_models(settings: Settings) -> Check:
 
 def _check_webhook(settings: Settings) -> Iterator[Check]:
     """Nothing where no webhook is set. Sends nothing."""
-    from app.main import webhook_of  # noqa: PLC0415 - see above
+    from app.main import webhook_of  # noqa: PLC0415 - as above: it loads the whole house
 
     try:
         hook = webhook_of(settings)

@@ -120,7 +120,7 @@ def _upstream(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
         yield settings, None
         return
     from app.sandbox.options import SandboxOptions  # noqa: PLC0415 - Pillow is slow to load
-    from app.sandbox.server import SandboxServer  # noqa: PLC0415
+    from app.sandbox.server import SandboxServer  # noqa: PLC0415 - and so is its server
 
     _logger.warning("SANDBOX: a stand-in plays ZenMux, nothing is bought")
     with SandboxServer(options=SandboxOptions(catalog=catalog_of(settings))) as sandbox:

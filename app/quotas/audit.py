@@ -20,7 +20,6 @@ from sqlalchemy import (
     not_,
     or_,
     select,
-    text,
     true,
     union_all,
 )
@@ -31,10 +30,10 @@ from app.quotas.bill import compare_with_bill
 from app.quotas.counters import Counter, CounterKey
 from app.quotas.findings import Finding, Severity, bounded
 from app.quotas.limits import Scope, Window
-from app.quotas.retention import DAY_MS, pruned_until
+from app.quotas.retention import pruned_until
 from app.quotas.standing import limits_where
 from app.quotas.sums import PART_OF_A_DAY
-from app.quotas.windows import span_ms
+from app.quotas.windows import DAY_MS, span_ms
 
 __all__ = ["Finding", "Severity", "audit", "compare_with_bill"]
 
@@ -142,7 +141,7 @@ def _sum_of(scope: str, window: Window, has_model: bool) -> Select[Any]:  # noqa
         if has_model:
             yield table.c.model == bindparam("model")
 
-    held, is_pending = _UNITS[1:], text("state = 'pending'")
+    held, is_pending = _UNITS[1:], schema.IS_PENDING
     parts: list[Select[Any]] = [
         select(
             *(func.sum(_rows[f"charged_{unit}"]).label(f"settled_{unit}") for unit in _UNITS),

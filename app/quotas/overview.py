@@ -4,19 +4,15 @@ it is from the provider's bill."""
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Connection, Engine, func, select
 
 from app.database import schema
 from app.database.engine import reading
 from app.quotas.limits import Scope
 from app.quotas.reconciliation import LastCheck, last_check
-from app.quotas.reservation import State
 from app.quotas.standing import LimitStatus, limits_where, standing
 
 _LIMITS_MAX = 500  # more would make a scrape long; the rest is in `limits list`
-
-# In the words of the partial index: a count must not read through years of records.
-_IS_PENDING = text(f"state = '{State.PENDING}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,7 @@ def read_overview(engine: Engine, now: datetime) -> Overview:
             NamedStatus(names.get(status.limit.scope_id, status.limit.scope_id or "gateway"), status)
             for status in standing(connection, limits, now)
         )
-        pending = select(func.count()).select_from(schema.reservations).where(_IS_PENDING)
+        pending = select(func.count()).select_from(schema.reservations).where(schema.IS_PENDING)
         return Overview(named, connection.execute(pending).scalar_one(), last_check(connection))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, insert, select, text
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, insert, select
 
 from app.database import schema
 from app.database.clock import to_ms
@@ -23,7 +23,6 @@ _days = schema.usage_days.c
 _counters = schema.counters
 
 _UNITS = tuple(field.name for field in fields(Amounts))
-_IS_PENDING = text(f"state = '{State.PENDING}'")
 _BOTH = (*(_rows[f"charged_{unit}"] for unit in _UNITS), *(_rows[f"held_{unit}"] for unit in _UNITS[1:]))
 
 
@@ -51,7 +50,9 @@ def add_up_past(connection: Connection, limit: Limit, now: datetime) -> Past | N
         return None
     until_ms = to_ms(now - _PAST)
     mine = [*_counted(schema.reservations, key), _rows.reserved_at_ms < until_ms]
-    pending = connection.execute(select(_rows.id).where(_IS_PENDING, *mine).limit(_PENDING_MAX + 1)).scalars().all()
+    pending = (
+        connection.execute(select(_rows.id).where(schema.IS_PENDING, *mine).limit(_PENDING_MAX + 1)).scalars().all()
+    )
     if len(pending) > _PENDING_MAX:
         return None
     charged = _amounts(connection, select(*(func.sum(_rows[f"charged_{unit}"]) for unit in _UNITS)).where(*mine))

@@ -13,12 +13,12 @@ from app.database import schema
 from app.database.changes import lock_changes
 from app.database.clock import from_ms, to_ms
 from app.quotas.reservation import State, UsageSource
+from app.quotas.windows import DAY_MS
 
 _rows = schema.reservations.c
 _days = schema.usage_days.c
 _checks = schema.reconciliations.c
 
-_DAY_MS = 86_400_000
 # A bill whose amounts are rounded to six decimals may be off by so much in each of them.
 _ROUNDING_NANOUSD = 500
 
@@ -207,7 +207,7 @@ def _sum(column: ColumnElement[int], condition: ColumnElement[bool] | None = Non
 
 def _recorded(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay]]:
     """The reservations made in the day."""
-    end_ms = start_ms + _DAY_MS
+    end_ms = start_ms + DAY_MS
     is_pending = _rows.state == State.PENDING
     is_estimated = _rows.usage_source == UsageSource.ESTIMATED
     is_unpriced = and_(_rows.priced.is_(False), _rows.usage_source != UsageSource.NONE)
@@ -239,8 +239,8 @@ def _crossing(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay
     """The reservations made in the day before that ended in this one."""
     query = (
         select(_rows.model, _sum(_rows.charged_requests), _sum(_rows.charged_nanousd))
-        .where(_rows.reserved_at_ms >= start_ms - _DAY_MS, _rows.reserved_at_ms < start_ms)
-        .where(_rows.resolved_at_ms >= start_ms, _rows.resolved_at_ms < start_ms + _DAY_MS)
+        .where(_rows.reserved_at_ms >= start_ms - DAY_MS, _rows.reserved_at_ms < start_ms)
+        .where(_rows.resolved_at_ms >= start_ms, _rows.resolved_at_ms < start_ms + DAY_MS)
         .where(_rows.charged_requests > 0)
         .group_by(_rows.model)
     )

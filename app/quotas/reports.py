@@ -25,7 +25,8 @@ from sqlalchemy import (
 from app.database import schema
 from app.database.clock import from_ms, to_ms
 from app.errors import CommandError
-from app.quotas.retention import DAY_MS, splits_a_total
+from app.quotas.retention import splits_a_total
+from app.quotas.windows import DAY_MS
 
 _PAGE = 1000
 

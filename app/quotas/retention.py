@@ -14,7 +14,7 @@ from app.database import schema
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import from_ms, to_ms
 from app.database.engine import reading, writing
-from app.quotas.reservation import State
+from app.quotas.windows import DAY_MS
 
 MIN_AGE = timedelta(days=35)
 """Younger records stay. A month is at most 31 days; its counter is kept for 2 more; one day is lost by keeping whole
@@ -25,14 +25,11 @@ RECORDS_MAX = 500
 """In one transaction: about a tenth of a second in which an SQLite database takes no reservation."""
 
 _DAY = timedelta(days=1)
-DAY_MS = 86_400_000
 
 _rows = schema.reservations.c
 _days = schema.usage_days
 
-# In the words of the partial index, without a parameter: else SQLite does not see that it may use it.
-_IS_PENDING = text(f"state = '{State.PENDING}'")
-_IS_RESOLVED = text(f"state <> '{State.PENDING}'")
+_IS_RESOLVED = text("state <> 'pending'")
 
 # A daily total: its key, then its sums, each as made from reservations.
 _KEY = {
@@ -93,7 +90,7 @@ def find_prunable(connection: Connection, cutoff: datetime) -> Prunable:
     """How much there is to prune before `cutoff`."""
     old = _rows.reserved_at_ms < to_ms(cutoff)
     records = connection.execute(select(func.count()).where(old)).scalar_one()
-    pending = connection.execute(select(func.count()).where(old, _IS_PENDING)).scalar_one()
+    pending = connection.execute(select(func.count()).where(old, schema.IS_PENDING)).scalar_one()
     return Prunable(records - pending, pending)
 
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, or_, select, tuple_
 
 from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import reading, writing
 from app.quotas.counters import Counter, CounterKey
 from app.quotas.limits import Limit, Scope, Unit, Window, format_limit
-from app.quotas.reservation import State
 from app.quotas.sums import counter_sum
 from app.quotas.windows import span_ms, window_end
 
@@ -24,8 +23,6 @@ _PRUNE_MAX = 1000
 _PRUNE_AFTER = timedelta(days=2)
 
 _reservations = schema.reservations
-# In the words of the partial index, without a parameter: else SQLite does not see that it may use it.
-_IS_PENDING = text(f"state = '{State.PENDING}'")
 _COUNTER = (
     f"SELECT {', '.join(field.name for field in fields(Counter))} FROM counters "  # noqa: S608 - names of ours
     'WHERE scope = ? AND scope_id = ? AND model = ? AND "window" = ? AND window_start_ms = ?'
@@ -136,7 +133,7 @@ def prune_counters(engine: Engine, now: datetime) -> None:
 
 def _find(engine: Engine, condition: ColumnElement[bool]) -> list[str]:
     rows = _reservations.c
-    query = select(rows.id).where(_IS_PENDING, condition).order_by(rows.expires_at_ms, rows.id).limit(_FOUND_MAX)
+    query = select(rows.id).where(schema.IS_PENDING, condition).order_by(rows.expires_at_ms, rows.id).limit(_FOUND_MAX)
     with reading(engine) as connection:
         return list(connection.execute(query).scalars())
 

@@ -55,16 +55,15 @@ def _insert(table: str, names: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({_comma(names)}) VALUES ({_comma('?' * len(names))})"  # noqa: S608 - names of ours
 
 
-# Every name in these texts is a constant of this module or a field of our own dataclasses: S608 has nothing to find.
 _REVISION = "SELECT value FROM revision"
 _LIMITS = 'SELECT unit, amount, "window", model, shadow FROM limits WHERE scope = ? AND scope_id = ? ORDER BY id'
-_RECORDS = f"SELECT {_comma(_RECORD_COLUMNS)} FROM reservations WHERE id %s ORDER BY id%s"  # noqa: S608
+_RECORDS = f"SELECT {_comma(_RECORD_COLUMNS)} FROM reservations WHERE id %s ORDER BY id%s"  # noqa: S608 - names of ours
 _NEW_RESERVATION = _insert("reservations", NewRow._fields)
 _DISPATCHED = "UPDATE reservations SET dispatched_at_ms = ? WHERE id = ? AND state = 'pending'"
-_CLOSE = f"UPDATE reservations SET {_assign(Closing._fields)} WHERE id = ? AND state = 'pending'"  # noqa: S608
+_CLOSE = f"UPDATE reservations SET {_assign(Closing._fields)} WHERE id = ? AND state = 'pending'"  # noqa: S608 - names of ours
 _NEW_COUNTER = f"{_insert('counters', _KEY_COLUMNS)} ON CONFLICT DO NOTHING RETURNING 1"
-_COUNTER = f"SELECT {_comma(_COUNTER_COLUMNS)} FROM counters WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608
-_SET_COUNTER = f"UPDATE counters SET {_assign(_COUNTER_COLUMNS)} WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608
+_COUNTER = f"SELECT {_comma(_COUNTER_COLUMNS)} FROM counters WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608 - names of ours
+_SET_COUNTER = f"UPDATE counters SET {_assign(_COUNTER_COLUMNS)} WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608 - names of ours
 
 # A batch holds the lock of the counter that an event is about, so two batches never write the same event at a time.
 _CROSSING_COLUMNS = tuple(f'"{name}"' for name in Crossing._fields)
@@ -73,7 +72,7 @@ _OWNER_NAME = """COALESCE(
     (SELECT name FROM teams WHERE threshold_events.scope = 'team' AND teams.id = threshold_events.scope_id),
     NULLIF(threshold_events.scope_id, ''), 'gateway')"""
 _NEW_CROSSING = f"{_insert('threshold_events', _CROSSING_COLUMNS)} ON CONFLICT DO NOTHING RETURNING {_OWNER_NAME}"
-_SAME_CROSSING = f"SELECT {_OWNER_NAME} FROM threshold_events WHERE {_match(_CROSSING_COLUMNS[:-1])}"  # noqa: S608
+_SAME_CROSSING = f"SELECT {_OWNER_NAME} FROM threshold_events WHERE {_match(_CROSSING_COLUMNS[:-1])}"  # noqa: S608 - names of ours
 
 
 class Store:

@@ -6,19 +6,19 @@ from datetime import UTC, datetime
 from app.database.clock import from_ms, to_ms
 from app.quotas.limits import Window
 
+_MINUTE_MS = 60_000
+DAY_MS = 24 * 60 * _MINUTE_MS
 FOREVER_MS = 2**63 - 1
 """The end of `total`."""
 
-_MINUTE_MS = 60_000
-_DAY_MS = 24 * 60 * _MINUTE_MS
-_FIRST_MONDAY_MS = 4 * _DAY_MS  # 1970 began on a Thursday
+_FIRST_MONDAY_MS = 4 * DAY_MS  # 1970 began on a Thursday
 
 # Length, and a moment at which one of them began. UTC has no summer time, and leap seconds are not in our clocks.
 _REGULAR = {
     Window.MINUTE: (_MINUTE_MS, 0),
     Window.HOUR: (60 * _MINUTE_MS, 0),
-    Window.DAY: (_DAY_MS, 0),
-    Window.WEEK: (7 * _DAY_MS, _FIRST_MONDAY_MS),
+    Window.DAY: (DAY_MS, 0),
+    Window.WEEK: (7 * DAY_MS, _FIRST_MONDAY_MS),
 }
 
 

@@ -58,8 +58,8 @@ class Writer:
     """A bounded queue of commands and the thread that serves it.
 
     `deliver` is called in that thread, once a batch, and `watch.announce` after it, when a threshold was crossed.
-    Resolutions are never refused and never given up while the
-    thread lives: each is the end of a reservation that was admitted, so their number is bounded by that.
+    Resolutions are never refused and never given up while the thread lives: each is the end of a reservation that was
+    admitted, so their number is bounded by that.
     """
 
     def __init__(

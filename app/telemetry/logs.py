@@ -100,8 +100,8 @@ def configure_logging(level: str, log_format: str, worker: int | None = None) ->
     more: dict[str, object] = {} if worker is None else {"worker": worker}
     handler = _LinesHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(more) if log_format == "json" else _text_formatter(more))
-    # What no line of ours shows, and each record would look for: Python's logging documents these switches.
-    logging._srcfile = None  # noqa: SLF001
+    # What no line of ours shows, and each record would look for.
+    logging._srcfile = None  # noqa: SLF001 - a documented switch
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
