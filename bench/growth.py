@@ -1,8 +1,8 @@
 """What the past costs: reports, reservations, a start and a prune, with few and with many records and keys. By hand:
 
-    python bench/growth.py                                      SQLite in a temporary folder
-    python bench/growth.py postgresql://user@host/postgres      databases of its own are made on that server
-    python bench/growth.py --records 0 --records 1000000 --keys 10 --keys 100000 --json
+    python -m bench.growth                                      SQLite in a temporary folder
+    python -m bench.growth postgresql://user@host/postgres      databases of its own are made on that server
+    python -m bench.growth --records 0 --records 1000000 --keys 10 --keys 100000 --json
 
 Past records are spread over 400 days and over the keys; every key has a limit of its own, the team has one. A report is
 measured in a process of its own: its time, and how much memory it needed beyond an interpreter that has loaded the
@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,8 @@ from app.quotas.limits import Scope, parse_limit
 from app.quotas.overview import read_overview
 from app.quotas.past import add_up_past, make_counter
 from app.quotas.reports import Grouping, usage_report
-from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
 from app.quotas.retention import prune
+from bench.ledger import hold, settlement
 
 DAYS = 400
 CHUNK = 500_000
@@ -127,7 +127,7 @@ def peak_kib() -> int:
 def measure_reports(url: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for by in ("user", "key", "day"):
-        process = [sys.executable, __file__, url, "--report", by]
+        process = [sys.executable, "-m", "bench.growth", url, "--report", by]
         took, kib, lines, _ = json.loads(subprocess.run(process, check=True, capture_output=True).stdout)  # noqa: S603
         found |= {f"report_{by}_s": took, f"report_{by}_mib": kib / 1024, f"report_{by}_lines": lines}
     return found
@@ -156,38 +156,17 @@ async def reserve(ledger: Ledger, numbers: Iterator[int], keys: int) -> float:
     """One request; returns how long its reservation took."""
     number = next(numbers)
     key = number * 7919 % keys
-    hold = Hold(
-        id=f"new_{number}",
-        key_id=f"key-{key}",
+    taken = replace(
+        hold(number, key),
         user_id=f"user-{key % 1000}",
         team_id="team-1",
-        operation="generation",
-        model="openai/gpt-image-2",
-        size="1024x1024",
-        quality="high",
-        streamed=False,
-        amounts=Amounts(1, 1, 4160, 130_000_000),
         reserved_at=NOW,
         expires_at=NOW + timedelta(minutes=20),
     )
     began = time.perf_counter()
-    await ledger.reserve(hold)
+    await ledger.reserve(taken)
     took = time.perf_counter() - began
-    settled = Settlement(
-        state=State.SETTLED,
-        outcome="completed",
-        usage_source=UsageSource.REPORTED,
-        charged=Amounts(1, 1, 4100, 120_000_000),
-        usage=None,
-        priced=True,
-        client_left=False,
-        upstream_status=200,
-        upstream_request_id="up",
-        first_byte_ms=1,
-        duration_ms=1,
-        resolved_at=NOW,
-    )
-    await ledger.resolve(hold.id, settled)
+    await ledger.resolve(taken.id, replace(settlement(), resolved_at=NOW))
     return took
 
 

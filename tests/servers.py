@@ -201,6 +201,17 @@ class GatewayProcess:
         self.process.wait()
         self.store.engine.dispose()
 
+    def begin(self, key: Key, prompt: str) -> socket.socket:
+        """Send a request for a picture over a connection of its own; the answer is the caller's to read."""
+        body = json.dumps({"model": "gpt-image-2", "size": "1024x1024", "quality": "low", "prompt": prompt})
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        head = (
+            f"POST /v1/images/generations HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {key.text}\r\n"
+            f"connection: close\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        connection.sendall((head + body).encode())
+        return connection
+
     def is_ready(self) -> bool:
         assert self.process.poll() is None, self.log()
         with contextlib.suppress(OSError):

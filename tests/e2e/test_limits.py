@@ -3,6 +3,8 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import httpx2
@@ -17,6 +19,7 @@ from app.main import utc_now
 from app.quotas.administration import set_limit
 from app.quotas.limits import Scope, parse_limit
 from app.sandbox.server import SandboxServer
+from tests.e2e.conftest import StartGateway
 from tests.servers import Key, RunningGateway, fetch_json, wait_until
 
 BODY = {"model": "gpt-image-2", "prompt": "a house", "size": "1024x1024", "quality": "low"}
@@ -56,12 +59,15 @@ def test_one_users_keys_share_the_users_limit(gateway: RunningGateway, sandbox: 
 
 
 def test_over_a_waiting_connection_a_request_counts_as_dispatched_from_its_reservation_on(
-    gateway: RunningGateway, sandbox: SandboxServer
+    start_gateway: StartGateway, sandbox: SandboxServer
 ) -> None:
+    began, looks = utc_now(), count()
+    # No two looks at this clock tell the same time: only one and the same look can have given two equal ones.
+    gateway = start_gateway(sandbox.url, lambda: began + timedelta(milliseconds=next(looks)))
     key = gateway.store.key("images:2/day")
     assert [ask(gateway, key).status_code for _ in range(5)] == [200, 200, 429, 429, 429]
     first, second = gateway.store.settled(2)
-    assert first["dispatched_at_ms"] >= first["reserved_at_ms"]
+    assert first["dispatched_at_ms"] > first["reserved_at_ms"]  # no connection waited yet
     assert second["dispatched_at_ms"] == second["reserved_at_ms"]
     # Those that were refused gave it back: the next one still finds it.
     assert ask(gateway, gateway.store.key()).status_code == 200

@@ -1,33 +1,18 @@
 """The gateway as a process of its own: its memory under slow readers, a graceful stop, a kill -9."""
 
-import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
-import orjson
 import psutil
 
 from app.sandbox.server import SandboxServer
-from tests.servers import GatewayProcess, Key, fetch_json, wait_until
+from tests.servers import GatewayProcess, fetch_json, wait_until
 
-BODY = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low"}
 READERS = 20
 ANSWER_BYTES = 30_000_000
 PEAK_BYTES_MAX = 150_000_000
-
-
-def begin(gateway: GatewayProcess, key: Key, prompt: str) -> socket.socket:
-    """Send a request; the answer is the caller's to read."""
-    body = orjson.dumps({**BODY, "prompt": prompt})
-    connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=60)
-    head = (
-        f"POST /v1/images/generations HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {key.text}\r\n"
-        f"connection: close\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    connection.sendall(head.encode() + body)
-    return connection
 
 
 def test_thirty_megabytes_to_twenty_slow_readers_stay_out_of_memory(sandbox: SandboxServer, tmp_path: Path) -> None:
@@ -40,7 +25,7 @@ def test_thirty_megabytes_to_twenty_slow_readers_stay_out_of_memory(sandbox: San
         def read_slowly(_: int) -> int:
             """Nothing is read until every answer has begun, so all of them are held back at the same time."""
             received = 0
-            with begin(gateway, key, "a house [sandbox: body=30MB]") as connection:
+            with gateway.begin(key, "a house [sandbox: body=30MB]") as connection:
                 received += len(connection.recv(4096))
                 all_began.wait(120)
                 peaks.append(process.memory_info().rss)
@@ -62,7 +47,7 @@ def test_thirty_megabytes_to_twenty_slow_readers_stay_out_of_memory(sandbox: San
 def test_sigterm_lets_running_requests_finish_and_exits_well(sandbox: SandboxServer, tmp_path: Path) -> None:
     with GatewayProcess(tmp_path / "data", sandbox.url) as gateway:
         key = gateway.store.key()
-        with begin(gateway, key, "a house [sandbox: delay=3s]") as connection:
+        with gateway.begin(key, "a house [sandbox: delay=3s]") as connection:
             wait_until(lambda: bool(fetch_json(sandbox.bill_url)) and bool(gateway.store.rows()), "it was reserved")
             gateway.terminate()
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -77,7 +62,7 @@ def test_sigterm_lets_running_requests_finish_and_exits_well(sandbox: SandboxSer
 def test_a_stop_that_cannot_wait_settles_at_the_estimate(sandbox: SandboxServer, tmp_path: Path) -> None:
     with GatewayProcess(tmp_path / "data", sandbox.url, GATEWAY_SHUTDOWN_SECONDS="0.3") as gateway:
         key = gateway.store.key()
-        with begin(gateway, key, "a house [sandbox: delay=60s]"):
+        with gateway.begin(key, "a house [sandbox: delay=60s]"):
             wait_until(lambda: any(row["dispatched_at_ms"] for row in gateway.store.rows()), "it was dispatched")
             gateway.terminate()
             assert gateway.process.wait(30) == 0
@@ -89,7 +74,7 @@ def test_after_kill_9_a_restart_closes_what_was_left(sandbox: SandboxServer, tmp
     data = tmp_path / "data"
     with GatewayProcess(data, sandbox.url) as gateway:
         key = gateway.store.key("images:10/day")
-        with begin(gateway, key, "a house [sandbox: delay=60s]"):
+        with gateway.begin(key, "a house [sandbox: delay=60s]"):
             wait_until(lambda: any(row["dispatched_at_ms"] for row in gateway.store.rows()), "it was dispatched")
             gateway.kill()
     with GatewayProcess(data, sandbox.url) as gateway:

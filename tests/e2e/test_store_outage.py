@@ -19,9 +19,8 @@ from app.main import _sweep, utc_now
 from app.quotas.ledger import Ledger
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
-from tests.e2e.test_process import begin
 from tests.quotas.faults import install
-from tests.servers import GatewayProcess, Key, RunningGateway, fetch_json, wait_until
+from tests.servers import GatewayProcess, Key, RunningGateway, fetch_json, read_metric, wait_until
 from tests.stores import PostgresqlServer
 
 BODY = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low"}
@@ -56,7 +55,7 @@ class Bought:
         prompt = f"{SECRET_WORDS} [sandbox: delay=3s]"
         ways: list[dict[str, Any]] = [{}, {}, {"n": 2}, {"stream": True}, {"stream": True, "partial_images": 1}]
         self.answers: list[Future[httpx2.Response]] = [pool.submit(ask, gateway, key, prompt, **way) for way in ways]
-        with begin(gateway, key, prompt):  # this one leaves
+        with gateway.begin(key, prompt):  # this one leaves
             self.count = len(ways) + 1
 
             def all_sent() -> bool:
@@ -125,13 +124,8 @@ def start(outage: Outage, sandbox: SandboxServer, tmp_path: Path) -> Start:
     )
 
 
-def metric(gateway: GatewayProcess, line: str) -> float:
-    text = httpx2.get(f"{gateway.root}/metrics", timeout=30).text
-    return next((float(each.rsplit(" ", 1)[1]) for each in text.splitlines() if each.startswith(line)), 0.0)
-
-
 def kept_on_disk(gateway: GatewayProcess) -> float:
-    return metric(gateway, f'{WAITING}{{kept="disk"}}')
+    return read_metric(gateway.root, WAITING, kept="disk")
 
 
 def check_the_books(gateway: GatewayProcess, sandbox: SandboxServer, bought: Bought, data: Path) -> None:

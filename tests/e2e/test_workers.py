@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -36,18 +35,6 @@ def buy(gateway: GatewayProcess, key: Key, count: int) -> None:
     for _ in range(count):
         headers = {"authorization": f"Bearer {key.text}"}
         assert httpx2.post(f"{gateway.url}/images/generations", json=BODY, headers=headers).status_code == 200
-
-
-def begin(gateway: GatewayProcess, key: Key, prompt: str) -> socket.socket:
-    """Sends a request whose answer takes a while."""
-    body = orjson.dumps({**BODY, "prompt": prompt})
-    connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=60)
-    head = (
-        f"POST /v1/images/generations HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {key.text}\r\n"
-        f"connection: close\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    connection.sendall(head.encode() + body)
-    return connection
 
 
 def scraped(gateway: GatewayProcess, name: str, **labels: str) -> set[float]:
@@ -86,7 +73,7 @@ def test_requests_of_both_are_in_flight_and_the_killed_ones_are_not(
         key = gateway.store.key()
         buy(gateway, key, 6)
         for _ in range(8):
-            stack.enter_context(begin(gateway, key, "a house [sandbox: delay=60s]"))
+            stack.enter_context(gateway.begin(key, "a house [sandbox: delay=60s]"))
         wait_until(lambda: scraped(gateway, "zenmux_gateway_in_flight_requests") == {8}, "all are in flight")
         assert scraped(gateway, "zenmux_gateway_reservations_pending") == {8}
         killed = workers_of(gateway)[0]
@@ -117,7 +104,7 @@ def test_one_stop_lets_the_requests_of_all_finish(
     with two_workers(tmp_path, sandbox, postgresql_url) as gateway, ExitStack() as stack:
         key = gateway.store.key()
         workers = workers_of(gateway)
-        connections = [stack.enter_context(begin(gateway, key, "a house [sandbox: delay=2s]")) for _ in range(10)]
+        connections = [stack.enter_context(gateway.begin(key, "a house [sandbox: delay=2s]")) for _ in range(10)]
         wait_until(lambda: sum(bool(row["dispatched_at_ms"]) for row in gateway.store.rows()) == 10, "all are sent")
         stop(gateway)
         for connection in connections:
