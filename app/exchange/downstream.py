@@ -43,7 +43,7 @@ class Downstream:
         length = [] if content_length is None else [(b"content-length", str(content_length).encode())]
         await self._pass({"type": "http.response.start", "status": status, "headers": [*self.headers, *length]})
 
-    async def write(self, chunk: bytes) -> None:
+    async def write(self, chunk: bytes | memoryview) -> None:
         if self._missing_bytes is not None:
             self._missing_bytes -= len(chunk)
         await self._pass({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -36,8 +36,8 @@ async def _relay_document(response: UpstreamResponse, downstream: Downstream, on
     scanner = JsonScanner()
     told = False
     try:
-        async for chunk in response.chunks():
-            scanner.feed(chunk)
+        while (chunk := await response.read()) is not None:
+            scanner.feed(chunk.data, len(chunk.view))
             if scanner.complete and not told:
                 told = True
                 on_reading(scanner.finish())
@@ -45,7 +45,8 @@ async def _relay_document(response: UpstreamResponse, downstream: Downstream, on
                 if scanner.malformed or scanner.failure is not None:
                     raise _not_an_answer()
                 await downstream.start(response.status, response.content_length)
-            await downstream.write(chunk)
+            await downstream.write(chunk.view)
+            del chunk  # the next one may take its memory
     finally:
         if not told:
             on_reading(scanner.finish())
@@ -62,13 +63,14 @@ async def _relay_events(
     await downstream.start(response.status, None)
     with downstream.kept_alive(keepalive_seconds, lambda: scanner.at_boundary):
         try:
-            async for chunk in response.chunks():
-                passed = scanner.feed(chunk)
+            while (chunk := await response.read()) is not None:
+                passed = scanner.feed(chunk.data, len(chunk.view))
                 if scanner.complete and not told:
                     told = True
                     on_reading(scanner.finish())
                 if passed:
                     await downstream.write(passed)
+                del chunk, passed  # the next one may take their memory
         finally:
             if not told:
                 on_reading(scanner.finish())

@@ -139,15 +139,17 @@ class EventScanner:
             return text
         return (b"\ndata:" if self._line else b"data:") + text
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Takes the next bytes; returns what may go out now: `chunk` itself, if nothing of it is withheld."""
-        out = []
-        pass_from = event_from = at = 0  # chunk[pass_from:event_from] passes, the current event's bytes follow
-        while at < len(chunk):
-            event, stop = self._event, len(chunk)
+    def feed(self, data: bytes | bytearray, size: int | None = None) -> bytes | memoryview:
+        """Takes the next bytes, the first `size` of `data` or all. Returns what may go out now: a view of `data` itself
+        where it can be had without a copy."""
+        size = len(data) if size is None else size
+        view, out = memoryview(data), list[bytes | memoryview]()
+        pass_from = event_from = at = 0  # data[pass_from:event_from] passes, the current event's bytes follow
+        while at < size:
+            event, stop = self._event, size
             if event.fate is _Fate.HOLD:
                 stop = min(stop, at + HELD_BYTES_MAX - event.bytes_count)
-            line_end = self._read_line(chunk, at, stop)
+            line_end = self._read_line(data, at, stop)
             event.bytes_count += line_end - at
             at = line_end
             if event.fate is _Fate.HOLD and event.bytes_count >= HELD_BYTES_MAX:
@@ -156,14 +158,14 @@ class EventScanner:
                 out.append(self._release())
             if event.ended:
                 if event.fate is _Fate.DROP:
-                    out.append(chunk[pass_from:event_from])
+                    out.append(view[pass_from:event_from])
                     pass_from = at
                 event_from = at
                 self._event = _Event()
-        out.append(chunk[pass_from:] if self._event.fate is _Fate.PASS else chunk[pass_from:event_from])
+        out.append(view[pass_from : size if self._event.fate is _Fate.PASS else event_from])
         if self._event.fate is _Fate.HOLD:
-            self._held += chunk[event_from:]
-        return b"".join(out)
+            self._held += view[event_from:size]
+        return out[0] if len(out) == 1 else b"".join(out)
 
     def flush(self) -> bytes:
         """Call last, when the stream has ended: what was still held, and the line end that a whole event lacks."""
@@ -196,7 +198,7 @@ class EventScanner:
         self._held.clear()
         return held
 
-    def _read_line(self, chunk: bytes, at: int, stop: int) -> int:
+    def _read_line(self, chunk: bytes | bytearray, at: int, stop: int) -> int:
         """Reads to the end of the line, or to `stop`; returns where it stands."""
         if self._after_cr:
             self._after_cr = False
@@ -219,7 +221,7 @@ class EventScanner:
             self._end_line()
         return end + 1
 
-    def _take(self, chunk: bytes, at: int, end: int) -> None:
+    def _take(self, chunk: bytes | bytearray, at: int, end: int) -> None:
         """A part of a line, without its end."""
         if self._data is None and len(self._line) < len(_DATA):
             cut = min(end, at + len(_DATA) - len(self._line))

@@ -74,7 +74,7 @@ class FieldScanner:
         """The value of a named field; None if it did not come or is null."""
         return _decode(self._values[name]) if name in self._values else None
 
-    def feed(self, chunk: bytes, start: int = 0, stop: int | None = None) -> None:
+    def feed(self, chunk: bytes | bytearray, start: int = 0, stop: int | None = None) -> None:
         """Reads chunk[start:stop]. Malformed input is no error: the document just never closes."""
         stop = len(chunk) if stop is None else stop
         self._capture_from = start
@@ -104,7 +104,7 @@ class FieldScanner:
             end = _MISSING.get(self._next, b"")
         return end + bytes(_CLOSERS[bracket] for bracket in reversed(self._open[1:]))
 
-    def _read_string(self, chunk: bytes, start: int, stop: int) -> int:
+    def _read_string(self, chunk: bytes | bytearray, start: int, stop: int) -> int:
         """Jumps to the end of a string. This is where the pictures go by."""
         begin = start
         if self._escaping:
@@ -128,7 +128,7 @@ class FieldScanner:
                 self._end_value(chunk, quote + 1)
         return quote + 1
 
-    def _read_scalar(self, scalar: bytearray, chunk: bytes, start: int, stop: int) -> int:
+    def _read_scalar(self, scalar: bytearray, chunk: bytes | bytearray, start: int, stop: int) -> int:
         """A number, true, false or null: it ends where something else begins, perhaps in the next chunk."""
         end = _match_end(_SCALAR, chunk, start, stop)
         if len(scalar) + end - start > _SCALAR_BYTES_MAX:
@@ -141,7 +141,7 @@ class FieldScanner:
             self._end_value(chunk, end, null=scalar == b"null")
         return end
 
-    def _read_mark(self, chunk: bytes, start: int, stop: int) -> int:
+    def _read_mark(self, chunk: bytes | bytearray, start: int, stop: int) -> int:
         """A bracket, comma, colon, or the beginning of a key or value."""
         mark = chunk[start]
         if mark <= 0x20:
@@ -174,7 +174,7 @@ class FieldScanner:
         if len(self._open) == 1 or self._in_image:
             self._begin_capture(start, _KEY_BYTES_MAX)
 
-    def _end_key(self, chunk: bytes, quote: int) -> None:
+    def _end_key(self, chunk: bytes | bytearray, quote: int) -> None:
         self._in_key = False
         self._next = _COLON
         if len(self._open) == 1:
@@ -204,14 +204,14 @@ class FieldScanner:
                 self._image_has.clear()
         return start + 1
 
-    def _close(self, chunk: bytes, end: int) -> None:
+    def _close(self, chunk: bytes | bytearray, end: int) -> None:
         if self._in_image and self._image_has:
             self.image_count += 1
         self._open.pop()
         self._in_image = self._field == "data" and self._open == b"{[{"
         self._end_value(chunk, end)
 
-    def _end_value(self, chunk: bytes, end: int, *, null: bool = False) -> None:
+    def _end_value(self, chunk: bytes | bytearray, end: int, *, null: bool = False) -> None:
         if not self._open:
             self.closed = True
             self._next = _NOTHING
@@ -232,12 +232,12 @@ class FieldScanner:
         self._capture_from = start
         self._capture_max = bytes_max
 
-    def _keep(self, captured: bytearray, chunk: bytes, end: int) -> None:
+    def _keep(self, captured: bytearray, chunk: bytes | bytearray, end: int) -> None:
         """Adds this chunk's part to what is captured, one byte over the bound at most."""
         room = self._capture_max + 1 - len(captured)
         captured += chunk[self._capture_from : min(end, self._capture_from + room)]
 
-    def _end_capture(self, chunk: bytes, end: int) -> bytearray | None:
+    def _end_capture(self, chunk: bytes | bytearray, end: int) -> bytearray | None:
         """What was captured; None if it was too long."""
         captured, self._captured = self._captured or bytearray(), None
         self._keep(captured, chunk, end)
@@ -261,7 +261,7 @@ def _decode_key(captured: bytearray | None) -> str:
     return key if isinstance(key, str) else ""
 
 
-def _match_end(pattern: re.Pattern[bytes], chunk: bytes, start: int, stop: int) -> int:
+def _match_end(pattern: re.Pattern[bytes], chunk: bytes | bytearray, start: int, stop: int) -> int:
     match = pattern.match(chunk, start, stop)
     return match.end() if match else start
 

@@ -18,17 +18,18 @@ class JsonScanner:
         self._small: bytes | None = b""  # all that came, while that is a small document; None: the scanner reads
         self._document: dict[str, object] | None = None  # the small document, parsed
 
-    def feed(self, chunk: bytes) -> None:
-        """Takes the next bytes of the answer; they may be cut anywhere."""
-        if self._small == b"":
-            self._document = _small_document(chunk)
+    def feed(self, data: bytes | bytearray, size: int | None = None) -> None:
+        """Takes the next bytes of the answer, the first `size` of `data` or all; they may be cut anywhere."""
+        size = len(data) if size is None else size
+        if self._small == b"" and size <= VALUE_BYTES_MAX:
+            self._document = _small_document(data[:size])
             if self._document is not None:
-                self._small = chunk
+                self._small = bytes(data[:size])
                 return
         if self._small:
             self._scanner.feed(self._small)
         self._small = self._document = None
-        self._scanner.feed(chunk)
+        self._scanner.feed(data, 0, size)
 
     @property
     def complete(self) -> bool:
@@ -54,9 +55,9 @@ class JsonScanner:
         return self._scanner.get(name) if self._document is None else self._document.get(name)
 
 
-def _small_document(chunk: bytes) -> dict[str, object] | None:
+def _small_document(chunk: bytes | bytearray) -> dict[str, object] | None:
     """A whole document in one small chunk, parsed: the same reading for a quarter of the work. None for all others."""
-    if not chunk or len(chunk) > VALUE_BYTES_MAX or chunk.count(b"{") + chunk.count(b"[") > DEPTH_MAX:
+    if not chunk or chunk.count(b"{") + chunk.count(b"[") > DEPTH_MAX:
         return None
     try:
         document = json.loads(chunk.decode(), parse_constant=_refuse_constant)

@@ -9,6 +9,7 @@ import httpx2
 
 from app.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from app.settings import Settings
+from app.upstream.buffers import Chunk
 from app.upstream.connection import Connection
 from app.upstream.failures import translate
 from app.upstream.headers import (
@@ -20,7 +21,7 @@ from app.upstream.headers import (
     upstream_request_id,
 )
 from app.upstream.pool import Bounds
-from app.upstream.transport import ON_SENDING, OVER, OnSending, Transport
+from app.upstream.transport import ON_SENDING, OVER, AnswerStream, OnSending, Transport
 
 _ERROR_BYTES_MAX = 65_536
 _ERROR_SECONDS_MAX = 10
@@ -33,7 +34,7 @@ class UpstreamResponse:
     """A 2xx answer whose body has not been read. `headers` may go back to the caller as they are."""
 
     def __init__(self, response: httpx2.Response) -> None:
-        self._response = response
+        self._stream = _stream(response)
         received = _received(response)
         told = dict(received).get
         self.status = response.status_code
@@ -42,14 +43,13 @@ class UpstreamResponse:
         self.content_type = media_type(told("content-type", ""))
         self.content_length = content_length(told("content-length", ""), told("content-encoding", ""))
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes; while no chunk is asked for, ZenMux is made to wait.
+    async def read(self) -> Chunk | None:
+        """The next bytes of the body as they come, None at its end; while none are asked for, ZenMux is made to wait.
 
         Raises UpstreamTimeout, and UpstreamBroken where the body ends before its framing says so.
         """
         try:
-            async for chunk in _stream(self._response):
-                yield chunk
+            return await self._stream.read()
         except httpx2.TransportError as error:
             raise _failed(error) from error
 
@@ -180,9 +180,9 @@ def _received(response: httpx2.Response) -> list[tuple[str, str]]:
     return [(name, value.decode("latin-1")) for name, value in named if name in LOOKED_AT]
 
 
-def _stream(response: httpx2.Response) -> httpx2.AsyncByteStream:
+def _stream(response: httpx2.Response) -> AnswerStream:
     """The transport's own stream, without the bookkeeping that httpx2 adds to every chunk."""
-    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    assert isinstance(response.stream, AnswerStream)
     return response.stream
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
+from app.upstream.buffers import Buffers
 from app.upstream.connection import Connection, Origin, Surroundings
 from app.upstream.tls import PLAIN_BYTES, TlsConnection, tls_context
 
@@ -20,7 +21,7 @@ class Dialer:
     def __init__(self, surroundings: Surroundings, socket_buffer_bytes: int | None) -> None:
         self._surroundings = surroundings
         self._socket_buffer_bytes = socket_buffer_bytes
-        self._plain = bytearray(PLAIN_BYTES)
+        self._plain = Buffers(PLAIN_BYTES)
         self._context: ssl.SSLContext | None = None
         self._resolving = asyncio.Lock()
         self._resolved: tuple[Origin, float, Sequence[AddrInfoType]] | None = None

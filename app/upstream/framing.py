@@ -38,8 +38,8 @@ class Body(Protocol):
     surplus: bool
     fault: str
 
-    def feed(self, data: bytes | bytearray, size: int) -> bytes:
-        """The body's bytes among the first `size` bytes of `data`, which may be overwritten afterwards."""
+    def feed(self, data: bytearray, size: int) -> int:
+        """Moves the body's bytes among the first `size` bytes of `data` to its beginning; how many there are."""
         ...
 
     def end(self) -> None:
@@ -148,13 +148,13 @@ class Sized:
         self.surplus = False
         self.fault = ""
 
-    def feed(self, data: bytes | bytearray, size: int) -> bytes:
+    def feed(self, data: bytearray, size: int) -> int:  # noqa: ARG002 - it lies right already
         if size >= self._missing:
             self.surplus = self.surplus or size > self._missing
             self.complete = True
             size = self._missing
         self._missing -= size
-        return bytes(memoryview(data)[:size])
+        return size
 
     def end(self) -> None:
         if not self.complete:
@@ -169,8 +169,8 @@ class UntilEnd:
         self.surplus = False
         self.fault = ""
 
-    def feed(self, data: bytes | bytearray, size: int) -> bytes:
-        return bytes(memoryview(data)[:size])
+    def feed(self, data: bytearray, size: int) -> int:  # noqa: ARG002 - all of it is the body's
+        return size
 
     def end(self) -> None:
         self.complete = True
@@ -196,12 +196,14 @@ class Chunked:
         self.surplus = False
         self.fault = ""
 
-    def feed(self, data: bytes | bytearray, size: int) -> bytes:
-        view, pieces, at = memoryview(data), list[memoryview](), 0
+    def feed(self, data: bytearray, size: int) -> int:
+        view, at, filled = memoryview(data), 0, 0
         while at < size and not self.complete and not self.fault:
             if self._missing:
                 end = min(at + self._missing, size)
-                pieces.append(view[at:end])
+                if at != filled:
+                    view[filled : filled + end - at] = view[at:end]
+                filled += end - at
                 self._missing -= end - at
                 at = end
                 if self._missing:
@@ -213,13 +215,13 @@ class Chunked:
             else:
                 at = self._read_line(data, at, size)
         self.surplus = self.surplus or (self.complete and at < size)
-        return b"".join(pieces)
+        return filled
 
     def end(self) -> None:
         if not self.complete:
             self.fault = "The connection ended before the body did."
 
-    def _read_line(self, data: bytes | bytearray, at: int, size: int) -> int:
+    def _read_line(self, data: bytearray, at: int, size: int) -> int:
         """Take a line, or what there is of it; where the next one begins."""
         end = data.find(b"\n", at, size) + 1
         self._line += data[at : end or size]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import httpx2
 
+from app.upstream.buffers import Buffers
 from app.upstream.connection import IDLE_SECONDS_MAX, READ_BYTES_MAX, Connection, Origin, Surroundings
 from app.upstream.dialing import Dialer
 
@@ -35,7 +36,7 @@ class Pool:
             silence_seconds=bounds.silence_seconds,
             on_free=self._on_free,
             on_lost=self._on_lost,
-            received=bytearray(READ_BYTES_MAX),
+            received=Buffers(READ_BYTES_MAX),
         )
         self._dialer = Dialer(surroundings, bounds.socket_buffer_bytes)
 

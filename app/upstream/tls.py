@@ -10,6 +10,7 @@ from typing import cast
 
 import httpx2
 
+from app.upstream.buffers import Buffers
 from app.upstream.connection import READ_BYTES_MAX, Connection, Origin, Surroundings
 
 # What one read can become: itself, and the record that was cut by the read before it.
@@ -30,13 +31,13 @@ def tls_context() -> ssl.SSLContext:
 class TlsConnection(Connection):
     """`ready` is done when the handshake is, and raises OSError when it fails. `plain` is shared as reads are."""
 
-    def __init__(self, surroundings: Surroundings, origin: Origin, context: ssl.SSLContext, plain: bytearray) -> None:
+    def __init__(self, surroundings: Surroundings, origin: Origin, context: ssl.SSLContext, plain: Buffers) -> None:
         super().__init__(surroundings, origin)
         self.ready: asyncio.Future[None] = surroundings.loop.create_future()
         # If whoever wanted the connection has given up, a failed handshake is no news; unread, asyncio would log it.
         self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
         self._plain = plain
-        self._plain_bytes = 0  # how much of it is filled
+        self._plain_bytes = 0  # how much of the current one is filled
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=origin.host)
 
@@ -51,7 +52,7 @@ class TlsConnection(Connection):
         self._shake_hands()
 
     def _received(self, size: int) -> None:
-        received, ended, error = memoryview(self._surroundings.received), False, None
+        received, ended, error = memoryview(self._surroundings.received.current), False, None
         self._plain_bytes = 0
         try:
             for at in range(0, size, _PIECE_BYTES):
@@ -107,7 +108,7 @@ class TlsConnection(Connection):
 
         To try it with less than a record is an exception each time, and so done once a read.
         """
-        view, read, incoming, at = memoryview(self._plain), self._tls.read, self._incoming, self._plain_bytes
+        view, read, incoming, at = memoryview(self._plain.current), self._tls.read, self._incoming, self._plain_bytes
         try:
             while incoming.pending >= least:
                 count = cast("int", read(len(view) - at, view[at:]))

@@ -6,11 +6,12 @@ that some may have been (docs/decisions/0001). Nothing is ever sent twice.
 
 import re
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import chain
 
 import httpx2
 
+from app.upstream.buffers import Chunk
 from app.upstream.connection import Connection, Origin
 from app.upstream.decoding import INFLATED, Inflater
 from app.upstream.framing import Head
@@ -68,19 +69,26 @@ class Transport(httpx2.AsyncBaseTransport):
         await self._pool.aclose()
 
 
-class _Body(httpx2.AsyncByteStream):
-    """The answer's bytes as they come. Not reading them stops the sender; `aclose` drops an unfinished answer."""
+class AnswerStream(httpx2.AsyncByteStream):
+    """The answer's body as it comes. Not reading it stops the sender; `aclose` drops an unfinished answer."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
 
+    async def read(self) -> Chunk | None:
+        """The next bytes; None at the end. Raises httpx2.TransportError."""
+        connection = self._connection
+        if connection is None:
+            return None
+        chunk = await connection.read()
+        if not connection.busy:
+            self._connection = None  # it may be another request's by now
+        return chunk
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (connection := self._connection) is not None:
-            chunk = await connection.read()
-            if not connection.busy:
-                self._connection = None  # it may be another request's by now
-            if chunk:
-                yield chunk
+        """As httpx2 reads it: in copies."""
+        while (chunk := await self.read()) is not None:
+            yield bytes(chunk.view)
 
     async def aclose(self) -> None:
         if self._connection is not None:
@@ -88,24 +96,25 @@ class _Body(httpx2.AsyncByteStream):
             self._connection = None
 
 
-class _Inflated(httpx2.AsyncByteStream):
+class _InflatedStream(AnswerStream):
     """What a compressed body was before."""
 
-    def __init__(self, body: _Body) -> None:
-        self._body = body
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._inflating = Inflater()
+        self._pieces: Iterator[bytes] = iter(())
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def read(self) -> Chunk | None:
         try:
-            async for chunk in self._body:
-                for piece in self._inflating.feed(chunk):
-                    yield piece
-            self._inflating.end()
+            while (piece := next(self._pieces, None)) is None:
+                chunk = await super().read()
+                if chunk is None:
+                    self._inflating.end()
+                    return None
+                self._pieces = self._inflating.feed(bytes(chunk.view))
+            return Chunk(piece, memoryview(piece))
         except zlib.error as error:
             raise httpx2.ReadError(str(error)) from error
-
-    async def aclose(self) -> None:
-        await self._body.aclose()
 
 
 def _origin(url: httpx2.URL) -> Origin:
@@ -131,9 +140,9 @@ def _head(request: httpx2.Request, body: bytes) -> bytes:
 def _response(answer: Head, connection: Connection) -> httpx2.Response:
     encoding = answer.encoding.strip().lower()
     if encoding in (b"", b"identity"):
-        return httpx2.Response(answer.status, headers=answer.headers, stream=_Body(connection))
+        return httpx2.Response(answer.status, headers=answer.headers, stream=AnswerStream(connection))
     if encoding not in INFLATED:
         raise httpx2.RemoteProtocolError("The answer's content encoding is not known here.")
     # Neither its encoding nor its length is true of what is given.
     headers = [(name, value) for name, value in answer.headers if name.lower() not in _OF_THE_COMPRESSED]
-    return httpx2.Response(answer.status, headers=headers, stream=_Inflated(_Body(connection)))
+    return httpx2.Response(answer.status, headers=headers, stream=_InflatedStream(connection))

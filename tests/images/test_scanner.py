@@ -24,10 +24,15 @@ PICTURE = base64.b64encode(bytes(range(256)) * 40).decode()
 
 
 def scan(text: bytes, size: int = 0) -> Reading:
+    """What is read of pieces that come in one memory, each over the one before it."""
     scanner = JsonScanner()
     step = size or max(1, len(text))
+    memory = bytearray(step)
     for at in range(0, len(text), step):
-        scanner.feed(text[at : at + step])
+        piece = text[at : at + step]
+        memory[:] = b'"' * step
+        memory[: len(piece)] = piece
+        scanner.feed(memory, len(piece))
     return scanner.finish()
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 
+from app.upstream.client import UpstreamResponse
 from app.upstream.pool import Bounds
 from app.upstream.transport import ON_SENDING, OnSending, Transport
 from tests.upstream.raw_server import Connection, answered
@@ -49,6 +50,13 @@ def post(url: str, on_sending: OnSending | None = None, content: bytes = b"{}") 
 async def body_of(response: httpx2.Response) -> bytes:
     assert isinstance(response.stream, httpx2.AsyncByteStream)
     return b"".join([chunk async for chunk in response.stream])
+
+
+async def read_whole(response: UpstreamResponse) -> bytes:
+    body = b""
+    while (chunk := await response.read()) is not None:
+        body += chunk.view
+    return body
 
 
 async def ask(opened: Transport, request: httpx2.Request) -> bytes:

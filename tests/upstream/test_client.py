@@ -21,6 +21,7 @@ from app.errors import (
 from app.settings import Settings
 from app.upstream import client as client_module
 from app.upstream.client import Upstream, UpstreamResponse
+from tests.upstream.asking import read_whole
 from tests.upstream.raw_server import Connection, answered, serve
 
 KEY = "sk-ai-v1-test"
@@ -50,7 +51,7 @@ async def ask(upstream: Upstream, on_sending: Sendings | None = None) -> tuple[U
     """The whole exchange: the response, and its body."""
     sendings = on_sending or Sendings()
     async with upstream.request("/images/generations", b'{"a":1}', "application/json", sendings) as response:
-        return response, b"".join([chunk async for chunk in response.chunks()])
+        return response, await read_whole(response)
 
 
 async def failure(url: str, **settings: Any) -> UpstreamError:

@@ -32,7 +32,7 @@ def fed(body: Body, pieces: list[bytes]) -> bytes:
         buffer[:] = b"\xff" * len(buffer)
         buffer[: len(piece)] = piece
         if piece and not body.fault:
-            got.append(body.feed(buffer, len(piece)))
+            got.append(bytes(buffer[: body.feed(buffer, len(piece))]))
     return b"".join(got)
 
 
@@ -263,7 +263,9 @@ class TestBodies:
 
     def test_an_absurd_chunk_is_awaited_without_holding_anything(self) -> None:
         body = Chunked()
-        assert body.feed(b"ffffffffffffffff\r\nabc", 21) == b"abc"
+        data = bytearray(b"ffffffffffffffff\r\nabc")
+        assert body.feed(data, 21) == 3
+        assert data[:3] == b"abc"
         assert (body.complete, body.fault) == (False, "")
 
     @given(chunked(), st.integers(0, 500), st.integers(0, 255), st.lists(st.integers(0, 500)))

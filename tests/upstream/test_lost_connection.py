@@ -5,6 +5,7 @@ import asyncio
 
 from app.settings import Settings
 from app.upstream.client import Upstream
+from tests.upstream.asking import read_whole
 from tests.upstream.raw_server import Connection, answered, serve
 
 
@@ -28,7 +29,7 @@ async def test_a_connection_lost_while_sending_is_announced_is_not_written_into(
         try:
             for on_sending in (nothing, lose_it):
                 async with upstream.request("/images/generations", b"{}", "application/json", on_sending) as response:
-                    assert b"".join([chunk async for chunk in response.chunks()]) == b"{}"
+                    assert await read_whole(response) == b"{}"
         finally:
             await upstream.aclose()
         assert (server.connections_made, len(server.requests)) == (2, 2)

@@ -1,0 +1,85 @@
+"""Memory that is read into again: never while somebody looks at it, and soon after nobody does."""
+
+import asyncio
+import random
+
+import pytest
+
+from app.upstream.buffers import Buffers
+from app.upstream.connection import READ_BYTES_MAX
+from app.upstream.transport import AnswerStream, Transport
+from tests.upstream.asking import body_of, both_loops, post, transport
+from tests.upstream.raw_server import Connection, answered, serve
+
+anyio_backend = both_loops
+
+pytestmark = pytest.mark.anyio
+
+
+def look_at(buffers: Buffers) -> memoryview:
+    return memoryview(buffers.claim())
+
+
+async def test_a_buffer_is_left_to_those_who_look_at_it() -> None:
+    buffers = Buffers(8)
+    first, second = look_at(buffers), look_at(buffers)
+    assert len({id(first.obj), id(second.obj), id(buffers.current)}) == 3
+    part = first[2:4]
+    memory = first.obj
+    first.release()
+    assert look_at(buffers).obj is not memory
+    assert buffers.current is not memory, "a part of it is still looked at"
+    assert len(part) == 2
+
+
+async def test_a_buffer_that_nobody_looks_at_is_used_again_as_it_was() -> None:
+    buffers = Buffers(8)
+    memories = {id(buffers.current)}
+    for _ in range(100):
+        view = look_at(buffers)
+        assert len(view) == 8
+        view.release()
+        memories.add(id(buffers.current))
+    assert len(memories) <= 2
+
+
+async def test_buffers_that_are_never_left_are_forgotten() -> None:
+    buffers = Buffers(8)
+    kept = [look_at(buffers) for _ in range(100)]
+    assert len({id(view.obj) for view in kept}) == 100
+    kept.clear()
+    memories = {id(look_at(buffers).obj) for _ in range(100)}
+    assert len(memories) <= 9, "so many are remembered, whatever was lent"
+
+
+@pytest.mark.parametrize("keep", [1, 3, 1000], ids=["one", "some", "all"])
+async def test_chunks_stay_what_they_are_while_they_are_kept(keep: int) -> None:
+    """Answers that pass at the same time over connections that share their memory."""
+    bodies = [random.Random(seed).randbytes(5_000_000) for seed in range(4)]
+
+    async def send(connection: Connection) -> None:
+        await connection.send(answered(bodies[len(server.requests) - 1]))
+
+    async def read(opened: Transport) -> bytes:
+        response = await opened.handle_async_request(post(server.url))
+        assert isinstance(response.stream, AnswerStream)
+        kept: list[memoryview] = []
+        body, largest = b"", 0
+        while (chunk := await response.stream.read()) is not None:
+            largest = max(largest, len(chunk.view))
+            kept.append(chunk.view)
+            if len(kept) > keep:
+                body += kept.pop(0)
+            await asyncio.sleep(0)
+        assert 65_536 < largest <= READ_BYTES_MAX, "large chunks are passed on without a copy"
+        return body + b"".join(kept)
+
+    async with serve(send) as server, transport() as opened:
+        got = await asyncio.gather(*(read(opened) for _ in bodies))
+    assert sorted(got) == sorted(bodies)
+
+
+async def test_httpx2_gets_copies() -> None:
+    data = random.Random(5).randbytes(2_000_000)
+    async with serve(lambda connection: connection.send(answered(data))) as server, transport() as opened:
+        assert await body_of(await opened.handle_async_request(post(server.url))) == data
