@@ -31,6 +31,7 @@ from app.quotas.commands import (
     withdrawal,
 )
 from app.quotas.outbox import prune_events
+from app.quotas.patience import Patience
 from app.quotas.reservation import Hold, Resolution, Settlement
 from app.quotas.spool import Spool
 from app.quotas.spooler import ShowWaiting, Spooler
@@ -69,6 +70,7 @@ class Ledger:
         self._wait_seconds = wait_seconds
         self._readers = Readers(_READERS_MAX, "ledger-reader")
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._patience = Patience(wait_seconds, self._give_up)
         self._is_waking = False
         self._announce = watch.announce
         self._writer = Writer(
@@ -123,16 +125,18 @@ class Ledger:
         """
         check_hold(hold)
         ticket = self._submit(Reserve(hold))
+        self._patience.watch(ticket)
         try:
-            outcome = await self._wait(ticket)
+            reserved: Reserved = await ticket.waiter
         except BaseException:
-            # The future may already hold the answer that this task was woken for when it was cancelled.
-            if not self._writer.withdraw(ticket) and _is_reserved(ticket.waiter):
-                self._release(hold)
+            if _has_answer(ticket.waiter):
+                # It is what is raised here, or else this task was cancelled when it had been woken for its answer.
+                if ticket.waiter.exception() is None:
+                    self._release(hold)
+            else:
+                self._writer.withdraw(ticket)
             raise
-        if isinstance(outcome, Reserved):
-            return outcome
-        raise _as_error(outcome)
+        return reserved
 
     async def mark_dispatched(self, reservation_id: str, now: datetime) -> None:
         """Records that the request is about to be sent: from here on an orphan is charged. Idempotent.
@@ -141,13 +145,13 @@ class Ledger:
         be sent.
         """
         ticket = self._submit(MarkDispatched(reservation_id, now))
+        self._patience.watch(ticket)
         try:
-            outcome = await self._wait(ticket)
+            await ticket.waiter
         except BaseException:
-            self._writer.withdraw(ticket)
+            if not _has_answer(ticket.waiter):
+                self._writer.withdraw(ticket)
             raise
-        if outcome is not None:
-            raise _as_error(outcome)
 
     async def resolve(self, reservation_id: str, settlement: Settlement) -> Resolution:
         """Settles or releases, as `settlement.state` says; a second resolution changes nothing and says so.
@@ -156,12 +160,18 @@ class Ledger:
         carried out even when its caller is cancelled. More than was held may be charged: it was bought. Raises
         ValueError for a settlement that cannot be, StoreUnavailable when the ledger was closed before it could be kept.
         """
+        return await self.resolve_soon(reservation_id, settlement)
+
+    def resolve_soon(self, reservation_id: str, settlement: Settlement) -> asyncio.Future[Resolution]:
+        """Begins what `resolve` does, and returns at once: the command has its place in the queue.
+
+        Raises what `resolve` raises of a settlement that cannot be, and of a ledger that has been closed. The future
+        ends with what became of it, or with StoreUnavailable when the ledger was closed before it could be kept.
+        Cancelling it takes nothing back.
+        """
         check_settlement(settlement)
-        ticket = self._submit(Resolve(reservation_id, settlement))
-        outcome = await ticket.waiter
-        if isinstance(outcome, Resolution):
-            return outcome
-        raise _as_error(outcome)
+        waiter: asyncio.Future[Resolution] = self._submit(Resolve(reservation_id, settlement)).waiter
+        return waiter
 
     async def expire(self, now: datetime) -> list[str]:
         """The sweep: closes every reservation whose time is over, whoever made it, and returns their ids.
@@ -201,10 +211,10 @@ class Ledger:
         expired: list[str] = []
         while ids := await self._readers.run(find, _SWEEP_SECONDS_MAX):
             for start in range(0, len(ids), _EXPIRE_BATCH):
-                tickets = [(id_, self._submit(Expire(id_, now))) for id_ in ids[start : start + _EXPIRE_BATCH]]
-                for id_, ticket in tickets:
-                    outcome = await ticket.waiter
-                    if isinstance(outcome, Exception):
+                some = ids[start : start + _EXPIRE_BATCH]
+                waiters = [self._submit(Expire(id_, now)).waiter for id_ in some]
+                for id_, outcome in zip(some, await asyncio.gather(*waiters, return_exceptions=True), strict=True):
+                    if isinstance(outcome, BaseException):
                         raise outcome
                     if outcome is Resolution.DONE:
                         expired.append(id_)
@@ -215,11 +225,12 @@ class Ledger:
             await asyncio.to_thread(self._spooler.take_over)
 
     def _submit(self, command: Command) -> Ticket:
-        ticket = Ticket(command, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(command, loop.create_future())
         self._writer.enqueue(ticket)
         if not self._is_waking:
             self._is_waking = True
-            asyncio.get_running_loop().call_soon(self._wake)
+            loop.call_soon(self._wake)
         return ticket
 
     def _wake(self) -> None:
@@ -228,13 +239,11 @@ class Ledger:
         self._is_waking = False
         self._writer.wake()
 
-    async def _wait(self, ticket: Ticket) -> Outcome:
-        try:
-            async with asyncio.timeout(self._wait_seconds):
-                outcome: Outcome = await ticket.waiter
-                return outcome
-        except TimeoutError:
-            raise StoreUnavailable("The gateway's database does not answer in time; try again shortly.") from None
+    def _give_up(self, ticket: Ticket) -> None:
+        self._writer.withdraw(ticket)
+        ticket.waiter.set_exception(
+            StoreUnavailable("The gateway's database does not answer in time; try again shortly.")
+        )
 
     def _deliver_from_thread(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
         self._call_from_thread(self._deliver, served)
@@ -252,13 +261,20 @@ class Ledger:
 
     def _deliver(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
         for ticket, outcome in served:
-            is_heard = ticket.waiter is not None and not ticket.waiter.done()
-            if is_heard:
-                ticket.waiter.set_result(outcome)
-            if isinstance(ticket.command, Reserve) and (
-                ticket.in_doubt or (isinstance(outcome, Reserved) and not is_heard)
-            ):
-                self._release(ticket.command.hold)
+            waiter = ticket.waiter
+            is_heard = waiter is not None and not waiter.done()
+            if is_heard and isinstance(outcome, Exception):
+                waiter.set_exception(outcome)
+            elif is_heard:
+                waiter.set_result(outcome)
+            if ticket.in_doubt or not is_heard:
+                self._undo(ticket, outcome)
+        self._patience.forget_answered()
+
+    def _undo(self, ticket: Ticket, outcome: Outcome) -> None:
+        """Of a reservation nobody has heard of, or that may have been made without an answer."""
+        if isinstance(ticket.command, Reserve) and (ticket.in_doubt or isinstance(outcome, Reserved)):
+            self._release(ticket.command.hold)
 
     def _release(self, hold: Hold) -> None:
         """Gives a hold back that nobody will use; if the gateway stops first, the sweep does the same later."""
@@ -270,10 +286,5 @@ def _unseen(on_disk: int, in_memory_only: int) -> None:
     """Nobody looks."""
 
 
-def _is_reserved(waiter: asyncio.Future[Outcome]) -> bool:
-    return waiter.done() and not waiter.cancelled() and isinstance(waiter.result(), Reserved)
-
-
-def _as_error(outcome: Outcome) -> Exception:
-    assert isinstance(outcome, Exception)
-    return outcome
+def _has_answer(waiter: asyncio.Future[object]) -> bool:
+    return waiter.done() and not waiter.cancelled()
