@@ -4,7 +4,7 @@ Knows nothing of what is sent, and no money.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -30,7 +30,9 @@ class Downstream:
         self._monotonic = asyncio.get_running_loop().time
         self._last_sent_at = 0.0
         self._missing_bytes: int | None = None
+        self._finished = False
         self._on_leave: Callable[[], None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         self.left = False
         self.started = False
@@ -43,14 +45,18 @@ class Downstream:
         length = [] if content_length is None else [(b"content-length", str(content_length).encode())]
         await self._pass({"type": "http.response.start", "status": status, "headers": [*self.headers, *length]})
 
-    async def write(self, chunk: bytes | memoryview) -> None:
+    async def write(self, chunk: bytes | memoryview, *, is_whole: bool = False) -> None:
+        """Send a part of the body. `is_whole`: nothing more is to come if this is the last that was announced; the
+        answer is finished with it then."""
         if self._missing_bytes is not None:
             self._missing_bytes -= len(chunk)
-        await self._pass({"type": "http.response.body", "body": chunk, "more_body": True})
+            self._finished = is_whole and self._missing_bytes == 0
+        await self._pass({"type": "http.response.body", "body": chunk, "more_body": not self._finished})
 
     async def finish(self, chunk: bytes = b"") -> None:
         """End the answer well. One that is not finished is broken off by the server, and its client sees the cut."""
-        if not self._missing_bytes:
+        if not self._missing_bytes and not self._finished:
+            self._finished = True
             await self._pass({"type": "http.response.body", "body": chunk, "more_body": False})
 
     def close(self) -> None:
@@ -70,21 +76,20 @@ class Downstream:
             self._sending = False
             self._last_sent_at = self._monotonic()
 
-    @contextmanager
-    def watched(self, on_leave: Callable[[], None]) -> Iterator[None]:
-        """Calls `on_leave` once, when the client leaves within the block, or takes nothing for too long."""
-
-        async def watch() -> None:
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
-            self._leave()
-
+    def watch(self, on_leave: Callable[[], None]) -> None:
+        """From now until `unwatch`, calls `on_leave` once, when the client leaves or takes nothing for too long."""
         self._on_leave = on_leave
-        try:
-            with self._beside(watch()):
-                yield
-        finally:
-            self._on_leave = None
+        self._watching = self._tasks.start(self._watch(), "watch a client")
+
+    def unwatch(self) -> None:
+        self._on_leave = None
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._leave()
 
     def _leave(self) -> None:
         self.left = True
@@ -109,12 +114,7 @@ class Downstream:
                         await self._send({"type": "http.response.body", "body": _KEEPALIVE_COMMENT, "more_body": True})
                     self._last_sent_at = self._monotonic()
 
-        with self._beside(keep_alive()):
-            yield
-
-    @contextmanager
-    def _beside(self, work: Coroutine[Any, Any, None]) -> Iterator[None]:
-        task = self._tasks.start(work, "beside an exchange")
+        task = self._tasks.start(keep_alive(), "keep a stream alive")
         try:
             yield
         finally:

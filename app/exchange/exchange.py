@@ -47,11 +47,14 @@ class Exchange(Response):
         self._facts = Facts()
         self._answer_headers: list[tuple[bytes, bytes]] = []
         self._connection: Connection | None = None  # lent, and not yet given to the request
-        self._settling: asyncio.Task[None] | None = None
+        self._deadline: asyncio.Timeout | None = None
+        self._is_abandoned = False
+        self._settling: asyncio.Future[Resolution] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Raises GatewayError only while nothing was sent to the client, so that the door can answer it."""
-        with self._shared.one_in_flight():
+        self._shared.begin()
+        try:
             await self._reserve()
             downstream = Downstream(receive, send, self._shared.tasks, self._shared.bounds.client_stall_seconds)
             try:
@@ -62,9 +65,11 @@ class Exchange(Response):
             finally:
                 downstream.close()
                 self._give_back()
-                # Whatever ended this task, accounting finishes: in a task of its own that nobody cancels. A client
-                # that is still to be told of an error does not wait for a store that is away.
+                # Whatever ended this task, accounting finishes: nothing takes a settlement back that was begun. A
+                # client that is still to be told of an error does not wait for a store that is away.
                 await asyncio.wait({self._settle()}, timeout=_SETTLE_SECONDS_MAX)
+        finally:
+            self._shared.end()
 
     async def _reserve(self) -> None:
         """Where a connection waits already, the reservation counts as dispatched from its first moment on: that is one
@@ -85,9 +90,15 @@ class Exchange(Response):
         """Send the request, relay the answer. An error after the answer began ends it instead of being raised."""
         shared, facts = self._shared, self._facts
         try:
-            async with asyncio.timeout(shared.bounds.exchange_seconds_max) as deadline:
-                with shared.watching(downstream, facts, stop=lambda: deadline.reschedule(shared.monotonic())):
+            async with asyncio.timeout(shared.bounds.exchange_seconds_max) as self._deadline:
+                downstream.watch(self._on_leave)
+                try:
                     await self._ask_and_relay(downstream)
+                finally:
+                    downstream.unwatch()
+                    facts.client_left = facts.client_left or downstream.left
+                    if self._is_abandoned:
+                        shared.end_abandoned()
         except TimeoutError:
             if not facts.client_left:
                 facts.error = UpstreamTimeout("ZenMux did not finish its answer in time.", kind="deadline")
@@ -104,6 +115,13 @@ class Exchange(Response):
         elif downstream.event_closing is not None:
             await downstream.finish(shared.error_event(facts.error, downstream.event_closing()))
         # else: a document cannot tell that it failed; left unfinished, the server breaks the connection
+
+    def _on_leave(self) -> None:
+        """The answer is read on without its client, unless too many are read on so already."""
+        self._facts.client_left = True
+        self._is_abandoned = self._shared.abandon()
+        if not self._is_abandoned and self._deadline is not None:
+            self._deadline.reschedule(self._shared.monotonic())
 
     async def _ask_and_relay(self, downstream: Downstream) -> None:
         shared = self._shared
@@ -131,25 +149,33 @@ class Exchange(Response):
         if reading.complete:
             self._settle()
 
-    def _settle(self) -> asyncio.Task[None]:
-        """Begin to settle, once; later calls return the same task."""
+    def _settle(self) -> asyncio.Future[Resolution]:
+        """Begin to settle, once; later calls return the same future."""
         if self._settling is None:
             conclusion = conclude(self._facts, self._request, self._estimate)
             settlement = self._settlement(conclusion)
             self._note_conclusion(conclusion)
-            self._settling = self._shared.tasks.start(self._resolve(settlement), f"settle {self._event.request_id}")
+            self._settling = self._resolve(settlement)
+            self._settling.add_done_callback(self._note_settled)
+            self._shared.tasks.keep(self._settling)
         return self._settling
 
-    async def _resolve(self, settlement: Settlement) -> None:
+    def _resolve(self, settlement: Settlement) -> asyncio.Future[Resolution]:
         try:
-            resolution = await self._shared.ledger.resolve(self._event.request_id, settlement)
-        except Exception:
+            return self._shared.ledger.resolve_soon(self._event.request_id, settlement)
+        except Exception as error:  # noqa: BLE001 - told as any other end of it
+            failed: asyncio.Future[Resolution] = asyncio.get_running_loop().create_future()
+            failed.set_exception(error)
+            return failed
+
+    def _note_settled(self, settled: asyncio.Future[Resolution]) -> None:
+        extra: dict[str, object] = {"request_id": self._event.request_id}
+        error = settled.exception()
+        if error is not None:
             # The reservation stays pending and the sweep will close it at the estimate: nothing is lost.
-            logger.exception("settlement_not_written", extra={"request_id": self._event.request_id})
-            return
-        if resolution not in (Resolution.DONE, Resolution.SPOOLED):
-            extra = {"request_id": self._event.request_id, "resolution": resolution.value}
-            logger.error("reservation_resolved_twice", extra=extra)
+            logger.error("settlement_not_written", exc_info=error, extra=extra)
+        elif (resolution := settled.result()) not in (Resolution.DONE, Resolution.SPOOLED):
+            logger.error("reservation_resolved_twice", extra={**extra, "resolution": resolution.value})
 
     def _hold(self, now: datetime) -> Hold:
         caller, request, worst = self._caller, self._request, self._estimate

@@ -1,14 +1,11 @@
 """What all exchanges share, and the bounds they keep together: how many run, how many run on without their client."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.errors import GatewayError, Overloaded
-from app.exchange.conclusion import Facts
-from app.exchange.downstream import Downstream
 from app.exchange.tasks import Tasks
 from app.quotas.ledger import Ledger
 from app.upstream.client import Upstream
@@ -45,42 +42,28 @@ class Exchanges:
     abandoned: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @contextmanager
-    def one_in_flight(self) -> Iterator[None]:
-        """Counts one exchange. Raises Overloaded when there are as many as there may be."""
+    def begin(self) -> None:
+        """Count one exchange, until its `end`. Raises Overloaded when there are as many as there may be."""
         if self.in_flight >= self.bounds.requests_in_flight_max:
             raise Overloaded("The gateway is serving as many requests as it may. Please try again shortly.")
         self.in_flight += 1
         self.show_in_flight(self.in_flight)
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            self.show_in_flight(self.in_flight)
-            if self.in_flight == 0:
-                self._idle.set()
 
-    @contextmanager
-    def watching(self, downstream: Downstream, facts: Facts, stop: Callable[[], None]) -> Iterator[None]:
-        """Notices when the client leaves. The answer is then read on, unless too many are read on so already: then
-        `stop` is called."""
-        counted = False
+    def end(self) -> None:
+        self.in_flight -= 1
+        self.show_in_flight(self.in_flight)
+        if self.in_flight == 0:
+            self._idle.set()
 
-        def on_leave() -> None:
-            nonlocal counted
-            facts.client_left = True
-            if self.abandoned >= self.bounds.abandoned_exchanges_max:
-                stop()
-            else:
-                self.abandoned += 1
-                counted = True
+    def abandon(self) -> bool:
+        """Whether one more answer may be read on without its client; if so, it is counted until `end_abandoned`."""
+        if self.abandoned >= self.bounds.abandoned_exchanges_max:
+            return False
+        self.abandoned += 1
+        return True
 
-        try:
-            with downstream.watched(on_leave):
-                yield
-        finally:
-            facts.client_left = facts.client_left or downstream.left
-            self.abandoned -= counted
+    def end_abandoned(self) -> None:
+        self.abandoned -= 1
 
     async def close(self, seconds: float) -> int:
         """Wait until no exchange runs and every settlement is written; returns how many tasks remain."""

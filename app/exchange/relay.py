@@ -45,7 +45,7 @@ async def _relay_document(response: UpstreamResponse, downstream: Downstream, on
                 if scanner.malformed or scanner.failure is not None:
                     raise _not_an_answer()
                 await downstream.start(response.status, response.content_length)
-            await downstream.write(chunk.view)
+            await downstream.write(chunk.view, is_whole=told)
             del chunk  # the next one may take its memory
     finally:
         if not told:

@@ -11,16 +11,20 @@ class Tasks:
     """The tasks that outlive the request that started them."""
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: set[asyncio.Future[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work, name=name)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self.keep(task)
         return task
 
+    def keep(self, future: asyncio.Future[Any]) -> None:
+        """Keep what somebody else works on, too, until it is done."""
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+
     async def drain(self, seconds: float) -> int:
-        """Wait for every task; returns how many were still running after `seconds`."""
+        """Wait for everything; returns how many were still not done after `seconds`."""
         if not self._running:
             return 0
         _, pending = await asyncio.wait(self._running, timeout=seconds)

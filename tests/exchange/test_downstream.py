@@ -59,14 +59,28 @@ async def test_an_answer_shorter_than_declared_is_never_finished() -> None:
     assert client.messages[-1]["more_body"] is True
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_an_answer_that_is_known_to_be_whole_ends_with_its_last_byte(is_whole: bool) -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    await downstream.start(200, 4)
+    await downstream.write(b"ab", is_whole=is_whole)
+    assert client.messages[-1]["more_body"] is True
+    await downstream.write(b"cd", is_whole=is_whole)
+    assert client.messages[-1]["more_body"] is not is_whole
+    await downstream.finish()
+    assert client.messages[-1]["more_body"] is False
+    assert len(client.messages) == (3 if is_whole else 4)
+
+
 async def test_leaving_is_told_once_and_sending_goes_on_as_a_no_op() -> None:
     client, told = Client(), asyncio.Event()
     downstream = downstream_of(client)
     await downstream.start(200, None)
-    with downstream.watched(told.set):
-        client.leaves.set()
-        await told.wait()
-        await downstream.write(b"nobody reads this")
+    downstream.watch(told.set)
+    client.leaves.set()
+    await told.wait()
+    await downstream.write(b"nobody reads this")
     assert downstream.left
     assert client.body == b""
 
@@ -75,13 +89,25 @@ async def test_a_client_that_takes_nothing_counts_as_gone_and_is_told_once() -> 
     client, told = Client(), list[str]()
     downstream = downstream_of(client, stall_seconds=0.01)
     client.reads.clear()
-    with downstream.watched(lambda: told.append("left")):
-        await downstream.start(200, None)
-        assert (downstream.left, told) == (True, ["left"])
-        client.leaves.set()
-        await asyncio.sleep(0)  # the watching task sees it leave as well
-        await asyncio.sleep(0)
+    downstream.watch(lambda: told.append("left"))
+    await downstream.start(200, None)
+    assert (downstream.left, told) == (True, ["left"])
+    client.leaves.set()
+    await asyncio.sleep(0)  # the watching task sees it leave as well
+    await asyncio.sleep(0)
     assert told == ["left"]
+
+
+async def test_nothing_is_told_of_a_client_that_is_not_watched_any_more() -> None:
+    client, told = Client(), list[str]()
+    downstream = downstream_of(client, stall_seconds=0.01)
+    downstream.watch(lambda: told.append("left"))
+    downstream.unwatch()
+    client.reads.clear()
+    await downstream.start(200, None)
+    client.leaves.set()
+    await asyncio.sleep(0)
+    assert (downstream.left, told) == (True, [])
 
 
 async def test_only_one_long_wait_counts_not_many_short_ones() -> None:
