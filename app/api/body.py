@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
+from app.api.headers import header
 from app.errors import BodyTooLarge, ClientLeft, InvalidRequest, UnsupportedContentType
 
 _DEPTH_MAX = 32
@@ -13,11 +14,12 @@ _REMEDY = "Send one JSON object with content-type application/json."
 
 async def read_json_object(request: Request, bytes_max: int) -> dict[str, Any]:
     """The request's body. Raises BodyTooLarge, UnsupportedContentType, InvalidRequest, ClientLeft."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = (header(request, b"content-type") or "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         shown = f"'{media_type[:80]}'" if media_type else "no content type"
         raise UnsupportedContentType(f"This route reads JSON, but the request has {shown}. {_REMEDY}")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    encoding = header(request, b"content-encoding")
+    if encoding is not None and encoding.lower() != "identity":
         raise UnsupportedContentType("Compressed request bodies are not read. Send the body as it is.")
     return parse_json_object(await _read(request, bytes_max))
 
@@ -29,7 +31,7 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     if _is_too_deep(body):
         _refuse(f"The request's body is nested deeper than {_DEPTH_MAX} levels.")
     try:
-        parsed = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+        parsed = _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
         _refuse(f"The request's body is not UTF-8 at byte {error.start}.")
     except json.JSONDecodeError as error:
@@ -42,8 +44,8 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
 
 
 async def _read(request: Request, bytes_max: int) -> bytes:
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:20]) > bytes_max:
+    declared = header(request, b"content-length")
+    if declared is not None and declared.isdecimal() and int(declared[:20]) > bytes_max:
         raise _too_large(bytes_max)
     body = bytearray()
     is_whole = False
@@ -103,3 +105,6 @@ def _constant(name: str) -> NoReturn:
 
 def _refuse(message: str) -> NoReturn:
     raise InvalidRequest(message, param=None, code="invalid_json")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)  # json.loads would make one each time

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
+from app.api.headers import header
 from app.database.readers import Readers
 from app.exchange.exchanges import Exchanges
 from app.images.request import RequestPolicy
@@ -51,7 +52,7 @@ def event_of(connection: HTTPConnection) -> RequestEvent:
 
 async def authenticated(connection: HTTPConnection) -> Caller:
     """Who asks. Raises AuthenticationFailed, StoreUnavailable."""
-    caller = await services(connection).authenticator.authenticate(connection.headers.get("authorization"))
+    caller = await services(connection).authenticator.authenticate(header(connection, b"authorization"))
     event = event_of(connection)
     event.key_id, event.user = caller.key_id, caller.user_name
     return caller

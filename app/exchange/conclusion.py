@@ -7,6 +7,7 @@ What counts, most telling first:
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.errors import UpstreamError, UpstreamUnreachable
 from app.images.pricing import Estimate, price
@@ -32,8 +33,7 @@ class Facts:
         return self.reading is not None and self.reading.complete and self.reading.failure is None
 
 
-@dataclass(frozen=True, slots=True)
-class Conclusion:
+class Conclusion(NamedTuple):
     """What follows from the facts. `priced` is False when the catalog knows no price for the model."""
 
     outcome: Outcome

@@ -68,16 +68,16 @@ def check_choice(param: str, value: object, choices: Sequence[str]) -> str:
 
 
 def check_integer(param: str, value: object, lowest: int, highest: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if type(value) is not int:  # True is none
         raise wrong_type(param, "an integer", value)
+    if lowest <= value <= highest:
+        return value
     got = value if abs(value) < 10**18 else "a number of more than 18 digits"
     if value < lowest:
         message = f"integer below minimum value. Expected a value >= {lowest}, but got {got} instead."
         raise refusal(param, "integer_below_min_value", f"Invalid '{param}': {message}")
-    if value > highest:
-        message = f"integer above maximum value. Expected a value <= {highest}, but got {got} instead."
-        raise refusal(param, "integer_above_max_value", f"Invalid '{param}': {message}")
-    return value
+    message = f"integer above maximum value. Expected a value <= {highest}, but got {got} instead."
+    raise refusal(param, "integer_above_max_value", f"Invalid '{param}': {message}")
 
 
 def check_boolean(param: str, value: object) -> bool:

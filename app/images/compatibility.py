@@ -32,9 +32,10 @@ def modernize(fields: Mapping[str, object], spec: ModelSpec) -> tuple[dict[str, 
     for name, meaning in (("quality", _quality_today), ("size", _size_today)):
         value = modern.get(name)
         if isinstance(value, str):
-            modern[name] = meaning(value, spec)
-            if modern[name] != value:
-                changes.append(f"{name}={value}->{modern[name]}")
+            today = meaning(value, spec)
+            if today != value:
+                modern[name] = today
+                changes.append(f"{name}={value}->{today}")
     return modern, tuple(changes)
 
 

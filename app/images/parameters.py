@@ -44,6 +44,8 @@ _SEE_THROUGH = ("png", "webp")
 
 def check_names(fields: Mapping[str, object], spec: ModelSpec, *, may_forward: bool) -> tuple[str, ...]:
     """The names the model is not known to take but may be sent all the same; InvalidRequest for the first other."""
+    if fields.keys() <= spec.parameters:
+        return ()
     unknown = [name for name in fields if name not in spec.parameters]
     for name in unknown:
         forwarded = may_forward and spec.open and name not in DOCUMENTED | _UNBOUNDED

@@ -1,6 +1,6 @@
 """What usage costs and what a request may cost at most, in integer nano-USD. Counts no tokens: tokens.py does."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.images.model_spec import ImagePrice, ModelSpec
 from app.images.request import ImageRequest
@@ -8,8 +8,7 @@ from app.images.tokens import hold_tokens
 from app.images.usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """The worst case of a request. Without a price (`priced` False), `nanousd` is what the operator set for it."""
 
     images: int

@@ -2,14 +2,21 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 BELOW_MINIMUM = "Requested resolution is below the current minimum pixel budget."
 
 _WRITTEN = re.compile(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})")
+_LENGTH_MAX = 13
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
     """(width, height) in pixels of a size written WIDTHxHEIGHT, or None when it is not written so."""
+    return _parse_size(text) if len(text) <= _LENGTH_MAX else None
+
+
+@lru_cache(maxsize=512)
+def _parse_size(text: str) -> tuple[int, int] | None:
     written = _WRITTEN.fullmatch(text)
     return (int(written[1]), int(written[2])) if written else None
 

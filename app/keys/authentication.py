@@ -26,7 +26,9 @@ _READS_AT_A_TIME = 4  # of the pool's 10 connections; the ledger needs the other
 _KEYS_IN_READING_MAX = 2000
 _WAIT_SECONDS = 10
 _HEADER_LENGTH_MAX = 512
-_BEARER = re.compile(r"[ \t]*bearer(?:[ \t]+(?P<key>.*?))?[ \t]*", re.IGNORECASE | re.ASCII | re.DOTALL)
+_BLANKS = " \t"
+_BEARER = re.compile(r"bearer(?:[ \t]+(?P<key>.*))?", re.IGNORECASE | re.ASCII | re.DOTALL)
+_NO_TIME = timedelta()
 
 _WHERE_TO_GET_ONE = "Ask whoever runs this gateway for one."
 
@@ -73,18 +75,21 @@ class Authenticator:
         shows at most its public id. Raises StoreUnavailable when the database cannot tell.
         """
         presented = presented_key(authorization)
-        credential = await self._credential(presented)
+        now = self._clock()
+        remembered = self._recall(presented, now)
+        if remembered is not None:
+            credential = remembered.credential
+        else:
+            credential = await self._ask(presented)
+            now = self._clock()
         if credential is None:
             raise AuthenticationFailed(f"Incorrect API key provided: {shown_key(presented.id)}. {_WHERE_TO_GET_ONE}")
-        refusal = credential.refusal(self._clock())
+        refusal = credential.refusal(now)
         if refusal is not None:
             raise AuthenticationFailed(f"{refusal} {_WHERE_TO_GET_ONE}")
         return credential.caller
 
-    async def _credential(self, presented: PresentedKey) -> Credential | None:
-        remembered = self._recall(presented)
-        if remembered is not None:
-            return remembered.credential
+    async def _ask(self, presented: PresentedKey) -> Credential | None:
         flight = self._flights.get(presented)
         if flight is None:
             if len(self._flights) >= _KEYS_IN_READING_MAX:
@@ -96,7 +101,7 @@ class Authenticator:
             with anyio.fail_after(_WAIT_SECONDS):
                 async with flight.lock:
                     if flight.ended < wanted:
-                        remembered = self._recall(presented)
+                        remembered = self._recall(presented, self._clock())
                         if remembered is not None:
                             return remembered.credential
                         await self._read_for(presented, flight)
@@ -125,12 +130,12 @@ class Authenticator:
         with reading(self._engine) as connection:
             return read_credential(connection, presented)
 
-    def _recall(self, presented: PresentedKey) -> _Reading | None:
+    def _recall(self, presented: PresentedKey, now: datetime) -> _Reading | None:
         remembered = self._known.get(presented) or self._unknown.get(presented)
         if remembered is None:
             return None
-        age = self._clock() - remembered.began_at
-        return remembered if timedelta() <= age < self._lifetime else None  # a negative age: the clock was set back
+        age = now - remembered.began_at
+        return remembered if _NO_TIME <= age < self._lifetime else None  # a negative age: the clock was set back
 
     def _remember(self, presented: PresentedKey, what: _Reading) -> None:
         into, out_of = (self._unknown, self._known) if what.credential is None else (self._known, self._unknown)
@@ -174,15 +179,16 @@ def presented_key(authorization: str | None) -> PresentedKey:
             f"You didn't provide an API key. Send yours in the header `Authorization: Bearer {PREFIX}…`. "
             f"{_WHERE_TO_GET_ONE}"
         )
-    bearer = _BEARER.fullmatch(authorization) if len(authorization) <= _HEADER_LENGTH_MAX else None
+    bearer = _BEARER.fullmatch(authorization.strip(_BLANKS)) if len(authorization) <= _HEADER_LENGTH_MAX else None
     if bearer is None:
         raise AuthenticationFailed(
             f"The Authorization header cannot be read. Send `Authorization: Bearer {PREFIX}…`, the key after the "
             "word Bearer."
         )
-    if not bearer["key"]:
+    key = bearer["key"]
+    if not key:
         raise AuthenticationFailed(f"There is no API key after the word Bearer. {_WHERE_TO_GET_ONE}")
-    presented = parse(bearer["key"])
+    presented = parse(key)
     if presented is None:
         raise AuthenticationFailed(
             f"Incorrect API key provided. Keys of this gateway begin with {PREFIX} and are copied whole, without "

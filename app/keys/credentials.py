@@ -40,15 +40,15 @@ class Credential:
 
     def refusal(self, now: datetime) -> str | None:
         """Why it may not pass at `now`, in words for its holder; None when it may."""
-        shown = shown_key(self.caller.key_id)
+        key_id = self.caller.key_id
         if self.key_disabled:
-            return f"The API key {shown} is disabled."
+            return f"The API key {shown_key(key_id)} is disabled."
         if self.user_disabled:
-            return f"The user of the API key {shown} is disabled."
+            return f"The user of the API key {shown_key(key_id)} is disabled."
         if self.key_expires_at is not None and self.key_expires_at <= now:
-            return f"The API key {shown} expired at {self.key_expires_at:%Y-%m-%d %H:%M:%S} UTC."
+            return f"The API key {shown_key(key_id)} expired at {self.key_expires_at:%Y-%m-%d %H:%M:%S} UTC."
         if self.secret_expires_at is not None and self.secret_expires_at <= now:
-            return f"The API key {shown} was replaced by a newer one; use that."
+            return f"The API key {shown_key(key_id)} was replaced by a newer one; use that."
         return None
 
 

@@ -6,6 +6,7 @@ Random bytes are arguments. Letters are digits and lower case without i, l, o an
 import hashlib
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pydantic import SecretStr
 
@@ -27,12 +28,14 @@ class MintedKey:
     secret_sha256: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class PresentedKey:
+class PresentedKey(NamedTuple):
     """What a caller showed: the public id, and the SHA-256 of the secret."""
 
     id: str
-    secret_sha256: bytes = field(repr=False)
+    secret_sha256: bytes
+
+    def __repr__(self) -> str:
+        return f"PresentedKey(id={self.id!r})"
 
 
 def mint(public_id_bytes: bytes, secret_bytes: bytes) -> MintedKey:

@@ -6,6 +6,7 @@ docs/metrics.md explains each; tests/test_docs.py holds the two together.
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
+from app.images.usage import Usage
 from app.telemetry.board import Board
 from app.telemetry.event import Outcome, RequestEvent
 from app.telemetry.series import Counter, Histogram, LiveGauge
@@ -18,6 +19,7 @@ PROVIDER = "zenmux"
 _DURATION_BUCKETS = (0.01, 0.04, 0.16, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 120, 180, 300, 600)
 _OVERHEAD_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
 _TOKEN_BUCKETS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
+_UNTIMED = (Outcome.REJECTED, Outcome.REFUSED)
 _OPERATION_NAMES = {"generation": "image_generation", "edit": "image_edit"}
 
 
@@ -92,7 +94,7 @@ class Metrics:
         if event.operation is None:
             return
         where = (event.operation, event.model)
-        self._requests.labels(*where, event.outcome.value).inc()
+        self._requests.of[event.operation, event.model, event.outcome.value].inc()
         self._record_times(event, where)
         for written in event.shadow_refusals:
             scope, _, unit = written.partition(" ")[0].partition("/")  # as `user/images images:5/day`
@@ -114,43 +116,42 @@ class Metrics:
     def _record_times(self, event: RequestEvent, where: tuple[str, str]) -> None:
         overhead = event.seconds_until(event.dispatched_at)
         if overhead is not None:
-            self._overhead.labels(*where).observe(overhead)
+            self._overhead.of[where].observe(overhead)
         duration = event.seconds_until(event.ended_at)
-        if duration is None or event.outcome in (Outcome.REJECTED, Outcome.REFUSED):
+        if duration is None or event.outcome in _UNTIMED:
             return
-        self._duration.labels(*where).observe(duration)
-        self._gen_ai_duration.labels(*self._gen_ai(event)).observe(duration)
+        self._duration.of[where].observe(duration)
+        operation, model = where
+        self._gen_ai_duration.of[_gen_ai_name(operation), PROVIDER, model].observe(duration)
         first_byte = event.seconds_until(event.first_byte_at)
         if first_byte is not None:
-            self._first_byte.labels(*where).observe(first_byte)
+            self._first_byte.of[where].observe(first_byte)
 
     def _record_charge(self, event: RequestEvent, where: tuple[str, str]) -> None:
         user = self._user(event.user)
-        self._images.labels(*where).inc(event.images)
-        self._user_images.labels(user).inc(event.images)
+        self._images.of[where].inc(event.images)
+        self._user_images.of[user,].inc(event.images)
         if event.cost_nanousd is not None:
-            self._cost.labels(*where).inc(event.cost_nanousd / 1e9)
-            self._user_cost.labels(user).inc(event.cost_nanousd / 1e9)
+            self._cost.of[where].inc(event.cost_nanousd / 1e9)
+            self._user_cost.of[user,].inc(event.cost_nanousd / 1e9)
         if event.unpriced:
-            self._unpriced.labels(*where).inc()
+            self._unpriced.of[where].inc()
         if event.usage_source == "estimated":
-            self._usage_missing.labels(*where).inc()
-        if event.usage is None:
-            return
-        usage = event.usage
-        for direction, modality, count in (
-            ("input", "text", usage.input_text_tokens),
-            ("input", "image", usage.input_image_tokens),
-            ("output", "text", usage.output_text_tokens),
-            ("output", "image", usage.output_image_tokens),
-        ):
-            self._tokens.labels(*where, direction, modality).inc(count)
-        for direction, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
-            self._user_tokens.labels(user, direction).inc(count)
-            self._gen_ai_tokens.labels(*self._gen_ai(event), direction).observe(count)
+            self._usage_missing.of[where].inc()
+        if event.usage is not None:
+            self._record_tokens(event.usage, where, user)
 
-    def _gen_ai(self, event: RequestEvent) -> tuple[str, str, str]:
-        return _OPERATION_NAMES.get(event.operation or "", OTHER), PROVIDER, event.model
+    def _record_tokens(self, usage: Usage, where: tuple[str, str], user: str) -> None:
+        operation, model = where
+        tokens = self._tokens.of
+        tokens[operation, model, "input", "text"].inc(usage.input_text_tokens)
+        tokens[operation, model, "input", "image"].inc(usage.input_image_tokens)
+        tokens[operation, model, "output", "text"].inc(usage.output_text_tokens)
+        tokens[operation, model, "output", "image"].inc(usage.output_image_tokens)
+        name = _gen_ai_name(operation)
+        for direction, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
+            self._user_tokens.of[user, direction].inc(count)
+            self._gen_ai_tokens.of[name, PROVIDER, model, direction].observe(count)
 
     def _user(self, name: str | None) -> str:
         if name is None:
@@ -184,3 +185,7 @@ class Metrics:
         histogram = Histogram(self._board, name, text, labels, bounds=bounds)
         self.registry.register(histogram)
         return histogram
+
+
+def _gen_ai_name(operation: str) -> str:
+    return _OPERATION_NAMES.get(operation, OTHER)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.telemetry.event import RequestEvent
-from app.telemetry.logs import FIELDS, request_line
+from app.telemetry.logs import FieldsRecord, request_line
 from app.telemetry.metrics import Metrics
 
 logger = logging.getLogger("gateway.request")
@@ -63,11 +63,8 @@ class Recording:
         """Never raises: a fault in telling must not become a fault in serving."""
         try:
             self._metrics.record(event)
-            if event.path not in _QUIET_PATHS:
-                logger.log(_level(event), "request", extra={FIELDS: request_line(event)})
+            level = logging.ERROR if event.status is None or event.status >= 500 else logging.INFO
+            if event.path not in _QUIET_PATHS and logger.isEnabledFor(level):
+                logger.handle(FieldsRecord(logger.name, level, "request", request_line(event)))
         except Exception:
             logger.exception("request_not_recorded", extra={"request_id": event.request_id})
-
-
-def _level(event: RequestEvent) -> int:
-    return logging.ERROR if event.status is None or event.status >= 500 else logging.INFO

@@ -6,7 +6,7 @@ and their mode for several processes keeps a file a process. docs/decisions/0009
 
 from abc import abstractmethod
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Generic, TypeVar
 
@@ -40,8 +40,9 @@ class HistogramChild:
         self._cells, self._at, self._bounds = cells, at, bounds
 
     def observe(self, value: float) -> None:
-        self._cells[self._at] += value
-        self._cells[self._at + 1 + bisect_left(self._bounds, value)] += 1
+        cells, at = self._cells, self._at
+        cells[at] += value
+        cells[at + 1 + bisect_left(self._bounds, value)] += 1
 
 
 class LiveChild:
@@ -56,26 +57,41 @@ class LiveChild:
         self._cells[self._at] = value
 
 
+class _Children(dict[tuple[str, ...], _Child]):
+    """The series of one metric by their labels' values, each made when it is first asked for."""
+
+    def __init__(self, make: Callable[[tuple[str, ...]], _Child]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, values: tuple[str, ...]) -> _Child:
+        child = self[values] = self._make(values)
+        return child
+
+
 class Family(Collector, Generic[_Child]):
-    """A metric with labels. `labels` gives the series of these values, as prometheus-client's metrics do."""
+    """A metric with labels. `of[values]` is the series of these values: a plain look-up, once there is one.
+
+    `labels` gives the same, as prometheus-client's metrics do.
+    """
 
     kind: str
 
     def __init__(self, board: Board, name: str, text: str, label_names: tuple[str, ...]) -> None:
         self.name, self.text, self.label_names = name, text, label_names
         self._board = board
-        self._children: dict[tuple[str, ...], _Child] = {}
+        self.of = _Children(self._make)
 
     def labels(self, *values: str) -> _Child:
-        child = self._children.get(values)
-        if child is None:
-            assert len(values) == len(self.label_names)
-            child = self._children[values] = self._child(values)
-        return child
+        return self.of[values]
 
     def describe(self) -> Iterator[Metric]:
         """What the registry asks for to find names given twice."""
         yield self._family()
+
+    def _make(self, values: tuple[str, ...]) -> _Child:
+        assert len(values) == len(self.label_names)
+        return self._child(values)
 
     @abstractmethod
     def _family(self) -> Metric: ...

@@ -5,12 +5,15 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from select import PIPE_BUF
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from app.telemetry.event import Outcome, RequestEvent
-from app.telemetry.logs import configure_logging, request_line
+from app.telemetry.logs import FIELDS, FieldsRecord, _JsonFormatter, configure_logging, request_line
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +49,35 @@ def test_a_line_is_one_json_object(monkeypatch: pytest.MonkeyPatch) -> None:
     logging.getLogger("gateway.request").info("request", extra={"request_id": "req_1", "status": 200})
     line = json.loads(stream.getvalue())
     assert (line["event"], line["request_id"], line["level"]) == ("request", "req_1", "info")
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_record_of_fields_is_the_line_that_logging_would_make(
+    monkeypatch: pytest.MonkeyPatch, log_format: str
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    configure_logging("info", log_format, worker=3)
+    logger, fields = logging.getLogger("gateway.request"), {"request_id": "req_1", "status": 500, "cost_usd": 0.5}
+    record = FieldsRecord(logger.name, logging.ERROR, "request", fields)
+    logger.handle(record)
+    usual = logger.makeRecord(logger.name, logging.ERROR, "", 0, "request", (), None, None, fields)
+    usual.created = record.created
+    logger.handle(usual)
+    first, second = stream.getvalue().splitlines()
+    assert (
+        first[30 * (log_format == "text") :] == second[30 * (log_format == "text") :]
+    )  # text begins with its own time
+    assert "req_1" in first
+    assert vars(record).keys() - {FIELDS} == vars(logging.makeLogRecord({})).keys()
+
+
+@given(st.floats(1e9, 4e9))
+@example(1_700_000_000.9999997)
+@example(1_700_000_000.0)
+def test_a_time_is_written_in_iso_format(seconds: float) -> None:
+    told = _JsonFormatter({})._timestamp(seconds)
+    assert told == datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
 
 
 def test_uvicorns_complaint_about_a_cut_made_on_purpose_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
