@@ -137,10 +137,13 @@ class Exchange(Response):
             self._facts.dispatched = True
             self._event.dispatched_at = shared.monotonic()
 
-        async with shared.upstream.request(path, body, "application/json", on_sending, connection) as response:
+        response = await shared.upstream.ask(path, body, "application/json", on_sending, connection)
+        try:
             self._note_response(response)
             downstream.headers = [*response.headers, *self._answer_headers]
             await relay(response, downstream, shared.bounds.keepalive_seconds, self._note_reading)
+        finally:
+            response.close()
 
     def _note_reading(self, reading: Reading) -> None:
         """What the answer says so far. Once it is whole, settling begins before its last bytes leave: a client's

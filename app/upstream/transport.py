@@ -45,14 +45,14 @@ class Transport(httpx2.AsyncBaseTransport):
         connection: Connection | None = request.extensions.pop(OVER, None)
         try:
             body = await request.aread()
-            origin, head = _origin(request.url), _head(request, body)
-            connection = connection or await self._pool.lend(origin)
+            head = _head(request, body)
+            connection = connection or await self._pool.lend(origin_of(request.url))
             on_sending: OnSending | None = request.extensions.get(ON_SENDING)
             if on_sending is not None:
                 await on_sending()
                 if not connection.fresh:  # lost meanwhile, or quiet for too long: nothing was written into it
                     connection.end()
-                    connection = await self._pool.lend(origin)
+                    connection = await self._pool.lend(origin_of(request.url))
             answer = await connection.ask(request.method, head, body)
             return _response(answer, connection)
         except BaseException:
@@ -60,9 +60,9 @@ class Transport(httpx2.AsyncBaseTransport):
                 connection.end()
             raise
 
-    async def lend_waiting(self, url: httpx2.URL) -> Connection | None:
+    def lend_waiting(self, origin: Origin) -> Awaitable[Connection | None]:
         """A kept connection to that server, if one waits there; give it to a request as OVER, or end it."""
-        return await self._pool.lend_waiting(_origin(url))
+        return self._pool.lend_waiting(origin)
 
     async def aclose(self) -> None:
         """Closes every connection; answers still being read break. May be called more than once."""
@@ -70,7 +70,7 @@ class Transport(httpx2.AsyncBaseTransport):
 
 
 class AnswerStream(httpx2.AsyncByteStream):
-    """The answer's body as it comes. Not reading it stops the sender; `aclose` drops an unfinished answer."""
+    """The answer's body as it comes. Not reading it stops the sender; `close` drops an unfinished answer."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
@@ -90,10 +90,13 @@ class AnswerStream(httpx2.AsyncByteStream):
         while (chunk := await self.read()) is not None:
             yield bytes(chunk.view)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         if self._connection is not None:
             self._connection.end()
             self._connection = None
+
+    async def aclose(self) -> None:
+        self.close()
 
 
 class _InflatedStream(AnswerStream):
@@ -117,23 +120,28 @@ class _InflatedStream(AnswerStream):
             raise httpx2.ReadError(str(error)) from error
 
 
-def _origin(url: httpx2.URL) -> Origin:
-    scheme = url.scheme
-    if scheme not in _DEFAULT_PORTS or not url.raw_host:
+def origin_of(url: httpx2.URL) -> Origin:
+    """Whom to connect with. Raises LocalProtocolError."""
+    scheme, host = url.scheme, url.raw_host
+    if scheme not in _DEFAULT_PORTS or not host:
         raise httpx2.LocalProtocolError("The URL is not one of http or https with a host.")
-    return Origin(scheme == "https", url.raw_host.decode("ascii"), url.port or _DEFAULT_PORTS[scheme])
+    return Origin(scheme == "https", host.decode("ascii"), url.port or _DEFAULT_PORTS[scheme])
 
 
 def _head(request: httpx2.Request, body: bytes) -> bytes:
+    """The request's head; where its headers tell no length of a body, with that."""
     fields = request.headers.raw
     method, target = request.method.encode(), request.url.raw_path
     if not method.isalpha() or _CONTROL.search(b"".join([target, *chain.from_iterable(fields)])):
         raise httpx2.LocalProtocolError("The method or a header holds what cannot be sent.")
     # Of a body that is longer than its headers say, the server would take the rest for another request.
+    length = b"%d" % len(body)
     framing = [value for name, value in fields if name.lower() in _FRAMING]
-    if framing != [b"%d" % len(body)] and (framing or body):
+    if framing not in ([], [length]):
         raise httpx2.LocalProtocolError("The body's length is not what the headers say.")
     lines = [b"%b: %b" % field for field in fields]
+    if body and not framing:
+        lines.append(b"content-length: %b" % length)
     return b"\r\n".join([b"%b %b HTTP/1.1" % (method, target), *lines, b"", b""])
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import pytest
@@ -50,7 +50,7 @@ class Sendings:
 async def ask(upstream: Upstream, on_sending: Sendings | None = None) -> tuple[UpstreamResponse, bytes]:
     """The whole exchange: the response, and its body."""
     sendings = on_sending or Sendings()
-    async with upstream.request("/images/generations", b'{"a":1}', "application/json", sendings) as response:
+    with closing(await upstream.ask("/images/generations", b'{"a":1}', "application/json", sendings)) as response:
         return response, await read_whole(response)
 
 
@@ -116,7 +116,7 @@ class TestAnswers:
             gone.set()
 
         async with serve(send) as server, upstream_at(server.url) as upstream:
-            async with upstream.request("/x", b"{}", "application/json", Sendings()) as response:
+            with closing(await upstream.ask("/x", b"{}", "application/json", Sendings())) as response:
                 assert response.status == 200
             await gone.wait()
 
@@ -211,16 +211,14 @@ class TestConnecting:
 
         async with serve(answer(answered(b"ok"))) as server, upstream_at(server.url) as upstream:
             with pytest.raises(StoreUnavailable):
-                async with upstream.request("/x", b"{}", "application/json", refuse):
-                    raise AssertionError("not reached")
+                await upstream.ask("/x", b"{}", "application/json", refuse)
             assert (server.requests, server.connections_made) == ([], 1)
 
     async def test_a_header_that_cannot_be_sent_costs_nothing(self) -> None:
         sendings = Sendings()
         async with serve(answer(answered(b"ok"))) as server, upstream_at(server.url) as upstream:
             with pytest.raises(UpstreamUnreachable):
-                async with upstream.request("/x", b"{}", "a\r\nb: c", sendings):
-                    raise AssertionError("not reached")
+                await upstream.ask("/x", b"{}", "a\r\nb: c", sendings)
             assert (sendings.count, server.connections_made) == (0, 0)
 
 

@@ -331,19 +331,23 @@ class TestRequests:
         [
             httpx2.Request("POST", "http://127.0.0.1:1", headers={"transfer-encoding": "chunked"}, content=b"a"),
             httpx2.Request("POST", "http://127.0.0.1:1", headers={"content-length": "5"}, content=b"abc"),
-            httpx2.Request("POST", "http://127.0.0.1:1", stream=httpx2.ByteStream(b"abc")),
             httpx2.Request("GET /x HTTP/1.1\r\nA:", "http://127.0.0.1:1"),
             httpx2.Request("GET", "http://127.0.0.1:1", headers={"a": "b\0c"}),
             httpx2.Request("GET", "http://127.0.0.1:1", headers={"a\nb": "c"}),
             httpx2.Request("GET", "ftp://127.0.0.1:1"),
             httpx2.Request("GET", "/nowhere"),
         ],
-        ids=["chunks", "long", "unframed", "method", "nul", "name", "ftp", "no host"],
+        ids=["chunks", "long", "method", "nul", "name", "ftp", "no host"],
     )
     async def test_that_cannot_be_sent(self, request_: httpx2.Request) -> None:
         async with transport() as opened:
             with pytest.raises(httpx2.LocalProtocolError):
                 await opened.handle_async_request(request_)
+
+    async def test_whose_headers_tell_no_length_are_sent_with_it(self) -> None:
+        async with serve(answer_ok) as server, transport() as opened:
+            await ask(opened, httpx2.Request("POST", server.url, stream=httpx2.ByteStream(b"abc")))
+            assert b"\r\ncontent-length: 3\r\n\r\nabc" in server.requests[0]
 
     @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br", "unheard-of"])
     async def test_answered_in_a_compression_that_is_not_known_break(self, encoding: str) -> None:

@@ -2,6 +2,7 @@
 database is busy, and servers close idle connections after five."""
 
 import asyncio
+from contextlib import closing
 
 from app.settings import Settings
 from app.upstream.client import Upstream
@@ -28,7 +29,8 @@ async def test_a_connection_lost_while_sending_is_announced_is_not_written_into(
         await upstream.open()
         try:
             for on_sending in (nothing, lose_it):
-                async with upstream.request("/images/generations", b"{}", "application/json", on_sending) as response:
+                asked = await upstream.ask("/images/generations", b"{}", "application/json", on_sending)
+                with closing(asked) as response:
                     assert await read_whole(response) == b"{}"
         finally:
             await upstream.aclose()

@@ -7,7 +7,7 @@ import pytest
 
 from app.upstream import connection as connection_module
 from app.upstream import pool as pool_module
-from app.upstream.transport import OVER, Transport
+from app.upstream.transport import OVER, Transport, origin_of
 from tests.upstream.asking import Sendings, answer_ok, ask, body_of, both_loops, post, transport
 from tests.upstream.raw_server import Connection, Server, answered, serve
 
@@ -73,15 +73,15 @@ async def test_one_that_was_idle_for_too_long_is_not_used_even_before_it_is_clos
 
 async def test_one_that_waits_can_be_taken_before_there_is_a_request() -> None:
     async with serve(answer_ok) as server, transport(connections_max=1) as opened:
-        url = httpx2.URL(server.url)
-        assert await opened.lend_waiting(url) is None
+        origin = origin_of(httpx2.URL(server.url))
+        assert await opened.lend_waiting(origin) is None
         await ask(opened, post(server.url))
-        assert await opened.lend_waiting(httpx2.URL("http://127.0.0.1:1")) is None
-        unused = await opened.lend_waiting(url)
+        assert await opened.lend_waiting(origin_of(httpx2.URL("http://127.0.0.1:1"))) is None
+        unused = await opened.lend_waiting(origin)
         assert unused is not None
-        assert await opened.lend_waiting(url) is None
+        assert await opened.lend_waiting(origin) is None
         unused.end()
-        taken = await opened.lend_waiting(url)
+        taken = await opened.lend_waiting(origin)
         assert taken is not None
         request = post(server.url)
         request.extensions[OVER] = taken
@@ -100,7 +100,7 @@ async def test_one_that_was_taken_and_lost_is_replaced() -> None:
     sendings = Sendings()
     async with serve(answer_then_close) as server, transport(connections_max=1) as opened:
         await ask(opened, post(server.url))
-        taken = await opened.lend_waiting(httpx2.URL(server.url))
+        taken = await opened.lend_waiting(origin_of(httpx2.URL(server.url)))
         assert taken is not None
         closes.set()
         while taken.usable:  # noqa: ASYNC110 - what notices is the connection itself
@@ -115,13 +115,13 @@ async def test_one_that_was_taken_and_lost_is_replaced() -> None:
 async def test_taking_one_for_nothing_does_not_make_it_younger(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serve(answer_ok) as server, transport() as opened:
         await ask(opened, post(server.url))
-        taken = await opened.lend_waiting(httpx2.URL(server.url))
+        taken = await opened.lend_waiting(origin_of(httpx2.URL(server.url)))
         assert taken is not None
         quiet_since = taken.quiet_since
         taken.end()
         assert taken.quiet_since == quiet_since
         monkeypatch.setattr(connection_module, "IDLE_SECONDS_MAX", 0)
-        assert await opened.lend_waiting(httpx2.URL(server.url)) is None
+        assert await opened.lend_waiting(origin_of(httpx2.URL(server.url))) is None
 
 
 @pytest.mark.parametrize("is_lent_before", [True, False])
@@ -137,7 +137,7 @@ async def test_one_that_became_too_old_while_sending_was_announced_is_replaced(
         await ask(opened, post(server.url))
         request = post(server.url, wait_long)
         if is_lent_before:
-            request.extensions[OVER] = await opened.lend_waiting(httpx2.URL(server.url))
+            request.extensions[OVER] = await opened.lend_waiting(origin_of(httpx2.URL(server.url)))
         assert await ask(opened, request) == b"ok"
         assert (server.connections_made, len(server.requests)) == (2, 2)
 
