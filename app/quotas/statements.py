@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from app.quotas.batch import Writes
-from app.quotas.commands import Closing, NewRow, Record
+from app.quotas.commands import RECORD_COLUMNS, Closing, NewRow, Record, record_read
 from app.quotas.counters import Counter, CounterKey
 from app.quotas.limits import Limit, Scope, Unit, Window
 from app.quotas.sums import counter_sum
@@ -29,7 +29,6 @@ _POSTGRESQL_SESSION = "SET idle_in_transaction_session_timeout = '10s'"
 
 _KNOWN_COUNTERS_MAX = 100_000
 
-_RECORD_COLUMNS = tuple(field.name for field in fields(Record))
 _COUNTER_COLUMNS = tuple(field.name for field in fields(Counter))
 _counter_values = attrgetter(*_COUNTER_COLUMNS)
 _KEY_COLUMNS = ("scope", "scope_id", "model", '"window"', "window_start_ms")
@@ -57,7 +56,7 @@ def _insert(table: str, names: Sequence[str]) -> str:
 
 _REVISION = "SELECT value FROM revision"
 _LIMITS = 'SELECT unit, amount, "window", model, shadow FROM limits WHERE scope = ? AND scope_id = ? ORDER BY id'
-_RECORDS = f"SELECT {_comma(_RECORD_COLUMNS)} FROM reservations WHERE id %s ORDER BY id%s"  # noqa: S608 - names of ours
+_RECORDS = f"SELECT {_comma(RECORD_COLUMNS)} FROM reservations WHERE id %s ORDER BY id%s"  # noqa: S608 - names of ours
 _NEW_RESERVATION = _insert("reservations", NewRow._fields)
 _DISPATCHED = "UPDATE reservations SET dispatched_at_ms = ? WHERE id = ? AND state = 'pending'"
 _CLOSE = f"UPDATE reservations SET {_assign(Closing._fields)} WHERE id = ? AND state = 'pending'"  # noqa: S608 - names of ours
@@ -122,7 +121,7 @@ class Store:
         text = _RECORDS % (_IN_LIST[self._dialect], _LOCKED[self._dialect])
         wanted = list(ids)
         (rows,) = self._each(text, [(json.dumps(wanted) if self._dialect == "sqlite" else wanted,)])
-        return {row[0]: Record(*row) for row in rows}
+        return {row[0]: record_read(row) for row in rows}
 
     def read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
         """The counters of `keys` (sorted), locked; a missing one is made, and counts what its reservations say.
@@ -146,7 +145,7 @@ class Store:
         self._many(_NEW_RESERVATION, writes.inserted)
         self._many(_DISPATCHED, writes.dispatched)
         self._many(_CLOSE, [(*closing, id_) for closing, id_ in writes.closed])
-        self._set_counters({key: counters[key] for key in writes.touched})
+        self._set_counters({key: counters[key] for account in writes.touched for key in account.keys})
 
     def write_crossings(self, crossings: Sequence[Crossing]) -> list[Announcement]:
         """Writes the events that nobody has written yet; returns those."""

@@ -13,9 +13,9 @@ import sqlalchemy.exc
 from sqlalchemy import Engine
 
 from app.errors import StoreUnavailable
-from app.quotas.batch import Account, Books, Outcome, execute, parties_needed, reservation_id
+from app.quotas.batch import Books, Outcome, execute, parties_needed, reservation_id
 from app.quotas.commands import Command, Reserve, Resolve
-from app.quotas.plans import LimitBook, Party
+from app.quotas.plans import LimitBook
 from app.quotas.statements import CounterVanished, Store
 from app.quotas.thresholds import UNWATCHED, Announcement, Thresholds, Watch
 
@@ -210,8 +210,8 @@ class Writer:
         missing = self._book.missing({party for party, _ in parties.values()})
         for scope, limits in zip(missing, store.read_limits(missing), strict=True):
             self._book.bring(scope, limits)
-        accounts = {id_: self._account(party, at_ms) for id_, (party, at_ms) in parties.items()}
-        counters = store.read_counters(sorted({key for account in accounts.values() for key in account.keys}))
+        accounts = {id_: self._book.plan(party).account(at_ms) for id_, (party, at_ms) in parties.items()}
+        counters = store.read_counters(sorted({key for account in set(accounts.values()) for key in account.keys}))
         in_doubt = frozenset(reservation_id(ticket.command) for ticket in tickets if ticket.in_doubt)
         books = Books(self._instance, records, accounts, counters, in_doubt, self._thresholds)
         outcomes, writes = execute(commands, books)
@@ -221,10 +221,6 @@ class Writer:
         self._commit(store, tickets)
         self._thresholds.remember(writes.crossings)
         return outcomes
-
-    def _account(self, party: Party, at_ms: int) -> Account:
-        plan = self._book.plan(party)
-        return Account(plan, plan.keys(at_ms))
 
     def _commit(self, store: Store, tickets: list[Ticket]) -> None:
         try:
