@@ -53,7 +53,7 @@ class Books:
     """What a transaction has read. `records` and `counters` are brought forward by each command in turn.
 
     `accounts` has those of every reservation that may be taken or closed. `in_doubt`: ids whose resolution was sent
-    before, with no answer about its commit.
+    before, with no answer about its commit. `standings` are made of `counters`, of the accounts asked for so far.
     """
 
     instance: str
@@ -62,15 +62,15 @@ class Books:
     counters: Mapping[CounterKey, Counter]
     in_doubt: frozenset[str] = frozenset()
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(UNWATCHED))
-    _standings: dict[Account, Standing] = field(default_factory=dict)
+    standings: dict[Account, Standing] = field(default_factory=dict)
 
     def standing(self, account: Account) -> Standing:
         """The same at every call: many reservations share an account."""
-        found = self._standings.get(account)
+        found = self.standings.get(account)
         if found is None:
             counters = tuple(self.counters[key] for key in account.keys)
             limits = tuple((limit, counters[look]) for limit, look in account.limits)
-            found = self._standings[account] = Standing(counters, limits)
+            found = self.standings[account] = Standing(counters, limits)
         return found
 
 
