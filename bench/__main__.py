@@ -39,7 +39,7 @@ def all_contenders(settings: dict[str, str]) -> tuple[Contender, ...]:
 def plan_of(options: argparse.Namespace) -> Plan:
     """What the options ask for; what they leave open is quick, or full."""
     full = options.full
-    chosen = tuple(by_name(name) for name in options.scenario) if options.scenario else SCENARIOS
+    chosen = tuple(one for name in options.scenario for one in by_name(name)) if options.scenario else SCENARIOS
     secure = tuple(scenario for scenario in chosen if scenario in TLS_SCENARIOS)
     if not full:
         chosen = tuple(scenario.shortened(5) if scenario.rate else scenario for scenario in chosen)

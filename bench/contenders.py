@@ -1,5 +1,6 @@
 """Who is measured: nobody (the rig's own ceiling), nginx, and this gateway as it is shipped. Peers are in peers.py."""
 
+import compileall
 import http.client
 import json
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from app import __version__
 from bench.processes import BenchError, start, stop
-from bench.scenarios import MODEL, SMALL
+from bench.scenarios import MODEL, SMALL, Scenario
 
 ROOT = Path(__file__).parents[1]
 _START_SECONDS = 120
@@ -25,12 +26,16 @@ PATH = "/v1/images/generations"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a contender runs: an empty folder of its own, its core, and the upstream it is to stand in front of."""
+    """Where a contender runs: an empty folder of its own, its core, and the upstream it is to stand in front of.
+
+    `settings` are the scenario's.
+    """
 
     folder: Path
     core: int
     upstream: str
     certificate: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_tls(self) -> bool:
@@ -85,6 +90,10 @@ class Contender(ABC):
     def has_tls(self) -> bool:
         return True
 
+    def takes_part_in(self, scenario: Scenario) -> bool:
+        """Peers have none of the gateway's settings."""
+        return not scenario.settings
+
 
 class Direct(Contender):
     """No gateway at all: what the rig itself can do. Not measured over TLS, which the load does not speak."""
@@ -100,6 +109,9 @@ class Direct(Contender):
     @property
     def has_tls(self) -> bool:
         return False
+
+    def takes_part_in(self, scenario: Scenario) -> bool:  # noqa: ARG002 - the rig is the same with any settings
+        return True
 
 
 _NGINX = """
@@ -186,7 +198,11 @@ class Gateway(Contender):
         self._settings = settings or {}
 
     def prepare(self) -> str:
+        compileall.compile_dir(ROOT / "app", quiet=2)  # as an installation is
         return __version__
+
+    def takes_part_in(self, scenario: Scenario) -> bool:  # noqa: ARG002 - the settings are its own
+        return True
 
     def start(self, place: Place) -> Running:
         port = free_port()
@@ -197,6 +213,7 @@ class Gateway(Contender):
             "ZENMUX_BASE_URL": place.upstream,
             "SSL_CERT_FILE": str(place.certificate),
             **self._settings,
+            **place.settings,
         }
         limits = [part for limit in self._KEY_LIMITS for part in ("--limit", limit)]
         made = json.loads(_run_cli(environment, "keys", "create", "--user", "bench", *limits, "--json"))
@@ -207,8 +224,12 @@ class Gateway(Contender):
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without the settings of a gateway somebody runs."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "ZENMUX_"))}
+    """This process's environment without the settings of a gateway somebody runs.
+
+    And without the word that Python is to keep nothing it compiles: who is measured would compile at every start.
+    """
+    foreign = ("GATEWAY_", "ZENMUX_", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
 def _run_cli(environment: Mapping[str, str], *arguments: str) -> str:

@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -156,8 +156,7 @@ async def reserve(ledger: Ledger, numbers: Iterator[int], keys: int) -> float:
     """One request; returns how long its reservation took."""
     number = next(numbers)
     key = number * 7919 % keys
-    taken = replace(
-        hold(number, key),
+    taken = hold(number, key)._replace(
         user_id=f"user-{key % 1000}",
         team_id="team-1",
         reserved_at=NOW,
@@ -166,7 +165,7 @@ async def reserve(ledger: Ledger, numbers: Iterator[int], keys: int) -> float:
     began = time.perf_counter()
     await ledger.reserve(taken)
     took = time.perf_counter() - began
-    await ledger.resolve(taken.id, replace(settlement(), resolved_at=NOW))
+    await ledger.resolve(taken.id, settlement()._replace(resolved_at=NOW))
     return took
 
 

@@ -1,14 +1,13 @@
 """The peers: LiteLLM's proxy and Portkey's gateway, each installed from its package into an environment of its own."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.contenders import Contender, Place, Running, free_port, started
+from bench.contenders import Contender, Place, Running, clean_environment, free_port, started
 from bench.processes import BenchError
 
 LITELLM = "1.106.2"
@@ -34,7 +33,7 @@ class LiteLLM(Contender):
             package = f"litellm[proxy]=={LITELLM}"
             uv = Path(sys.executable).with_name("uv")
             if uv.exists():
-                _install([uv, "pip", "install", "--python", self._python, package])
+                _install([uv, "pip", "install", "--compile-bytecode", "--python", self._python, package])
             else:
                 _install([self._python, "-m", "pip", "install", package])
             done.touch()
@@ -53,7 +52,7 @@ class LiteLLM(Contender):
             ),
             encoding="utf-8",
         )
-        environment = dict(os.environ) | {
+        environment = clean_environment() | {
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_LOG": "ERROR",
             "LITELLM_MODE": "PRODUCTION",
@@ -94,7 +93,7 @@ class Portkey(Contender):
             "x-portkey-provider": "openai",
             "x-portkey-custom-host": place.upstream,
         }
-        environment = dict(os.environ) | {
+        environment = clean_environment() | {
             "NODE_ENV": "production",
             "NODE_EXTRA_CA_CERTS": str(place.certificate),
             "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost",

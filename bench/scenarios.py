@@ -15,6 +15,7 @@ class Scenario:
 
     `each`: requests on a connection, 0 for any number. `rate`: bytes per second a slow reader takes, 0 for all it can.
     `seconds` stands instead of the plan's. `is_fresh`: a new process for each run, since its memory is what matters.
+    `settings`: of the gateway alone, which is fresh then; its peers, who have no such settings, are not measured.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Scenario:
     rate: int = 0
     seconds: float | None = None
     is_fresh: bool = False
+    settings: tuple[tuple[str, str], ...] = ()
 
     @property
     def first_event_bytes(self) -> int:
@@ -58,12 +60,13 @@ STREAM_GAPS = Scenario("sse gaps", "sse gap=100", 1, stream=True)
 START = Scenario("start", "2KB", 0, is_fresh=True)
 IN_FLIGHT = Scenario("in flight", f"2KB delay={IN_FLIGHT_SECONDS * 1000:.0f}", 500, each=1, seconds=4, is_fresh=True)
 SLOW = Scenario("slow", "30MB n=4", 100, images=4, each=1, rate=SLOW_BYTES_PER_SECOND, seconds=10, is_fresh=True)
+SLOW_BOUNDED = replace(SLOW, name="slow bounded", settings=(("GATEWAY_SOCKET_BUFFER_BYTES", "131072"),))
 
-SCENARIOS = (SMALL, SMALL_MANY, MEDIUM, LARGE, HUGE, STREAM, STREAM_GAPS, START, IN_FLIGHT, SLOW)
+SCENARIOS = (SMALL, SMALL_MANY, MEDIUM, LARGE, HUGE, STREAM, STREAM_GAPS, START, IN_FLIGHT, SLOW, SLOW_BOUNDED)
 # Over TLS the memory scenarios would say the same again.
 TLS_SCENARIOS = (SMALL, SMALL_MANY, MEDIUM, LARGE, HUGE, STREAM, STREAM_GAPS)
 
 
-def by_name(name: str) -> Scenario:
-    """Raises KeyError."""
-    return {scenario.name: scenario for scenario in SCENARIOS}[name]
+def by_name(name: str) -> tuple[Scenario, ...]:
+    """The scenario of that name; `slow` is both, without and with the bound. Raises KeyError."""
+    return ({scenario.name: (scenario,) for scenario in SCENARIOS} | {SLOW.name: (SLOW, SLOW_BOUNDED)})[name]

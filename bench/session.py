@@ -113,9 +113,10 @@ class Session:
         """Each run has a contender of its own."""
         for number in range(self._plan.fresh_rounds if scenarios else 0):
             for scenario in scenarios:
-                for name, contender in contenders.items():
+                taking_part = [(name, one) for name, one in contenders.items() if one.takes_part_in(scenario)]
+                for name, contender in taking_part:
                     for is_last in self._attempts():
-                        with self._started(contender) as one:
+                        with self._started(contender, scenario) as one:
                             if one is None:
                                 self._note_absence(name, [scenario], tls=False)
                             turn = Turn(name, scenario, tls=False, round=number)
@@ -127,21 +128,29 @@ class Session:
         return (attempt + 1 == self._plan.tries for attempt in range(self._plan.tries))
 
     @contextmanager
-    def _started(self, contender: Contender) -> Iterator[Running | None]:
+    def _started(self, contender: Contender, scenario: Scenario) -> Iterator[Running | None]:
         running: dict[str, Running] = {}
-        self._start(contender, running, tls=False)
+        self._start(contender, running, tls=False, settings=dict(scenario.settings))
         try:
             yield running.get(contender.name)
         finally:
             for one in running.values():
                 one.stop()
 
-    def _start(self, contender: Contender, running: dict[str, Running], *, tls: bool) -> None:
+    def _start(
+        self,
+        contender: Contender,
+        running: dict[str, Running],
+        *,
+        tls: bool,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         folder = self._folder / f"{contender.name}{'-tls' if tls else ''}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         scheme, port = ("https", self._rig.tls_port) if tls else ("http", self._rig.port)
-        place = Place(folder, self._rig.cores.contender, f"{scheme}://127.0.0.1:{port}/api/v1", self._rig.certificate)
+        upstream = f"{scheme}://127.0.0.1:{port}/api/v1"
+        place = Place(folder, self._rig.cores.contender, upstream, self._rig.certificate, settings or {})
         try:
             running[contender.name] = contender.start(place)
         except BenchError as error:

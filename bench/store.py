@@ -4,6 +4,8 @@ import dataclasses
 import json
 import math
 import platform
+import sys
+import sysconfig
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 from bench.figures import Results, Run
 
+_OPTIMIZATIONS = (("PGO", "--enable-optimizations"), ("LTO", "--with-lto"))
 _PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "httpx2", "sqlalchemy", "orjson")
 
 
@@ -24,15 +27,24 @@ def conditions() -> dict[str, str]:
         ),
         platform.machine(),
     )
+    built = how_built(sysconfig.get_config_var("CONFIG_ARGS"), sys.base_prefix)
     memory_kb = int(Path("/proc/meminfo").read_text(encoding="utf-8").split()[1])
     return {
         "date": datetime.now(UTC).date().isoformat(),  # noqa: TID251 - a benchmark is its own clock
         "cpu": cpu,
         "memory": f"{memory_kb / 2**20:.0f} GiB",
         "kernel": platform.release(),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} ({built})",
         **{name: version(name) for name in _PACKAGES},
     }
+
+
+def how_built(configured: str | None, prefix: str) -> str:
+    """Whether this Python was built for speed, which is worth a fifth: `PGO yes, LTO no`, as far as its configuration
+    tells; where a distribution built it, that may have been asked for elsewhere."""
+    arguments = configured or ""
+    otherwise = "no" if arguments and prefix != "/usr" else "unknown"
+    return ", ".join(f"{name} {'yes' if option in arguments else otherwise}" for name, option in _OPTIMIZATIONS)
 
 
 def save(path: Path, results: Results, told: dict[str, Any]) -> None:

@@ -4,7 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.figures import DIRECT, Results, Spread
-from bench.scenarios import HUGE, IN_FLIGHT, LARGE, MEDIUM, SLOW, SMALL, SMALL_MANY, START, STREAM, STREAM_GAPS
+from bench.scenarios import (
+    HUGE,
+    IN_FLIGHT,
+    LARGE,
+    MEDIUM,
+    SLOW,
+    SLOW_BOUNDED,
+    SMALL,
+    SMALL_MANY,
+    START,
+    STREAM,
+    STREAM_GAPS,
+)
 
 SUBJECT = "gateway"
 NOTHING = "–"
@@ -73,6 +85,9 @@ _MEMORY = (
     Measure("slow: begun", SLOW.name, "begun", "{:.0f}"),
     Measure("RSS MB/reader", SLOW.name, "growth_mb", "{:.2f}", per=SLOW.connections),
     Measure("kernel TCP MB/reader", SLOW.name, "kernel_tcp_mb", "{:.2f}", per=SLOW.connections, added=True),
+    Measure(
+        "kernel TCP MB/reader, bounded", SLOW_BOUNDED.name, "kernel_tcp_mb", per=SLOW_BOUNDED.connections, added=True
+    ),
     Measure("500 in flight: answered", IN_FLIGHT.name, "answered", "{:.0f}"),
     Measure("over s", IN_FLIGHT.name, "over_seconds"),
     Measure("RSS +MB", IN_FLIGHT.name, "growth_mb", "{:.1f}"),

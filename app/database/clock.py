@@ -8,11 +8,13 @@ Clock = Callable[[], datetime]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_DAY_MS = 86_400_000
 
 
 def to_ms(moment: datetime) -> int:
     """Whole milliseconds since 1970 UTC, rounded down. `moment` is aware; a naive one raises TypeError."""
-    return (moment - _EPOCH) // _MILLISECOND
+    since = moment - _EPOCH  # its seconds and microseconds are never negative
+    return since.days * _DAY_MS + since.seconds * 1000 + since.microseconds // 1000
 
 
 def from_ms(milliseconds: int) -> datetime:

@@ -39,7 +39,7 @@ class SizeBounds:
         """The first rule the size breaks, as a sentence for the caller, or None."""
         if width % self.multiple_of or height % self.multiple_of:
             return f"Width and height must both be divisible by {self.multiple_of}."
-        short, long = sorted((width, height))
+        short, long = (width, height) if width < height else (height, width)
         if long > self.edge_max:
             return f"The longest edge must not be above {self.edge_max} pixels."
         if long > short * self.ratio_max:

@@ -1,6 +1,7 @@
 """How many tokens a picture takes: exactly, where a formula is known, and at the most a request may come to."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from app.images.model_spec import AUTO, AreaTokens, FlatTokens, ModelSpec, TableTokens
 from app.images.request import ImageRequest
@@ -31,7 +32,7 @@ def output_tokens(spec: ModelSpec, size: str, quality: str) -> int:
         return by_size[size]
     if quality not in rule.base:
         raise ValueError(f"no figure for {quality!r}")
-    return _area_tokens(rule, quality, edges, _half_to_even)
+    return _area_tokens(rule.base[quality], rule.percent[quality], edges, _half_to_even)
 
 
 def output_tokens_max(spec: ModelSpec, size: str, quality: str) -> int:
@@ -47,11 +48,13 @@ def output_tokens_max(spec: ModelSpec, size: str, quality: str) -> int:
     qualities = rule.base if isinstance(rule, AreaTokens) else rule.by_quality
     named = list(qualities) if quality == AUTO else [quality]
     if size == AUTO and isinstance(spec.sizes, SizeBounds) and isinstance(rule, AreaTokens):
-        return max(_tokens_of(rule, q, rule.base[q], spec.sizes.auto_pixels_max) for q in named)
+        return max(_tokens_of(rule.base[q], rule.percent[q], rule.base[q], spec.sizes.auto_pixels_max) for q in named)
     sizes = spec.sizes.values if size == AUTO and isinstance(spec.sizes, SizeList) else (size,)
     if isinstance(rule, TableTokens):
         return max(output_tokens(spec, s, q) for s in sizes for q in named)
-    return max(_area_tokens(rule, q, parse_size(s) or (0, 1), _half_up) for s in sizes for q in named)
+    return max(
+        _area_tokens(rule.base[q], rule.percent[q], parse_size(s) or (0, 1), _half_up) for s in sizes for q in named
+    )
 
 
 def hold_tokens(request: ImageRequest) -> Usage:
@@ -72,15 +75,16 @@ def hold_tokens(request: ImageRequest) -> Usage:
     )
 
 
-def _area_tokens(rule: AreaTokens, quality: str, edges: tuple[int, int], rounded: Callable[[int, int], int]) -> int:
+@lru_cache(maxsize=1024)
+def _area_tokens(base: int, percent: int, edges: tuple[int, int], rounded: Callable[[int, int], int]) -> int:
     short, long = sorted(edges)
-    return _tokens_of(rule, quality, rounded(rule.base[quality] * short, long), short * long)
+    return _tokens_of(base, percent, rounded(base * short, long), short * long)
 
 
-def _tokens_of(rule: AreaTokens, quality: str, short_side: int, pixels: int) -> int:
-    """ceil(base * short_side * (2,000,000 + pixels) / 4,000,000), then the rule's percentage of it, rounded up."""
-    tokens = _up(rule.base[quality] * short_side * (_AREA_OFFSET + pixels), _AREA_DIVISOR)
-    return _up(tokens * rule.percent[quality], 100)
+def _tokens_of(base: int, percent: int, short_side: int, pixels: int) -> int:
+    """ceil(base * short_side * (2,000,000 + pixels) / 4,000,000), then the percentage of it, rounded up."""
+    tokens = _up(base * short_side * (_AREA_OFFSET + pixels), _AREA_DIVISOR)
+    return _up(tokens * percent, 100)
 
 
 def _up(numerator: int, denominator: int) -> int:

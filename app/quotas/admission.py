@@ -4,6 +4,7 @@ a decision out. Changes no counter."""
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from app.errors import LimitReached, QuotaExceeded, RateLimited
 from app.quotas.counters import Counter, amount_of
@@ -25,8 +26,7 @@ _WHOSE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RateStatus:
+class RateStatus(NamedTuple):
     """The tightest request limit that resets, for the x-ratelimit headers; `remaining` counts this request as gone."""
 
     limit: int
@@ -97,8 +97,7 @@ class Refusal:
         return QuotaExceeded(self.message, limit=written, scope=limit.scope, unit=limit.unit, resets_at=resets_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """`refusal` None: the request fits. `shadow`: what the shadow limits would have refused."""
 
     refusal: Refusal | None
@@ -116,12 +115,13 @@ def decide(standings: Iterable[tuple[Limit, Counter]], amounts: Amounts, now: da
     shadow: list[Refusal] = []
     tightest: tuple[int, Limit] | None = None
     for limit, counter in standings:
-        needed = amount_of(amounts, limit.unit)
-        left = limit.amount - counter.settled(limit.unit) - counter.pending(limit.unit)
+        unit = limit.unit
+        needed = amount_of(amounts, unit)
+        left = limit.amount - counter.settled(unit) - counter.pending(unit)
         if 0 < needed > left:
             found = Refusal(limit, max(left, 0), needed, now, window_end(limit.window, now))
             (shadow if limit.shadow else refusals).append(found)
-        if _is_request_rate(limit) and (tightest is None or left < tightest[0]):
+        if unit is _REQUESTS and _tells_a_rate(limit) and (tightest is None or left < tightest[0]):
             tightest = left, limit
     if refusals:
         return Decision(max(refusals, key=_gravity), tuple(shadow), None)
@@ -138,8 +138,8 @@ def _gravity(refusal: Refusal) -> tuple[bool, bool, float]:
     return not refusal.is_rate, refusal.hopeless, wait
 
 
-def _is_request_rate(limit: Limit) -> bool:
-    return limit.unit is _REQUESTS and limit.window is not Window.TOTAL and not limit.shadow
+def _tells_a_rate(limit: Limit) -> bool:
+    return limit.window is not Window.TOTAL and not limit.shadow
 
 
 def _rate_status(limit: Limit, left: int, amounts: Amounts, now: datetime) -> RateStatus:

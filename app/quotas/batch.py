@@ -22,14 +22,15 @@ from app.quotas.commands import (
     closing_of,
     closing_of_expired,
     new_row,
-    record_of,
 )
 from app.quotas.counters import Counter, CounterKey
-from app.quotas.plans import Party, Plan
-from app.quotas.reservation import Resolution, State
+from app.quotas.limits import Limit
+from app.quotas.plans import Account, Party
+from app.quotas.reservation import Amounts, Resolution, State
 from app.quotas.thresholds import UNWATCHED, Crossing, Thresholds
 
 _PENDING = State.PENDING.value
+_DONE = Resolution.DONE  # looking a member up is slow in Python 3.11
 
 Outcome = Reserved | Resolution | LimitReached | DuplicateReservation | StoreUnavailable | None
 """None: marked as dispatched."""
@@ -40,12 +41,11 @@ def reservation_id(command: Command) -> str:
     return command.hold.id if isinstance(command, Reserve) else command.reservation_id
 
 
-class Account(NamedTuple):
-    """The limits a reservation has to pass and the counters it moves: all its life those of the windows it was made
-    in, never those of the present."""
+class Standing(NamedTuple):
+    """An account's counters, and its limits each beside the counter it looks at."""
 
-    plan: Plan
-    keys: tuple[CounterKey, ...]
+    counters: tuple[Counter, ...]
+    limits: tuple[tuple[Limit, Counter], ...]
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Books:
     """What a transaction has read. `records` and `counters` are brought forward by each command in turn.
 
     `accounts` has those of every reservation that may be taken or closed. `in_doubt`: ids whose resolution was sent
-    before, with no answer about its commit.
+    before, with no answer about its commit. `standings` are made of `counters`, of the accounts asked for so far.
     """
 
     instance: str
@@ -62,6 +62,16 @@ class Books:
     counters: Mapping[CounterKey, Counter]
     in_doubt: frozenset[str] = frozenset()
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(UNWATCHED))
+    standings: dict[Account, Standing] = field(default_factory=dict)
+
+    def standing(self, account: Account) -> Standing:
+        """The same at every call: many reservations share an account."""
+        found = self.standings.get(account)
+        if found is None:
+            counters = tuple(self.counters[key] for key in account.keys)
+            limits = tuple((limit, counters[look]) for limit, look in account.limits)
+            found = self.standings[account] = Standing(counters, limits)
+        return found
 
 
 @dataclass(slots=True)
@@ -71,7 +81,7 @@ class Writes:
     inserted: list[NewRow] = field(default_factory=list)
     dispatched: list[tuple[int, str]] = field(default_factory=list)  # when, which
     closed: list[tuple[Closing, str]] = field(default_factory=list)  # how, which
-    touched: set[CounterKey] = field(default_factory=set)
+    touched: set[Account] = field(default_factory=set)  # whose counters moved
     crossings: list[Crossing] = field(default_factory=list)  # some may be written already, by whomever
 
 
@@ -99,10 +109,10 @@ def execute(commands: Sequence[Command], books: Books) -> tuple[list[Outcome], W
         match command:
             case Reserve():
                 outcomes.append(_reserve(command, books, writes))
-            case MarkDispatched():
-                outcomes.append(_mark_dispatched(command, books, writes))
             case Resolve():
                 outcomes.append(_resolve(command, books, writes))
+            case MarkDispatched():
+                outcomes.append(_mark_dispatched(command, books, writes))
             case Expire():
                 outcomes.append(_expire(command, books, writes))
             case _:
@@ -114,18 +124,21 @@ def _reserve(command: Reserve, books: Books, writes: Writes) -> Outcome:
     hold = command.hold
     if hold.id in books.records:
         return DuplicateReservation(f"Reservation {hold.id} exists already; every request needs an id of its own.")
-    plan, keys = books.accounts[hold.id]
-    counters = [books.counters[key] for key in keys]
-    decision = decide([(limit, counters[look]) for limit, look in plan.limits], hold.amounts, hold.reserved_at)
+    account = books.accounts[hold.id]
+    standing = books.standing(account)
+    decision = decide(standing.limits, hold.amounts, hold.reserved_at)
     if decision.refusal is not None:
         return decision.refusal.error()
-    for counter in counters:
+    for counter in standing.counters:
         counter.hold(hold.amounts)
-    writes.touched.update(keys)
+    writes.touched.add(account)
     row = new_row(hold, books.instance)
     writes.inserted.append(row)
-    books.records[hold.id] = record_of(row)
-    return Reserved(decision.rate, tuple(refusal.label for refusal in decision.shadow))
+    books.records[hold.id] = Record(
+        hold.id, account.party, _PENDING, row.reserved_at_ms, row.dispatched_at_ms, hold.amounts
+    )
+    shadow = decision.shadow
+    return Reserved(decision.rate, tuple(refusal.label for refusal in shadow) if shadow else ())
 
 
 def _mark_dispatched(command: MarkDispatched, books: Books, writes: Writes) -> Outcome:
@@ -144,7 +157,7 @@ def _resolve(command: Resolve, books: Books, writes: Writes) -> Outcome:
         return Resolution.UNKNOWN
     closing = closing_of(command.settlement)
     if record.state == _PENDING:
-        return _close(record, closing, books, writes)
+        return _close(record, closing, command.settlement.charged, books, writes)
     # The first try may have been committed and only its answer lost: then this is its answer.
     same = (record.state, record.resolved_at_ms, record.outcome) == (
         closing.state,
@@ -160,20 +173,20 @@ def _expire(command: Expire, books: Books, writes: Writes) -> Outcome:
         return Resolution.UNKNOWN
     if record.state != _PENDING:
         return Resolution.ALREADY_RESOLVED
-    return _close(record, closing_of_expired(record, command.at), books, writes)
+    closing = closing_of_expired(record, command.at)
+    return _close(record, closing, closing.charged, books, writes)
 
 
-def _close(record: Record, closing: Closing, books: Books, writes: Writes) -> Resolution:
-    plan, keys = books.accounts[record.id]
-    held, charged = record.held, closing.charged
-    for key in keys:
-        books.counters[key].resolve(held, charged)
+def _close(record: Record, closing: Closing, charged: Amounts, books: Books, writes: Writes) -> Resolution:
+    account = books.accounts[record.id]
+    standing = books.standing(account)
+    for counter in standing.counters:
+        counter.resolve(record.held, charged)
     if charged != NOTHING:
-        for limit, look in plan.limits:
-            key = keys[look]
-            found = books.thresholds.crossed(limit, key, books.counters[key], charged, closing.resolved_at_ms)
-            writes.crossings.extend(found)
-    writes.touched.update(keys)
+        for limit, look in account.limits:
+            key, counter = account.keys[look], standing.counters[look]
+            writes.crossings += books.thresholds.crossed(limit, key, counter, charged, closing.resolved_at_ms)
+    writes.touched.add(account)
     writes.closed.append((closing, record.id))
     record.state, record.resolved_at_ms, record.outcome = closing.state, closing.resolved_at_ms, closing.outcome
-    return Resolution.DONE
+    return _DONE

@@ -1,6 +1,8 @@
 """What a counter counts and how a reservation moves it. Pure: where counters are kept is statements.py's business."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from app.quotas.limits import Unit
@@ -13,8 +15,7 @@ _TAKEN = {
     Unit.USD: "nanousd",
     Unit.CONCURRENT: "requests",
 }
-_PENDING = {unit: f"pending_{name}" for unit, name in _TAKEN.items()}
-_SETTLED = {unit: f"settled_{name}" for unit, name in _TAKEN.items() if unit is not Unit.CONCURRENT}
+_AMOUNT: dict[Unit, Callable[[Amounts], int]] = {unit: attrgetter(name) for unit, name in _TAKEN.items()}
 
 
 class CounterKey(NamedTuple):
@@ -42,34 +43,40 @@ class Counter:
 
     def hold(self, held: Amounts) -> None:
         """A reservation began."""
-        self.pending_requests += held.requests
-        self.pending_images += held.images
-        self.pending_tokens += held.tokens
-        self.pending_nanousd += held.nanousd
+        requests, images, tokens, nanousd = held
+        self.pending_requests += requests
+        self.pending_images += images
+        self.pending_tokens += tokens
+        self.pending_nanousd += nanousd
 
     def resolve(self, held: Amounts, charged: Amounts) -> None:
         """A reservation ended: what it held is free again, what it cost stays."""
-        self.pending_requests -= held.requests
-        self.pending_images -= held.images
-        self.pending_tokens -= held.tokens
-        self.pending_nanousd -= held.nanousd
-        self.settled_requests += charged.requests
-        self.settled_images += charged.images
-        self.settled_tokens += charged.tokens
-        self.settled_nanousd += charged.nanousd
+        requests, images, tokens, nanousd = held
+        self.pending_requests -= requests
+        self.pending_images -= images
+        self.pending_tokens -= tokens
+        self.pending_nanousd -= nanousd
+        requests, images, tokens, nanousd = charged
+        self.settled_requests += requests
+        self.settled_images += images
+        self.settled_tokens += tokens
+        self.settled_nanousd += nanousd
 
     def settled(self, unit: Unit) -> int:
         """What was charged, as a limit of `unit` counts it; nothing that has ended is concurrent."""
-        amount: int = getattr(self, _SETTLED[unit]) if unit in _SETTLED else 0
-        return amount
+        return _SETTLED[unit](self)
 
     def pending(self, unit: Unit) -> int:
         """What is held, as a limit of `unit` counts it."""
-        amount: int = getattr(self, _PENDING[unit])
-        return amount
+        return _PENDING[unit](self)
 
 
 def amount_of(amounts: Amounts, unit: Unit) -> int:
     """What a request takes of a limit of `unit`."""
-    amount: int = getattr(amounts, _TAKEN[unit])
-    return amount
+    return _AMOUNT[unit](amounts)
+
+
+_PENDING: dict[Unit, Callable[[Counter], int]] = {unit: attrgetter(f"pending_{name}") for unit, name in _TAKEN.items()}
+_SETTLED: dict[Unit, Callable[[Counter], int]] = {
+    unit: attrgetter(f"settled_{name}") for unit, name in _TAKEN.items() if unit is not Unit.CONCURRENT
+} | {Unit.CONCURRENT: lambda _: 0}

@@ -3,7 +3,7 @@ everybody works on, and under the lock on limits only what happened since. Else 
 at the next request, and everybody would wait for it."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, insert, select
@@ -22,7 +22,7 @@ _rows = schema.reservations.c
 _days = schema.usage_days.c
 _counters = schema.counters
 
-_UNITS = tuple(field.name for field in fields(Amounts))
+_UNITS = Amounts._fields
 _BOTH = (*(_rows[f"charged_{unit}"] for unit in _UNITS), *(_rows[f"held_{unit}"] for unit in _UNITS[1:]))
 
 

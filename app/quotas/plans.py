@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from app.quotas.counters import CounterKey
 from app.quotas.limits import Limit, Scope, Window
-from app.quotas.windows import span_ms
+from app.quotas.windows import FOREVER_MS, span_ms
 
 _SCOPES_MAX = 50_000
 _PLANS_MAX = 50_000
@@ -27,29 +27,44 @@ class Party(NamedTuple):
         return mine if self.team_id is None else (*mine, (Scope.TEAM.value, self.team_id))
 
 
+class Account:
+    """The limits a reservation has to pass and the counters it moves: all its life those of the windows it was made
+    in, never those of the present. Shared by the reservations of a party in the same windows, and equal to no other."""
+
+    __slots__ = ("keys", "limits", "party")
+
+    def __init__(self, party: Party, limits: tuple[tuple[Limit, int], ...], keys: tuple[CounterKey, ...]) -> None:
+        """`limits` has with each of them the position, in `keys`, of the counter it looks at."""
+        self.party = party
+        self.limits = limits
+        self.keys = keys
+
+
 class Plan:
     """The limits that apply to a party, each with the position of the counter it looks at."""
 
-    def __init__(self, limits: Iterable[Limit]) -> None:
+    def __init__(self, party: Party, limits: Iterable[Limit]) -> None:
         positions: dict[tuple[str, str, str, Window], int] = {}
         self.limits: tuple[tuple[Limit, int], ...] = tuple(
             (limit, positions.setdefault(_look(limit), len(positions))) for limit in limits
         )
+        self._party = party
         self._looks = tuple(positions)
-        self._keys: tuple[CounterKey, ...] = ()
-        self._from_ms = self._until_ms = 0  # when the keys at hand are right
+        self._account = Account(party, self.limits, ())
+        self._from_ms = self._until_ms = 0  # when the account at hand is right
 
-    def keys(self, at_ms: int) -> tuple[CounterKey, ...]:
-        """The counters of a reservation made at `at_ms`, each once, in the order of their positions."""
+    def account(self, at_ms: int) -> Account:
+        """That of a reservation made at `at_ms`; its counters, each once, in the order of their positions."""
         if not self._from_ms <= at_ms < self._until_ms:  # moments come in crowds: mostly they are in the last windows
             spans = [span_ms(window, at_ms) for *_, window in self._looks]
-            self._keys = tuple(
+            keys = tuple(
                 CounterKey(scope, scope_id, model, window.value, start)
                 for (scope, scope_id, model, window), (start, _) in zip(self._looks, spans, strict=True)
             )
+            self._account = Account(self._party, self.limits, keys)
             self._from_ms = max((start for start, _ in spans), default=0)
-            self._until_ms = min((end for _, end in spans), default=0)
-        return self._keys
+            self._until_ms = min((end for _, end in spans), default=FOREVER_MS)
+        return self._account
 
 
 def _look(limit: Limit) -> tuple[str, str, str, Window]:
@@ -87,5 +102,5 @@ class LimitBook:
         plan = self._plans.get(party)
         if plan is None:
             limits = [limit for scope in party.scopes for limit in self._limits[scope]]
-            plan = self._plans[party] = Plan(limit for limit in limits if limit.model in ("", party.model))
+            plan = self._plans[party] = Plan(party, (limit for limit in limits if limit.model in ("", party.model)))
         return plan

@@ -1,14 +1,13 @@
 """The life of a reservation: what it holds, what may become of it, what closes it. Pure values and one table."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from app.images.usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Amounts:
+class Amounts(NamedTuple):
     """What a request takes of its limits, in each unit. Money is nano-USD."""
 
     requests: int = 0
@@ -51,8 +50,7 @@ class Resolution(StrEnum):
     UNKNOWN = "unknown"  # no such reservation: a bug
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """What `reserve` takes: who asks for what, and the worst case of it.
 
     `is_dispatched`: its request goes out over a connection that waits for it, as soon as the hold is taken; so it
@@ -74,8 +72,7 @@ class Hold:
     is_dispatched: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """How a reservation ends: what is charged, why, and what was seen on the way.
 
     A release charges `Amounts()`, with `usage_source` NONE. `priced` is False when the catalog has no price and

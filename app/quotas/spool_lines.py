@@ -33,7 +33,7 @@ def encode(resolution: Resolve) -> bytes:
         "state": settlement.state.value,
         "outcome": settlement.outcome,
         "usage_source": settlement.usage_source.value,
-        "charged": astuple(settlement.charged),
+        "charged": settlement.charged,
         "usage": None if settlement.usage is None else astuple(settlement.usage),
         "priced": settlement.priced,
         "client_left": settlement.client_left,

@@ -4,15 +4,17 @@ Knows rows, locks and the few words in which the two engines differ. Decides not
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from app.quotas.batch import Writes
-from app.quotas.commands import Closing, NewRow, Record
+from app.quotas.batch import Standing, Writes
+from app.quotas.commands import RECORD_COLUMNS, Closing, NewRow, Record, record_read
 from app.quotas.counters import Counter, CounterKey
 from app.quotas.limits import Limit, Scope, Unit, Window
+from app.quotas.memory import Memory
+from app.quotas.plans import Account
 from app.quotas.sums import counter_sum
 from app.quotas.thresholds import Announcement, Crossing
 
@@ -29,7 +31,6 @@ _POSTGRESQL_SESSION = "SET idle_in_transaction_session_timeout = '10s'"
 
 _KNOWN_COUNTERS_MAX = 100_000
 
-_RECORD_COLUMNS = tuple(field.name for field in fields(Record))
 _COUNTER_COLUMNS = tuple(field.name for field in fields(Counter))
 _counter_values = attrgetter(*_COUNTER_COLUMNS)
 _KEY_COLUMNS = ("scope", "scope_id", "model", '"window"', "window_start_ms")
@@ -56,8 +57,9 @@ def _insert(table: str, names: Sequence[str]) -> str:
 
 
 _REVISION = "SELECT value FROM revision"
+_DATA_VERSION = "PRAGMA data_version"
 _LIMITS = 'SELECT unit, amount, "window", model, shadow FROM limits WHERE scope = ? AND scope_id = ? ORDER BY id'
-_RECORDS = f"SELECT {_comma(_RECORD_COLUMNS)} FROM reservations WHERE id %s ORDER BY id%s"  # noqa: S608 - names of ours
+_RECORDS = f"SELECT {_comma(RECORD_COLUMNS)} FROM reservations WHERE id %s ORDER BY id%s"  # noqa: S608 - names of ours
 _NEW_RESERVATION = _insert("reservations", NewRow._fields)
 _DISPATCHED = "UPDATE reservations SET dispatched_at_ms = ? WHERE id = ? AND state = 'pending'"
 _CLOSE = f"UPDATE reservations SET {_assign(Closing._fields)} WHERE id = ? AND state = 'pending'"  # noqa: S608 - names of ours
@@ -76,13 +78,17 @@ _SAME_CROSSING = f"SELECT {_OWNER_NAME} FROM threshold_events WHERE {_match(_CRO
 
 
 class Store:
-    """One connection for the transactions of the ledger. Not thread-safe: it belongs to the writer's thread."""
+    """One connection for the transactions of the ledger. Not thread-safe: it belongs to the writer's thread.
+
+    After a transaction that failed, it is to be closed: it may remember what was not committed.
+    """
 
     def __init__(self, connection: Any, dialect: str) -> None:  # noqa: ANN401 - a DBAPI connection has no common type
         """`connection` is the driver's, outside of a transaction; `dialect` is sqlite or postgresql."""
         self._connection = connection
         self._cursor = connection.cursor()
         self._dialect = dialect
+        self._memory = Memory() if dialect == "sqlite" else None
         self._known: set[CounterKey] = set()  # counters that were there, so that making them need not be tried
         self._seen: set[CounterKey] = set()  # those of this transaction
         if dialect == "postgresql":
@@ -92,9 +98,13 @@ class Store:
     def begin(self) -> int:
         """Opens a transaction that sees limits as they are until its end; returns the revision they have."""
         self._cursor.execute(_BEGIN[self._dialect])
-        self._cursor.execute(_REVISION)
-        value: int = self._cursor.fetchone()[0]
-        return value
+        memory = self._memory
+        if memory is None:
+            return self._number(_REVISION)
+        memory.turn_to(self._number(_DATA_VERSION))
+        if memory.revision is None:
+            memory.revision = self._number(_REVISION)
+        return memory.revision
 
     def commit(self) -> None:
         self._connection.commit()
@@ -117,18 +127,38 @@ class Store:
             for (scope, scope_id), rows in zip(scopes, self._each(_LIMITS, scopes), strict=True)
         ]
 
-    def read_records(self, ids: Iterable[str]) -> dict[str, Record]:
+    def read_records(self, ids: Collection[str]) -> dict[str, Record]:
         """The reservations that exist, locked until the transaction ends."""
-        text = _RECORDS % (_IN_LIST[self._dialect], _LOCKED[self._dialect])
-        wanted = list(ids)
-        (rows,) = self._each(text, [(json.dumps(wanted) if self._dialect == "sqlite" else wanted,)])
-        return {row[0]: Record(*row) for row in rows}
+        found = {} if self._memory is None else self._memory.records_of(ids)
+        wanted = [id_ for id_ in ids if id_ not in found]
+        if wanted:
+            text = _RECORDS % (_IN_LIST[self._dialect], _LOCKED[self._dialect])
+            (rows,) = self._each(text, [(json.dumps(wanted) if self._dialect == "sqlite" else wanted,)])
+            found.update((row[0], record_read(row)) for row in rows)
+        return found
+
+    def standings(self) -> dict[Account, Standing]:
+        """Those made before of the counters that are known, for the transaction to add to."""
+        return {} if self._memory is None else self._memory.standings
+
+    def keep(self, records: Mapping[str, Record]) -> None:
+        """After the commit: how it left these reservations."""
+        if self._memory is not None:
+            self._memory.keep(records)
 
     def read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
-        """The counters of `keys` (sorted), locked; a missing one is made, and counts what its reservations say.
+        """The counters of `keys` (sorted), locked, perhaps among others that are known; a missing one is made, and
+        counts what its reservations say.
 
         Raises CounterVanished when one is deleted under our hands.
         """
+        if self._memory is None:
+            return self._read_counters(keys)
+        counters = self._memory.counters
+        counters.update(self._read_counters([key for key in keys if key not in counters]))
+        return counters
+
+    def _read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
         unknown = [key for key in keys if key not in self._known]
         made = [key for key, rows in zip(unknown, self._each(_NEW_COUNTER, unknown), strict=True) if rows]
         found = self._each(_COUNTER + _LOCKED[self._dialect], keys)
@@ -146,7 +176,7 @@ class Store:
         self._many(_NEW_RESERVATION, writes.inserted)
         self._many(_DISPATCHED, writes.dispatched)
         self._many(_CLOSE, [(*closing, id_) for closing, id_ in writes.closed])
-        self._set_counters({key: counters[key] for key in writes.touched})
+        self._set_counters({key: counters[key] for account in writes.touched for key in account.keys})
 
     def write_crossings(self, crossings: Sequence[Crossing]) -> list[Announcement]:
         """Writes the events that nobody has written yet; returns those."""
@@ -155,6 +185,11 @@ class Store:
     def find_crossings(self, crossings: Sequence[Crossing]) -> list[Announcement]:
         """Those that stand in the store as they are here, so that they are our own."""
         return _named(crossings, self._each(_SAME_CROSSING, [crossing[:-1] for crossing in crossings]))
+
+    def _number(self, text: str) -> int:
+        self._cursor.execute(text)
+        value: int = self._cursor.fetchone()[0]
+        return value
 
     def _sum(self, key: CounterKey) -> Counter:
         text, values = counter_sum(key)

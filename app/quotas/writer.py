@@ -13,9 +13,9 @@ import sqlalchemy.exc
 from sqlalchemy import Engine
 
 from app.errors import StoreUnavailable
-from app.quotas.batch import Account, Books, Outcome, execute, parties_needed, reservation_id
+from app.quotas.batch import Books, Outcome, execute, parties_needed, reservation_id
 from app.quotas.commands import Command, Reserve, Resolve
-from app.quotas.plans import LimitBook, Party
+from app.quotas.plans import LimitBook
 from app.quotas.statements import CounterVanished, Store
 from app.quotas.thresholds import UNWATCHED, Announcement, Thresholds, Watch
 
@@ -75,7 +75,8 @@ class Writer:
         self._tell = deliver
         self._queue: deque[Ticket] = deque()
         self._serving: list[Ticket] = []
-        self._one_by_one = 0  # so many of the next tickets get a transaction of their own
+        self._one_by_one = 0  # so many of the next tickets get a transaction of their own, which is careful
+        self._is_careful = False
         self._changed = threading.Condition()
         self._closing = False
         self._give_up = threading.Event()
@@ -160,7 +161,8 @@ class Writer:
             while not self._queue and not self._closing:
                 self._changed.wait()
             if not self._give_up.is_set():
-                size = min(len(self._queue), 1 if self._one_by_one else _BATCH_MAX)
+                self._is_careful = self._one_by_one > 0
+                size = min(len(self._queue), 1 if self._is_careful else _BATCH_MAX)
                 self._serving = [self._queue.popleft() for _ in range(size)]
                 self._one_by_one = max(self._one_by_one - 1, 0)
             return self._serving
@@ -172,7 +174,7 @@ class Writer:
             self._disconnect()
             if self._tells_of_the_store(error):
                 self._wait_for_the_store(tickets, error)
-            elif len(tickets) > 1:
+            elif not self._is_careful:
                 # One of them cannot be carried out; the others must not suffer for it. Nothing was committed.
                 self._one_by_one = len(tickets)
                 self._put_back(tickets)
@@ -205,26 +207,27 @@ class Writer:
         commands = [ticket.command for ticket in tickets]
         if self._book.turn_to(store.begin()):
             store.forget_counters()
-        records = store.read_records({reservation_id(command) for command in commands})
+        # Ids of new reservations are not looked for: the primary key refuses one that is there, and with it the batch.
+        known = [each for each in commands if self._is_careful or not isinstance(each, Reserve)]
+        records = store.read_records({reservation_id(command) for command in known})
         parties = parties_needed(commands, records)
         missing = self._book.missing({party for party, _ in parties.values()})
         for scope, limits in zip(missing, store.read_limits(missing), strict=True):
             self._book.bring(scope, limits)
-        accounts = {id_: self._account(party, at_ms) for id_, (party, at_ms) in parties.items()}
-        counters = store.read_counters(sorted({key for account in accounts.values() for key in account.keys}))
+        accounts = {id_: self._book.plan(party).account(at_ms) for id_, (party, at_ms) in parties.items()}
+        counters = store.read_counters(sorted({key for account in set(accounts.values()) for key in account.keys}))
         in_doubt = frozenset(reservation_id(ticket.command) for ticket in tickets if ticket.in_doubt)
-        books = Books(self._instance, records, accounts, counters, in_doubt, self._thresholds)
+        standings = store.standings()
+        books = Books(self._instance, records, accounts, counters, in_doubt, self._thresholds, standings)
         outcomes, writes = execute(commands, books)
         store.write(writes, counters)
-        doubtful = [announcement.crossing for announcement in self._crossed]
-        self._crossed = [*store.find_crossings(doubtful), *store.write_crossings(writes.crossings)]
+        if self._crossed or writes.crossings:
+            doubtful = [announcement.crossing for announcement in self._crossed]
+            self._crossed = [*store.find_crossings(doubtful), *store.write_crossings(writes.crossings)]
         self._commit(store, tickets)
+        store.keep(records)
         self._thresholds.remember(writes.crossings)
         return outcomes
-
-    def _account(self, party: Party, at_ms: int) -> Account:
-        plan = self._book.plan(party)
-        return Account(plan, plan.keys(at_ms))
 
     def _commit(self, store: Store, tickets: list[Ticket]) -> None:
         try:

@@ -79,9 +79,11 @@ def test_the_ledgers_share_is_of_one_core() -> None:
 
 
 def test_memory_is_by_reader() -> None:
-    slow = {"growth_mb": 20.0, "kernel_tcp_mb": 500.0}
+    slow = {"growth_mb": 20.0, "kernel_tcp_mb": 9000.0}
+    bounded = {"growth_mb": 90.0, "kernel_tcp_mb": 500.0}
     direct = {"kernel_tcp_mb": 420.0}
-    assert verdicts(Run("slow", False, "gateway", 0, slow), Run("slow", False, "direct", 0, direct)) == {
+    runs = [Run("slow", False, "gateway", 0, slow), Run("slow bounded", False, "gateway", 0, bounded)]
+    assert verdicts(*runs, *(Run(name, False, "direct", 0, direct) for name in ("slow", "slow bounded"))) == {
         "slow 30 MB reader: RSS, MB": ("0.20", "reached; aim missed, 1.33 ×"),
-        "slow 30 MB reader: kernel TCP memory, MB": ("0.80", "missed, 1.60 ×"),
+        "slow 30 MB reader: kernel TCP memory with GATEWAY_SOCKET_BUFFER_BYTES, MB": ("0.80", "missed, 1.60 ×"),
     }

@@ -1,7 +1,7 @@
 import pytest
 
 from bench.__main__ import plan_of, read_options
-from bench.scenarios import LARGE, SCENARIOS, SLOW, STREAM, TLS_SCENARIOS
+from bench.scenarios import LARGE, SCENARIOS, SLOW, SLOW_BOUNDED, STREAM, TLS_SCENARIOS
 
 
 def test_quick_and_full_measure_the_same_things() -> None:
@@ -11,15 +11,19 @@ def test_quick_and_full_measure_the_same_things() -> None:
     assert quick.tls_scenarios == full.tls_scenarios == TLS_SCENARIOS
     assert (quick.rounds, full.rounds) == (2, 5)
     assert quick.scenarios[-1].seconds == 5
-    assert full.scenarios[-1] == SLOW
+    assert full.scenarios[-2:] == (SLOW, SLOW_BOUNDED)
 
 
 def test_a_few_scenarios_can_be_chosen() -> None:
     options = ["--scenario", "8MB", "--scenario", "slow", "--rounds", "4", "--seconds", "0.5"]
     plan = plan_of(read_options([*options, "--full"]))
-    assert plan.scenarios == (LARGE, SLOW)
+    assert plan.scenarios == (LARGE, SLOW, SLOW_BOUNDED)
     assert plan.tls_scenarios == (LARGE,)
     assert (plan.rounds, plan.fresh_rounds, plan.seconds) == (4, 4, 0.5)
+
+
+def test_slow_readers_with_bounded_buffers_can_be_chosen_alone() -> None:
+    assert plan_of(read_options(["--scenario", "slow bounded", "--full"])).scenarios == (SLOW_BOUNDED,)
 
 
 def test_plain_or_tls_alone() -> None:

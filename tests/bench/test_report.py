@@ -4,7 +4,7 @@ import pytest
 
 from bench.figures import Results, Run
 from bench.report import PAGE, markdown, sections, splice
-from bench.store import conditions, load, save
+from bench.store import conditions, how_built, load, save
 from bench.tables import Table
 
 RESULTS = Results(
@@ -46,6 +46,20 @@ def test_conditions_tell_machine_and_versions() -> None:
     told = conditions()
     assert {"date", "cpu", "memory", "kernel", "python", "uvicorn"} <= told.keys()
     assert all(told.values())
+
+
+@pytest.mark.parametrize(
+    ("configured", "prefix", "told"),
+    [
+        ("'--enable-optimizations' '--with-lto'", "/usr/local", "PGO yes, LTO yes"),
+        ("'--enable-optimizations'", "/opt/python", "PGO yes, LTO no"),
+        ("'--enable-shared'", "/opt/python", "PGO no, LTO no"),
+        ("'--enable-shared'", "/usr", "PGO unknown, LTO unknown"),
+        (None, "/opt/python", "PGO unknown, LTO unknown"),
+    ],
+)
+def test_how_python_was_built_is_told_where_it_is_known(configured: str | None, prefix: str, told: str) -> None:
+    assert how_built(configured, prefix) == told
 
 
 def test_tables_as_markdown() -> None:

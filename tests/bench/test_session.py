@@ -9,7 +9,7 @@ import pytest
 from bench.contenders import Contender, Direct, Place, Running
 from bench.processes import BenchError, Cores
 from bench.rig import Rig
-from bench.scenarios import IN_FLIGHT, SMALL, STREAM
+from bench.scenarios import IN_FLIGHT, SCENARIOS, SLOW_BOUNDED, SMALL, START, STREAM, Scenario
 from bench.session import Plan, Session, rotated, shown
 
 
@@ -33,6 +33,20 @@ class Mute(Contender):
         raise BenchError(f"does not answer in front of {place.upstream.partition(':')[0]}")
 
 
+class Settable(Mute):
+    name = "settable"
+
+    def __init__(self) -> None:
+        self.settings: list[dict[str, str]] = []
+
+    def takes_part_in(self, scenario: Scenario) -> bool:  # noqa: ARG002 - all of them
+        return True
+
+    def start(self, place: Place) -> Running:
+        self.settings.append(dict(place.settings))
+        return super().start(place)
+
+
 def test_another_one_begins_each_round() -> None:
     assert [rotated(("a", "b", "c"), number) for number in range(4)] == [
         ("a", "b", "c"),
@@ -48,9 +62,12 @@ def test_a_full_rig_is_told() -> None:
     assert shown({"mb_per_second": 2000.0, "cores": 0.8, "rig_cores": 0.5}) == "2,000 MB/s"
 
 
-@pytest.mark.skipif(
+needs_rig = pytest.mark.skipif(
     not all(map(shutil.which, ("cc", "openssl", "taskset"))), reason="needs a C compiler, openssl and taskset"
 )
+
+
+@needs_rig
 def test_who_is_there_is_measured_and_who_is_not_is_told(tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))
     plan = Plan((SMALL, STREAM), (SMALL,), rounds=2, fresh_rounds=1, seconds=0.05, tries=1)
@@ -76,6 +93,20 @@ def test_who_is_there_is_measured_and_who_is_not_is_told(tmp_path: Path) -> None
     assert any("missing does not take part" in line for line in said)
 
 
+@needs_rig
+def test_settings_are_for_who_has_them(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    plan = Plan((START, SLOW_BOUNDED), (), rounds=1, fresh_rounds=1, seconds=0.05, tries=1)
+    settable = Settable()
+    with Rig(tmp_path / "rig", Cores(core, core)) as rig:
+        results = Session(rig, plan, tmp_path / "work", lambda _: None).run([Mute(), settable])
+    assert settable.settings == [{}, {"GATEWAY_SOCKET_BUFFER_BYTES": "131072"}]
+    assert results.refusal("settable", SLOW_BOUNDED.name) == "does not take part"
+    assert results.refusal("mute", START.name) == "does not take part"
+    assert results.refusal("mute", SLOW_BOUNDED.name) == ""
+
+
 def test_scenarios_that_need_a_fresh_process_say_so() -> None:
     assert IN_FLIGHT.is_fresh
     assert not SMALL.is_fresh
+    assert all(scenario.is_fresh for scenario in SCENARIOS if scenario.settings)

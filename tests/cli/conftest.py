@@ -1,8 +1,10 @@
 """A terminal for tests: commands run in this process, with a data folder, a clock and chance of the test's own."""
 
+import gc
 import itertools
 import json
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,13 @@ class Cli:
 
     def _random_bytes(self, count: int) -> bytes:
         return next(self._numbers).to_bytes(count, "little")
+
+
+@pytest.fixture(autouse=True)
+def _collector() -> Iterator[None]:
+    """Commands run in this process, which goes on: what `loading` withheld from the collector is its again."""
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The collector of garbage is off while modules load, and on afterwards."""
+"""The collector of garbage is off while modules load; afterwards it is on and passes over what was loaded."""
 
 import gc
 
@@ -19,3 +19,11 @@ def test_the_collector_is_off_for_the_block_only() -> None:
         fail()
     assert seen == [False]
     assert gc.isenabled()
+
+
+def test_what_was_loaded_is_not_looked_at_again() -> None:
+    gc.unfreeze()
+    with loading():
+        loaded: list[object] = []
+    assert gc.get_freeze_count() > 0
+    assert not any(each is loaded for each in gc.get_objects())

@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -19,6 +19,7 @@ from app.quotas.administration import remove_limit, set_limit
 from app.quotas.audit import Finding, Severity, audit
 from app.quotas.ledger import Ledger
 from app.quotas.limits import Limit, Scope, parse_limit
+from app.quotas.plans import Party
 from app.quotas.reports import Grouping, UsageRow, usage_report
 from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
 from app.quotas.retention import prune
@@ -26,6 +27,7 @@ from app.quotas.spool import Spool
 
 NOON = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)  # a Tuesday
 MODEL = "openai/gpt-image-2"
+PARTY = Party("key-1", "user-1", "team-1", MODEL)
 
 
 @dataclass
@@ -59,7 +61,7 @@ def a_hold(id_: str = "r1", *, at: datetime = NOON, **fields: Any) -> Hold:
         reserved_at=at,
         expires_at=at + timedelta(minutes=20),
     )
-    return replace(made, **fields)
+    return made._replace(**fields)
 
 
 def settled(at: datetime = NOON, **fields: Any) -> Settlement:
@@ -79,7 +81,7 @@ def settled(at: datetime = NOON, **fields: Any) -> Settlement:
         duration_ms=2500,
         resolved_at=at,
     )
-    return replace(made, **fields)
+    return made._replace(**fields)
 
 
 def released(at: datetime = NOON) -> Settlement:

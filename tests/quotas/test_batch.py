@@ -3,24 +3,26 @@ from dataclasses import dataclass, field
 import pytest
 
 from app.errors import DuplicateReservation, QuotaExceeded, StoreUnavailable
-from app.quotas.batch import Account, Books, Outcome, Writes, execute, parties_needed, reservation_id
+from app.quotas.batch import Books, Outcome, Writes, execute, parties_needed, reservation_id
 from app.quotas.commands import (
+    RECORD_COLUMNS,
     Command,
     Expire,
     MarkDispatched,
+    NewRow,
     Record,
     Reserve,
     Reserved,
     Resolve,
     new_row,
-    record_of,
+    record_read,
 )
 from app.quotas.counters import Counter, CounterKey
 from app.quotas.limits import Limit
 from app.quotas.plans import Plan
 from app.quotas.reservation import Amounts, Resolution
 from app.quotas.thresholds import Crossing, Thresholds, Watch
-from tests.quotas.making import NOON, a_hold, on_key, on_user, released, settled
+from tests.quotas.making import NOON, PARTY, a_hold, on_key, on_user, released, settled
 
 
 @dataclass
@@ -34,10 +36,10 @@ class Desk:
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(Watch((50, 100))))
 
     def run(self, *commands: Command) -> tuple[list[Outcome], Writes]:
-        plan = Plan(self.limits)
-        accounts = {
-            id_: Account(plan, plan.keys(at_ms)) for id_, (_, at_ms) in parties_needed(commands, self.records).items()
-        }
+        plan = Plan(PARTY, self.limits)
+        needed = parties_needed(commands, self.records)
+        assert {party for party, _ in needed.values()} <= {PARTY}
+        accounts = {id_: plan.account(at_ms) for id_, (_, at_ms) in needed.items()}
         for account in accounts.values():
             for key in account.keys:
                 self.counters.setdefault(key, Counter())
@@ -50,9 +52,20 @@ class Desk:
 
 
 def pending(id_: str = "r1", *, dispatched_at_ms: int | None = None) -> dict[str, Record]:
-    record = record_of(new_row(a_hold(id_), "there"))
-    record.dispatched_at_ms = dispatched_at_ms
-    return {id_: record}
+    return {id_: read_back(new_row(a_hold(id_), "there")._replace(dispatched_at_ms=dispatched_at_ms))}
+
+
+def read_back(row: NewRow) -> Record:
+    written = row._asdict()
+    return record_read([written.get(name) for name in RECORD_COLUMNS])
+
+
+@pytest.mark.parametrize("is_dispatched", [False, True])
+def test_what_is_known_of_a_new_reservation_is_what_would_be_read_back(is_dispatched: bool) -> None:
+    desk = Desk()
+    _, writes = desk.run(Reserve(a_hold(is_dispatched=is_dispatched)))
+    assert desk.records == {row.id: read_back(row) for row in writes.inserted}
+    assert desk.records["r1"].dispatched_at_ms == (desk.records["r1"].reserved_at_ms if is_dispatched else None)
 
 
 def test_a_hold_is_inserted_and_counted() -> None:
@@ -60,7 +73,7 @@ def test_a_hold_is_inserted_and_counted() -> None:
     outcomes, writes = desk.run(Reserve(a_hold(images=3)))
     assert outcomes == [Reserved(None)]
     assert [row.id for row in writes.inserted] == ["r1"]
-    assert writes.touched == desk.counters.keys()
+    assert {key for account in writes.touched for key in account.keys} == desk.counters.keys()
     assert desk.counter == Counter(0, 0, 0, 0, 1, 3, 1000, 100_000_000)
 
 

@@ -1,4 +1,3 @@
-from dataclasses import asdict, fields
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +6,7 @@ import pytest
 from app.database import schema
 from app.database.clock import to_ms
 from app.quotas.commands import (
+    RECORD_COLUMNS,
     Closing,
     NewRow,
     Record,
@@ -15,19 +15,18 @@ from app.quotas.commands import (
     closing_of,
     closing_of_expired,
     new_row,
-    record_of,
+    record_read,
     withdrawal,
 )
-from app.quotas.reservation import Amounts, Settlement, State, UsageSource
-from tests.quotas.making import MODEL, NOON, a_hold, released, settled
+from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
+from tests.quotas.making import MODEL, NOON, PARTY, a_hold, released, settled
 
 COLUMNS = {column.name for column in schema.reservations.columns}
 
 
 def test_the_rows_have_the_columns_of_the_table() -> None:
-    read = {field.name for field in fields(Record)}
     assert set(NewRow._fields) | set(Closing._fields) == COLUMNS
-    assert read <= COLUMNS
+    assert set(RECORD_COLUMNS) <= COLUMNS
 
 
 def test_a_new_row_is_pending_and_says_whose_it_is() -> None:
@@ -53,11 +52,19 @@ def test_a_new_row_is_pending_and_says_whose_it_is() -> None:
     }
 
 
-def test_a_record_is_what_would_be_read_back() -> None:
-    row = new_row(a_hold(), "process-1")
-    record = asdict(record_of(row))
-    written = row._asdict()
-    assert record == {name: written.get(name) for name in record}
+def a_record(hold: Hold) -> Record:
+    """As it is read back of a fresh reservation's row."""
+    written = new_row(hold, "process-1")._asdict()
+    return record_read([written.get(name) for name in RECORD_COLUMNS])
+
+
+def test_a_record_is_read_from_its_columns() -> None:
+    assert a_record(a_hold()) == Record(
+        "r1", PARTY, "pending", to_ms(NOON), None, Amounts(1, 1, 1000, 100_000_000), None, None
+    )
+    values = dict.fromkeys(RECORD_COLUMNS, "?") | {"dispatched_at_ms": 5, "resolved_at_ms": 7, "outcome": "completed"}
+    record = record_read([values[name] for name in RECORD_COLUMNS])
+    assert (record.dispatched_at_ms, record.resolved_at_ms, record.outcome) == (5, 7, "completed")
 
 
 def test_a_settlement_as_columns() -> None:
@@ -91,7 +98,7 @@ def test_what_upstream_sends_is_cut_to_its_column() -> None:
 
 
 def test_an_expired_one_that_was_sent_costs_what_it_held() -> None:
-    record = record_of(new_row(a_hold(images=3), "gone"))
+    record = a_record(a_hold(images=3))
     record.dispatched_at_ms = 5
     closing = closing_of_expired(record, NOON)
     assert closing.charged == Amounts(1, 3, 1000, 100_000_000)
@@ -99,7 +106,7 @@ def test_an_expired_one_that_was_sent_costs_what_it_held() -> None:
 
 
 def test_an_expired_one_that_was_not_sent_costs_nothing() -> None:
-    closing = closing_of_expired(record_of(new_row(a_hold(images=3), "gone")), NOON)
+    closing = closing_of_expired(a_record(a_hold(images=3)), NOON)
     assert closing.charged == Amounts()
     assert (closing.state, closing.usage_source) == ("expired", "none")
 

@@ -1,7 +1,6 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -76,7 +75,7 @@ class TestLife:
         assert errors(engine) == []
 
     async def test_a_hold_may_be_dispatched_from_its_first_moment_on(self, ledger: Ledger, engine: Engine) -> None:
-        await ledger.reserve(replace(a_hold("sent"), is_dispatched=True))
+        await ledger.reserve(a_hold("sent", is_dispatched=True))
         await ledger.reserve(a_hold("unsent"))
         await ledger.mark_dispatched("sent", LATER)
         assert rows(engine)["sent"]["dispatched_at_ms"] == rows(engine)["sent"]["reserved_at_ms"]

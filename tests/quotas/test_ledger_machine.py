@@ -16,10 +16,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import Engine
 
 from app.database.clock import to_ms
 from app.database.engine import create_engine, reading
-from app.errors import LimitReached
+from app.errors import DuplicateReservation, LimitReached
 from app.quotas.ledger import Ledger
 from app.quotas.limits import Limit, Scope, Unit, Window, parse_limit
 from app.quotas.reports import Grouping, usage_report
@@ -43,6 +44,7 @@ from tests.quotas.making import (
 )
 
 KEYS = ("key-1", "key-2")
+WHO = st.sampled_from(("one", "other"))
 PERCENTS = (50, 100)
 WRITTEN = ("images:6/day", "images:3/hour", "requests:8/total", "usd:1/month", "tokens:5000/minute", "concurrent:2")
 
@@ -71,7 +73,11 @@ def most_taken(known: Known, unit: Unit) -> int:
 
 class Machine(RuleBasedStateMachine):
     """Two keys of one user; limits come and go; time moves, also backwards, but not into pruned days; the process dies
-    and starts anew; old records become daily totals, of days that are much younger than a prune takes in earnest."""
+    and starts anew; old records become daily totals, of days that are much younger than a prune takes in earnest.
+
+    Beside it another process writes to the same database, also where SQLite should have one only: whatever a process
+    remembers of what it wrote, it must notice.
+    """
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -86,18 +92,27 @@ class Machine(RuleBasedStateMachine):
         self.swept_until = self.clock.now  # events of windows that ended long before may be gone
         self.horizon = datetime.min.replace(tzinfo=UTC)
         self.start()
+        self.other_engine = create_engine(url)
+        self.other = self.make_ledger(self.other_engine, "other")
+        self.runner.run(self.other.start())
 
     def start(self) -> None:
         self.starts += 1
-        instance = f"process-{self.starts}"
-        watch = Watch(PERCENTS)
-        self.ledger = Ledger(self.engine, self.clock, instance=instance, queue_max=100, wait_seconds=30, watch=watch)
+        self.ledger = self.make_ledger(self.engine, f"process-{self.starts}")
         self.runner.run(self.ledger.start())
+
+    def make_ledger(self, engine: Engine, instance: str) -> Ledger:
+        return Ledger(engine, self.clock, instance=instance, queue_max=100, wait_seconds=30, watch=Watch(PERCENTS))
+
+    def ledger_of(self, who: str) -> Ledger:
+        return self.other if who == "other" else self.ledger
 
     def teardown(self) -> None:
         self.runner.run(self.ledger.close())
+        self.runner.run(self.other.close())
         self.runner.close()
         self.engine.dispose()
+        self.other_engine.dispose()
 
     @initialize(written=st.sets(st.sampled_from(WRITTEN), min_size=1), amount=st.integers(1, 4), n=st.integers(1, 4))
     def begin_with_something(self, written: set[str], amount: int, n: int) -> None:
@@ -126,10 +141,15 @@ class Machine(RuleBasedStateMachine):
 
     @rule(key=st.sampled_from(KEYS), images=st.integers(1, 3), tokens=st.integers(0, 2000), cents=st.integers(0, 40))
     def reserve(self, key: str, images: int, tokens: int, cents: int) -> None:
-        self.try_to_reserve(key, images, tokens, cents)
+        self.try_to_reserve(self.ledger, key, (images, tokens, cents))
 
-    def try_to_reserve(self, key: str, images: int, tokens: int, cents: int) -> str | None:
+    @rule(key=st.sampled_from(KEYS), images=st.integers(1, 3))
+    def reserve_elsewhere(self, key: str, images: int) -> None:
+        self.try_to_reserve(self.other, key, (images, 0, 0))
+
+    def try_to_reserve(self, ledger: Ledger, key: str, amounts: tuple[int, int, int]) -> str | None:
         """Its id; None when it does not fit."""
+        images, tokens, cents = amounts
         now = self.clock.now
         id_ = f"r{len(self.known) + 1}"
         hold = a_hold(id_, at=now, key_id=key, images=images, tokens=tokens, nanousd=cents * 10**7)
@@ -140,58 +160,67 @@ class Machine(RuleBasedStateMachine):
             if limit.scope is not Scope.KEY or limit.scope_id == key
         )
         if fits:
-            self.runner.run(self.ledger.reserve(hold))
+            self.runner.run(ledger.reserve(hold))
             self.known[id_] = new
             return id_
         with pytest.raises(LimitReached):
-            self.runner.run(self.ledger.reserve(hold))
+            self.runner.run(ledger.reserve(hold))
         return None
 
     @rule(key=st.sampled_from(KEYS), days=st.sampled_from([0, 1, 1]))
     def buy(self, key: str, days: int) -> None:
         """A whole life in one step, and perhaps a night after it: so that there is a past."""
-        id_ = self.try_to_reserve(key, 1, 0, 0)
+        id_ = self.try_to_reserve(self.ledger, key, (1, 0, 0))
         if id_ is not None:
             settlement = settled(self.clock.now, images=1, tokens=0, nanousd=1)
             assert self.runner.run(self.ledger.resolve(id_, settlement)) is Resolution.DONE
             self.charge(self.known[id_], settlement.charged)
         self.clock.now += timedelta(days=days)
 
-    @rule(data=st.data())
-    def dispatch(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), who=WHO)
+    def dispatch(self, data: st.DataObject, who: str) -> None:
         if self.pending():
             id_ = data.draw(st.sampled_from(self.pending()))
-            self.runner.run(self.ledger.mark_dispatched(id_, self.clock.now))
+            self.runner.run(self.ledger_of(who).mark_dispatched(id_, self.clock.now))
             self.known[id_].dispatched = True
 
-    @rule(data=st.data(), images=st.integers(0, 5), tokens=st.integers(0, 3000), cents=st.integers(0, 60))
-    def settle(self, data: st.DataObject, images: int, tokens: int, cents: int) -> None:
+    @rule(data=st.data(), who=WHO, images=st.integers(0, 5), tokens=st.integers(0, 3000), cents=st.integers(0, 60))
+    def settle(self, data: st.DataObject, who: str, images: int, tokens: int, cents: int) -> None:
         """Also with more than was held: what was bought is booked."""
         if self.pending():
             id_ = data.draw(st.sampled_from(self.pending()))
             settlement = settled(self.clock.now, images=images, tokens=tokens, nanousd=cents * 10**7)
-            assert self.runner.run(self.ledger.resolve(id_, settlement)) is Resolution.DONE
+            assert self.runner.run(self.ledger_of(who).resolve(id_, settlement)) is Resolution.DONE
             self.charge(self.known[id_], settlement.charged)
 
-    @rule(data=st.data())
-    def release(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), who=WHO)
+    def release(self, data: st.DataObject, who: str) -> None:
         if self.pending():
             id_ = data.draw(st.sampled_from(self.pending()))
-            assert self.runner.run(self.ledger.resolve(id_, released(self.clock.now))) is Resolution.DONE
+            assert self.runner.run(self.ledger_of(who).resolve(id_, released(self.clock.now))) is Resolution.DONE
             self.known[id_].charged = Amounts()
 
-    @rule(data=st.data())
-    def resolve_again(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), who=WHO)
+    def resolve_again(self, data: st.DataObject, who: str) -> None:
         resolved = [id_ for id_, known in self.known.items() if known.charged is not None]
         if resolved:
             id_ = data.draw(st.sampled_from(resolved))
-            again = self.runner.run(self.ledger.resolve(id_, settled(self.clock.now)))
+            again = self.runner.run(self.ledger_of(who).resolve(id_, settled(self.clock.now)))
             assert again is (Resolution.UNKNOWN if self.known[id_].pruned else Resolution.ALREADY_RESOLVED)
 
-    @rule()
-    def sweep(self) -> None:
+    @rule(data=st.data(), who=WHO)
+    def reserve_again(self, data: st.DataObject, who: str) -> None:
+        """Whoever made it, and whatever has become of it."""
+        there = [id_ for id_, known in self.known.items() if not known.pruned]
+        if there:
+            id_ = data.draw(st.sampled_from(there))
+            with pytest.raises((DuplicateReservation, LimitReached)):
+                self.runner.run(self.ledger_of(who).reserve(a_hold(id_, at=self.clock.now, tokens=0, nanousd=0)))
+
+    @rule(who=WHO)
+    def sweep(self, who: str) -> None:
         overdue = {id_ for id_ in self.pending() if self.known[id_].hold.expires_at < self.clock.now}
-        assert set(self.runner.run(self.ledger.expire(self.clock.now))) == overdue
+        assert set(self.runner.run(self.ledger_of(who).expire(self.clock.now))) == overdue
         self.close(overdue)
         self.swept_until = max(self.swept_until, self.clock.now)
 

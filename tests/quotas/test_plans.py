@@ -2,10 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 from app.database.clock import to_ms
 from app.quotas.limits import Limit
-from app.quotas.plans import LimitBook, Party, Plan
-from tests.quotas.making import MODEL, NOON, on_gateway, on_key, on_team, on_user
-
-PARTY = Party("key-1", "user-1", "team-1", MODEL)
+from app.quotas.plans import LimitBook, Plan
+from tests.quotas.making import MODEL, NOON, PARTY, on_gateway, on_key, on_team, on_user
 
 
 def brought(*limits: Limit) -> LimitBook:
@@ -37,16 +35,16 @@ def test_limits_of_other_models_do_not_apply() -> None:
 
 
 def test_limits_that_look_at_one_counter_share_it() -> None:
-    plan = Plan([on_key("images:1/day"), on_key("usd:1/day"), on_key("images:9/total"), on_key("concurrent:2")])
+    plan = Plan(PARTY, [on_key("images:1/day"), on_key("usd:1/day"), on_key("images:9/total"), on_key("concurrent:2")])
     assert [position for _, position in plan.limits] == [0, 0, 1, 1]
-    assert [key.window for key in plan.keys(to_ms(NOON))] == ["day", "total"]
+    assert [key.window for key in plan.account(to_ms(NOON)).keys] == ["day", "total"]
 
 
 def test_keys_follow_the_windows_forwards_and_backwards() -> None:
-    plan = Plan([on_key("images:1/minute"), on_key("images:1/month")])
+    plan = Plan(PARTY, [on_key("images:1/minute"), on_key("images:1/month")])
 
     def starts(moment: datetime) -> list[datetime]:
-        return [datetime.fromtimestamp(key.window_start_ms / 1000, UTC) for key in plan.keys(to_ms(moment))]
+        return [datetime.fromtimestamp(key.window_start_ms / 1000, UTC) for key in plan.account(to_ms(moment)).keys]
 
     month = datetime(2026, 11, 1, tzinfo=UTC)
     minute = NOON.replace(second=0)
@@ -57,8 +55,16 @@ def test_keys_follow_the_windows_forwards_and_backwards() -> None:
     assert starts(NOON + timedelta(days=30))[1] == datetime(2026, 12, 1, tzinfo=UTC)
 
 
+def test_reservations_in_the_same_windows_share_an_account() -> None:
+    plan = Plan(PARTY, [on_key("images:1/minute")])
+    first, same, next_minute = (plan.account(to_ms(NOON) + ms) for ms in (0, 29_999, 30_000))
+    assert first is same
+    assert next_minute is not first
+    assert (first.party, first.limits) == (PARTY, plan.limits)
+
+
 def test_no_limits_need_no_counters() -> None:
-    assert Plan([]).keys(to_ms(NOON)) == ()
+    assert Plan(PARTY, []).account(to_ms(NOON)).keys == ()
 
 
 def test_a_new_revision_makes_the_book_ask_again() -> None:

@@ -1,5 +1,4 @@
 from binascii import crc32
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -95,9 +94,9 @@ def test_times_are_kept_to_the_millisecond() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        replace(settled(), charged=Amounts(1, -1, 0, 0)),
-        replace(released(), charged=Amounts(1, 1, 1, 1)),
-        replace(settled(), state=State.EXPIRED),
+        settled()._replace(charged=Amounts(1, -1, 0, 0)),
+        released()._replace(charged=Amounts(1, 1, 1, 1)),
+        settled()._replace(state=State.EXPIRED),
     ],
 )
 def test_what_no_process_may_say_is_not_read(wrong: Settlement) -> None:

@@ -11,9 +11,22 @@ from app.database.engine import writing
 from app.quotas.batch import Writes
 from app.quotas.commands import closing_of, new_row
 from app.quotas.counters import Counter, CounterKey
+from app.quotas.plans import Account
 from app.quotas.statements import CounterVanished, Store
 from app.quotas.thresholds import Announcement, Crossing
-from tests.quotas.making import MODEL, NOON, a_hold, events, on_key, on_team, remove_limits, rows, set_limits, settled
+from tests.quotas.making import (
+    MODEL,
+    NOON,
+    PARTY,
+    a_hold,
+    events,
+    on_key,
+    on_team,
+    remove_limits,
+    rows,
+    set_limits,
+    settled,
+)
 
 TODAY = to_ms(NOON.replace(hour=0, minute=0, second=0))
 KEY_DAY = CounterKey("key", "key-1", "", "day", TODAY)
@@ -125,7 +138,7 @@ class TestCounters:
         store.commit()
         made[KEY_DAY].settled_images += 5
         store.begin()
-        store.write(Writes(touched={KEY_DAY}), made)
+        store.write(Writes(touched={Account(PARTY, (), (KEY_DAY,))}), made)
         store.commit()
         connection = engine.raw_connection()
         try:

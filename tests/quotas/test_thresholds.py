@@ -20,7 +20,7 @@ from app.quotas.thresholds import (
     Watch,
     describe_crossing,
 )
-from tests.quotas.making import NOON, on_gateway, on_key, on_user
+from tests.quotas.making import NOON, PARTY, on_gateway, on_key, on_user
 
 ONE = Amounts(1, 1, 1, 1)
 AT = to_ms(NOON)
@@ -31,7 +31,7 @@ def crossed(
 ) -> list[Crossing]:
     """What a fresh process finds when a charge brings every unit of the counter to `used`."""
     thresholds = Thresholds(Watch(percents, **watch))
-    (key,) = Plan([limit]).keys(AT)
+    (key,) = Plan(PARTY, [limit]).account(AT).keys
     return thresholds.crossed(limit, key, Counter(used, used, used, used), charged, AT)
 
 
@@ -68,7 +68,7 @@ def test_a_percentage_is_due_when_as_much_is_settled(written: str, used: int, ex
 
 def test_what_is_only_held_does_not_count() -> None:
     limit = on_key("images:10/day")
-    (key,) = Plan([limit]).keys(AT)
+    (key,) = Plan(PARTY, [limit]).account(AT).keys
     counter = Counter(settled_images=4, pending_images=6)
     assert Thresholds(Watch((50,))).crossed(limit, key, counter, ONE, AT) == []
 
