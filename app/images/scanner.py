@@ -1,8 +1,8 @@
 """Reads usage, image count and failure out of a JSON answer while its bytes pass. It must not keep a picture."""
 
-import json
 from collections.abc import Mapping
-from typing import NoReturn
+
+import orjson
 
 from app.images.json_fields import DEPTH_MAX, UNREADABLE, VALUE_BYTES_MAX, FieldScanner
 from app.images.usage import Failure, Reading, parse_usage
@@ -60,14 +60,10 @@ def _small_document(chunk: bytes | bytearray) -> dict[str, object] | None:
     if not chunk or chunk.count(b"{") + chunk.count(b"[") > DEPTH_MAX:
         return None
     try:
-        document = json.loads(chunk.decode(), parse_constant=_refuse_constant)
+        document = orjson.loads(chunk)
     except ValueError:
         return None
     return document if isinstance(document, dict) else None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _count_images(data: object) -> int:
