@@ -1,7 +1,5 @@
 """Reads usage, image count and failure out of a JSON answer while its bytes pass. It must not keep a picture."""
 
-from collections.abc import Mapping
-
 import orjson
 
 from app.images.json_fields import DEPTH_MAX, UNREADABLE, VALUE_BYTES_MAX, FieldScanner
@@ -76,7 +74,9 @@ def _count_images(data: object) -> int:
 
 def read_failure(error: object) -> Failure | None:
     """The Failure that an `error` field tells; None when the field is absent, null, or no object and no text."""
-    if isinstance(error, Mapping):
+    if error is None:
+        return None
+    if isinstance(error, dict):
         message, kind, code, param = (_text(error.get(name)) for name in ("message", "type", "code", "param"))
         return Failure(message or _NO_MESSAGE, kind, code, param)
     if error is UNREADABLE or (isinstance(error, str) and error):

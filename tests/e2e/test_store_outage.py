@@ -159,7 +159,7 @@ def test_pictures_in_flight_arrive_and_are_settled_when_the_store_is_back(
             assert word not in file.read_text()
         outage.end()
         check_the_books(gateway, sandbox, bought, data)
-        assert kept_on_disk(gateway) == 0
+        wait_until(lambda: kept_on_disk(gateway) == 0, "the metric says so, which is told once the file is gone")
         assert ask(gateway, key).status_code == 200
 
 
