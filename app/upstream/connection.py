@@ -20,6 +20,7 @@ READ_BYTES_MAX = 262_144
 _READ_BYTES_MIN = 65_536
 _SLOW_SECONDS = 0.05
 _HEAD_READ_BYTES = 16_384  # what comes with a head is copied several times; nearly every head fits
+_HEAD_READ_BYTES = 16_384  # what comes with a head is copied several times; nearly every head fits
 # A chunk up to this size is copied: to keep a whole buffer for it would be a waste of memory, and larger ones go on
 # without a copy, which saves a quarter of the CPU of an answer of megabytes.
 _COPIED_BYTES_MAX = _READ_BYTES_MIN
@@ -199,15 +200,15 @@ class Connection(asyncio.BufferedProtocol):
     def _receive(self, buffers: Buffers, size: int) -> None:
         if not self._asked:
             self.drop()  # bytes nobody asked for: whatever answer came next would not be ours
+        elif self._error is not None:
             return
-        if self._error is not None:
-            return
-        if self._body is None:
+        elif self._body is None:
             self._receive_head(bytes(memoryview(buffers.current)[:size]))
         elif self._body.complete:
             self._body.surplus = True
         else:
-            self._receive_body(self._body, buffers, size)
+            size = self._body.feed(buffers.current, size)
+            self._take(self._body, buffers.take(size) if size else None)
 
     def _receive_head(self, data: bytes) -> None:
         try:
@@ -231,29 +232,14 @@ class Connection(asyncio.BufferedProtocol):
         size = body.feed(data, len(rest))
         self._take(body, Chunk(data, memoryview(data)[:size]) if size else None)
 
-    def _receive_body(self, body: Body, buffers: Buffers, size: int) -> None:
-        size = body.feed(buffers.current, size)
-        if size > _COPIED_BYTES_MAX:
-            data: bytes | bytearray = buffers.claim()
-            self._take(body, Chunk(data, memoryview(data)[:size]))
-        elif size:
-            data = bytes(memoryview(buffers.current)[:size])
-            self._take(body, Chunk(data, memoryview(data)))
-        else:
-            self._take(body, None)
-
     def _take(self, body: Body, chunk: Chunk | None) -> None:
         self._chunk = chunk
         if body.fault:
             self._fail(httpx2.ReadError(body.fault))
-        elif chunk is not None and not body.complete:
-            self._pause()
+        elif chunk is not None and not body.complete and self._transport is not None and self.usable:
+            self._transport.pause_reading()
         if chunk is not None or body.complete:
             self._wake()
-
-    def _pause(self) -> None:
-        if self._transport is not None and self.usable:
-            self._transport.pause_reading()
 
     def _resume(self) -> None:
         if self._surroundings.loop.time() - self._taken_at > _SLOW_SECONDS:

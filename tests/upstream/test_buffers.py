@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from app.upstream.buffers import Buffers
+from app.upstream.buffers import COPIED_BYTES_MAX, Buffers
 from app.upstream.connection import READ_BYTES_MAX
 from app.upstream.transport import AnswerStream, Transport
 from tests.upstream.asking import body_of, both_loops, post, transport
@@ -16,12 +16,25 @@ anyio_backend = both_loops
 pytestmark = pytest.mark.anyio
 
 
+SIZE = COPIED_BYTES_MAX + 8
+
+
 def look_at(buffers: Buffers) -> memoryview:
-    return memoryview(buffers.claim())
+    return buffers.take(SIZE).view
+
+
+async def test_a_small_chunk_is_a_copy_of_the_right_size() -> None:
+    buffers = Buffers(SIZE)
+    memory = buffers.current
+    memory[:5] = b"12345"
+    chunk = buffers.take(5)
+    assert buffers.current is memory
+    memory[:5] = b"xxxxx"
+    assert (chunk.data, bytes(chunk.view)) == (b"12345", b"12345")
 
 
 async def test_a_buffer_is_left_to_those_who_look_at_it() -> None:
-    buffers = Buffers(8)
+    buffers = Buffers(SIZE)
     first, second = look_at(buffers), look_at(buffers)
     assert len({id(first.obj), id(second.obj), id(buffers.current)}) == 3
     part = first[2:4]
@@ -33,18 +46,18 @@ async def test_a_buffer_is_left_to_those_who_look_at_it() -> None:
 
 
 async def test_a_buffer_that_nobody_looks_at_is_used_again_as_it_was() -> None:
-    buffers = Buffers(8)
+    buffers = Buffers(SIZE)
     memories = {id(buffers.current)}
     for _ in range(100):
         view = look_at(buffers)
-        assert len(view) == 8
+        assert len(view) == SIZE
         view.release()
         memories.add(id(buffers.current))
     assert len(memories) <= 2
 
 
 async def test_buffers_that_are_never_left_are_forgotten() -> None:
-    buffers = Buffers(8)
+    buffers = Buffers(SIZE)
     kept = [look_at(buffers) for _ in range(100)]
     assert len({id(view.obj) for view in kept}) == 100
     kept.clear()
@@ -71,7 +84,7 @@ async def test_chunks_stay_what_they_are_while_they_are_kept(keep: int) -> None:
             if len(kept) > keep:
                 body += kept.pop(0)
             await asyncio.sleep(0)
-        assert 65_536 < largest <= READ_BYTES_MAX, "large chunks are passed on without a copy"
+        assert COPIED_BYTES_MAX < largest <= READ_BYTES_MAX, "large chunks are passed on without a copy"
         return body + b"".join(kept)
 
     async with serve(send) as server, transport() as opened:
