@@ -213,8 +213,9 @@ class Writer:
         records = store.read_records({reservation_id(command) for command in known})
         parties = parties_needed(commands, records)
         missing = self._book.missing({party for party, _ in parties.values()})
-        for scope, limits in zip(missing, store.read_limits(missing), strict=True):
-            self._book.bring(scope, limits)
+        if missing:
+            for scope, limits in zip(missing, store.read_limits(missing), strict=True):
+                self._book.bring(scope, limits)
         accounts = {id_: self._book.plan(party).account(at_ms) for id_, (party, at_ms) in parties.items()}
         counters = store.read_counters(sorted({key for account in set(accounts.values()) for key in account.keys}))
         in_doubt = frozenset(reservation_id(ticket.command) for ticket in tickets if ticket.in_doubt)
