@@ -28,6 +28,8 @@ from app.quotas.limits import Scope, parse_limit
 from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
 from bench.figures import percentile
 
+_RESERVED_FOR = timedelta(minutes=20)
+
 
 def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - a benchmark is its own clock
@@ -58,7 +60,7 @@ def hold(number: int, key: int) -> Hold:
         streamed=False,
         amounts=Amounts(1, 1, 4160, 130_000_000),
         reserved_at=at,
-        expires_at=at + timedelta(minutes=20),
+        expires_at=at + _RESERVED_FOR,
     )
 
 

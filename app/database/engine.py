@@ -5,6 +5,7 @@ SQLite serves one process from one file; PostgreSQL (through psycopg 3) serves s
 
 import errno
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,6 +133,7 @@ def _parse(url: str) -> URL:
 
 def _sqlite_engine(url: URL) -> Engine:
     _prepare_file(Path(url.database or ""))
+    sqlite3.register_adapter(bool, int)  # as the driver writes them anyway, after two vain lookups for each value
     engine = sqlalchemy.create_engine(url, hide_parameters=True, **_POOL)
 
     @event.listens_for(engine, "connect")

@@ -155,7 +155,9 @@ class Store:
         if self._memory is None:
             return self._read_counters(keys)
         counters = self._memory.counters
-        counters.update(self._read_counters([key for key in keys if key not in counters]))
+        missing = [key for key in keys if key not in counters]
+        if missing:
+            counters.update(self._read_counters(missing))
         return counters
 
     def _read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter]:

@@ -77,7 +77,8 @@ class Writer:
         self._serving: list[Ticket] = []
         self._one_by_one = 0  # so many of the next tickets get a transaction of their own, which is careful
         self._is_careful = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # around the queue; entered without its condition, which is two calls less
+        self._changed = threading.Condition(self._lock)
         self._closing = False
         self._give_up = threading.Event()
         self._backoff_seconds = 0.0
@@ -97,7 +98,7 @@ class Writer:
     def enqueue(self, ticket: Ticket) -> None:
         """Puts a command at the end of the queue, for the next `wake`. Raises StoreUnavailable for a reserve when the
         queue is full, and for anything once the writer is closed."""
-        with self._changed:
+        with self._lock:
             if self._closing and (isinstance(ticket.command, Reserve) or not self._thread.is_alive()):
                 raise StoreUnavailable("The gateway is stopping; try again shortly.")
             if len(self._queue) >= self._queue_max and isinstance(ticket.command, Reserve):
@@ -106,12 +107,12 @@ class Writer:
 
     def wake(self) -> None:
         """Lets the thread look at the queue. One call for many commands makes them one transaction."""
-        with self._changed:
+        with self._lock:
             self._changed.notify()
 
     def withdraw(self, ticket: Ticket) -> bool:
         """Takes a command back that has not been begun; False when it is too late for that."""
-        with self._changed:
+        with self._lock:
             try:
                 self._queue.remove(ticket)
             except ValueError:
@@ -125,7 +126,7 @@ class Writer:
 
     def unwritten_resolutions(self) -> list[Ticket]:
         """Those that wait or are being written, the first first."""
-        with self._changed:
+        with self._lock:
             tickets = (*self._serving, *self._queue)
         return [ticket for ticket in tickets if isinstance(ticket.command, Resolve) and ticket.outcome is None]
 
@@ -134,14 +135,14 @@ class Writer:
 
         Returns what could not be written: the end of the road for reserves, a loss for resolutions.
         """
-        with self._changed:
+        with self._lock:
             self._closing = True
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join(seconds)
             self._give_up.set()
             self._thread.join(_JOIN_SECONDS)
-        with self._changed:
+        with self._lock:
             unwritten = [*self._serving, *self._queue]
             self._queue.clear()
         return unwritten
@@ -156,7 +157,7 @@ class Writer:
 
     def _take(self) -> list[Ticket]:
         """The next batch; empty when it is time to stop."""
-        with self._changed:
+        with self._lock:
             self._serving = []
             while not self._queue and not self._closing:
                 self._changed.wait()
@@ -212,8 +213,9 @@ class Writer:
         records = store.read_records({reservation_id(command) for command in known})
         parties = parties_needed(commands, records)
         missing = self._book.missing({party for party, _ in parties.values()})
-        for scope, limits in zip(missing, store.read_limits(missing), strict=True):
-            self._book.bring(scope, limits)
+        if missing:
+            for scope, limits in zip(missing, store.read_limits(missing), strict=True):
+                self._book.bring(scope, limits)
         accounts = {id_: self._book.plan(party).account(at_ms) for id_, (party, at_ms) in parties.items()}
         counters = store.read_counters(sorted({key for account in set(accounts.values()) for key in account.keys}))
         in_doubt = frozenset(reservation_id(ticket.command) for ticket in tickets if ticket.in_doubt)
@@ -255,7 +257,7 @@ class Writer:
         self._tell(served)
 
     def _put_back(self, tickets: list[Ticket]) -> None:
-        with self._changed:
+        with self._lock:
             self._serving = []
             self._queue.extendleft(reversed(tickets))
 

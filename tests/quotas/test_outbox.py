@@ -138,6 +138,7 @@ class TestLedger:
             await ledger.resolve("r0", settled(images=5))
             set_limits(engine, on_key("images:5/day"))
             assert await ledger.limits_of("key-1", "user-1", None, NOON)
+            await ledger.resolve("nobody", settled())  # what was crossed is announced after its answer, before the next
             assert heard.percents == [50]
             await ledger.resolve("r1", settled(images=0))  # no image, no charge of images
             assert heard.percents == [50]
