@@ -165,8 +165,8 @@ class Exchange(Response):
 
     def _resolve(self, settlement: Settlement) -> asyncio.Future[Resolution]:
         try:
-            return self._shared.ledger.resolve_soon(self._event.request_id, settlement)
-        except Exception as error:  # noqa: BLE001 - told as any other end of it
+            return self._shared.ledger.resolve(self._event.request_id, settlement)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the answer goes on; it is logged below
             failed: asyncio.Future[Resolution] = asyncio.get_running_loop().create_future()
             failed.set_exception(error)
             return failed

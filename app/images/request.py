@@ -50,7 +50,7 @@ class RequestPolicy:
             raise CatalogError(f"The {whose} model cannot be served: {error.message}") from None
 
 
-@dataclass(slots=True)  # not frozen: each of the twelve fields would take ten times as long to set
+@dataclass(slots=True)  # not frozen: that takes four times as long to make, and every request makes one
 class ImageRequest:
     """A request that breaks no known rule. Never changed once it is made.
 

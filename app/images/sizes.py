@@ -7,7 +7,7 @@ from functools import lru_cache
 BELOW_MINIMUM = "Requested resolution is below the current minimum pixel budget."
 
 _WRITTEN = re.compile(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})")
-_LENGTH_MAX = 13
+_LENGTH_MAX = 13  # of the longest text that is one; others are not worth remembering
 
 
 def parse_size(text: str) -> tuple[int, int] | None:

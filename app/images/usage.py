@@ -6,7 +6,7 @@ from typing import NamedTuple
 _COUNT_MAX = 10**12  # above this a count is nonsense, not usage
 
 
-@dataclass(slots=True)  # not frozen: that takes four times as long to make, and every request makes some
+@dataclass(slots=True)  # not frozen: that takes three times as long to make, and every request makes some
 class Usage:
     """Tokens of one answer, by direction and modality. All counts are ≥ 0. Never changed once it is made."""
 

@@ -153,21 +153,14 @@ class Ledger:
                 self._writer.withdraw(ticket)
             raise
 
-    async def resolve(self, reservation_id: str, settlement: Settlement) -> Resolution:
+    def resolve(self, reservation_id: str, settlement: Settlement) -> asyncio.Future[Resolution]:
         """Settles or releases, as `settlement.state` says; a second resolution changes nothing and says so.
 
-        While the store is away it waits until the resolution is in the spool (SPOOLED), or else for the store; it is
-        carried out even when its caller is cancelled. More than was held may be charged: it was bought. Raises
-        ValueError for a settlement that cannot be, StoreUnavailable when the ledger was closed before it could be kept.
-        """
-        return await self.resolve_soon(reservation_id, settlement)
-
-    def resolve_soon(self, reservation_id: str, settlement: Settlement) -> asyncio.Future[Resolution]:
-        """Begins what `resolve` does, and returns at once: the command has its place in the queue.
-
-        Raises what `resolve` raises of a settlement that cannot be, and of a ledger that has been closed. The future
-        ends with what became of it, or with StoreUnavailable when the ledger was closed before it could be kept.
-        Cancelling it takes nothing back.
+        It has its place in the queue when this returns, and is carried out even when the future, or whoever awaits it,
+        is cancelled. While the store is away the future waits until the resolution is in the spool (SPOOLED), or else
+        for the store; it ends with StoreUnavailable when the ledger was closed before it could be kept. More than was
+        held may be charged: it was bought. Raises ValueError for a settlement that cannot be, StoreUnavailable once
+        the ledger is closed.
         """
         check_settlement(settlement)
         waiter: asyncio.Future[Resolution] = self._submit(Resolve(reservation_id, settlement)).waiter

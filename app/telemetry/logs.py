@@ -132,7 +132,7 @@ def configure_logging(level: str, log_format: str, worker: int | None = None) ->
     handler = _LinesHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(more) if log_format == "json" else _text_formatter(more))
     # What no line of ours shows, and each record would look for.
-    logging._srcfile = None  # noqa: SLF001 - a documented switch
+    logging._srcfile = None  # noqa: SLF001 - a switch that the logging HOWTO names
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -5,10 +5,8 @@ from collections import deque
 from typing import NamedTuple
 
 _LENT_MAX = 8  # for as many answers that pass at full speed; slow clients, who keep them, get copies of the right size
-
-
 # A chunk up to this size is copied: to keep a whole buffer for it would be a waste of memory. Larger ones go on without
-# a copy, which saves a quarter of the CPU of an answer of megabytes.
+# a copy, which saves a tenth of an answer's CPU or more (docs/performance.md).
 COPIED_BYTES_MAX = 65_536
 
 

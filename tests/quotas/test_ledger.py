@@ -137,12 +137,12 @@ class TestLife:
             await ledger.mark_dispatched("r1", NOON)
 
 
-class TestResolveSoon:
-    """`resolve` without waiting: it has its place in the queue when it returns."""
+class TestResolvingWithoutWaiting:
+    """A resolution has its place in the queue when `resolve` returns its future."""
 
     async def test_its_future_ends_with_what_became_of_it(self, ledger: Ledger, engine: Engine) -> None:
         await ledger.reserve(a_hold())
-        futures = [ledger.resolve_soon(id_, settled()) for id_ in ("r1", "r1", "nobody")]
+        futures = [ledger.resolve(id_, settled()) for id_ in ("r1", "r1", "nobody")]
         assert [await future for future in futures] == [
             Resolution.DONE,
             Resolution.ALREADY_RESOLVED,
@@ -152,11 +152,11 @@ class TestResolveSoon:
 
     async def test_a_settlement_that_cannot_be_is_refused_at_once(self, ledger: Ledger) -> None:
         with pytest.raises(ValueError, match="negative charge"):
-            ledger.resolve_soon("r1", settled(images=-1))
+            ledger.resolve("r1", settled(images=-1))
 
     async def test_cancelling_it_takes_nothing_back(self, ledger: Ledger, engine: Engine) -> None:
         await ledger.reserve(a_hold())
-        ledger.resolve_soon("r1", settled()).cancel()
+        ledger.resolve("r1", settled()).cancel()
         await quiet(ledger)
         assert states(engine) == {"r1": "settled"}
 
@@ -166,12 +166,12 @@ class TestResolveSoon:
         async with running_ledger(engine) as ledger:
             await ledger.reserve(a_hold())
             trouble.fail("begin", 10**6)
-            future = ledger.resolve_soon("r1", settled())
+            future = ledger.resolve("r1", settled())
             assert await ledger.close(0) == [("r1", settled())]
             with pytest.raises(StoreUnavailable, match="has stopped"):
                 await future
             with pytest.raises(StoreUnavailable, match="stopping"):
-                ledger.resolve_soon("r1", settled())
+                ledger.resolve("r1", settled())
 
 
 class TestLimitsAndTime:

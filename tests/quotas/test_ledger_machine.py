@@ -24,7 +24,7 @@ from app.errors import DuplicateReservation, LimitReached
 from app.quotas.ledger import Ledger
 from app.quotas.limits import Limit, Scope, Unit, Window, parse_limit
 from app.quotas.reports import Grouping, usage_report
-from app.quotas.reservation import Amounts, Hold, Resolution
+from app.quotas.reservation import Amounts, Hold, Resolution, Settlement
 from app.quotas.retention import prune
 from app.quotas.sums import PART_OF_A_DAY
 from app.quotas.thresholds import Watch
@@ -167,13 +167,19 @@ class Machine(RuleBasedStateMachine):
             self.runner.run(ledger.reserve(hold))
         return None
 
+    def resolve(self, ledger: Ledger, id_: str, settlement: Settlement) -> Resolution:
+        async def awaited() -> Resolution:
+            return await ledger.resolve(id_, settlement)
+
+        return self.runner.run(awaited())
+
     @rule(key=st.sampled_from(KEYS), days=st.sampled_from([0, 1, 1]))
     def buy(self, key: str, days: int) -> None:
         """A whole life in one step, and perhaps a night after it: so that there is a past."""
         id_ = self.try_to_reserve(self.ledger, key, (1, 0, 0))
         if id_ is not None:
             settlement = settled(self.clock.now, images=1, tokens=0, nanousd=1)
-            assert self.runner.run(self.ledger.resolve(id_, settlement)) is Resolution.DONE
+            assert self.resolve(self.ledger, id_, settlement) is Resolution.DONE
             self.charge(self.known[id_], settlement.charged)
         self.clock.now += timedelta(days=days)
 
@@ -190,14 +196,14 @@ class Machine(RuleBasedStateMachine):
         if self.pending():
             id_ = data.draw(st.sampled_from(self.pending()))
             settlement = settled(self.clock.now, images=images, tokens=tokens, nanousd=cents * 10**7)
-            assert self.runner.run(self.ledger_of(who).resolve(id_, settlement)) is Resolution.DONE
+            assert self.resolve(self.ledger_of(who), id_, settlement) is Resolution.DONE
             self.charge(self.known[id_], settlement.charged)
 
     @rule(data=st.data(), who=WHO)
     def release(self, data: st.DataObject, who: str) -> None:
         if self.pending():
             id_ = data.draw(st.sampled_from(self.pending()))
-            assert self.runner.run(self.ledger_of(who).resolve(id_, released(self.clock.now))) is Resolution.DONE
+            assert self.resolve(self.ledger_of(who), id_, released(self.clock.now)) is Resolution.DONE
             self.known[id_].charged = Amounts()
 
     @rule(data=st.data(), who=WHO)
@@ -205,7 +211,7 @@ class Machine(RuleBasedStateMachine):
         resolved = [id_ for id_, known in self.known.items() if known.charged is not None]
         if resolved:
             id_ = data.draw(st.sampled_from(resolved))
-            again = self.runner.run(self.ledger_of(who).resolve(id_, settled(self.clock.now)))
+            again = self.resolve(self.ledger_of(who), id_, settled(self.clock.now))
             assert again is (Resolution.UNKNOWN if self.known[id_].pruned else Resolution.ALREADY_RESOLVED)
 
     @rule(data=st.data(), who=WHO)

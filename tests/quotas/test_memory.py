@@ -16,7 +16,7 @@ from app.quotas.memory import Memory
 from app.quotas.plans import Account
 from app.quotas.reservation import Amounts, Resolution
 from tests.quotas.making import NOON, PARTY, a_hold, counters, errors, on_key, on_team, rows, set_limits, settled
-from tests.quotas.test_writer import Desk
+from tests.quotas.test_writer import Desk, desks
 
 KEY = CounterKey("key", "key-1", "", "day", 0)
 
@@ -141,16 +141,8 @@ class TestWriter:
 
     @pytest.fixture
     def make_desk(self) -> Iterator[Callable[[Engine], Desk]]:
-        desks: list[Desk] = []
-
-        def make(engine: Engine) -> Desk:
-            desks.append(Desk(engine))
-            desks[-1].writer.start()
-            return desks[-1]
-
-        yield make
-        for desk in desks:
-            desk.writer.close(10)
+        with desks() as make:
+            yield make
 
     @pytest.fixture
     def desk(self, engine: Engine, make_desk: Callable[[Engine], Desk]) -> Desk:

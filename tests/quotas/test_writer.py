@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -79,18 +80,25 @@ def trouble(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> Trouble:
     return install(monkeypatch, engine.dialect.loaded_dbapi)
 
 
-@pytest.fixture
-def make_desk(engine: Engine) -> Iterator[Callable[..., Desk]]:
-    desks: list[Desk] = []
+@contextmanager
+def desks() -> Iterator[Callable[..., Desk]]:
+    """Makes and starts desks, with the arguments of Desk, and closes them at the end."""
+    made: list[Desk] = []
 
-    def make(queue_max: int = 100) -> Desk:
-        desks.append(Desk(engine, queue_max))
-        desks[-1].writer.start()
-        return desks[-1]
+    def make(engine: Engine, queue_max: int = 100) -> Desk:
+        made.append(Desk(engine, queue_max))
+        made[-1].writer.start()
+        return made[-1]
 
     yield make
-    for desk in desks:
+    for desk in made:
         desk.writer.close(10)
+
+
+@pytest.fixture
+def make_desk(engine: Engine) -> Iterator[Callable[..., Desk]]:
+    with desks() as make:
+        yield partial(make, engine)
 
 
 @pytest.fixture
