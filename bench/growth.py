@@ -96,7 +96,7 @@ def fill(engine: Engine, load: Load) -> None:
             )
     with writing(engine) as connection:
         connection.execute(text(LIMITS.format(keys=load.keys)))
-        for written, scope, scope_id in (("usd:1000000/month", Scope.TEAM, "team-1"),):
+        for written, scope, scope_id in (("usd:1000000000/month", Scope.TEAM, "team-1"),):
             set_limit(connection, parse_limit(written).on(scope, scope_id), change=change())
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -177,7 +177,7 @@ def spread(name: str, waits: list[float]) -> dict[str, Any]:
 async def measure_reservations(ledger: Ledger, engine: Engine, load: Load, count: int) -> dict[str, Any]:
     numbers = iter(range(2**62))
     found = spread("reserve", [await reserve(ledger, numbers, load.keys) for _ in range(count)])
-    limit = parse_limit("usd:1000000/total").on(Scope.GATEWAY)
+    limit = parse_limit("usd:1000000000/total").on(Scope.GATEWAY)
     began = time.perf_counter()
     with reading(engine) as connection:
         past = add_up_past(connection, limit, NOW)

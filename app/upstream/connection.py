@@ -20,10 +20,6 @@ READ_BYTES_MAX = 262_144
 _READ_BYTES_MIN = 65_536
 _SLOW_SECONDS = 0.05
 _HEAD_READ_BYTES = 16_384  # what comes with a head is copied several times; nearly every head fits
-_HEAD_READ_BYTES = 16_384  # what comes with a head is copied several times; nearly every head fits
-# A chunk up to this size is copied: to keep a whole buffer for it would be a waste of memory, and larger ones go on
-# without a copy, which saves a quarter of the CPU of an answer of megabytes.
-_COPIED_BYTES_MAX = _READ_BYTES_MIN
 # Below the 5 s after which uvicorn and Node close an idle connection: a request written into a connection that the
 # server is closing has an unknown outcome, and that costs more than a new connection every few seconds.
 IDLE_SECONDS_MAX = 4.0
