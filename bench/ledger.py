@@ -4,7 +4,7 @@
     python -m bench.ledger postgresql://user@host/empty_database
     python -m bench.ledger --concurrency 256 --keys 1000
 
-Every pair waits for its two commits. CPU is this process's own, all threads; a PostgreSQL server's is not in it.
+Every pair waits for its two commits, in an interpreter as the gateway's. CPU is this process's own, all threads; a PostgreSQL server's is not in it.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import uvloop
 
+from app.cli.serving import tune_interpreter
 from app.database.changes import Change
 from app.database.engine import create_engine, writing
 from app.database.migrate import upgrade
@@ -154,6 +155,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--json", action="store_true", help="one JSON array instead of lines")
     options = parser.parse_args()
+    tune_interpreter()
     found = []
     for concurrency in options.concurrency or (1, 32, 256):
         with tempfile.TemporaryDirectory() as folder:

@@ -147,12 +147,13 @@ class _Server(uvicorn.Server):
                 signal(number, original)
 
 
-def _collect_less() -> None:
-    """Python's collector of circles looks at every 700th new object, and again and again at all that was loaded at
-    the start: a tenth of a request's time. What is there now stays, without a look for the little of it that is
-    garbage (0.1 s of the start); the rest is looked at more rarely."""
+def tune_interpreter() -> None:
+    """For a process that serves. Python's collector of circles looks at every 700th new object, and again and again at
+    all that was loaded at the start: a tenth of a request's time. What is there now stays, without a look for the little
+    of it that is garbage (0.1 s of the start); the rest is looked at more rarely."""
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS_PER_COLLECTION, 20, 50)
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 def run(
@@ -180,8 +181,7 @@ def run(
         timeout_graceful_shutdown=math.ceil(shutdown_seconds),
     )
     server = _Server(config, on_ready, signals)
-    _collect_less()
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    tune_interpreter()
     try:
         server.run(sockets=[listener])
     except SystemExit:  # uvicorn's word for an app that did not start

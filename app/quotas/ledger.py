@@ -265,7 +265,7 @@ class Ledger:
             self._loop.call_soon_threadsafe(callback, *values)
 
     def _deliver(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
-        for ticket, outcome in served:
+        for ticket, outcome in sorted(served, key=_is_settled):
             waiter = ticket.waiter
             is_heard = waiter is not None and not waiter.done()
             if is_heard and isinstance(outcome, Exception):
@@ -289,6 +289,11 @@ class Ledger:
 
 def _unseen(on_disk: int, in_memory_only: int) -> None:
     """Nobody looks."""
+
+
+def _is_settled(served: tuple[Ticket, Outcome]) -> bool:
+    """Told last: a request waits for its reservation, and nobody for a settlement."""
+    return isinstance(served[0].command, Resolve)
 
 
 def _has_answer(waiter: asyncio.Future[object]) -> bool:

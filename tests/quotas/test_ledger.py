@@ -150,6 +150,23 @@ class TestResolvingWithoutWaiting:
         ]
         assert states(engine) == {"r1": "settled"}
 
+    async def test_it_shares_the_transaction_of_the_next_reservation(
+        self, ledger: Ledger, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.quotas.ledger._LINGER_SECONDS", 60)
+        await ledger.reserve(a_hold("r1"))
+        resolving = ledger.resolve("r1", settled())
+        await ledger.reserve(a_hold("r2"))
+        assert (await resolving, trouble.commits) == (Resolution.DONE, 2)
+
+    async def test_closing_waits_for_no_company(
+        self, ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.quotas.ledger._LINGER_SECONDS", 60)
+        await ledger.reserve(a_hold())
+        resolving = ledger.resolve("r1", settled())
+        assert (await ledger.close(), await resolving, states(engine)) == ([], Resolution.DONE, {"r1": "settled"})
+
     async def test_a_settlement_that_cannot_be_is_refused_at_once(self, ledger: Ledger) -> None:
         with pytest.raises(ValueError, match="negative charge"):
             ledger.resolve("r1", settled(images=-1))

@@ -2,11 +2,15 @@
 
 import asyncio
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx2
 import pytest
 
+from app.upstream import dialing
+from app.upstream.transport import Transport
 from tests.upstream.asking import answer_ok, ask, both_loops, give_up, post, transport
 from tests.upstream.raw_server import Connection, serve
 
@@ -21,6 +25,17 @@ def address_of(port: int, host: str = "127.0.0.1") -> tuple[Any, ...]:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def deaf_server() -> Iterator[tuple[Any, ...]]:
+    """The address of one that takes no connection and refuses none."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, ExitStack() as fillers:
+        for _ in range(4):
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(deaf.getsockname())
+        yield address_of(deaf.getsockname()[1])
 
 
 class Resolver:
@@ -72,16 +87,65 @@ async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_an_address_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(deaf.getsockname())
+    with deaf_server() as deaf:
         async with serve(answer_ok) as server, transport() as opened:
-            Resolver(monkeypatch, address_of(deaf.getsockname()[1]), address_of(server.port))
+            Resolver(monkeypatch, deaf, address_of(server.port))
             assert await ask(opened, post("http://images.invalid")) == b"ok"
-        for filler in fillers:
-            filler.close()
+
+
+class Choices:
+    """Counts how often it was to be found out which address answers."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        real = dialing.start_connection
+
+        async def start_connection(*values: Any, **options: Any) -> socket.socket:
+            self.count += 1
+            return await real(*values, **options)
+
+        monkeypatch.setattr(dialing, "start_connection", start_connection)
+
+
+def forget_connections(opened: Transport) -> None:
+    """The next request needs a new one."""
+    for connection in list(opened._pool._open):
+        connection.drop()
+
+
+@pytest.mark.parametrize(("buffer", "choices"), [(None, 1), (32_768, 5)])
+async def test_the_address_that_answered_is_gone_to_straight(
+    buffer: int | None, choices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = Choices(monkeypatch)
+    async with serve(answer_ok) as server, transport(buffer=buffer) as opened:
+        Resolver(monkeypatch, address_of(free_port()), address_of(server.port))
+        for _ in range(5):
+            assert await ask(opened, post("http://images.invalid")) == b"ok"
+            forget_connections(opened)
+        assert (chosen.count, server.connections_made) == (choices, 5)
+
+
+async def test_an_address_that_refuses_all_of_a_sudden(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = Choices(monkeypatch)
+    async with transport() as opened, serve(answer_ok) as second:
+        async with serve(answer_ok) as first:
+            Resolver(monkeypatch, address_of(first.port), address_of(second.port))
+            assert await ask(opened, post("http://images.invalid")) == b"ok"
+        forget_connections(opened)
+        assert await ask(opened, post("http://images.invalid")) == b"ok"
+        assert (chosen.count, first.connections_made, second.connections_made) == (2, 1, 1)
+
+
+async def test_an_address_that_is_silent_all_of_a_sudden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialing, "_STRAIGHT_SECONDS_MAX", 0.01)
+    chosen = Choices(monkeypatch)
+    async with transport() as opened, serve(answer_ok) as second:
+        with deaf_server() as deaf:
+            Resolver(monkeypatch, deaf, address_of(second.port))
+            opened._pool._dialer._proven = deaf[-1]
+            assert await ask(opened, post("http://images.invalid")) == b"ok"
+        assert (chosen.count, second.connections_made) == (1, 1)
 
 
 async def test_no_address_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,9 +178,12 @@ async def test_the_sockets_buffer_is_what_was_asked_for(size: int | None) -> Non
 
 
 async def test_giving_up_leaves_nothing_open() -> None:
-    """Cancelled at every step of the way to a connection; sockets left open would be warnings, and so errors."""
+    """Cancelled at every step of the way to a connection, the one that looks for an address and the straight one;
+    sockets left open would be warnings, and so errors."""
     async with serve(answer_ok) as server, transport(connections_max=1) as opened:
-        for steps in range(15):
-            await give_up(opened, post(server.url), steps)
-            assert opened._pool._slots._value == 1
-        assert await ask(opened, post(server.url)) == b"ok"
+        for _ in range(2):
+            for steps in range(15):
+                await give_up(opened, post(server.url), steps)
+                assert opened._pool._slots._value == 1
+            assert await ask(opened, post(server.url)) == b"ok"
+            forget_connections(opened)
