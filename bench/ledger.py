@@ -4,7 +4,8 @@
     python -m bench.ledger postgresql://user@host/empty_database
     python -m bench.ledger --concurrency 256 --keys 1000
 
-Every pair waits for its two commits, in an interpreter as the gateway's. CPU is this process's own, all threads; a PostgreSQL server's is not in it.
+Every pair waits for its two commits, in an interpreter set up as the gateway's. CPU is this process's own, all threads;
+a PostgreSQL server's is not in it.
 """
 
 import argparse

@@ -149,8 +149,8 @@ class _Server(uvicorn.Server):
 
 def tune_interpreter() -> None:
     """For a process that serves. Python's collector of circles looks at every 700th new object, and again and again at
-    all that was loaded at the start: a tenth of a request's time. What is there now stays, without a look for the little
-    of it that is garbage (0.1 s of the start); the rest is looked at more rarely."""
+    all that was loaded at the start: a tenth of a request's time. What is there now stays, without a look for the
+    little of it that is garbage (0.1 s of the start); the rest is looked at more rarely."""
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS_PER_COLLECTION, 20, 50)
     sys.setswitchinterval(_SWITCH_SECONDS)
