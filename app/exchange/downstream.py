@@ -83,8 +83,9 @@ class Downstream:
 
     def unwatch(self) -> None:
         self._on_leave = None
-        if self._watching is not None:
-            self._watching.cancel()
+        watching, self._watching = self._watching, None  # else a circle, which only Python's collector would undo
+        if watching is not None:
+            watching.cancel()
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
