@@ -74,6 +74,8 @@ class _Event:
 
     def end(self) -> None:
         self.ended = True
+        if self.data is not None:
+            self.data.mute()
         if self.fate is _Fate.HOLD:
             self.fate = _Fate.DROP if self.failure() else _Fate.PASS
 

@@ -74,6 +74,10 @@ class FieldScanner:
         """The value of a named field; None if it did not come or is null."""
         return _decode(self._values[name]) if name in self._values else None
 
+    def mute(self) -> None:
+        """Tells of no more fields, and lets go of who was told: it holds this scanner as a rule, a circle."""
+        self._on_field = None
+
     def feed(self, chunk: bytes | bytearray, start: int = 0, stop: int | None = None) -> None:
         """Reads chunk[start:stop]. Malformed input is no error: the document just never closes."""
         stop = len(chunk) if stop is None else stop

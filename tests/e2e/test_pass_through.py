@@ -1,15 +1,18 @@
 """Answers pass byte for byte and as they come; headers cross only where they may. Against an upstream of raw bytes."""
 
 import asyncio
+import gc
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
 import pytest
 
 from tests.e2e.conftest import StartGateway
-from tests.raw_upstream import RawRequest, RawUpstream, chunk, chunked_head, document
-from tests.servers import UPSTREAM_KEY, Key, RunningGateway
+from tests.raw_upstream import Answer, RawRequest, RawUpstream, chunk, chunked_head, document
+from tests.servers import UPSTREAM_KEY, Key, RunningGateway, wait_until
 
 BODY = {"model": "gpt-image-2", "prompt": "a house", "size": "1024x1024", "quality": "low"}
 USAGE = {
@@ -46,12 +49,44 @@ def post(gateway: RunningGateway, key: Key, headers: dict[str, str] | None = Non
     )
 
 
+@contextmanager
+def circles() -> Iterator[list[object]]:
+    """What only Python's collector could have freed meanwhile, of all threads."""
+    left: list[object] = []
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield left
+        gc.collect()
+        left += gc.garbage
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
 async def send_document(_: RawRequest, writer: asyncio.StreamWriter) -> None:
     writer.write(document(DOCUMENT, "set-cookie: a=b", "x-zenmux-requestid: zm-1", "openai-organization: org-1"))
 
 
 async def send_events(_: RawRequest, writer: asyncio.StreamWriter) -> None:
     writer.write(chunked_head() + b"".join(map(chunk, EVENTS)) + chunk(b""))
+
+
+@pytest.mark.parametrize(("send", "stream"), [(send_document, False), (send_events, True)])
+def test_an_answer_leaves_no_circle_behind(start_gateway: StartGateway, send: Answer, stream: bool) -> None:
+    """It would hold all of a request until Python's collector comes, which a gateway lets it do seldom."""
+    with RawUpstream(send) as upstream:
+        gateway = start_gateway(upstream.url)
+        key = gateway.store.key()
+        post(gateway, key, stream=stream)  # makes what is made once
+        with circles() as left:
+            for _ in range(3):
+                post(gateway, key, stream=stream)
+            gateway.store.settled(4)
+            wait_until(lambda: gateway.metric("zenmux_gateway_in_flight_requests") == 0, "all have ended")
+        assert [each for each in left if type(each).__module__.startswith("app.")] == []
 
 
 def test_a_document_passes_byte_for_byte(start_gateway: StartGateway) -> None:

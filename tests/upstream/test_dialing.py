@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from aiohappyeyeballs import start_connection
 
-from app.upstream import dialing
 from app.upstream.transport import Transport
 from tests.upstream.asking import answer_ok, ask, both_loops, give_up, post, transport
 from tests.upstream.raw_server import Connection, serve
@@ -98,13 +98,12 @@ class Choices:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        real = dialing.start_connection
 
-        async def start_connection(*values: Any, **options: Any) -> socket.socket:
+        async def choose(*values: Any, **options: Any) -> socket.socket:
             self.count += 1
-            return await real(*values, **options)
+            return await start_connection(*values, **options)
 
-        monkeypatch.setattr(dialing, "start_connection", start_connection)
+        monkeypatch.setattr("app.upstream.dialing.start_connection", choose)
 
 
 def forget_connections(opened: Transport) -> None:
@@ -138,7 +137,7 @@ async def test_an_address_that_refuses_all_of_a_sudden(monkeypatch: pytest.Monke
 
 
 async def test_an_address_that_is_silent_all_of_a_sudden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dialing, "_STRAIGHT_SECONDS_MAX", 0.01)
+    monkeypatch.setattr("app.upstream.dialing._STRAIGHT_SECONDS_MAX", 0.01)
     chosen = Choices(monkeypatch)
     async with transport() as opened, serve(answer_ok) as second:
         with deaf_server() as deaf:
