@@ -69,6 +69,7 @@ class Exchange(Response):
                 # client that is still to be told of an error does not wait for a store that is away.
                 await asyncio.wait({self._settle()}, timeout=_SETTLE_SECONDS_MAX)
         finally:
+            self._facts.error = None  # it holds this frame, and so a circle of all that is here
             self._shared.end()
 
     async def _reserve(self) -> None:

@@ -140,6 +140,8 @@ class Ledger:
             else:
                 self._writer.withdraw(ticket)
             raise
+        finally:
+            del ticket  # it holds the error that is raised, which holds this frame: a circle for Python's collector
         return reserved
 
     async def mark_dispatched(self, reservation_id: str, now: datetime) -> None:

@@ -113,8 +113,12 @@ class Upstream:
             told = await _read_bounded(response)
         finally:
             _stream(response).close()
-        error = translate(response.status_code, told, response.headers.get("retry-after"))
-        raise _of_answer(error, response.status_code, upstream_request_id(_received(response)))
+        # Not kept in a variable: with the frame that the raised error holds, that would be a circle.
+        raise _of_answer(
+            translate(response.status_code, told, response.headers.get("retry-after")),
+            response.status_code,
+            upstream_request_id(_received(response)),
+        )
 
     def _request(self, path: str, body: bytes, content_type: str) -> httpx2.Request:
         """Of parts made once, and a stream instead of content: httpx2's other ways to make a request take 90

@@ -70,22 +70,50 @@ async def send_document(_: RawRequest, writer: asyncio.StreamWriter) -> None:
     writer.write(document(DOCUMENT, "set-cookie: a=b", "x-zenmux-requestid: zm-1", "openai-organization: org-1"))
 
 
+async def send_the_beginning(_: RawRequest, writer: asyncio.StreamWriter) -> None:
+    writer.write(document(DOCUMENT)[:50_000])
+    writer.close()
+
+
+async def send_refusal(_: RawRequest, writer: asyncio.StreamWriter) -> None:
+    body = b'{"error": {"message": "no", "type": "invalid_request_error"}}'
+    writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+
 async def send_events(_: RawRequest, writer: asyncio.StreamWriter) -> None:
     writer.write(chunked_head() + b"".join(map(chunk, EVENTS)) + chunk(b""))
 
 
-@pytest.mark.parametrize(("send", "stream"), [(send_document, False), (send_events, True)])
-def test_an_answer_leaves_no_circle_behind(start_gateway: StartGateway, send: Answer, stream: bool) -> None:
+@pytest.mark.parametrize(
+    ("send", "limits", "stream", "status"),
+    [
+        (send_document, (), False, 200),
+        (send_events, (), True, 200),
+        (send_document, ("requests:1/day",), False, 429),
+        (send_refusal, (), False, 400),
+        (send_the_beginning, (), False, None),
+    ],
+    ids=["document", "events", "refused here", "refused there", "broken off"],
+)
+def test_a_request_leaves_no_circle_behind(
+    start_gateway: StartGateway, send: Answer, limits: tuple[str, ...], stream: bool, status: int | None
+) -> None:
     """It would hold all of a request until Python's collector comes, which a gateway lets it do seldom."""
     with RawUpstream(send) as upstream:
         gateway = start_gateway(upstream.url)
-        key = gateway.store.key()
-        post(gateway, key, stream=stream)  # makes what is made once
+        key = gateway.store.key(*limits)
+
+        def ask() -> int | None:
+            try:
+                return post(gateway, key, stream=stream).status_code
+            except httpx2.RemoteProtocolError:
+                return None
+
+        ask()  # makes what is made once
         with circles() as left:
-            for _ in range(3):
-                post(gateway, key, stream=stream)
-            gateway.store.settled(4)
-            wait_until(lambda: gateway.metric("zenmux_gateway_in_flight_requests") == 0, "all have ended")
+            assert [ask() for _ in range(3)] == [status] * 3
+            gateway.store.settled()
+            wait_until(lambda: not gateway.metric("zenmux_gateway_in_flight_requests"), "all have ended")
         assert [each for each in left if type(each).__module__.startswith("app.")] == []
 
 
