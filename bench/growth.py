@@ -195,27 +195,31 @@ async def measure_reservations(ledger: Ledger, engine: Engine, load: Load, count
 
 
 async def measure_prune(ledger: Ledger, engine: Engine, load: Load, numbers: Iterator[int]) -> dict[str, Any]:
-    """Half of the past, for some seconds at most, resting as the command does; reservations go on beside it."""
-    done = 0
+    """Half of the past, for some seconds at most, resting as the command does; reservations go on beside it. Before
+    its first step, a prune counts what there is to do."""
+    done, counted, ended = 0, 0.0, 0.0
     began = time.perf_counter()
 
     def work() -> None:
-        nonlocal done
-        step_began = time.perf_counter()
+        nonlocal done, counted, ended
         cutoff = (NOW - timedelta(days=DAYS // 2)).replace(hour=0)
         for step in prune(engine, cutoff, change()):
+            ended = time.perf_counter()
+            if not counted:
+                counted = step_began = ended  # the first step, with the count
+                continue
             done += step.records
-            now = time.perf_counter()
-            if now - began > PRUNE_SECONDS_MAX:
+            if ended - counted > PRUNE_SECONDS_MAX:
                 return
-            time.sleep(now - step_began)
+            time.sleep(ended - step_began)
             step_began = time.perf_counter()
 
     pruning, waits = asyncio.ensure_future(asyncio.to_thread(work)), [0.0]
     while not pruning.done():
         waits.append(await reserve(ledger, numbers, load.keys))
-    took = time.perf_counter() - began
-    return {"prune_records_s": done / took, **spread("reserve_beside_prune", waits)}
+    counted = counted or time.perf_counter()  # nothing to prune
+    found = {"prune_count_s": counted - began, "prune_records_s": done / (ended - counted) if done else 0.0}
+    return found | spread("reserve_beside_prune", waits)
 
 
 async def measure(url: str, load: Load, count: int) -> dict[str, Any]:
