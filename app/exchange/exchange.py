@@ -148,7 +148,7 @@ class Exchange(Response):
 
     def _note_reading(self, reading: Reading) -> None:
         """What the answer says so far. Once it is whole, settling begins before its last bytes leave: a client's
-        next request, sent the moment this answer ends, finds this reservation settled."""
+        next request to this process, sent the moment this answer ends, finds this reservation settled."""
         self._facts.reading = reading
         if reading.complete:
             self._settle()

@@ -18,6 +18,7 @@ from app.database.clock import Clock
 from app.database.engine import reading
 from app.database.readers import Readers
 from app.errors import StoreUnavailable
+from app.quotas.alarm import Alarm
 from app.quotas.batch import Outcome
 from app.quotas.commands import (
     Command,
@@ -42,7 +43,7 @@ from app.quotas.writer import Ticket, Writer
 _EXPIRE_BATCH = 200
 _READERS_MAX = 4
 # How long a settlement waits for a reservation to share its transaction with: a client's next request mostly follows
-# its last answer at once, and then two commits become one. Nobody waits for a settlement.
+# its last answer at once, and then two commits become one. On SQLite only: other processes' limits wait for no one.
 _LINGER_SECONDS = 0.002
 _SWEEP_SECONDS_MAX = 60.0
 _CLOSE_SECONDS = 10.0
@@ -74,8 +75,6 @@ class Ledger:
         self._readers = Readers(_READERS_MAX, "ledger-reader")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._patience = Patience(wait_seconds, self._give_up)
-        self._is_waking = False
-        self._lingering: asyncio.TimerHandle | None = None
         self._announce = watch.announce
         self._writer = Writer(
             engine,
@@ -84,6 +83,7 @@ class Ledger:
             deliver=self._deliver_from_thread,
             watch=replace(watch, announce=self._announce_from_thread),
         )
+        self._alarm = Alarm(self._writer.wake)
         self._spooler: Spooler | None = None
 
     async def start(self, spool: Spool | None = None, show_waiting: ShowWaiting | None = None) -> None:
@@ -158,6 +158,8 @@ class Ledger:
             if not _has_answer(ticket.waiter):
                 self._writer.withdraw(ticket)
             raise
+        finally:
+            del ticket  # as in reserve
 
     def resolve(self, reservation_id: str, settlement: Settlement) -> asyncio.Future[Resolution]:
         """Settles or releases, as `settlement.state` says; a second resolution changes nothing and says so.
@@ -170,8 +172,10 @@ class Ledger:
         """
         check_settlement(settlement)
         waiter: asyncio.Future[Resolution] = self._enqueue(Resolve(reservation_id, settlement)).waiter
-        if not self._is_waking and self._lingering is None:
-            self._lingering = asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._wake)
+        if self._engine.dialect.name == "sqlite":
+            self._alarm.later(_LINGER_SECONDS)
+        else:
+            self._alarm.soon()
         return waiter
 
     async def expire(self, now: datetime) -> list[str]:
@@ -227,24 +231,13 @@ class Ledger:
 
     def _submit(self, command: Command) -> Ticket:
         ticket = self._enqueue(command)
-        if not self._is_waking:
-            self._is_waking = True
-            asyncio.get_running_loop().call_soon(self._wake)
+        self._alarm.soon()
         return ticket
 
     def _enqueue(self, command: Command) -> Ticket:
         ticket = Ticket(command, asyncio.get_running_loop().create_future())
         self._writer.enqueue(ticket)
         return ticket
-
-    def _wake(self) -> None:
-        """At the end of a turn of the loop: all that this turn submitted is one transaction, and one wait for the
-        interpreter, which the two threads hand to each other."""
-        self._is_waking = False
-        if self._lingering is not None:
-            self._lingering.cancel()
-            self._lingering = None
-        self._writer.wake()
 
     def _give_up(self, ticket: Ticket) -> None:
         self._writer.withdraw(ticket)
@@ -267,7 +260,7 @@ class Ledger:
             self._loop.call_soon_threadsafe(callback, *values)
 
     def _deliver(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
-        for ticket, outcome in sorted(served, key=_is_settled):
+        for ticket, outcome in sorted(served, key=_is_resolution):
             waiter = ticket.waiter
             is_heard = waiter is not None and not waiter.done()
             if is_heard and isinstance(outcome, Exception):
@@ -293,8 +286,8 @@ def _unseen(on_disk: int, in_memory_only: int) -> None:
     """Nobody looks."""
 
 
-def _is_settled(served: tuple[Ticket, Outcome]) -> bool:
-    """Told last: a request waits for its reservation, and nobody for a settlement."""
+def _is_resolution(served: tuple[Ticket, Outcome]) -> bool:
+    """These are told last: a request waits for its reservation, but an answer for no settlement."""
     return isinstance(served[0].command, Resolve)
 
 

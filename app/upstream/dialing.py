@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import cast
 
 from aiohappyeyeballs import AddrInfoType, start_connection
@@ -27,40 +28,42 @@ class Dialer:
         self._context: ssl.SSLContext | None = None
         self._resolving = asyncio.Lock()
         self._resolved: tuple[Origin, float, Sequence[AddrInfoType]] | None = None
-        self._proven: object = None  # the address that answered last
+        self._answered_last: object = None  # one of these addresses
 
     async def connect(self, origin: Origin) -> Connection:
         """Raises OSError, which ssl.SSLError is too, ValueError for a host that no DNS can hold."""
         addresses = self._remembered(origin) or await self._resolve(origin)
+        connection = None
         # A bounded buffer needs a socket before there is a connection.
-        is_straight = self._socket_buffer_bytes is None and self._proven in [address for *_, address in addresses]
-        connection = await self._go_straight(origin) if is_straight else None
+        if self._socket_buffer_bytes is None and self._answered_last in [address for *_, address in addresses]:
+            connection = await self._go_straight(origin)
         if connection is None:
             connection = await self._try_all(origin, addresses)
         try:
             if isinstance(connection, TlsConnection):
                 await connection.ready
         except BaseException:
+            self._resolved = self._answered_last = None
             connection.drop()
             raise
         return connection
 
     async def _go_straight(self, origin: Origin) -> Connection | None:
         """To the address that answered last, which takes half the CPU of a choice among sockets; None if it fails."""
-        connection, (host, port, *_) = self._connection(origin), cast("tuple[str, int]", self._proven)
+        connection, (host, port, *_) = self._connection(origin), cast("tuple[str, int]", self._answered_last)
         try:
             async with asyncio.timeout(_STRAIGHT_SECONDS_MAX):
                 await self._surroundings.loop.create_connection(lambda: connection, host, port)
         except OSError:
-            self._proven = None
+            self._answered_last = None
             return None
-        except BaseException:
+        except BaseException:  # the caller's patience may be shorter
+            self._answered_last = None
             connection.drop()
             raise
         return connection
 
     async def _try_all(self, origin: Origin, addresses: Sequence[AddrInfoType]) -> Connection:
-        connection = self._connection(origin)
         try:
             sock = await start_connection(
                 addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, socket_factory=self._socket
@@ -68,7 +71,9 @@ class Dialer:
         except (OSError, RuntimeError) as error:
             self._resolved = None
             raise ConnectionError(str(error)) from error
-        self._proven = sock.getpeername()
+        with suppress(OSError):  # it is gone already, which will be told below
+            self._answered_last = sock.getpeername()
+        connection = self._connection(origin)
         try:
             await self._surroundings.loop.create_connection(lambda: connection, sock=sock)
         except BaseException:
@@ -106,4 +111,5 @@ class Dialer:
             if addresses is None:
                 addresses = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
                 self._resolved = (origin, loop.time() + _ADDRESS_SECONDS, addresses)
+                self._answered_last = None  # who gave the addresses prefers the first of them
             return addresses

@@ -23,7 +23,6 @@ class Trouble:
         self.began = threading.Event()
         self.may_begin = threading.Event()
         self.may_begin.set()
-        self.commits = 0
         self.gone_when_dispatching = False  # set: the store goes away when it is to note that a request is sent
         self.chance: random.Random | None = None  # set: everything may fail
 
@@ -70,7 +69,6 @@ def install(monkeypatch: pytest.MonkeyPatch, dbapi: Any) -> Trouble:
         def commit(self) -> None:
             trouble.strike("commit")
             super().commit()
-            trouble.commits += 1
             trouble.strike("answer")
 
     monkeypatch.setattr("app.quotas.writer.Store", TroubledStore)

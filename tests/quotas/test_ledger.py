@@ -12,10 +12,12 @@ from app.database import schema
 from app.database.engine import create_engine, reading, writing
 from app.errors import DuplicateReservation, LimitReached, QuotaExceeded, RateLimited, StoreUnavailable
 from app.quotas.admission import RateStatus
+from app.quotas.alarm import Alarm
 from app.quotas.commands import Reserve, Reserved, Resolve
 from app.quotas.ledger import Ledger
 from app.quotas.reservation import Resolution
 from app.quotas.spool import Spool
+from app.quotas.writer import Ticket
 from tests.quotas.faults import Trouble, install
 from tests.quotas.making import (
     MODEL,
@@ -150,14 +152,34 @@ class TestResolvingWithoutWaiting:
         ]
         assert states(engine) == {"r1": "settled"}
 
-    async def test_it_shares_the_transaction_of_the_next_reservation(
-        self, ledger: Ledger, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+    async def test_it_shares_the_next_reservations_transaction_where_that_is_nobodys_loss(
+        self, ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        woken: list[None] = []
+
+        def wake() -> None:
+            woken.append(None)
+            ledger._writer.wake()
+
         monkeypatch.setattr("app.quotas.ledger._LINGER_SECONDS", 60)
+        monkeypatch.setattr(ledger, "_alarm", Alarm(wake))
         await ledger.reserve(a_hold("r1"))
         resolving = ledger.resolve("r1", settled())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(woken) == (1 if engine.dialect.name == "sqlite" else 2)
         await ledger.reserve(a_hold("r2"))
-        assert (await resolving, trouble.commits) == (Resolution.DONE, 2)
+        assert await resolving is Resolution.DONE
+
+    async def test_who_waits_for_a_reservation_is_told_first(self, ledger: Ledger) -> None:
+        told: list[str] = []
+        resolve, reserve = Resolve("r1", settled()), Reserve(a_hold("r2"))
+        tickets = [Ticket(command, asyncio.get_running_loop().create_future()) for command in (resolve, reserve)]
+        for ticket in tickets:
+            ticket.waiter.add_done_callback(lambda _, ticket=ticket: told.append(type(ticket.command).__name__))
+        ledger._deliver(list(zip(tickets, (Resolution.DONE, Reserved(None)), strict=True)))
+        await asyncio.sleep(0)
+        assert told == ["Reserve", "Resolve"]
 
     async def test_closing_waits_for_no_company(
         self, ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch

@@ -10,8 +10,10 @@ import httpx2
 import pytest
 from aiohappyeyeballs import start_connection
 
+from app.upstream.connection import Origin
+from app.upstream.dialing import Dialer
 from app.upstream.transport import Transport
-from tests.upstream.asking import answer_ok, ask, both_loops, give_up, post, transport
+from tests.upstream.asking import answer_ok, ask, both_loops, drop, give_up, post, transport
 from tests.upstream.raw_server import Connection, serve
 
 anyio_backend = both_loops
@@ -106,6 +108,20 @@ class Choices:
         monkeypatch.setattr("app.upstream.dialing.start_connection", choose)
 
 
+class Straight:
+    """Counts how often an address was gone to without a choice."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        real = Dialer._go_straight
+
+        async def go_straight(dialer: Dialer, origin: Origin) -> object:
+            self.count += 1
+            return await real(dialer, origin)
+
+        monkeypatch.setattr(Dialer, "_go_straight", go_straight)
+
+
 def forget_connections(opened: Transport) -> None:
     """The next request needs a new one."""
     for connection in list(opened._pool._open):
@@ -132,19 +148,47 @@ async def test_an_address_that_refuses_all_of_a_sudden(monkeypatch: pytest.Monke
             Resolver(monkeypatch, address_of(first.port), address_of(second.port))
             assert await ask(opened, post("http://images.invalid")) == b"ok"
         forget_connections(opened)
+        straight = Straight(monkeypatch)
         assert await ask(opened, post("http://images.invalid")) == b"ok"
-        assert (chosen.count, first.connections_made, second.connections_made) == (2, 1, 1)
+        assert (chosen.count, straight.count, first.connections_made, second.connections_made) == (2, 1, 1, 1)
 
 
-async def test_an_address_that_is_silent_all_of_a_sudden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.upstream.dialing._STRAIGHT_SECONDS_MAX", 0.01)
-    chosen = Choices(monkeypatch)
-    async with transport() as opened, serve(answer_ok) as second:
+@pytest.mark.parametrize("patience", [0.01, 60])
+async def test_an_address_that_is_silent_all_of_a_sudden(monkeypatch: pytest.MonkeyPatch, patience: float) -> None:
+    """Whether the dialer's patience ends first or its caller's: the next one chooses anew."""
+    monkeypatch.setattr("app.upstream.dialing._STRAIGHT_SECONDS_MAX", patience)
+    straight = Straight(monkeypatch)
+    async with transport(connect_seconds=5 if patience < 1 else 0.5) as opened, serve(answer_ok) as second:
         with deaf_server() as deaf:
             Resolver(monkeypatch, deaf, address_of(second.port))
-            opened._pool._dialer._proven = deaf[-1]
+            await opened._pool._dialer._resolve(Origin(tls=False, host="images.invalid", port=80))
+            opened._pool._dialer._answered_last = deaf[-1]
+            if patience > 1:
+                with pytest.raises(httpx2.ConnectTimeout):
+                    await ask(opened, post("http://images.invalid"))
             assert await ask(opened, post("http://images.invalid")) == b"ok"
-        assert (chosen.count, second.connections_made) == (1, 1)
+        assert (straight.count, second.connections_made) == (1, 1)
+
+
+async def test_an_address_whose_handshake_fails_has_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    straight = Straight(monkeypatch)
+    async with serve(drop, reads=False) as broken, transport() as opened:
+        resolver = Resolver(monkeypatch, address_of(broken.port))
+        for _ in range(3):
+            with pytest.raises(httpx2.ConnectError):
+                await ask(opened, post("https://images.invalid"))
+        assert (resolver.count, straight.count, broken.connections_made) == (3, 0, 3)
+
+
+async def test_a_new_look_up_is_a_new_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.upstream.dialing._ADDRESS_SECONDS", 0.0)
+    straight, chosen = Straight(monkeypatch), Choices(monkeypatch)
+    async with serve(answer_ok) as server, transport() as opened:
+        resolver = Resolver(monkeypatch, address_of(server.port))
+        for _ in range(3):
+            assert await ask(opened, post("http://images.invalid")) == b"ok"
+            forget_connections(opened)
+        assert (resolver.count, chosen.count, straight.count) == (3, 3, 0)
 
 
 async def test_no_address_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,9 +224,12 @@ async def test_giving_up_leaves_nothing_open() -> None:
     """Cancelled at every step of the way to a connection, the one that looks for an address and the straight one;
     sockets left open would be warnings, and so errors."""
     async with serve(answer_ok) as server, transport(connections_max=1) as opened:
-        for _ in range(2):
+        for is_straight in (False, True):
             for steps in range(15):
+                if not is_straight:
+                    opened._pool._dialer._answered_last = None
                 await give_up(opened, post(server.url), steps)
                 assert opened._pool._slots._value == 1
+                forget_connections(opened)
             assert await ask(opened, post(server.url)) == b"ok"
             forget_connections(opened)
