@@ -4,8 +4,9 @@
     python -m bench.ledger postgresql://user@host/empty_database
     python -m bench.ledger --concurrency 256 --keys 1000
 
-Every pair waits for its two commits, in an interpreter set up as the gateway's. CPU is this process's own, all threads;
-a PostgreSQL server's is not in it.
+As in the gateway, whose interpreter this is set up as: a caller waits for its reservation, and makes the next one while
+its settlement is written; it has one settlement on its way at most. Waits are those for reservations. CPU is this
+process's own, all threads; a PostgreSQL server's is not in it.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from app.database.migrate import upgrade
 from app.quotas.administration import set_limit
 from app.quotas.ledger import Ledger
 from app.quotas.limits import Scope, parse_limit
-from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
+from app.quotas.reservation import Amounts, Hold, Resolution, Settlement, State, UsageSource
 from bench.figures import percentile
 
 _RESERVED_FOR = timedelta(minutes=20)
@@ -108,12 +109,17 @@ async def measure(ledger: Ledger, load: Load) -> Pairs:
     stop_at = time.perf_counter() + load.seconds
 
     async def caller() -> None:
+        settling: asyncio.Future[Resolution] | None = None
         while (began := time.perf_counter()) < stop_at:
             number = next(numbers)
             taken = hold(number, number % load.keys)
             await ledger.reserve(taken)
-            await ledger.resolve(taken.id, settlement())
             waits.append(time.perf_counter() - began)
+            if settling is not None:
+                await settling
+            settling = ledger.resolve(taken.id, settlement())
+        if settling is not None:
+            await settling
 
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(load.concurrency)))
