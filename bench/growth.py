@@ -197,28 +197,27 @@ async def measure_reservations(ledger: Ledger, engine: Engine, load: Load, count
 async def measure_prune(ledger: Ledger, engine: Engine, load: Load, numbers: Iterator[int]) -> dict[str, Any]:
     """Half of the past, for some seconds at most, resting as the command does; reservations go on beside it. Before
     its first step, a prune counts what there is to do."""
-    done, counted, ended = 0, 0.0, 0.0
+    steps: list[tuple[float, int]] = []  # when each ended, and how many records it took
     began = time.perf_counter()
 
     def work() -> None:
-        nonlocal done, counted, ended
+        resumed = began
         cutoff = (NOW - timedelta(days=DAYS // 2)).replace(hour=0)
         for step in prune(engine, cutoff, change()):
             ended = time.perf_counter()
-            if not counted:
-                counted = step_began = ended  # the first step, with the count
-                continue
-            done += step.records
-            if ended - counted > PRUNE_SECONDS_MAX:
+            steps.append((ended, step.records))
+            if ended - steps[0][0] > PRUNE_SECONDS_MAX:
                 return
-            time.sleep(ended - step_began)
-            step_began = time.perf_counter()
+            if len(steps) > 1:  # the first one is not measured, nor the rest after it
+                time.sleep(ended - resumed)  # as the command does: a rest as long as the work
+            resumed = time.perf_counter()
 
     pruning, waits = asyncio.ensure_future(asyncio.to_thread(work)), [0.0]
     while not pruning.done():
         waits.append(await reserve(ledger, numbers, load.keys))
-    counted = counted or time.perf_counter()  # nothing to prune
-    found = {"prune_count_s": counted - began, "prune_records_s": done / (ended - counted) if done else 0.0}
+    first, last = (steps[0][0], steps[-1][0]) if steps else (began, began)
+    done = sum(records for _, records in steps[1:])
+    found = {"prune_count_s": first - began, "prune_records_s": done / (last - first) if done else 0.0}
     return found | spread("reserve_beside_prune", waits)
 
 

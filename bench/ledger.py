@@ -86,7 +86,7 @@ def settlement() -> Settlement:
 
 @dataclass(frozen=True)
 class Pairs:
-    """What one load came to: pairs of one reservation and one settlement."""
+    """What one load came to: pairs of one reservation and one settlement, and the waits for reservations."""
 
     concurrency: int
     keys: int

@@ -69,7 +69,7 @@ class Exchange(Response):
                 # client that is still to be told of an error does not wait for a store that is away.
                 await asyncio.wait({self._settle()}, timeout=_SETTLE_SECONDS_MAX)
         finally:
-            self._facts.error = None  # it holds this frame, and so a circle of all that is here
+            self._facts.error = None  # its traceback holds this frame, and that would hold it: a circle
             self._shared.end()
 
     async def _reserve(self) -> None:
@@ -167,7 +167,7 @@ class Exchange(Response):
     def _resolve(self, settlement: Settlement) -> asyncio.Future[Resolution]:
         try:
             return self._shared.ledger.resolve(self._event.request_id, settlement)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the answer goes on; it is logged below
+        except Exception as error:  # noqa: BLE001 - a bug must not cut the answer off; _note_settled logs it
             failed: asyncio.Future[Resolution] = asyncio.get_running_loop().create_future()
             failed.set_exception(error)
             return failed

@@ -43,7 +43,8 @@ from app.quotas.writer import Ticket, Writer
 _EXPIRE_BATCH = 200
 _READERS_MAX = 4
 # How long a settlement waits for a reservation to share its transaction with: a client's next request mostly follows
-# its last answer at once, and then two commits become one. On SQLite only: other processes' limits wait for no one.
+# its last answer at once, and then two commits become one. On SQLite only: on PostgreSQL other processes may wait for
+# the room that it makes in their limits.
 _LINGER_SECONDS = 0.002
 _SWEEP_SECONDS_MAX = 60.0
 _CLOSE_SECONDS = 10.0
