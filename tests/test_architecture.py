@@ -55,8 +55,8 @@ PURE = (
     "quotas/admission.py",
     "quotas/thresholds.py",
     "webhooks/message.py",
-    "upstream/decoding.py",
-    "upstream/framing.py",
+    "upstream/http1/inflate.py",
+    "upstream/http1/framing.py",
     "quotas/spool_lines.py",
 )
 # fmt: off

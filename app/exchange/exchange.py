@@ -25,7 +25,7 @@ from app.quotas.commands import Reserved
 from app.quotas.reservation import Amounts, Hold, Resolution, Settlement
 from app.telemetry.event import Outcome, RequestEvent
 from app.upstream.client import UpstreamResponse
-from app.upstream.connection import Connection
+from app.upstream.http1.connection import Connection
 
 logger = logging.getLogger("gateway.exchange")
 

@@ -8,8 +8,6 @@ import httpx2
 
 from app.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from app.settings import Settings
-from app.upstream.buffers import Chunk
-from app.upstream.connection import Connection, Origin
 from app.upstream.failures import translate
 from app.upstream.headers import (
     LOOKED_AT,
@@ -19,8 +17,10 @@ from app.upstream.headers import (
     response_headers,
     upstream_request_id,
 )
-from app.upstream.pool import Bounds
-from app.upstream.transport import ON_SENDING, OVER, AnswerStream, OnSending, Transport, origin_of
+from app.upstream.http1.buffers import Chunk
+from app.upstream.http1.connection import Connection, Origin
+from app.upstream.http1.pool import Bounds
+from app.upstream.http1.transport import ON_SENDING, OVER, AnswerStream, OnSending, Transport, origin_of
 
 _ERROR_BYTES_MAX = 65_536
 _ERROR_SECONDS_MAX = 10

@@ -15,8 +15,8 @@ from app.errors import CommandError
 from app.settings import Settings
 from app.upstream.error_body import read_error_body
 from app.upstream.headers import request_headers
-from app.upstream.pool import Bounds
-from app.upstream.transport import Transport
+from app.upstream.http1.pool import Bounds
+from app.upstream.http1.transport import Transport
 
 _TRIES = 3
 _SECONDS_MAX = 60

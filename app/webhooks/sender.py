@@ -16,8 +16,8 @@ from sqlalchemy import Engine
 
 from app.database.clock import Clock
 from app.quotas.outbox import DueEvent, finish_tries, take_due
-from app.upstream.pool import Bounds
-from app.upstream.transport import Transport
+from app.upstream.http1.pool import Bounds
+from app.upstream.http1.transport import Transport
 from app.webhooks.message import body_of, event_id, headers_of, seconds_until_next_try
 
 logger = logging.getLogger("gateway.webhooks")

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from app.upstream.client import UpstreamResponse
-from app.upstream.pool import Bounds
-from app.upstream.transport import ON_SENDING, OnSending, Transport
+from app.upstream.http1.pool import Bounds
+from app.upstream.http1.transport import ON_SENDING, OnSending, Transport
 from tests.upstream.raw_server import Connection, answered
 
 

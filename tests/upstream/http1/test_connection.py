@@ -9,8 +9,8 @@ import time
 import httpx2
 import pytest
 
-from app.upstream import connection as connection_module
-from app.upstream.connection import READ_BYTES_MAX
+from app.upstream.http1 import connection as connection_module
+from app.upstream.http1.connection import READ_BYTES_MAX
 from tests.upstream.asking import NEVER_SENT, Sendings, answer_ok, ask, body_of, both_loops, drop, post, transport
 from tests.upstream.raw_server import Connection, answered, serve
 

@@ -10,9 +10,9 @@ import httpx2
 import pytest
 from aiohappyeyeballs import start_connection
 
-from app.upstream.connection import Origin
-from app.upstream.dialing import Dialer
-from app.upstream.transport import Transport
+from app.upstream.http1.connection import Origin
+from app.upstream.http1.dialing import Dialer
+from app.upstream.http1.transport import Transport
 from tests.upstream.asking import answer_ok, ask, both_loops, drop, give_up, post, transport
 from tests.upstream.raw_server import Connection, serve
 
@@ -105,7 +105,7 @@ class Choices:
             self.count += 1
             return await start_connection(*values, **options)
 
-        monkeypatch.setattr("app.upstream.dialing.start_connection", choose)
+        monkeypatch.setattr("app.upstream.http1.dialing.start_connection", choose)
 
 
 class Straight:
@@ -156,7 +156,7 @@ async def test_an_address_that_refuses_all_of_a_sudden(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("patience", [0.01, 60])
 async def test_an_address_that_is_silent_all_of_a_sudden(monkeypatch: pytest.MonkeyPatch, patience: float) -> None:
     """Whether the dialer's patience ends first or its caller's: the next one chooses anew."""
-    monkeypatch.setattr("app.upstream.dialing._STRAIGHT_SECONDS_MAX", patience)
+    monkeypatch.setattr("app.upstream.http1.dialing._STRAIGHT_SECONDS_MAX", patience)
     straight = Straight(monkeypatch)
     async with transport(connect_seconds=5 if patience < 1 else 0.5) as opened, serve(answer_ok) as second:
         with deaf_server() as deaf:
@@ -181,7 +181,7 @@ async def test_an_address_whose_handshake_fails_has_not_answered(monkeypatch: py
 
 
 async def test_a_new_look_up_is_a_new_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.upstream.dialing._ADDRESS_SECONDS", 0.0)
+    monkeypatch.setattr("app.upstream.http1.dialing._ADDRESS_SECONDS", 0.0)
     straight, chosen = Straight(monkeypatch), Choices(monkeypatch)
     async with serve(answer_ok) as server, transport() as opened:
         resolver = Resolver(monkeypatch, address_of(server.port))

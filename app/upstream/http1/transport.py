@@ -11,11 +11,11 @@ from itertools import chain
 
 import httpx2
 
-from app.upstream.buffers import Chunk
-from app.upstream.connection import Connection, Origin
-from app.upstream.decoding import INFLATED, Inflater
-from app.upstream.framing import Head
-from app.upstream.pool import Bounds, Pool
+from app.upstream.http1.buffers import Chunk
+from app.upstream.http1.connection import Connection, Origin
+from app.upstream.http1.framing import Head
+from app.upstream.http1.inflate import INFLATED, Inflater
+from app.upstream.http1.pool import Bounds, Pool
 
 OnSending = Callable[[], Awaitable[None]]
 # Where a request's extensions may carry an OnSending, and a connection of `lend_waiting`, which is the request's then.

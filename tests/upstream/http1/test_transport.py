@@ -9,7 +9,7 @@ import struct
 import httpx2
 import pytest
 
-from app.upstream.transport import ON_SENDING
+from app.upstream.http1.transport import ON_SENDING
 from tests.upstream.asking import NEVER_SENT, Sendings, answer_ok, body_of, both_loops, drop, post, transport
 from tests.upstream.raw_server import Connection, answered, serve
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import httpx2
 
-from app.upstream.buffers import Buffers
-from app.upstream.connection import IDLE_SECONDS_MAX, READ_BYTES_MAX, Connection, Origin, Surroundings
-from app.upstream.dialing import Dialer
+from app.upstream.http1.buffers import Buffers
+from app.upstream.http1.connection import IDLE_SECONDS_MAX, READ_BYTES_MAX, Connection, Origin, Surroundings
+from app.upstream.http1.dialing import Dialer
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from app.upstream.buffers import COPIED_BYTES_MAX, Buffers
-from app.upstream.connection import READ_BYTES_MAX
-from app.upstream.transport import AnswerStream, Transport
+from app.upstream.http1.buffers import COPIED_BYTES_MAX, Buffers
+from app.upstream.http1.connection import READ_BYTES_MAX
+from app.upstream.http1.transport import AnswerStream, Transport
 from tests.upstream.asking import body_of, both_loops, post, transport
 from tests.upstream.raw_server import Connection, answered, serve
 

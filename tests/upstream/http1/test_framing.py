@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.upstream.framing import Body, Chunked, Head, Malformed, Sized, UntilEnd, take_head
+from app.upstream.http1.framing import Body, Chunked, Head, Malformed, Sized, UntilEnd, take_head
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"

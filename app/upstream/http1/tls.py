@@ -10,8 +10,8 @@ from typing import cast
 
 import httpx2
 
-from app.upstream.buffers import Buffers
-from app.upstream.connection import READ_BYTES_MAX, Connection, Origin, Surroundings
+from app.upstream.http1.buffers import Buffers
+from app.upstream.http1.connection import READ_BYTES_MAX, Connection, Origin, Surroundings
 
 # What one read can become: itself, and the record that was cut by the read before it.
 PLAIN_BYTES = READ_BYTES_MAX + 32_768

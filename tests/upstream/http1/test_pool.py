@@ -5,9 +5,9 @@ import asyncio
 import httpx2
 import pytest
 
-from app.upstream import connection as connection_module
-from app.upstream import pool as pool_module
-from app.upstream.transport import OVER, Transport, origin_of
+from app.upstream.http1 import connection as connection_module
+from app.upstream.http1 import pool as pool_module
+from app.upstream.http1.transport import OVER, Transport, origin_of
 from tests.upstream.asking import Sendings, answer_ok, ask, body_of, both_loops, post, transport
 from tests.upstream.raw_server import Connection, Server, answered, serve
 

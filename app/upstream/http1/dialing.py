@@ -9,9 +9,9 @@ from typing import cast
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
-from app.upstream.buffers import Buffers
-from app.upstream.connection import Connection, Origin, Surroundings
-from app.upstream.tls import PLAIN_BYTES, TlsConnection, tls_context
+from app.upstream.http1.buffers import Buffers
+from app.upstream.http1.connection import Connection, Origin, Surroundings
+from app.upstream.http1.tls import PLAIN_BYTES, TlsConnection, tls_context
 
 _ADDRESS_SECONDS = 10.0
 _NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305: how long an address may not answer before the next is tried beside it

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.upstream.connection import READ_BYTES_MAX
+from app.upstream.http1.connection import READ_BYTES_MAX
 from tests.upstream.asking import (
     NEVER_SENT,
     Sendings,
@@ -29,7 +29,7 @@ from tests.upstream.raw_server import Connection, answered, serve
 
 anyio_backend = both_loops
 
-CERTIFICATE = Path(__file__).parent / "localhost.pem"  # for localhost and the loopback addresses, until 2125
+CERTIFICATE = Path(__file__).parents[1] / "localhost.pem"  # for localhost and the loopback addresses, until 2125
 
 
 @pytest.fixture

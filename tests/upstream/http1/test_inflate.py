@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.upstream.decoding import Inflater
+from app.upstream.http1.inflate import Inflater
 
 
 def inflated(chunks: list[bytes]) -> bytes:

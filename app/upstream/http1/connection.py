@@ -10,8 +10,8 @@ from typing import cast
 
 import httpx2
 
-from app.upstream.buffers import Buffers, Chunk
-from app.upstream.framing import Body, Head, Malformed, take_head
+from app.upstream.http1.buffers import Buffers, Chunk
+from app.upstream.http1.framing import Body, Head, Malformed, take_head
 
 # Large reads cost a quarter less CPU for each byte than small ones, here and on the way to the client. A chunk that
 # waits for a slow client is memory, though; so reads begin small, grow while they are filled and taken at once, and are
