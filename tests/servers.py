@@ -160,9 +160,12 @@ class RunningGateway:
 
 
 class GatewayProcess:
-    """`zenmux-gateway serve` in a process of its own: for memory, signals and kill -9."""
+    """`zenmux-gateway serve` in a process of its own: for memory, signals and kill -9.
 
-    def __init__(self, data_dir: Path, upstream_url: str, **environment: str) -> None:
+    `module` is what Python runs: `tests.loop_stall` is the gateway with a probe on its loop.
+    """
+
+    def __init__(self, data_dir: Path, upstream_url: str, *, module: str = "app", **environment: str) -> None:
         self.port = int(environment.get("GATEWAY_PORT") or free_port())
         self.root = f"http://{environment.get('GATEWAY_HOST', '127.0.0.1')}:{self.port}"
         self.url = f"{self.root}/v1"
@@ -177,7 +180,7 @@ class GatewayProcess:
         }
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app", "serve"],
+                [sys.executable, "-m", module, "serve"],
                 env=environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
