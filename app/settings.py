@@ -216,6 +216,11 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("database_url")
+    @classmethod
+    def _a_url_has_no_space_around_it(cls, value: str | None) -> str | None:
+        return value.strip() if value is not None else None
+
     @field_validator("zenmux_api_key", "zenmux_management_key", "metrics_key")
     @classmethod
     def _a_secret_has_no_spaces(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:

@@ -10,10 +10,12 @@ import typer
 
 from app.cli.configuration import judge_key, judge_workers, misspelt_names, show_settings
 from app.cli.options import Json, commands
-from app.cli.store import catalog_of, opened, settings_of, shown_place, sqlite_file
+from app.cli.store import catalog_of, opened, settings_of
 from app.cli.terminal import PROGRAM, Terminal, say, show_json, show_table
 from app.cli.terminal import show as show_text
 from app.database import migrate, migrations
+from app.database.pooling import refuse_transaction_pooling
+from app.database.url import shown_place, sqlite_file
 from app.errors import CommandError, GatewayError
 from app.images.catalog import CatalogError
 from app.settings import Settings
@@ -126,19 +128,18 @@ def _check_webhook(settings: Settings) -> Iterator[Check]:
 
 def _check_database(settings: Settings) -> Check:
     """Looks, and makes nothing: not even the file that opening an SQLite database would make."""
-    file = sqlite_file(settings.database)
-    if file is not None and not file.is_file():
-        folder = next((parent for parent in file.absolute().parents if parent.exists()), Path("/"))
-        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            return Check("database", _ERROR, f"{file} is not there, and cannot be made in {folder}")
-        return Check("database", _OK, f"{file} is not there yet; the first start makes it")
     try:
+        file = sqlite_file(settings.database)
+        if file is not None and not os.path.lexists(file):
+            return _check_missing_file(file)
         with opened(settings) as engine:
+            refuse_transaction_pooling(engine)
             version = migrate.current(engine)
+        migrate.refuse_unknown(version)
     except GatewayError as error:
         reason = getattr(error.__cause__, "orig", None)
         return Check("database", _ERROR, " ".join(f"{error.message} {reason or ''}".split()))
-    place = shown_place(settings)
+    place = shown_place(settings.database)
     if version is None:
         return Check("database", _OK, f"{place} answers and is empty; the first start sets it up")
     if version == migrations.HEAD:
@@ -146,3 +147,10 @@ def _check_database(settings: Settings) -> Check:
     return Check(
         "database", _WARNING, f"{place} has schema {version}: `{PROGRAM} db upgrade` or the next start lifts it"
     )
+
+
+def _check_missing_file(file: Path) -> Check:
+    folder = next((parent for parent in file.absolute().parents if parent.exists()), Path("/"))
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return Check("database", _ERROR, f"{file} is not there, and cannot be made in {folder}")
+    return Check("database", _OK, f"{file} is not there yet; the first start makes it")

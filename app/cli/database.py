@@ -3,9 +3,10 @@
 import typer
 
 from app.cli.options import Json, commands
-from app.cli.store import opened, settings_of, shown_place
+from app.cli.store import opened, settings_of
 from app.cli.terminal import say, show_json
 from app.database import migrate
+from app.database.url import shown_place
 
 app = commands("Bring the database to the newest schema.")
 
@@ -28,8 +29,8 @@ def upgrade(context: typer.Context, as_json: Json = False) -> None:
         migrate.upgrade(engine)
         after = migrate.current(engine)
     if as_json:
-        show_json({"database": shown_place(settings), "before": before, "after": after})
+        show_json({"database": shown_place(settings.database), "before": before, "after": after})
     elif before == after:
-        say(f"Nothing to do: {shown_place(settings)} has the newest schema ({after}).")
+        say(f"Nothing to do: {shown_place(settings.database)} has the newest schema ({after}).")
     else:
-        say(f"{shown_place(settings)} went from {before or 'nothing'} to schema {after}.")
+        say(f"{shown_place(settings.database)} went from {before or 'nothing'} to schema {after}.")

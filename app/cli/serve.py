@@ -15,10 +15,12 @@ from app.cli import serving
 from app.cli.configuration import judge_key, judge_workers, read_settings
 from app.cli.loading import loading
 from app.cli.options import command
-from app.cli.store import catalog_of, opened, shown_place, sqlite_file
+from app.cli.store import catalog_of, opened
 from app.cli.terminal import PROGRAM, Terminal, say
 from app.database import migrate
 from app.database.instance import only_instance
+from app.database.pooling import refuse_transaction_pooling
+from app.database.url import shown_place, sqlite_file
 from app.errors import CommandError
 from app.images.catalog import CatalogError
 from app.settings import Settings
@@ -109,11 +111,12 @@ def prepared(settings: Settings) -> Iterator[None]:
     # By whatever name it is called, one file has one place, and that is where its lock lies.
     with only_instance(file.resolve().parent) if file else nullcontext():
         with opened(settings) as engine:
+            refuse_transaction_pooling(engine)
             before = migrate.current(engine)
             migrate.upgrade(engine)
             after = migrate.current(engine)
         if before != after:
-            place = {"database": shown_place(settings), "before": before, "after": after}
+            place = {"database": shown_place(settings.database), "before": before, "after": after}
             _logger.info("database_upgraded", extra=place)
         yield
 

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import typer
-from sqlalchemy import Connection, Engine, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import Connection, Engine, text
 
 from app.cli.configuration import read_settings
 from app.cli.terminal import PROGRAM, Terminal, say
@@ -15,6 +14,7 @@ from app.database.changes import Change
 from app.database.engine import create_engine
 from app.database.engine import reading as reading_transaction
 from app.database.engine import writing as writing_transaction
+from app.database.url import shown_place, sqlite_file
 from app.errors import CommandError
 from app.images.catalog import Catalog, CatalogError, load_catalog
 from app.settings import Settings
@@ -58,7 +58,7 @@ def writing(context: typer.Context) -> Iterator[Connection]:
     with opened(settings) as engine:
         if migrate.current(engine) is None:
             migrate.upgrade(engine)
-            say(f"Made a new database: {shown_place(settings)}")
+            say(f"Made a new database: {shown_place(settings.database)}")
         _refuse_old(engine)
         with writing_transaction(engine) as connection:
             yield connection
@@ -72,20 +72,6 @@ def opened(settings: Settings) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
-
-
-def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite database; None for other databases, and for what is no URL (create_engine tells)."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        return None
-    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
-
-
-def shown_place(settings: Settings) -> str:
-    """Where the database lies, without its password."""
-    return str(sqlite_file(settings.database) or make_url(settings.database).render_as_string(hide_password=True))
 
 
 def catalog_of(settings: Settings) -> Catalog:
@@ -109,6 +95,7 @@ def read_catalog(file: Path, name: str) -> Catalog:
 
 def _refuse_old(engine: Engine) -> None:
     version = migrate.current(engine)
+    migrate.refuse_unknown(version)
     if version != migrations.HEAD:
         raise CommandError(
             f"The database has schema {version}, this version of {PROGRAM} needs {migrations.HEAD}. "

@@ -13,9 +13,18 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from app.database.url import parse_url
 from app.errors import CommandError, StoreUnavailable
 
 _POOL: dict[str, Any] = {"pool_size": 5, "max_overflow": 5, "pool_timeout": 10, "pool_use_lifo": True}
@@ -26,8 +35,6 @@ _SQLITE_PRAGMAS = (
     "PRAGMA synchronous = FULL",  # a settled reservation survives a power cut
     "PRAGMA foreign_keys = ON",
 )
-
-_POSTGRESQL_DRIVERS = {"postgres", "postgresql", "postgresql+psycopg"}
 
 # Read by libpq. With these a server that vanished is noticed in half a minute instead of two hours.
 _POSTGRESQL_CONNECT: dict[str, Any] = {
@@ -50,8 +57,6 @@ _POSTGRESQL_SESSION = """
 # A table or column that is not there (PostgreSQL's SQLSTATE): the database was never migrated.
 _NOT_MIGRATED = {"42P01", "42703"}
 
-_HOW_TO_WRITE_IT = "write sqlite:///<file> or postgresql://<user>:<password>@<host>/<database>"
-
 
 def create_engine(url: str) -> Engine:
     """An engine with a bounded pool of at most 10 connections, at most 10 s of waiting for one of them.
@@ -60,7 +65,7 @@ def create_engine(url: str) -> Engine:
     BEGIN IMMEDIATE unless `reading` opened it. PostgreSQL: not contacted yet. SQLAlchemy's errors do not show
     the values of statements. Raises CommandError when the URL is not one of the two, or the file cannot be written.
     """
-    parsed = _parse(url)
+    parsed = parse_url(url)
     if parsed.drivername == "sqlite":
         return _sqlite_engine(parsed)
     return _postgresql_engine(parsed)
@@ -113,22 +118,10 @@ def _is_failure(error: DBAPIError) -> bool:
         isinstance(error, (OperationalError, InterfaceError, InternalError))
         or type(error) is DatabaseError
         or error.connection_invalidated
+        # No statement was wrong: the connection could not be made as the URL asks.
+        or (error.statement is None and not isinstance(error, IntegrityError))
         or getattr(error.orig, "sqlstate", None) in _NOT_MIGRATED
     )
-
-
-def _parse(url: str) -> URL:
-    try:
-        parsed = sqlalchemy.make_url(url)
-    except (ArgumentError, ValueError):
-        raise CommandError(f"The database URL cannot be read; {_HOW_TO_WRITE_IT}.") from None
-    if parsed.drivername in _POSTGRESQL_DRIVERS:
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.drivername != "sqlite":
-        raise CommandError(f"The database URL begins with {parsed.drivername}://; {_HOW_TO_WRITE_IT}.")
-    if parsed.host or parsed.username or parsed.query or parsed.database in (None, "", ":memory:"):
-        raise CommandError("The database URL names no SQLite file; write sqlite:///<file>, without options.")
-    return parsed
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -178,14 +171,14 @@ def _make_file(path: Path) -> None:
 
 
 def _postgresql_engine(url: URL) -> Engine:
-    engine = sqlalchemy.create_engine(
-        url,
-        hide_parameters=True,
-        pool_pre_ping=True,
-        pool_recycle=1800,
-        connect_args={name: value for name, value in _POSTGRESQL_CONNECT.items() if name not in url.query},
-        **_POOL,
-    )
+    options = {name: value for name, value in _POSTGRESQL_CONNECT.items() if name not in url.query}
+    try:
+        engine = sqlalchemy.create_engine(
+            url, hide_parameters=True, pool_pre_ping=True, pool_recycle=1800, connect_args=options, **_POOL
+        )
+        engine.dialect.create_connect_args(url)
+    except ArgumentError:
+        raise CommandError("The database URL names hosts or ports that cannot be read.") from None
 
     @event.listens_for(engine, "connect")
     def connect(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - a psycopg.Connection in disguise

@@ -46,6 +46,21 @@ def is_current(engine: Engine) -> bool:
     return current(engine) == migrations.HEAD
 
 
+def refuse_unknown(version: str | None) -> None:
+    """Raises CommandError for a schema that no version of the gateway up to this one has made: `upgrade` is no help."""
+    if version is not None and version not in _known():
+        raise CommandError(
+            f"The database has schema {version}, this version of the gateway knows schemas up to {migrations.HEAD}; "
+            "install the newer gateway again, or go back to a backup."
+        )
+
+
+def _known() -> set[str]:
+    """Every schema there is a step to; each step's file begins with its number."""
+    steps = (Path(migrations.__file__).parent / "versions").glob("v[0-9]*.py")
+    return {step.name[1:].partition("_")[0] for step in steps}
+
+
 def _version(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
@@ -86,18 +101,11 @@ def _unchecked_foreign_keys(connection: Connection) -> Iterator[None]:
 def _run(connection: Connection) -> None:
     from alembic import command  # noqa: PLC0415 - see the module's docstring
     from alembic.config import Config  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
-    version = _version(connection)
-    known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
-    if version is not None and version not in known:
-        raise CommandError(
-            f"The database has schema {version}, this version of the gateway knows schemas up to {migrations.HEAD}; "
-            "install the newer gateway again, or go back to a backup."
-        )
+    refuse_unknown(_version(connection))
     command.upgrade(config, "head")
     if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
         raise CommandError("The migration would leave rows that refer to nothing; the database is as it was before.")

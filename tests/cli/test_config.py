@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
+from app.cli.configuration import read_settings
+from app.cli.root import explain
+from app.cli.serve import prepared
 from app.cli.store import opened
 from app.cli.words import MASK
 from app.database.engine import writing
+from app.errors import CommandError, GatewayError
 from app.settings import Settings
 from tests.cli.conftest import Cli
 
@@ -41,10 +45,67 @@ def test_a_database_is_looked_at(ready: Cli) -> None:
     ready("db", "upgrade")
     assert checks(ready, code=0)["database"][1].endswith("answers, with the newest schema")
     with opened(Settings(_env_file=None, data_dir=ready.data_dir)) as engine, writing(engine) as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     status, message = checks(ready, code=0)["database"]
     assert status == "warning"
     assert "db upgrade" in message
+
+
+def test_a_newer_database_is_an_error_that_no_upgrade_mends(ready: Cli) -> None:
+    """Not in `config check`, not in `serve`, not in any command."""
+    ready("db", "upgrade")
+    with opened(Settings(_env_file=None, data_dir=ready.data_dir)) as engine, writing(engine) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
+    status, message = checks(ready, code=1)["database"]
+    told = [message, *(ready(*command, code=1).output for command in (("keys", "list"), ("db", "upgrade")))]
+    with pytest.raises(CommandError) as refused, prepared(Settings(_env_file=None, data_dir=ready.data_dir)):
+        pass
+    told.append(refused.value.message)
+    assert status == "error"
+    for words in told:
+        assert "schema 0999" in words
+        assert "install the newer gateway" in words
+        assert "db upgrade" not in words
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://gateway:hunter@2two@db/gateway",
+        "postgresql://gateway@db/gateway?schema=public",
+        "postgresql://gateway@db/gateway?connection_limit=10",
+        "postgresql://gateway@db:many/gateway",
+        "postgresql://gateway@127.0.0.1:1/gateway?sslmode=nonsense",
+        "postgresql://gateway@127.0.0.1:1/gateway?connect_timeout=soon",
+        "postgresql://gateway@127.0.0.1:1,127.0.0.1:2/gateway",
+        "sqlite:///{folder}/x.db?timeout=5",
+        "sqlite://x.db",
+        "sqlite:///{folder}",
+        "sqlite+pysqlite:///{folder}/x.db",
+        "gateway.db",
+        "mysql://gateway@db/gateway",
+    ],
+)
+def test_check_and_serve_agree_that_a_database_url_is_wrong(ready: Cli, tmp_path: Path, url: str) -> None:
+    ready.environment |= {"GATEWAY_DATABASE_URL": url.format(folder=tmp_path), "GATEWAY_PORT": "0"}
+    status, message = checks(ready, code=1)["database"]
+    with (
+        pytest.raises(GatewayError) as refused,
+        prepared(read_settings(None, database_url=ready.environment["GATEWAY_DATABASE_URL"])),
+    ):
+        pass
+    told, _ = explain(refused.value) or ("", 0)
+    assert status == "error"
+    assert message.startswith(refused.value.message)
+    for part in ("hunter", "2two", "Traceback"):
+        assert part not in message + told
+
+
+def test_a_database_url_may_end_in_a_line_break(ready: Cli, tmp_path: Path) -> None:
+    ready.environment["GATEWAY_DATABASE_URL"] = f"sqlite:///{tmp_path / 'here.db'}\n"
+    assert checks(ready, code=0)["database"][0] == "ok"
+    ready("db", "upgrade")
+    assert (tmp_path / "here.db").is_file()
 
 
 def test_a_database_that_does_not_answer_is_an_error_without_its_password(ready: Cli) -> None:

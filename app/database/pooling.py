@@ -1,0 +1,29 @@
+"""Finds out whether a pooler gives each transaction another session of PostgreSQL. Changes nothing in the database."""
+
+from sqlalchemy import Connection, Engine, text
+
+from app.database.engine import store_errors
+from app.errors import CommandError
+
+
+def refuse_transaction_pooling(engine: Engine) -> None:
+    """Returns where every connection keeps its session, as SQLite's always does.
+
+    Raises CommandError where a pooler is in transaction mode, StoreUnavailable when the database does not answer.
+    """
+    if engine.dialect.name != "postgresql":
+        return
+    with store_errors(), engine.connect() as first, engine.connect() as second:
+        before = _session(first)
+        first.rollback()
+        beside = _session(second)  # its transaction stays open, so a pooler cannot give its session to the first
+        if before == beside or before != _session(first):
+            raise CommandError(
+                "GATEWAY_DATABASE_URL leads to a pooler in transaction mode (pgbouncer's pool_mode=transaction, port "
+                "6543 at some hosts). The ledger keeps settings in its session: use session mode, or connect to "
+                "PostgreSQL itself."
+            )
+
+
+def _session(connection: Connection) -> int:
+    return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
