@@ -22,7 +22,8 @@ DOCSTRING_LINES_MAX = 5
 # Each room, and the rooms it may import. A room may always import itself, and `app` for the version.
 ROOMS: dict[str, frozenset[str]] = {
     "errors": frozenset(),
-    "settings": frozenset(),
+    "secret_files": frozenset(),
+    "settings": frozenset({"secret_files"}),
     "images": frozenset({"errors"}),
     "database": frozenset({"errors"}),
     "keys": frozenset({"errors", "database"}),
@@ -40,7 +41,19 @@ ROOMS: dict[str, frozenset[str]] = {
         }
     ),
     "cli": frozenset(
-        {"errors", "settings", "images", "database", "keys", "quotas", "upstream", "telemetry", "main", "sandbox"}
+        {
+            "errors",
+            "secret_files",
+            "settings",
+            "images",
+            "database",
+            "keys",
+            "quotas",
+            "upstream",
+            "telemetry",
+            "main",
+            "sandbox",
+        }
     ),
     "__main__": frozenset({"cli"}),
 }

@@ -13,6 +13,7 @@ from pydantic_settings import SettingsError
 
 from app.cli.words import MASK, mask_url, suggestion
 from app.errors import CommandError
+from app.secret_files import secret_names
 from app.settings import Settings, load_settings
 
 _CONFIG_NAME = "GATEWAY_CONFIG"
@@ -48,6 +49,11 @@ def setting_names() -> list[str]:
     return [setting_name(field) for field in Settings.model_fields]
 
 
+def secret_file_names() -> list[str]:
+    """`ZENMUX_API_KEY_FILE` and its like: what names the file a secret lies in."""
+    return [f"{name}_FILE" for name in sorted(secret_names(Settings.model_fields, "GATEWAY_"))]
+
+
 def read_settings(config_file: Path | None, **overrides: Any) -> Settings:  # noqa: ANN401 - see load_settings
     """The settings; CommandError tells every fault on a line of its own, and no value that could be a secret."""
     try:
@@ -59,7 +65,7 @@ def read_settings(config_file: Path | None, **overrides: Any) -> Settings:  # no
     except ValidationError as error:
         raise CommandError("\n".join(_explain(error))) from None
     except SettingsError as error:
-        raise CommandError(str(error).splitlines()[0]) from None
+        raise CommandError(str(error).partition("\n")[0]) from None
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
@@ -67,7 +73,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
         written = str(fault["loc"][0]) if fault["loc"] else ""
         name = setting_name(written) if written in Settings.model_fields else written.upper()
         if fault["type"] == "extra_forbidden":
-            yield f"{name}: there is no such setting.{suggestion(name, setting_names())}"
+            yield f"{name}: there is no such setting.{suggestion(name, [*setting_names(), *secret_file_names()])}"
             continue
         message = "That does not fit" if fault["type"] == "string_pattern_mismatch" else fault["msg"]
         message = message.removeprefix("Value error, ").removesuffix(".")
@@ -78,7 +84,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
 
 def misspelt_names(environment: Mapping[str, str]) -> list[str]:
     """A line for each GATEWAY_… or ZENMUX_… variable that no setting has; pydantic passes those over in silence."""
-    known = {*setting_names(), *_OPTION_NAMES}
+    known = {*setting_names(), *secret_file_names(), *_OPTION_NAMES}
     strangers = [
         name for name in sorted(environment) if name.startswith(("GATEWAY_", "ZENMUX_")) and name.upper() not in known
     ]
@@ -100,7 +106,7 @@ def show_settings(settings: Settings, environment: Mapping[str, str]) -> list[Sh
 
 
 def _origin(field: str, settings: Settings, in_environment: set[str]) -> str:
-    if setting_name(field) in in_environment:
+    if {setting_name(field), f"{setting_name(field)}_FILE"} & in_environment:
         return "environment"
     return "file" if field in settings.model_fields_set else "default"
 
