@@ -23,7 +23,12 @@ GatewayError
     - UpstreamBroken            sent, the connection or the answer broke
     - UpstreamRefused           answered with an error
     - UpstreamAccountFault      answered that our own account or key is at fault
-  + CommandError                an administrative command cannot be carried out
+  + AdministrationError         what an operator asked for cannot be done
+    - NotFound                  it names something that is not there
+    - Conflict                  what is there does not allow it
+    - InvalidValue              a value is none that could ever be taken
+    - ConfigurationError        the settings, or the files they name, must be changed first
+    - RemoteFailure             somebody else's service, asked on the operator's behalf, does not answer rightly
 """
 
 from dataclasses import dataclass, field
@@ -183,5 +188,25 @@ class UpstreamAccountFault(UpstreamError):
     billed: bool | None = False
 
 
-class CommandError(GatewayError):
-    """An administrative command names something that is not there, or is there already."""
+class AdministrationError(GatewayError):
+    """What an operator asked for cannot be done: now, or with these settings, or at all."""
+
+
+class NotFound(AdministrationError):
+    """It names something that is not there."""
+
+
+class Conflict(AdministrationError):
+    """What is there does not allow it: a name is taken, a folder is held, records are pruned."""
+
+
+class InvalidValue(AdministrationError):
+    """A value is none that could ever be taken; the same again fails again."""
+
+
+class ConfigurationError(AdministrationError):
+    """The settings, or the files they name, must be changed first."""
+
+
+class RemoteFailure(AdministrationError):
+    """Somebody else's service, asked on the operator's behalf, did not answer, or not with what was asked for."""

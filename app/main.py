@@ -24,7 +24,7 @@ from app.api.services import Services, event_of
 from app.database.clock import Clock
 from app.database.engine import create_engine
 from app.database.migrate import upgrade
-from app.errors import CommandError, GatewayError
+from app.errors import ConfigurationError, GatewayError
 from app.exchange.exchanges import Bounds, Exchanges
 from app.images.catalog import Catalog, CatalogError, load_catalog
 from app.images.request import RequestPolicy
@@ -66,7 +66,7 @@ def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None =
     """The gateway as an ASGI app. Makes nothing that must be closed; its lifespan opens and closes the rest.
 
     `board` holds its counters where it is one of several workers.
-    Raises CatalogError when GATEWAY_CATALOG_FILE is not right, CommandError when a setting cannot work.
+    Raises CatalogError when GATEWAY_CATALOG_FILE is not right, ConfigurationError when a setting cannot work.
     """
     policy = request_policy(settings, load_catalog_of(settings))
     webhook_of(settings)  # refused here, before anything is opened
@@ -102,15 +102,15 @@ def load_catalog_of(settings: Settings) -> Catalog:
 
 
 def request_policy(settings: Settings, catalog: Catalog) -> RequestPolicy:
-    """The operator's choices about what requests may ask for. Raises CommandError when they contradict each other."""
+    """The operator's choices about what requests may ask for. Raises ConfigurationError where they contradict."""
     hold_nanousd = None
     if settings.unknown_models is UnknownModels.PASS:
         if settings.unknown_model_hold_usd is None:
-            raise CommandError("GATEWAY_UNKNOWN_MODELS=pass needs GATEWAY_UNKNOWN_MODEL_HOLD_USD.")
+            raise ConfigurationError("GATEWAY_UNKNOWN_MODELS=pass needs GATEWAY_UNKNOWN_MODEL_HOLD_USD.")
         hold_nanousd = int(settings.unknown_model_hold_usd * 10**9)
     for name, model in (("DEFAULT", settings.default_model), ("SUCCESSOR", settings.successor_model)):
         if model is not None and catalog.find(model) is None and hold_nanousd is None:
-            raise CommandError(f"GATEWAY_{name}_MODEL names {model!a}, which the catalog does not list.")
+            raise ConfigurationError(f"GATEWAY_{name}_MODEL names {model!a}, which the catalog does not list.")
     try:
         return RequestPolicy(
             catalog=catalog,
@@ -120,15 +120,15 @@ def request_policy(settings: Settings, catalog: Catalog) -> RequestPolicy:
             unknown_model_hold_nanousd=hold_nanousd,
         )
     except CatalogError as error:
-        raise CommandError(f"GATEWAY_DEFAULT_MODEL or GATEWAY_SUCCESSOR_MODEL: {error}") from None
+        raise ConfigurationError(f"GATEWAY_DEFAULT_MODEL or GATEWAY_SUCCESSOR_MODEL: {error}") from None
 
 
 def webhook_of(settings: Settings) -> Hook | None:
-    """Where crossed thresholds are sent, if anywhere. Raises CommandError for a webhook that would not be signed."""
+    """Where crossed thresholds are sent, if anywhere. Raises ConfigurationError where nothing would sign them."""
     if settings.webhook_url is None:
         return None
     if settings.webhook_secret is None:
-        raise CommandError(
+        raise ConfigurationError(
             "GATEWAY_WEBHOOK_URL needs GATEWAY_WEBHOOK_SECRET, or nobody could tell that the gateway wrote. "
             "Make one with openssl rand -hex 32, and give it to the receiver too."
         )

@@ -16,7 +16,7 @@ from app.cli.terminal import show as show_text
 from app.database import migrate, migrations
 from app.database.pooling import refuse_transaction_pooling
 from app.database.url import shown_place, sqlite_file
-from app.errors import CommandError, GatewayError
+from app.errors import ConfigurationError, GatewayError
 from app.images.catalog import CatalogError
 from app.settings import Settings
 
@@ -73,7 +73,7 @@ def show(context: typer.Context, as_json: Json = False) -> None:
 def _checks(context: typer.Context) -> Iterator[Check]:
     try:
         settings = settings_of(context)
-    except CommandError as error:
+    except ConfigurationError as error:
         yield from (Check("settings", _ERROR, line) for line in error.message.splitlines())
         return
     file = Terminal.of(context).config_file
@@ -110,7 +110,7 @@ def _check_webhook(settings: Settings) -> Iterator[Check]:
 
     try:
         hook = webhook_of(settings)
-    except CommandError as error:
+    except ConfigurationError as error:
         yield Check("webhook", _ERROR, error.message)
         return
     if hook is None:

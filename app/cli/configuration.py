@@ -12,7 +12,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError
 
 from app.cli.words import MASK, mask_url, suggestion
-from app.errors import CommandError
+from app.errors import ConfigurationError
 from app.secret_files import secret_names
 from app.settings import Settings, load_settings
 
@@ -55,17 +55,17 @@ def secret_file_names() -> list[str]:
 
 
 def read_settings(config_file: Path | None, **overrides: Any) -> Settings:  # noqa: ANN401 - see load_settings
-    """The settings; CommandError tells every fault on a line of its own, and no value that could be a secret."""
+    """The settings; ConfigurationError tells every fault on a line of its own, and no value that could be a secret."""
     try:
         return load_settings(config_file, **overrides)
     except FileNotFoundError:
-        raise CommandError(f"{_CONFIG_NAME} (or --config) names {config_file}, which is not a file.") from None
+        raise ConfigurationError(f"{_CONFIG_NAME} (or --config) names {config_file}, which is not a file.") from None
     except UnicodeDecodeError:
-        raise CommandError(f"The settings file {config_file} is not UTF-8 text.") from None
+        raise ConfigurationError(f"The settings file {config_file} is not UTF-8 text.") from None
     except ValidationError as error:
-        raise CommandError("\n".join(_explain(error))) from None
+        raise ConfigurationError("\n".join(_explain(error))) from None
     except SettingsError as error:
-        raise CommandError(str(error).partition("\n")[0]) from None
+        raise ConfigurationError(str(error).partition("\n")[0]) from None
 
 
 def _explain(error: ValidationError) -> Iterator[str]:

@@ -24,7 +24,7 @@ from app.cli.store import catalog_of, change_by, opened
 from app.cli.terminal import PROGRAM, Terminal, say, show
 from app.database.changes import Change
 from app.database.engine import writing
-from app.errors import CommandError
+from app.errors import ConfigurationError, Conflict
 from app.keys.credentials import read_credential
 from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint, parse
 from app.keys.records import NewKey, create_key, find_user
@@ -56,7 +56,7 @@ def dev(context: typer.Context, host: Host = None, port: Port = None) -> None:
         settings = settings.model_copy(update={"log_format": "text"})
     for advice in judge_key(settings.zenmux_api_key) if settings.zenmux_api_key else ():
         if advice.serious:
-            raise CommandError(advice.message)
+            raise ConfigurationError(advice.message)
         say(f"Mind: {advice.message}")
     serving.start_logging(settings)
     listener = serving.listen(settings.host, settings.port, "GATEWAY_PORT or --port")
@@ -137,9 +137,7 @@ def _key(settings: Settings, change: Change, terminal: Terminal) -> str:
             return kept
         user = find_user(connection, _USER) or make_user(connection, _USER, None, change)
         if user.disabled_at is not None:
-            raise CommandError(
-                f"The user {_USER} is disabled, so no key of theirs works: {PROGRAM} users enable {_USER}"
-            )
+            raise Conflict(f"The user {_USER} is disabled, so no key of theirs works: {PROGRAM} users enable {_USER}")
         minted = mint(terminal.random_bytes(PUBLIC_ID_BYTES), terminal.random_bytes(SECRET_BYTES))
         create_key(connection, NewKey(user.id, "zenmux-gateway dev"), minted, change=change)
         for limit in _LIMITS:

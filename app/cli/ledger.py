@@ -16,7 +16,7 @@ from app.cli.store import change_by, opened, reading, settings_of
 from app.cli.terminal import Terminal, confirm, read, say, show_json, show_table
 from app.cli.words import iso, parse_duration
 from app.database.changes import Change
-from app.errors import CommandError
+from app.errors import RemoteFailure
 from app.quotas.audit import Finding, Severity, audit, compare_with_bill
 from app.quotas.ledger import Ledger
 from app.quotas.retention import cutoff_of, find_prunable
@@ -149,7 +149,7 @@ def _prune(engine: Engine, cutoff: datetime, change: Change, expected: int) -> i
 
 
 def _fetch_bill(url: str) -> dict[str, Any]:
-    """The bill at `url`, bounded in size and time. Raises CommandError."""
+    """The bill at `url`, bounded in size and time. Raises RemoteFailure."""
     import httpx2  # noqa: PLC0415 - only this option needs it
 
     body = bytearray()
@@ -159,14 +159,14 @@ def _fetch_bill(url: str) -> dict[str, Any]:
             for chunk in answer.iter_bytes():
                 body += chunk
                 if len(body) > _BILL_BYTES_MAX:
-                    raise CommandError(f"The bill at {url} is over {_BILL_BYTES_MAX // 1_000_000} MB.")
+                    raise RemoteFailure(f"The bill at {url} is over {_BILL_BYTES_MAX // 1_000_000} MB.")
         bill = json.loads(body)
     except httpx2.HTTPStatusError as error:
-        raise CommandError(f"There is no bill at {url}: it answers {error.response.status_code}.") from None
+        raise RemoteFailure(f"There is no bill at {url}: it answers {error.response.status_code}.") from None
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-        raise CommandError(f"No bill could be read at {url}: {error or type(error).__name__}.") from None
+        raise RemoteFailure(f"No bill could be read at {url}: {error or type(error).__name__}.") from None
     if not isinstance(bill, dict) or not isinstance(bill.get("generations"), list):
-        raise CommandError(f"What is at {url} is no bill: it has no list of generations.")
+        raise RemoteFailure(f"What is at {url} is no bill: it has no list of generations.")
     return bill
 
 

@@ -12,7 +12,7 @@ from app.cli.people import amount_fields, existing_key, existing_team, existing_
 from app.cli.store import catalog_of, change_by, reading, settings_of, writing
 from app.cli.terminal import PROGRAM, Terminal, WrongUse, confirm, say, show_json, show_table
 from app.cli.words import day_and_time, iso
-from app.errors import CommandError
+from app.errors import AdministrationError
 from app.keys.records import list_keys, list_teams, list_users
 from app.quotas.administration import list_limits, remove_limit, set_limit
 from app.quotas.limits import Limit, Scope, Unit, Window, WrittenLimit, describe_amount, format_limit
@@ -193,7 +193,7 @@ class _Target:
         return self
 
     def find(self, connection: Connection) -> tuple[Scope, str, str]:
-        """Scope, id, and what people call it. Raises CommandError when it is not there."""
+        """Scope, id, and what people call it. Raises NotFound when it is not there."""
         if self._key is not None:
             key = existing_key(connection, self._key)
             return Scope.KEY, key.id, f"the key {key.id}"
@@ -211,7 +211,10 @@ def _pasts(context: typer.Context, chosen: _Target, limits: list[WrittenLimit]) 
     looks = {each.model: each for each in limits if each.window in (Window.TOTAL, Window.NOW)}
     found: list[Past | None] = []
     if looks:
-        with suppress(CommandError), reading(context) as connection:  # what is not there is made, or told, afterwards
+        with (
+            suppress(AdministrationError),
+            reading(context) as connection,
+        ):  # what is not there is made, or told, afterwards
             scope, scope_id, _ = chosen.find(connection)
             now = Terminal.of(context).clock()
             found = [add_up_past(connection, each.on(scope, scope_id), now) for each in looks.values()]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from app.cli.terminal import WrongUse
 from app.cli.words import iso, suggestion
 from app.database.changes import Change
-from app.errors import CommandError
+from app.errors import InvalidValue, NotFound
 from app.images.catalog import Catalog, ModelSpec
 from app.images.catalog import names_of as model_names
 from app.keys.format import PREFIX, is_public_id
@@ -20,20 +20,20 @@ from app.settings import Settings, UnknownModels
 
 
 def existing_user(connection: Connection, name: str) -> User:
-    """The user with this name or id. Raises CommandError, with a name that is like it."""
+    """The user with this name or id. Raises NotFound, with a name that is like it."""
     user = find_user(connection, name)
     if user is None:
         close = suggestion(name, [known.name for known in list_users(connection)])
-        raise CommandError(f"There is no user {name!r}.{close or ' `users list` shows those that are.'}")
+        raise NotFound(f"There is no user {name!r}.{close or ' `users list` shows those that are.'}")
     return user
 
 
 def existing_team(connection: Connection, name: str) -> Team:
-    """The team with this name or id. Raises CommandError, with a name that is like it."""
+    """The team with this name or id. Raises NotFound, with a name that is like it."""
     team = find_team(connection, name)
     if team is None:
         close = suggestion(name, [known.name for known in list_teams(connection)])
-        raise CommandError(f"There is no team {name!r}.{close or ' `teams list` shows those that are.'}")
+        raise NotFound(f"There is no team {name!r}.{close or ' `teams list` shows those that are.'}")
     return team
 
 
@@ -44,7 +44,7 @@ def existing_key(connection: Connection, text: str) -> Key:
     if key is None:
         # What was typed may be a secret, so it is shown only when it has the form of an id.
         shown = f" {key_id}" if is_public_id(key_id) else " with this id"
-        raise CommandError(f"There is no key{shown}; `keys list` shows those that are.")
+        raise NotFound(f"There is no key{shown}; `keys list` shows those that are.")
     return key
 
 
@@ -67,10 +67,10 @@ def model_id_of(text: str, catalog: Catalog, settings: Settings) -> str:
 
 
 def existing_model(text: str, catalog: Catalog, settings: Settings) -> ModelSpec:
-    """The model by any of its names. Raises CommandError, with a name that is like it."""
+    """The model by any of its names. Raises NotFound, with a name that is like it."""
     spec = catalog.find(text)
     if spec is None:
-        raise CommandError(_no_model(text, catalog, settings))
+        raise NotFound(_no_model(text, catalog, settings))
     return spec
 
 
@@ -85,7 +85,7 @@ def read_limit(text: str, catalog: Catalog, settings: Settings) -> WrittenLimit:
     """A written limit, its model as the catalog's id. Raises WrongUse that says how limits are written."""
     try:
         written = parse_limit(text)
-    except CommandError as error:
+    except InvalidValue as error:
         raise WrongUse(error.message) from None
     return replace(written, model=model_id_of(written.model, catalog, settings)) if written.model else written
 

@@ -94,7 +94,10 @@ def load(name: str) -> TyperCommand | TyperGroup:
 
 
 def explain(error: Exception) -> tuple[str, int] | None:
-    """What to say of a failure and the exit code it gives; None for what must be a bug of ours."""
+    """What to say of a failure and the exit code it gives; None for what must be a bug of ours.
+
+    2 is for what the command line itself shows to be wrong, 1 for everything that was tried and refused.
+    """
     match error:
         case typer.TyperException():
             return _explain_use(error), error.exit_code

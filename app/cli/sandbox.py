@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from app.cli.options import command
-from app.errors import CommandError
+from app.errors import ConfigurationError
 
 app = command()
 
@@ -30,4 +30,6 @@ def sandbox(
     try:
         run(host, port)
     except OSError as error:
-        raise CommandError(f"Cannot listen on {host} port {port}: {error.strerror}. Choose another --port.") from None
+        raise ConfigurationError(
+            f"Cannot listen on {host} port {port}: {error.strerror}. Choose another --port."
+        ) from None

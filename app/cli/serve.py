@@ -21,7 +21,7 @@ from app.database import migrate
 from app.database.instance import only_instance
 from app.database.pooling import refuse_transaction_pooling
 from app.database.url import shown_place, sqlite_file
-from app.errors import CommandError
+from app.errors import ConfigurationError
 from app.images.catalog import CatalogError
 from app.settings import Settings
 
@@ -62,7 +62,7 @@ def serve(context: typer.Context, host: Host = None, port: Port = None, workers:
     advices = [*judge_key(settings.zenmux_api_key), *judge_workers(settings)]
     for advice in advices:
         if advice.serious:
-            raise CommandError(advice.message)
+            raise ConfigurationError(advice.message)
     serving.start_logging(settings)
     for advice in advices:
         _logger.warning(advice.message)
@@ -122,14 +122,14 @@ def prepared(settings: Settings) -> Iterator[None]:
 
 
 def make_gateway(settings: Settings) -> ASGIApp:
-    """The app; opens nothing yet. Raises CommandError for settings that cannot work."""
+    """The app; opens nothing yet. Raises ConfigurationError for settings that cannot work."""
     with loading():
         from app.main import create_app  # noqa: PLC0415 - the whole house: only when nothing simpler is wrong
 
     try:
         return create_app(settings)
     except CatalogError as error:
-        raise CommandError(str(error)) from None
+        raise ConfigurationError(str(error)) from None
 
 
 def run_gateway(gateway: ASGIApp, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> int:

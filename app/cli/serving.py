@@ -15,7 +15,7 @@ import uvicorn
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.errors import CommandError
+from app.errors import ConfigurationError
 from app.settings import Settings
 from app.telemetry.logs import configure_logging
 
@@ -38,27 +38,29 @@ def start_logging(settings: Settings, worker: int | None = None) -> None:
 
 
 def listen(host: str, port: int, setting: str) -> socket.socket:
-    """A listening socket; port 0 picks a free one. Raises CommandError naming `setting`, which chooses the port."""
+    """A listening socket; port 0 picks a free one. Raises ConfigurationError naming `setting`, which chooses it."""
     listener = bind(host, port, setting)
     listener.listen(_BACKLOG)
     return listener
 
 
 def bind(host: str, port: int, setting: str) -> socket.socket:
-    """A socket that has the address and does not listen yet. Raises CommandError as `listen` does."""
+    """A socket that has the address and does not listen yet. Raises ConfigurationError as `listen` does."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError:
-        raise CommandError(f"{host!r} is no address of this machine; 127.0.0.1 and 0.0.0.0 always work.") from None
+        raise ConfigurationError(
+            f"{host!r} is no address of this machine; 127.0.0.1 and 0.0.0.0 always work."
+        ) from None
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise CommandError(
+        raise ConfigurationError(
             f"Cannot listen on {host} port {port}: {error.strerror}. "
             f"Stop what is there, or choose another port with {setting}."
         ) from None

@@ -15,13 +15,13 @@ from app.database.engine import create_engine
 from app.database.engine import reading as reading_transaction
 from app.database.engine import writing as writing_transaction
 from app.database.url import shown_place, sqlite_file
-from app.errors import CommandError
+from app.errors import ConfigurationError
 from app.images.catalog import Catalog, CatalogError, load_catalog
 from app.settings import Settings
 
 
 def settings_of(context: typer.Context) -> Settings:
-    """The settings this command runs with. Raises CommandError with every fault."""
+    """The settings this command runs with. Raises ConfigurationError with every fault."""
     return read_settings(Terminal.of(context).config_file)
 
 
@@ -35,15 +35,15 @@ def change_by(context: typer.Context) -> Change:
 def reading(context: typer.Context) -> Iterator[Connection]:
     """One reading transaction, which may take as long as whoever typed the command waits.
 
-    Raises CommandError where there is no database, or an old one: it makes nothing.
+    Raises ConfigurationError where there is no database, or an old one: it makes nothing.
     """
     settings = settings_of(context)
     file = sqlite_file(settings.database)
     if file is not None and not file.is_file():
-        raise CommandError(f"There is no database yet at {file}. {_first_steps(settings)}")
+        raise ConfigurationError(f"There is no database yet at {file}. {_first_steps(settings)}")
     with opened(settings) as engine:
         if migrate.current(engine) is None:
-            raise CommandError(f"The database is empty. {_first_steps(settings)}")
+            raise ConfigurationError(f"The database is empty. {_first_steps(settings)}")
         _refuse_old(engine)
         with reading_transaction(engine) as connection:
             if engine.dialect.name == "postgresql":
@@ -53,7 +53,7 @@ def reading(context: typer.Context) -> Iterator[Connection]:
 
 @contextmanager
 def writing(context: typer.Context) -> Iterator[Connection]:
-    """One writing transaction; sets up an empty database first, and says so. Raises CommandError for an old one."""
+    """One writing transaction; sets up an empty database first. Raises ConfigurationError for an old one."""
     settings = settings_of(context)
     with opened(settings) as engine:
         if migrate.current(engine) is None:
@@ -75,29 +75,29 @@ def opened(settings: Settings) -> Iterator[Engine]:
 
 
 def catalog_of(settings: Settings) -> Catalog:
-    """The models, with the operator's file over the built-in ones. Raises CommandError naming the line at fault."""
+    """The models, the operator's file over the built-in ones. Raises ConfigurationError naming the line at fault."""
     if settings.catalog_file is None:
         return load_catalog()
     return read_catalog(settings.catalog_file, f"GATEWAY_CATALOG_FILE ({settings.catalog_file})")
 
 
 def read_catalog(file: Path, name: str) -> Catalog:
-    """The built-in models with those of `file` over them. Raises CommandError."""
+    """The built-in models with those of `file` over them. Raises ConfigurationError."""
     try:
         return load_catalog(file.read_text(encoding="utf-8"), name)
     except OSError as error:
-        raise CommandError(f"{name} cannot be read: {error.strerror}.") from None
+        raise ConfigurationError(f"{name} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise CommandError(f"{name} is not UTF-8 text.") from None
+        raise ConfigurationError(f"{name} is not UTF-8 text.") from None
     except CatalogError as error:
-        raise CommandError(str(error)) from None
+        raise ConfigurationError(str(error)) from None
 
 
 def _refuse_old(engine: Engine) -> None:
     version = migrate.current(engine)
     migrate.refuse_unknown(version)
     if version != migrations.HEAD:
-        raise CommandError(
+        raise ConfigurationError(
             f"The database has schema {version}, this version of {PROGRAM} needs {migrations.HEAD}. "
             f"Stop the gateway, back the database up, then: {PROGRAM} db upgrade"
         )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from app.cli import serving
 from app.cli.restarts import Restarts
 from app.cli.worker import Assignment, start, told
-from app.errors import CommandError
+from app.errors import ConfigurationError
 from app.settings import Settings
 from app.telemetry.board import Board, shared_memory
 
@@ -76,7 +76,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; then running requests finish, and the exit code is 0, or 1 when a worker had to be
-        killed. Raises CommandError when the workers cannot start, or none can be kept running."""
+        killed. Raises ConfigurationError when the workers cannot start, or none can be kept running."""
         with self._listening_to_signals():
             try:
                 for place in self._places:
@@ -87,7 +87,7 @@ class Supervisor:
                 self._kill_all()
                 os.close(self._memory)
         if self._failure is not None:
-            raise CommandError(self._failure)
+            raise ConfigurationError(self._failure)
         return self._code
 
     @contextmanager

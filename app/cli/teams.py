@@ -9,7 +9,7 @@ from app.cli.people import existing_team, existing_user, limits_by_owner, limits
 from app.cli.store import change_by, reading, writing
 from app.cli.terminal import PROGRAM, confirm, say, show_json, show_table
 from app.cli.words import iso
-from app.errors import CommandError
+from app.errors import Conflict
 from app.keys.records import Team, create_team, list_teams, list_users, set_user_team
 from app.quotas.limits import Scope
 
@@ -91,7 +91,7 @@ def remove(context: typer.Context, name: Name, users: Users, yes: Yes = False) -
         for written in users:
             user = existing_user(connection, written)
             if user.team_id != team.id:
-                raise CommandError(f"The user {user.name} is not in the team {team.name}; nothing was changed.")
+                raise Conflict(f"The user {user.name} is not in the team {team.name}; nothing was changed.")
             set_user_team(connection, user, None, change=change)
     say(f"Taken out of the team {team.name}: {', '.join(users)}.")
 

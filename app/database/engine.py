@@ -25,7 +25,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.database.url import parse_url
-from app.errors import CommandError, StoreUnavailable
+from app.errors import ConfigurationError, StoreUnavailable
 
 _POOL: dict[str, Any] = {"pool_size": 5, "max_overflow": 5, "pool_timeout": 10, "pool_use_lifo": True}
 
@@ -63,7 +63,8 @@ def create_engine(url: str) -> Engine:
 
     SQLite: makes the file (mode 0600) and its folder (0700) where they are missing; every transaction begins with
     BEGIN IMMEDIATE unless `reading` opened it. PostgreSQL: not contacted yet. SQLAlchemy's errors do not show
-    the values of statements. Raises CommandError when the URL is not one of the two, or the file cannot be written.
+    the values of statements. Raises ConfigurationError when the URL is neither of the two, or
+    the file cannot be written.
     """
     parsed = parse_url(url)
     if parsed.drivername == "sqlite":
@@ -150,9 +151,11 @@ def _prepare_file(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_file(path)
     except OSError as error:
-        raise CommandError(f"The database file {path} cannot be written: {error.strerror}.") from error
+        raise ConfigurationError(f"The database file {path} cannot be written: {error.strerror}.") from error
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise CommandError(f"The folder {path.parent} must be writable: SQLite keeps its journal beside {path.name}.")
+        raise ConfigurationError(
+            f"The folder {path.parent} must be writable: SQLite keeps its journal beside {path.name}."
+        )
 
 
 def _make_file(path: Path) -> None:
@@ -178,7 +181,7 @@ def _postgresql_engine(url: URL) -> Engine:
         )
         engine.dialect.create_connect_args(url)
     except ArgumentError:
-        raise CommandError("The database URL names hosts or ports that cannot be read.") from None
+        raise ConfigurationError("The database URL names hosts or ports that cannot be read.") from None
 
     @event.listens_for(engine, "connect")
     def connect(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - a psycopg.Connection in disguise

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.errors import CommandError
+from app.errors import ConfigurationError, Conflict
 
 _LOCK_NAME = "gateway.lock"
 _PID_DIGITS_MAX = 20
@@ -17,14 +17,14 @@ def only_instance(folder: Path) -> Iterator[None]:
     """Holds `folder`, which is made where it is missing, for this process until the block ends.
 
     The kernel lets go of it when the process dies, however it dies; the file itself stays, and means nothing.
-    Raises CommandError when another process holds the folder, or it cannot be written.
+    Raises Conflict when another process holds the folder, ConfigurationError when it cannot be written.
     """
     path = folder / _LOCK_NAME
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise CommandError(f"The lock file {path} cannot be written: {error.strerror}.") from error
+        raise ConfigurationError(f"The lock file {path} cannot be written: {error.strerror}.") from error
     try:
         _lock(descriptor, folder)
         yield
@@ -37,7 +37,7 @@ def _lock(descriptor: int, folder: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.read(descriptor, _PID_DIGITS_MAX).decode("ascii", "replace").strip() or "unknown"
-        raise CommandError(
+        raise Conflict(
             f"Another gateway (process {holder}) already serves from {folder}. An SQLite database serves one process: "
             "stop the other one, give this one a GATEWAY_DATA_DIR of its own, or set "
             "GATEWAY_DATABASE_URL=postgresql://… to run several on one database."

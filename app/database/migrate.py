@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.database import migrations
 from app.database.engine import reading
-from app.errors import CommandError
+from app.errors import Conflict
 
 _LOCK_ID = 7_306_085_895_001_857_890  # any number no other program on this PostgreSQL uses for its advisory locks
 
@@ -20,7 +20,7 @@ _LOCK_ID = 7_306_085_895_001_857_890  # any number no other program on this Post
 def upgrade(engine: Engine) -> None:
     """Brings the database to the newest schema. Idempotent; several processes may call it at once.
 
-    A step that fails leaves schema and rows as they were before the call. Raises CommandError when the database
+    A step that fails leaves schema and rows as they were before the call. Raises Conflict when the database
     comes from a newer version of the gateway or a step fails, StoreUnavailable when it does not answer.
     """
     if is_current(engine):
@@ -30,7 +30,7 @@ def upgrade(engine: Engine) -> None:
             _run(connection)
     except DBAPIError as error:
         reason = str(error.orig).partition("\n")[0]
-        raise CommandError(
+        raise Conflict(
             f"The database could not be brought to schema {migrations.HEAD} and is as it was before: {reason}."
         ) from error
 
@@ -47,9 +47,9 @@ def is_current(engine: Engine) -> bool:
 
 
 def refuse_unknown(version: str | None) -> None:
-    """Raises CommandError for a schema that no version of the gateway up to this one has made: `upgrade` is no help."""
+    """Raises Conflict for a schema that no version of the gateway up to this one has made: `upgrade` is no help."""
     if version is not None and version not in _known():
-        raise CommandError(
+        raise Conflict(
             f"The database has schema {version}, this version of the gateway knows schemas up to {migrations.HEAD}; "
             "install the newer gateway again, or go back to a backup."
         )
@@ -108,4 +108,4 @@ def _run(connection: Connection) -> None:
     refuse_unknown(_version(connection))
     command.upgrade(config, "head")
     if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
-        raise CommandError("The migration would leave rows that refer to nothing; the database is as it was before.")
+        raise Conflict("The migration would leave rows that refer to nothing; the database is as it was before.")

@@ -3,13 +3,13 @@
 from sqlalchemy import Connection, Engine, text
 
 from app.database.engine import store_errors
-from app.errors import CommandError
+from app.errors import ConfigurationError
 
 
 def refuse_transaction_pooling(engine: Engine) -> None:
     """Returns where every connection keeps its session, as SQLite's always does.
 
-    Raises CommandError where a pooler is in transaction mode, StoreUnavailable when the database does not answer.
+    Raises ConfigurationError where a pooler is in transaction mode, StoreUnavailable when the database does not answer.
     """
     if engine.dialect.name != "postgresql":
         return
@@ -18,7 +18,7 @@ def refuse_transaction_pooling(engine: Engine) -> None:
         first.rollback()
         beside = _session(second)  # its transaction stays open, so a pooler cannot give its session to the first
         if before == beside or before != _session(first):
-            raise CommandError(
+            raise ConfigurationError(
                 "GATEWAY_DATABASE_URL leads to a pooler in transaction mode (pgbouncer's pool_mode=transaction, port "
                 "6543 at some hosts). The ledger keeps settings in its session: use session mode, or connect to "
                 "PostgreSQL itself."

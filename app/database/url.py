@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.errors import CommandError
+from app.errors import ConfigurationError
 
 _POSTGRESQL_DRIVERS = {"postgres", "postgresql", "postgresql+psycopg"}
 _HOW_TO_WRITE_IT = "write sqlite:///<file> or postgresql://<user>:<password>@<host>/<database>"
@@ -33,35 +33,35 @@ def parse_url(text: str) -> URL:
     """The URL of an SQLite file, or of PostgreSQL with psycopg as its driver.
 
     White space around it is passed over. Several PostgreSQL hosts, `host1:5432,host2`, are tried in their order.
-    Raises CommandError for anything else; its message says what to write.
+    Raises ConfigurationError for anything else; its message says what to write.
     """
     text = text.strip()
     if not text.isprintable():
-        raise CommandError(f"The database URL holds a line break or a control character; {_HOW_TO_WRITE_IT}.")
+        raise ConfigurationError(f"The database URL holds a line break or a control character; {_HOW_TO_WRITE_IT}.")
     _refuse_raw_at(text)
     several = _SEVERAL_HOSTS.fullmatch(text)
     try:
         # A name of no meaning holds the place of several hosts, whose ports SQLAlchemy does not read.
         parsed = make_url(f"{several['before']}hosts{several['after'] or ''}" if several else text)
     except (ArgumentError, ValueError):
-        raise CommandError(f"The database URL cannot be read; {_HOW_TO_WRITE_IT}.") from None
+        raise ConfigurationError(f"The database URL cannot be read; {_HOW_TO_WRITE_IT}.") from None
     if parsed.drivername in _POSTGRESQL_DRIVERS:
         return _postgresql(parsed.set(drivername="postgresql+psycopg"), several["hosts"] if several else None)
     if parsed.drivername != "sqlite":
-        raise CommandError(f"The database URL begins with {parsed.drivername}://; {_HOW_TO_WRITE_IT}.")
+        raise ConfigurationError(f"The database URL begins with {parsed.drivername}://; {_HOW_TO_WRITE_IT}.")
     if parsed.host or parsed.username or parsed.query or parsed.database in (None, "", ":memory:"):
-        raise CommandError("The database URL names no SQLite file; write sqlite:///<file>, without options.")
+        raise ConfigurationError("The database URL names no SQLite file; write sqlite:///<file>, without options.")
     return parsed
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite database; None for PostgreSQL. Raises CommandError as `parse_url` does."""
+    """The file of an SQLite database; None for PostgreSQL. Raises ConfigurationError as `parse_url` does."""
     parsed = parse_url(url)
     return Path(parsed.database) if parsed.drivername == "sqlite" and parsed.database else None
 
 
 def shown_place(url: str) -> str:
-    """Where the database lies, without its password. Raises CommandError as `parse_url` does."""
+    """Where the database lies, without its password. Raises ConfigurationError as `parse_url` does."""
     file = sqlite_file(url)
     if file is not None:
         return str(file)
@@ -78,7 +78,7 @@ def _refuse_raw_at(text: str) -> None:
     user, colon, after = rest.partition(":")
     _, at, remainder = after.partition("@") if colon and "/" not in user else rest.rpartition("@")
     if at and "@" in remainder:
-        raise CommandError(
+        raise ConfigurationError(
             "The database URL holds more than one @. In a user name or password, write @ as %40, : as %3A, / as %2F, "
             "? as %3F, # as %23 and % as %25."
         )
@@ -107,4 +107,4 @@ def _refuse_unknown_options(url: URL) -> None:
         shown = name if re.fullmatch(r"[A-Za-z_]{1,40}", name) else "one"
         close = get_close_matches(name, known, n=1, cutoff=0.7)
         advice = _FOREIGN_OPTIONS.get(name) or (f"write {close[0]} if you mean that" if close else "take it out")
-        raise CommandError(f"The database URL has an option PostgreSQL does not know, {shown}: {advice}.")
+        raise ConfigurationError(f"The database URL has an option PostgreSQL does not know, {shown}: {advice}.")

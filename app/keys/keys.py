@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, insert, or_, select, update
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import from_ms, to_ms
 from app.database.schema import key_secrets, keys, users
-from app.errors import CommandError
+from app.errors import Conflict, InvalidValue, NotFound
 from app.keys.format import MintedKey, is_public_id
 from app.keys.names import checked_name
 from app.keys.users import find_user
@@ -45,17 +45,18 @@ class NewKey:
 
 
 def create_key(connection: Connection, new: NewKey, minted: MintedKey, *, change: Change) -> Key:
-    """A new key for a user. Raises CommandError when the user is not there, or what it shall be makes no sense."""
+    """A new key for a user. Raises NotFound when the user is not there, InvalidValue when what it shall be makes no
+    sense."""
     name = None if new.name is None else checked_name(new.name, "key")
     models = _checked_models(new.models)
     if new.expires_at is not None and new.expires_at <= change.now:
-        raise CommandError("The key would have expired already; give a time to come.")
+        raise InvalidValue("The key would have expired already; give a time to come.")
     lock_changes(connection)
     user = find_user(connection, new.user_id)
     if user is None:
-        raise CommandError("There is no such user to make a key for.")
+        raise NotFound("There is no such user to make a key for.")
     if find_key(connection, minted.id) is not None:
-        raise CommandError("By chance the new key has the id of another one; try again.")
+        raise Conflict("By chance the new key has the id of another one; try again.")
     expires_at_ms = None if new.expires_at is None else to_ms(new.expires_at)
     connection.execute(
         insert(keys).values(
@@ -96,7 +97,7 @@ def list_keys(connection: Connection, user_id: str | None = None) -> list[Key]:
 
 
 def set_key_disabled(connection: Connection, key_id: str, disabled: bool, *, change: Change) -> Key:  # noqa: FBT001 - the new value
-    """Disables or enables the key. Changes nothing when it is so already. Raises CommandError for no such key."""
+    """Disables or enables the key. Changes nothing when it is so already. Raises NotFound for no such key."""
     key = _existing(connection, key_id)
     if (key.disabled_at is not None) == disabled:
         return key
@@ -111,10 +112,10 @@ def rotate_key(connection: Connection, key_id: str, minted: MintedKey, overlap: 
     """Gives the key the secret of `minted` (made by `mint_again`); its older secrets work for `overlap` more, or
     as long as they would have if that is less. Id, limits and use stay.
 
-    Raises CommandError when there is no such key, or the overlap is not between 0 and 366 days.
+    Raises NotFound when there is no such key, InvalidValue when the overlap is not between 0 and 366 days.
     """
     if not timedelta() <= overlap <= OVERLAP_MAX:
-        raise CommandError(f"The overlap must be between 0 and {OVERLAP_MAX.days} days.")
+        raise InvalidValue(f"The overlap must be between 0 and {OVERLAP_MAX.days} days.")
     key = _existing(connection, key_id)
     if minted.id != key_id:
         raise ValueError("the new secret was minted for another key")
@@ -142,9 +143,9 @@ def _checked_models(models: tuple[str, ...] | None) -> tuple[str, ...] | None:
     if models is None:
         return None
     if not models:
-        raise CommandError("A key without any model could do nothing; leave the models out to allow every model.")
+        raise InvalidValue("A key without any model could do nothing; leave the models out to allow every model.")
     if len(set(models)) > MODELS_MAX:
-        raise CommandError(f"A key can name {MODELS_MAX} models at most; leave them out to allow every model.")
+        raise InvalidValue(f"A key can name {MODELS_MAX} models at most; leave them out to allow every model.")
     return tuple(sorted({checked_name(model, "model") for model in models}))
 
 
@@ -153,7 +154,7 @@ def _existing(connection: Connection, key_id: str) -> Key:
     key = find_key(connection, key_id)
     if key is None:
         # What was typed may be a whole key, so it is shown only when it has the form of an id.
-        raise CommandError(f"There is no key {key_id}." if is_public_id(key_id) else "There is no key with this id.")
+        raise NotFound(f"There is no key {key_id}." if is_public_id(key_id) else "There is no key with this id.")
     return key
 
 

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from app.errors import CommandError
+from app.errors import InvalidValue
 
 NAME_LENGTH_MAX = 80
 
@@ -10,15 +10,15 @@ NAME_LENGTH_MAX = 80
 def checked_name(name: str, what: str) -> str:
     """`name` as the database keeps it; see `spelled`.
 
-    Raises CommandError, naming `what` it is the name of, unless it has 1 to 80 printable characters.
+    Raises InvalidValue, naming `what` it is the name of, unless it has 1 to 80 printable characters.
     """
     name = spelled(name)
     if not name:
-        raise CommandError(f"The name of the {what} is empty.")
+        raise InvalidValue(f"The name of the {what} is empty.")
     if len(name) > NAME_LENGTH_MAX:
-        raise CommandError(f"The name of the {what} has {len(name)} characters; {NAME_LENGTH_MAX} are the most.")
+        raise InvalidValue(f"The name of the {what} has {len(name)} characters; {NAME_LENGTH_MAX} are the most.")
     if not name.isprintable():
-        raise CommandError(f"The name of the {what} has characters that cannot be printed, such as a line break.")
+        raise InvalidValue(f"The name of the {what} has characters that cannot be printed, such as a line break.")
     return name
 
 

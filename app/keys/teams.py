@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, insert, select
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import from_ms, to_ms
 from app.database.schema import teams
-from app.errors import CommandError
+from app.errors import Conflict
 from app.keys.names import checked_name, spelled
 
 
@@ -23,11 +23,11 @@ class Team:
 
 
 def create_team(connection: Connection, name: str, *, change: Change) -> Team:
-    """A new team. Raises CommandError when the name is no name, or is taken."""
+    """A new team. Raises InvalidValue when the name is no name, Conflict when it is taken."""
     name = checked_name(name, "team")
     lock_changes(connection)
     if find_team(connection, name) is not None:
-        raise CommandError(f"There is a team {name} already.")
+        raise Conflict(f"There is a team {name} already.")
     team_id = f"team_{change.new_id()}"
     connection.execute(insert(teams).values(id=team_id, name=name, created_at_ms=to_ms(change.now)))
     record_change(connection, change, "team.create", team_id, None, {"name": name})

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Select, insert, select, update
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import from_ms, to_ms
 from app.database.schema import teams, users
-from app.errors import CommandError
+from app.errors import Conflict, NotFound
 from app.keys.names import checked_name, spelled
 from app.keys.teams import Team
 
@@ -28,11 +28,12 @@ class User:
 
 
 def create_user(connection: Connection, name: str, *, team: Team | None = None, change: Change) -> User:
-    """A new user, in a team or in none. Raises CommandError when the name is no name, or is taken."""
+    """A new user, in a team or in none. Raises InvalidValue when the name is no name, Conflict when it is
+    taken."""
     name = checked_name(name, "user")
     lock_changes(connection)
     if find_user(connection, name) is not None:
-        raise CommandError(f"There is a user {name} already.")
+        raise Conflict(f"There is a user {name} already.")
     user_id, team_id = f"user_{change.new_id()}", team.id if team else None
     connection.execute(insert(users).values(id=user_id, name=name, team_id=team_id, created_at_ms=to_ms(change.now)))
     record_change(connection, change, "user.create", user_id, None, {"name": name, "team_id": team_id})
@@ -60,7 +61,7 @@ def list_users(connection: Connection) -> list[User]:
 def set_user_team(connection: Connection, user: User, team: Team | None, *, change: Change) -> User:
     """Moves the user, with all use from now on, to the team or out of every team.
 
-    Changes nothing when the user is there already. Raises CommandError when the user is no more.
+    Changes nothing when the user is there already. Raises NotFound when the user is no more.
     """
     now = _current(connection, user)
     team_id = team.id if team else None
@@ -74,7 +75,7 @@ def set_user_team(connection: Connection, user: User, team: Team | None, *, chan
 def set_user_disabled(connection: Connection, user: User, disabled: bool, *, change: Change) -> User:  # noqa: FBT001 - the new value
     """Disables or enables all keys of the user. Changes nothing when it is so already.
 
-    Raises CommandError when the user is no more.
+    Raises NotFound when the user is no more.
     """
     now = _current(connection, user)
     if (now.disabled_at is not None) == disabled:
@@ -90,7 +91,7 @@ def _current(connection: Connection, user: User) -> User:
     lock_changes(connection)
     now = find_user(connection, user.id)
     if now is None:
-        raise CommandError(f"There is no user {user.name} any more.")
+        raise NotFound(f"There is no user {user.name} any more.")
     return now
 
 

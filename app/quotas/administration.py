@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, insert, text, tr
 from app.database import schema
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import to_ms
-from app.errors import CommandError
+from app.errors import NotFound
 from app.quotas.limits import Limit, Scope, format_limit
 from app.quotas.standing import limits_where
 
@@ -43,13 +43,13 @@ def list_limits(connection: Connection, scope: Scope | None = None, scope_id: st
 def remove_limit(connection: Connection, limit: Limit, *, change: Change) -> None:
     """Removes the limit with the scope, unit, window and model of `limit`, whatever its amount.
 
-    Raises CommandError when there is none. The counters that only it looked at go with it: nothing would keep them
+    Raises NotFound when there is none. The counters that only it looked at go with it: nothing would keep them
     right. The use itself stays in the reservations.
     """
     _lock_limits(connection)
     before = _find(connection, limit)
     if before is None:
-        raise CommandError(f"There is no such limit on {_target(limit)}; `limits list` shows those that are.")
+        raise NotFound(f"There is no such limit on {_target(limit)}; `limits list` shows those that are.")
     connection.execute(delete(_limits).where(_is(limit)))
     others = list_limits(connection, limit.scope, limit.scope_id)
     look = (limit.model, limit.counter_window)

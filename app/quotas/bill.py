@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, select
 
 from app.database import schema
 from app.database.clock import to_ms
-from app.errors import CommandError
+from app.errors import RemoteFailure
 from app.quotas.findings import Finding, Severity, bounded
 from app.quotas.limits import NANOUSD_PER_USD, format_usd
 from app.quotas.reservation import State, UsageSource
@@ -69,7 +69,7 @@ class _Comparison:
 
 
 def compare_with_bill(connection: Connection, bill: Mapping[str, Any], since: datetime | None = None) -> list[Finding]:
-    """Where the ledger, from `since` on, and a bill as the sandbox gives it differ. Raises CommandError for no bill.
+    """Where the ledger, from `since` on, and a bill as the sandbox gives it differ. Raises RemoteFailure for no bill.
 
     A row marked `estimated` is told as an estimate, never as an error. A bill that dropped its oldest entries cannot
     prove that a row is missing on it, a ledger that was pruned cannot prove that an old entry is in no row: such
@@ -89,10 +89,10 @@ def compare_with_bill(connection: Connection, bill: Mapping[str, Any], since: da
 
 
 def read_bill(bill: Mapping[str, Any]) -> list[BillEntry]:
-    """The entries of a bill. Raises CommandError that names the entry which is not one."""
+    """The entries of a bill. Raises RemoteFailure that names the entry which is not one."""
     generations = bill.get("generations")
     if not isinstance(generations, list):
-        raise CommandError("The bill has no list `generations`: this is not a sandbox's bill.")
+        raise RemoteFailure("The bill has no list `generations`: this is not a sandbox's bill.")
     return [_entry(number, generation) for number, generation in enumerate(generations)]
 
 
@@ -111,7 +111,7 @@ def _entry(number: int, generation: Mapping[str, Any]) -> BillEntry:
             nanousd=nanousd,
         )
     except (KeyError, TypeError, ValueError, InvalidOperation) as error:
-        raise CommandError(f"Entry {number} of the bill cannot be read: {type(error).__name__} {error}.") from None
+        raise RemoteFailure(f"Entry {number} of the bill cannot be read: {type(error).__name__} {error}.") from None
 
 
 def _bare(model: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from app.errors import CommandError
+from app.errors import InvalidValue
 
 NANOUSD_PER_USD = 10**9
 
@@ -104,14 +104,14 @@ class WrittenLimit:
 def parse_limit(text: str) -> WrittenLimit:
     """The limit that `text` writes. The model after `@` is taken as it stands: the caller makes it a catalog id.
 
-    Raises CommandError that names the part that is wrong.
+    Raises InvalidValue that names the part that is wrong.
     """
     match = _WRITTEN.fullmatch(text.strip())
     if match is None:
-        raise CommandError(f"limit {text!r} is not understood: {_HOW}")
+        raise InvalidValue(f"limit {text!r} is not understood: {_HOW}")
     unit, model = _unit(match["unit"], text), match["model"]
     if model is not None and not _MODEL.fullmatch(model):
-        raise CommandError(f"limit {text!r}: {model!r} is no model name")
+        raise InvalidValue(f"limit {text!r}: {model!r} is no model name")
     return WrittenLimit(unit, _amount(unit, match["amount"], text), _window(unit, match["window"], text), model or "")
 
 
@@ -146,30 +146,30 @@ def _unit(written: str, text: str) -> Unit:
     try:
         return Unit(written)
     except ValueError:
-        raise CommandError(f"limit {text!r}: unit {written!r} is none of {_UNITS_WRITTEN}, concurrent") from None
+        raise InvalidValue(f"limit {text!r}: unit {written!r} is none of {_UNITS_WRITTEN}, concurrent") from None
 
 
 def _window(unit: Unit, written: str | None, text: str) -> Window:
     if unit is Unit.CONCURRENT:
         if written is not None:
-            raise CommandError(f"limit {text!r}: concurrent counts what runs now and takes no window; drop /{written}")
+            raise InvalidValue(f"limit {text!r}: concurrent counts what runs now and takes no window; drop /{written}")
         return Window.NOW
     if written is None:
-        raise CommandError(f"limit {text!r} names no window: add one of {_WINDOWS_WRITTEN}, such as /day")
+        raise InvalidValue(f"limit {text!r} names no window: add one of {_WINDOWS_WRITTEN}, such as /day")
     if written == Window.NOW or written not in list(Window):
-        raise CommandError(f"limit {text!r}: window {written!r} is none of {_WINDOWS_WRITTEN}")
+        raise InvalidValue(f"limit {text!r}: window {written!r} is none of {_WINDOWS_WRITTEN}")
     return Window(written)
 
 
 def _amount(unit: Unit, written: str, text: str) -> int:
     if unit is Unit.USD:
         if not _USD.fullmatch(written):
-            raise CommandError(f"limit {text!r}: {written!r} is no amount in dollars with at most 9 decimals")
+            raise InvalidValue(f"limit {text!r}: {written!r} is no amount in dollars with at most 9 decimals")
         amount = int(Decimal(written) * NANOUSD_PER_USD)
     elif not _COUNT.fullmatch(written):
-        raise CommandError(f"limit {text!r}: {written!r} is no whole number")
+        raise InvalidValue(f"limit {text!r}: {written!r} is no whole number")
     else:
         amount = int(written)
     if amount > _amount_max(unit):
-        raise CommandError(f"limit {text!r}: {written} is more than can be counted; leave the limit out instead")
+        raise InvalidValue(f"limit {text!r}: {written} is more than can be counted; leave the limit out instead")
     return amount

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from app.database import schema
 from app.database.clock import from_ms, to_ms
-from app.errors import CommandError
+from app.errors import Conflict
 from app.quotas.retention import splits_a_total
 from app.quotas.windows import DAY_MS
 
@@ -89,12 +89,12 @@ def usage_report(
 ) -> Iterator[UsageRow]:
     """Use of the reservations made from `since` on and before `until`, in the order of their ids (days: of time).
 
-    Pruned ones are in it by their daily totals. Raises CommandError when an edge would cut such a day in two. Memory
+    Pruned ones are in it by their daily totals. Raises Conflict when an edge would cut such a day in two. Memory
     stays bounded, however many there are: consume it inside the transaction it was begun in.
     """
     for edge in (since, until):
         if edge is not None and (day := splits_a_total(connection, edge)) is not None:
-            raise CommandError(
+            raise Conflict(
                 f"{edge:%Y-%m-%d %H:%M} UTC is in the middle of a day of which only the total is kept (ledger prune); "
                 f"begin or end a report with whole days there: {day:%Y-%m-%d} or {day + timedelta(days=1):%Y-%m-%d}."
             )

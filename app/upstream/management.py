@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import httpx2
 
-from app.errors import CommandError
+from app.errors import ConfigurationError, RemoteFailure
 from app.settings import Settings
 from app.upstream.error_body import read_error_body
 from app.upstream.headers import request_headers
@@ -42,12 +42,12 @@ async def fetch_day_cost(
 ) -> list[BilledModel]:
     """What the whole account was billed for the day, by model.
 
-    Takes a minute at most. Raises CommandError: no ZENMUX_MANAGEMENT_KEY, one that is refused, no answer, or one that
-    cannot be read.
+    Takes a minute at most. Raises ConfigurationError without ZENMUX_MANAGEMENT_KEY, RemoteFailure when it is refused,
+    when no answer comes, or when the answer cannot be read.
     """
     key = settings.zenmux_management_key
     if key is None:
-        raise CommandError(
+        raise ConfigurationError(
             "ZENMUX_MANAGEMENT_KEY is not set: ZenMux tells what a day cost only to a management key (sk-mg-…). "
             "Make one in ZenMux's console."
         )
@@ -63,7 +63,7 @@ async def fetch_day_cost(
         async with asyncio.timeout(_SECONDS_MAX):
             return read_day_cost(await _ask(transport, request, sleep), day)
     except TimeoutError:
-        raise CommandError(f"ZenMux did not tell within {_SECONDS_MAX} seconds what the day cost.") from None
+        raise RemoteFailure(f"ZenMux did not tell within {_SECONDS_MAX} seconds what the day cost.") from None
     finally:
         await transport.aclose()
 
@@ -80,7 +80,7 @@ async def _ask(transport: Transport, request: httpx2.Request, sleep: Callable[[f
             finally:
                 await response.aclose()
         except httpx2.TransportError as error:
-            failure = CommandError(f"ZenMux cannot be reached at ZENMUX_BASE_URL ({type(error).__name__}).")
+            failure = RemoteFailure(f"ZenMux cannot be reached at ZENMUX_BASE_URL ({type(error).__name__}).")
             continue
         if response.status_code == 200:
             return body
@@ -96,36 +96,36 @@ async def _read(response: httpx2.Response) -> bytes:
     async for chunk in response.stream:
         body += chunk
         if len(body) > _BYTES_MAX:
-            raise CommandError(f"ZenMux's answer about the day is over {_BYTES_MAX // 1_000_000} MB.")
+            raise RemoteFailure(f"ZenMux's answer about the day is over {_BYTES_MAX // 1_000_000} MB.")
     return bytes(body)
 
 
-def _refusal(status: int, body: bytes) -> CommandError:
+def _refusal(status: int, body: bytes) -> RemoteFailure:
     said = read_error_body(body).message
     because = f"{status}: {said}" if said else str(status)
     if status in (401, 403):
-        return CommandError(
+        return RemoteFailure(
             f"ZenMux refuses ZENMUX_MANAGEMENT_KEY ({because}). It must be a management key (sk-mg-…) that is still "
             "good; make a new one in ZenMux's console."
         )
     if status == 404:
-        return CommandError(f"There is no management API below ZENMUX_BASE_URL ({because}).")
+        return RemoteFailure(f"There is no management API below ZENMUX_BASE_URL ({because}).")
     if status == 429:
-        return CommandError(f"ZenMux has been asked for costs too often ({because}); try again in a minute.")
+        return RemoteFailure(f"ZenMux has been asked for costs too often ({because}); try again in a minute.")
     if status in _PASSING:
-        return CommandError(f"ZenMux failed to tell what the day cost ({because}); try again later.")
-    return CommandError(f"ZenMux does not tell what the day cost ({because}).")
+        return RemoteFailure(f"ZenMux failed to tell what the day cost ({because}); try again later.")
+    return RemoteFailure(f"ZenMux does not tell what the day cost ({because}).")
 
 
 def read_day_cost(body: bytes, day: date) -> list[BilledModel]:
-    """What an answer says of that day, each model once. Pure. Raises CommandError that names what cannot be read."""
+    """What an answer says of that day, each model once. Pure. Raises RemoteFailure that names what cannot be read."""
     try:
         document = json.loads(body, parse_float=Decimal)
         entries = document["data"]["analysis"]["costByModel"]
     except (ValueError, RecursionError, KeyError, TypeError):
-        raise CommandError("ZenMux's answer about the day cannot be read: it has no costByModel.") from None
+        raise RemoteFailure("ZenMux's answer about the day cannot be read: it has no costByModel.") from None
     if not isinstance(entries, list) or len(entries) > _MODELS_MAX:
-        raise CommandError("ZenMux's answer about the day cannot be read: costByModel is no list, or far too long.")
+        raise RemoteFailure("ZenMux's answer about the day cannot be read: costByModel is no list, or far too long.")
     found: dict[str, BilledModel] = {}
     for number, entry in enumerate(entries):
         try:
@@ -134,11 +134,11 @@ def read_day_cost(body: bytes, day: date) -> list[BilledModel]:
             model, requests, nanousd = _entry(entry)
         except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             what = f"{type(error).__name__} {str(error)[:80]!a}"
-            raise CommandError(f"ZenMux's answer cannot be read: entry {number} of costByModel: {what}.") from None
+            raise RemoteFailure(f"ZenMux's answer cannot be read: entry {number} of costByModel: {what}.") from None
         before = found.get(model, BilledModel(model, 0, 0))
         found[model] = BilledModel(model, before.requests + requests, before.nanousd + nanousd)
     if entries and not found:
-        raise CommandError(f"ZenMux's answer cannot be read: it was asked about {day}, and tells of other times.")
+        raise RemoteFailure(f"ZenMux's answer cannot be read: it was asked about {day}, and tells of other times.")
     return list(found.values())
 
 

@@ -11,7 +11,7 @@ from app.cli.serve import prepared
 from app.cli.store import opened
 from app.cli.words import MASK
 from app.database.engine import writing
-from app.errors import CommandError, GatewayError
+from app.errors import Conflict, GatewayError
 from app.settings import Settings
 from tests.cli.conftest import Cli
 
@@ -58,7 +58,7 @@ def test_a_newer_database_is_an_error_that_no_upgrade_mends(ready: Cli) -> None:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
     status, message = checks(ready, code=1)["database"]
     told = [message, *(ready(*command, code=1).output for command in (("keys", "list"), ("db", "upgrade")))]
-    with pytest.raises(CommandError) as refused, prepared(Settings(_env_file=None, data_dir=ready.data_dir)):
+    with pytest.raises(Conflict) as refused, prepared(Settings(_env_file=None, data_dir=ready.data_dir)):
         pass
     told.append(refused.value.message)
     assert status == "error"

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from app.cli import configuration
 from app.cli.words import MASK
-from app.errors import CommandError
+from app.errors import ConfigurationError
 from app.settings import Settings
 from tests.cli.conftest import Cli
 
@@ -15,7 +15,7 @@ SECRET = "sk-ai-v1-a-very-secret-key"
 
 
 def told(config_file: Path | None = None) -> list[str]:
-    with pytest.raises(CommandError) as raised:
+    with pytest.raises(ConfigurationError) as raised:
         configuration.read_settings(config_file)
     return raised.value.message.splitlines()
 

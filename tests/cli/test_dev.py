@@ -11,7 +11,7 @@ from app.cli.store import opened
 from app.cli.terminal import Terminal
 from app.database import migrate
 from app.database.changes import Change
-from app.errors import CommandError
+from app.errors import Conflict
 from app.settings import Settings
 from tests.cli.conftest import NOW, Cli
 from tests.cli.processes import Process
@@ -58,7 +58,7 @@ def test_a_disabled_key_is_replaced_and_a_disabled_user_is_told(cli: Cli, settin
     cli("keys", "disable", first, "--yes")
     assert key(settings) != first
     cli("users", "disable", "dev", "--yes")
-    with pytest.raises(CommandError, match="users enable dev"):
+    with pytest.raises(Conflict, match="users enable dev"):
         key(settings)
 
 

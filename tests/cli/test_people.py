@@ -9,7 +9,7 @@ from app.cli import people
 from app.cli.terminal import WrongUse
 from app.database.changes import Change, list_changes
 from app.database.engine import writing
-from app.errors import CommandError
+from app.errors import NotFound
 from app.images.catalog import load_catalog
 from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
 from app.keys.records import NewKey, create_key, create_team
@@ -42,11 +42,11 @@ def test_a_new_user_gets_a_copy_of_the_defaults(connection: Connection) -> None:
 def test_a_name_that_is_nearly_right_is_suggested(connection: Connection) -> None:
     people.make_user(connection, "alice", None, CHANGE)
     create_team(connection, "design", change=CHANGE)
-    with pytest.raises(CommandError, match=r"no user 'alcie'\. Did you mean alice\?"):
+    with pytest.raises(NotFound, match=r"no user 'alcie'\. Did you mean alice\?"):
         people.existing_user(connection, "alcie")
-    with pytest.raises(CommandError, match=r"no user 'zoe'\. `users list`"):
+    with pytest.raises(NotFound, match=r"no user 'zoe'\. `users list`"):
         people.existing_user(connection, "zoe")
-    with pytest.raises(CommandError, match=r"no team 'desing'\. Did you mean design\?"):
+    with pytest.raises(NotFound, match=r"no team 'desing'\. Did you mean design\?"):
         people.existing_team(connection, "desing")
 
 
@@ -60,10 +60,10 @@ def test_a_key_is_found_by_whatever_part_of_it_people_have(connection: Connectio
 
 def test_a_key_that_is_not_there_is_told_without_its_secret(connection: Connection) -> None:
     text = MINTED.text.get_secret_value()
-    with pytest.raises(CommandError, match=f"no key {MINTED.id}; `keys list`") as raised:
+    with pytest.raises(NotFound, match=f"no key {MINTED.id}; `keys list`") as raised:
         people.existing_key(connection, text)
     assert text not in raised.value.message
-    with pytest.raises(CommandError, match="no key with this id"):
+    with pytest.raises(NotFound, match="no key with this id"):
         people.existing_key(connection, "hunter2")
 
 

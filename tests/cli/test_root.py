@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.cli import root
 from app.cli.terminal import WrongUse
-from app.errors import CommandError, StoreUnavailable
+from app.errors import InvalidValue, NotFound, StoreUnavailable
 from tests.cli.conftest import Cli
 
 SLOW = {
@@ -73,7 +73,8 @@ def test_a_wrong_command_line_is_told_in_a_line_with_the_way_to_help(cli: Cli, a
 
 def test_known_failures_become_a_line_and_a_code() -> None:
     assert root.explain(WrongUse("--a and --b")) == ("Error: --a and --b", 2)
-    assert root.explain(CommandError("no such key")) == ("Error: no such key", 1)
+    assert root.explain(NotFound("no such key")) == ("Error: no such key", 1)
+    assert root.explain(InvalidValue("no such unit")) == ("Error: no such unit", 1)
     assert root.explain(PermissionError(13, "Permission denied", "/data/x")) == ("Error: /data/x: Permission denied", 1)
     assert root.explain(typer.BadParameter("not a number")) == ("Error: Invalid value: not a number", 2)
 

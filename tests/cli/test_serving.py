@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from app.cli import serving
-from app.errors import CommandError
+from app.errors import ConfigurationError
 
 
 def test_port_0_picks_a_free_port_that_listens() -> None:
@@ -26,7 +26,7 @@ def test_port_0_picks_a_free_port_that_listens() -> None:
 def test_a_taken_port_is_told_with_the_setting_that_chooses_another() -> None:
     with serving.listen("127.0.0.1", 0, "GATEWAY_PORT") as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(CommandError, match=f"127.0.0.1 port {port}: Address already in use.*GATEWAY_PORT"):
+        with pytest.raises(ConfigurationError, match=f"127.0.0.1 port {port}: Address already in use.*GATEWAY_PORT"):
             serving.listen("127.0.0.1", port, "GATEWAY_PORT")
 
 
@@ -36,7 +36,7 @@ def test_a_port_is_shared_among_listeners_of_one_holder_and_with_nobody_else() -
         listeners = [serving.listen_beside(holder) for _ in range(2)]
         connections = [socket.create_connection(address, timeout=5) for _ in range(64)]
         assert all(accepted(listener) > 0 for listener in listeners)
-        with pytest.raises(CommandError, match="Address already in use"):
+        with pytest.raises(ConfigurationError, match="Address already in use"):
             serving.bind(address[0], address[1], "GATEWAY_PORT")
         listeners[0].close()
         connections += [socket.create_connection(address, timeout=5) for _ in range(16)]
@@ -58,7 +58,7 @@ def accepted(listener: socket.socket) -> int:
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.7"])
 def test_an_address_of_no_interface_is_told(host: str) -> None:
-    with pytest.raises(CommandError, match=host.replace(".", r"\.")):
+    with pytest.raises(ConfigurationError, match=host.replace(".", r"\.")):
         serving.listen(host, 0, "GATEWAY_PORT")
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from app.cli import store
 from app.database.engine import writing
-from app.errors import CommandError
+from app.errors import ConfigurationError
 from app.settings import Settings
 from tests.cli.conftest import Cli
 
@@ -71,7 +71,7 @@ def test_the_operators_catalog_lies_over_the_built_in_one(tmp_path: Path) -> Non
     assert catalog.find("x") is not None
     assert catalog.find("gpt-image-2") is not None
     file.write_bytes(b"\xff")
-    with pytest.raises(CommandError, match=r"GATEWAY_CATALOG_FILE .* is not UTF-8"):
+    with pytest.raises(ConfigurationError, match=r"GATEWAY_CATALOG_FILE .* is not UTF-8"):
         store.catalog_of(Settings(_env_file=None, catalog_file=file))
-    with pytest.raises(CommandError, match="cannot be read: No such file"):
+    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
         store.catalog_of(Settings(_env_file=None, catalog_file=tmp_path / "nowhere.toml"))

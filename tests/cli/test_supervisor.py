@@ -17,7 +17,7 @@ from app.cli import serving
 from app.cli.restarts import Restarts
 from app.cli.supervisor import Supervisor
 from app.cli.worker import Assignment
-from app.errors import CommandError
+from app.errors import ConfigurationError
 from app.settings import Settings
 
 HEAD = """
@@ -79,7 +79,7 @@ def test_it_tells_once_when_all_are_ready_and_stops_all(supervisor: Run) -> None
 
 def test_one_that_cannot_start_ends_all_with_the_reason(supervisor: Run, tmp_path: Path) -> None:
     running = supervisor("lives(); sys.exit(3) if number == '2' else until_the_end()", lambda: None)
-    with pytest.raises(CommandError, match=r"Worker 2 did not start \(exit code 3\)"):
+    with pytest.raises(ConfigurationError, match=r"Worker 2 did not start \(exit code 3\)"):
         running.run()
     assert (tmp_path / "lives-2").stat().st_size == 1
 
@@ -140,7 +140,7 @@ def test_when_none_can_be_kept_running_it_gives_up(supervisor: Run, tmp_path: Pa
             place.process.terminate()
 
     running: Supervisor = supervisor(text, end_all)
-    with pytest.raises(CommandError, match="No worker can be kept running; the last one ended with exit code 4"):
+    with pytest.raises(ConfigurationError, match="No worker can be kept running; the last one ended with exit code 4"):
         running.run()
     assert max((tmp_path / f"lives-{number}").stat().st_size for number in (1, 2)) == 5
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from app.database import schema
 from app.database.changes import read_revision
 from app.database.engine import create_engine, reading, store_errors, writing
-from app.errors import CommandError, StoreUnavailable
+from app.errors import ConfigurationError, StoreUnavailable
 
 PASSWORD = "hunter2-secret"
 
@@ -123,7 +123,7 @@ def test_errors_do_not_show_the_values_of_statements(engine: Engine) -> None:
     assert "xaa" not in str(failure.value)
 
 
-@pytest.mark.parametrize("error", [IntegrityError("INSERT", {}, Exception()), KeyError("x"), CommandError("x")])
+@pytest.mark.parametrize("error", [IntegrityError("INSERT", {}, Exception()), KeyError("x"), ConfigurationError("x")])
 def test_other_errors_pass_through(error: Exception) -> None:
     with pytest.raises(type(error)) as passed, store_errors():
         raise error
@@ -231,7 +231,7 @@ def test_another_engine_on_the_file_takes_no_locks_away(sqlite_engine: Engine, t
 def test_a_file_that_cannot_be_made_is_named(path: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    with pytest.raises(CommandError, match="cannot be written") as refusal:
+    with pytest.raises(ConfigurationError, match="cannot be written") as refusal:
         create_engine(f"sqlite:///{tmp_path / path}")
     assert path in refusal.value.message
 
@@ -251,7 +251,7 @@ def test_a_file_that_cannot_be_made_is_named(path: str, tmp_path: Path) -> None:
     ],
 )
 def test_other_urls_are_refused_without_their_password(url: str) -> None:
-    with pytest.raises(CommandError, match="sqlite:///<file>") as refusal:
+    with pytest.raises(ConfigurationError, match="sqlite:///<file>") as refusal:
         create_engine(url)
     assert PASSWORD not in refusal.value.message
     assert refusal.value.__cause__ is None

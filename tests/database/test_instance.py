@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.database.instance import only_instance
-from app.errors import CommandError
+from app.errors import ConfigurationError, Conflict
 
 HOLD = """
 import sys
@@ -35,7 +35,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 def test_a_second_process_is_refused_with_the_reason_and_the_way_out(tmp_path: Path) -> None:
     holder = start_holder(tmp_path)
-    with pytest.raises(CommandError) as refusal, only_instance(tmp_path):
+    with pytest.raises(Conflict) as refusal, only_instance(tmp_path):
         pass
     end(holder)
     for part in (str(holder.pid), str(tmp_path), "GATEWAY_DATA_DIR", "GATEWAY_DATABASE_URL=postgresql://"):
@@ -60,7 +60,7 @@ def test_the_folder_is_free_after_the_holder_was_killed(tmp_path: Path) -> None:
 def test_a_refused_process_does_not_free_the_folder(tmp_path: Path) -> None:
     with only_instance(tmp_path):
         for _ in range(2):
-            with pytest.raises(CommandError), only_instance(tmp_path):
+            with pytest.raises(Conflict), only_instance(tmp_path):
                 pass
     with only_instance(tmp_path):
         pass
@@ -79,6 +79,6 @@ def test_the_folder_and_its_lock_are_the_owners_alone(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CommandError) as refusal, only_instance(tmp_path / "file" / "data"):
+    with pytest.raises(ConfigurationError) as refusal, only_instance(tmp_path / "file" / "data"):
         pass
     assert "file/data/gateway.lock cannot be written: Not a directory" in refusal.value.message

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, inspect, text
 from app.database import migrate, migrations, schema
 from app.database.changes import read_revision
 from app.database.engine import create_engine, reading, writing
-from app.errors import CommandError, StoreUnavailable
+from app.errors import Conflict, StoreUnavailable
 from tests.database.conftest import LATER
 
 NOW = migrations.HEAD
@@ -120,8 +120,8 @@ def test_a_later_step_keeps_the_rows_and_what_refers_to_them(engine: Engine, lat
     ("ending", "error"),
     [
         ("raise ZeroDivisionError", ZeroDivisionError),
-        ('op.execute("UPDATE teams SET no_such_column = 1")', CommandError),
-        ('op.execute("COMMIT_OR_WHATEVER")', CommandError),
+        ('op.execute("UPDATE teams SET no_such_column = 1")', Conflict),
+        ('op.execute("COMMIT_OR_WHATEVER")', Conflict),
     ],
 )
 def test_a_step_that_fails_leaves_the_old_database_usable(
@@ -142,7 +142,7 @@ def test_a_step_that_fails_leaves_the_old_database_usable(
 def test_a_step_that_breaks_references_is_undone(engine: Engine, later_version: Path) -> None:
     add_alice(engine)
     later_version.write_text(STEP.format(now=NOW, later=LATER, ending='op.execute("DELETE FROM teams")'))
-    with pytest.raises(CommandError):
+    with pytest.raises(Conflict):
         migrate.upgrade(engine)
     assert users_of(engine) == [("alice", "team_1")]
     with reading(engine) as connection:
@@ -152,7 +152,7 @@ def test_a_step_that_breaks_references_is_undone(engine: Engine, later_version: 
 def test_a_database_of_a_newer_gateway_is_refused(engine: Engine) -> None:
     with writing(engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
-    with pytest.raises(CommandError, match=f"schema 0999.* up to {NOW}"):
+    with pytest.raises(Conflict, match=f"schema 0999.* up to {NOW}"):
         migrate.upgrade(engine)
     assert migrate.current(engine) == "0999"
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from app.database.engine import create_engine
 from app.database.pooling import refuse_transaction_pooling
-from app.errors import CommandError, StoreUnavailable
+from app.errors import ConfigurationError, StoreUnavailable
 from tests.servers import free_port, wait_until
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
@@ -75,6 +75,6 @@ def test_only_transaction_mode_is_refused(
             if mode == "session":
                 refuse_transaction_pooling(engine)
             else:
-                with pytest.raises(CommandError, match="session mode"):
+                with pytest.raises(ConfigurationError, match="session mode"):
                     refuse_transaction_pooling(engine)
         engine.dispose()

@@ -6,7 +6,7 @@ import pytest
 
 from app.database.engine import create_engine, reading
 from app.database.url import parse_url, shown_place, sqlite_file
-from app.errors import CommandError, StoreUnavailable
+from app.errors import ConfigurationError, StoreUnavailable
 
 PASSWORD_PARTS = ("hunter", "two", "three")
 
@@ -26,7 +26,7 @@ PASSWORD_PARTS = ("hunter", "two", "three")
 @pytest.mark.parametrize("host", ["db", "db:5432", "db1,db2", "[::1]"])
 def test_a_raw_at_in_a_password_is_refused_with_the_way_out(password: str, host: str) -> None:
     for read in (parse_url, create_engine, shown_place, sqlite_file):
-        with pytest.raises(CommandError, match="write @ as %40") as refused:
+        with pytest.raises(ConfigurationError, match="write @ as %40") as refused:
             read(f"postgresql://gateway:{password}@{host}/ledger")
         assert not any(part in refused.value.message for part in PASSWORD_PARTS)
         assert refused.value.__cause__ is None
@@ -64,7 +64,7 @@ def test_a_user_name_may_hold_an_at(user: str) -> None:
     ],
 )
 def test_options_of_other_libraries_are_refused_by_name(option: str, advice: str) -> None:
-    with pytest.raises(CommandError, match="an option PostgreSQL does not know") as refused:
+    with pytest.raises(ConfigurationError, match="an option PostgreSQL does not know") as refused:
         create_engine(f"postgresql://gateway@db/ledger?{option}")
     assert advice in refused.value.message
     assert "hunter" not in refused.value.message
@@ -72,7 +72,10 @@ def test_options_of_other_libraries_are_refused_by_name(option: str, advice: str
 
 @pytest.mark.parametrize("option", ["sslmode=nonsense", "connect_timeout=soon", "port=1,many", "host=db:many"])
 def test_an_option_that_says_nothing_is_an_error_and_no_traceback(option: str) -> None:
-    with pytest.raises((CommandError, StoreUnavailable)), reading(create_engine(f"postgresql:///ledger?{option}")):
+    with (
+        pytest.raises((ConfigurationError, StoreUnavailable)),
+        reading(create_engine(f"postgresql:///ledger?{option}")),
+    ):
         pass
 
 
@@ -110,7 +113,7 @@ def test_white_space_around_a_url_is_passed_over(around: str) -> None:
 
 @pytest.mark.parametrize("url", ["sqlite:///a\nb.db", "sqlite:///a\x00b.db", "postgresql://u:hunter\ntwo@db/ledger"])
 def test_a_line_break_within_is_refused(url: str) -> None:
-    with pytest.raises(CommandError, match="control character") as refused:
+    with pytest.raises(ConfigurationError, match="control character") as refused:
         parse_url(url)
     assert "hunter" not in refused.value.message
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, select
 from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import reading, writing
-from app.errors import CommandError
+from app.errors import Conflict, InvalidValue, NotFound
 from app.keys.format import SECRET_BYTES, mint_again
 from app.keys.keys import Key, NewKey, create_key, find_key, list_keys, rotate_key, set_key_disabled
 from app.keys.users import create_user
@@ -67,7 +67,7 @@ def test_a_key_that_makes_no_sense_is_not_made(engine: Engine) -> None:
     with writing(engine) as connection:
         user = create_user(connection, "alice", change=change_at())
         for wanted, complaint in nonsense:
-            with pytest.raises(CommandError, match=complaint):
+            with pytest.raises(InvalidValue, match=complaint):
                 create_key(connection, NewKey(user.id, **wanted), ONE, change=change_at())
         assert list_keys(connection) == []
         assert len(recorded(connection)) == 1
@@ -75,10 +75,10 @@ def test_a_key_that_makes_no_sense_is_not_made(engine: Engine) -> None:
 
 def test_a_key_needs_a_user_and_an_id_of_its_own(engine: Engine) -> None:
     with writing(engine) as connection:
-        with pytest.raises(CommandError, match="no such user"):
+        with pytest.raises(NotFound, match="no such user"):
             create_key(connection, NewKey("user_9"), ONE, change=change_at())
         key = make_key(connection)
-        with pytest.raises(CommandError, match="try again"):
+        with pytest.raises(Conflict, match="try again"):
             create_key(connection, NewKey(key.user_id), minted(1, secret=5), change=change_at())
         assert secrets_of(connection) == {ONE.secret_sha256: None}
 
@@ -98,14 +98,14 @@ def test_what_is_not_there_is_not_found(engine: Engine) -> None:
         make_key(connection)
         for key_id in ("", minted(2).id, ONE.text.get_secret_value(), "a\0b", "a\udcffb"):
             assert find_key(connection, key_id) is None
-            with pytest.raises(CommandError, match="There is no key"):
+            with pytest.raises(NotFound, match="There is no key"):
                 set_key_disabled(connection, key_id, True, change=change_at())
 
 
 def test_a_whole_key_typed_for_an_id_is_not_repeated(engine: Engine) -> None:
     with writing(engine) as connection:
         make_key(connection)
-        with pytest.raises(CommandError) as refusal:
+        with pytest.raises(NotFound) as refusal:
             set_key_disabled(connection, ONE.text.get_secret_value(), True, change=change_at())
     assert refusal.value.message == "There is no key with this id."
 
@@ -165,7 +165,7 @@ def test_an_overlap_that_makes_no_sense_changes_nothing(engine: Engine) -> None:
     with writing(engine) as connection:
         make_key(connection)
         for overlap in (-DAY, timedelta(milliseconds=-1), timedelta(days=367), timedelta.max):
-            with pytest.raises(CommandError, match="between 0 and 366 days"):
+            with pytest.raises(InvalidValue, match="between 0 and 366 days"):
                 rotate_key(connection, ONE.id, minted(1, secret=2), overlap, change=change_at())
         assert secrets_of(connection) == {ONE.secret_sha256: None}
 
@@ -173,7 +173,7 @@ def test_an_overlap_that_makes_no_sense_changes_nothing(engine: Engine) -> None:
 def test_rotating_needs_the_key_and_a_secret_minted_for_it(engine: Engine) -> None:
     with writing(engine) as connection:
         make_key(connection)
-        with pytest.raises(CommandError, match=f"There is no key {minted(2).id}"):
+        with pytest.raises(NotFound, match=f"There is no key {minted(2).id}"):
             rotate_key(connection, minted(2).id, minted(2), DAY, change=change_at())
         with pytest.raises(ValueError, match="another key"):
             rotate_key(connection, ONE.id, minted(2), DAY, change=change_at())

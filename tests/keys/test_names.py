@@ -1,6 +1,6 @@
 import pytest
 
-from app.errors import CommandError
+from app.errors import InvalidValue
 from app.keys.names import checked_name, spelled
 
 
@@ -29,5 +29,5 @@ def test_spaces_around_are_taken_off_and_accents_spelled_one_way() -> None:
     ],
 )
 def test_other_names_are_refused_saying_whose_and_why(name: str, complaint: str) -> None:
-    with pytest.raises(CommandError, match=f"The name of the team {complaint}"):
+    with pytest.raises(InvalidValue, match=f"The name of the team {complaint}"):
         checked_name(name, "team")

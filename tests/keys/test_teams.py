@@ -2,7 +2,7 @@ import pytest
 from sqlalchemy import Engine
 
 from app.database.engine import reading, writing
-from app.errors import CommandError
+from app.errors import Conflict, InvalidValue
 from app.keys.teams import Team, create_team, find_team, list_teams
 from tests.keys.people import NOW, change_at, recorded
 
@@ -28,13 +28,13 @@ def test_a_name_is_given_once_and_no_name_hides_an_id(engine: Engine) -> None:
     with writing(engine) as connection:
         create_team(connection, "Design", change=change_at())
         for name in ("Design", " Design", "team_1"):
-            with pytest.raises(CommandError, match=f"There is a team {name.strip()} already"):
+            with pytest.raises(Conflict, match=f"There is a team {name.strip()} already"):
                 create_team(connection, name, change=change_at(prefix="x"))
         assert len(recorded(connection)) == 1
 
 
 def test_a_name_that_is_none_makes_no_team(engine: Engine) -> None:
-    with pytest.raises(CommandError, match="name of the team"), writing(engine) as connection:
+    with pytest.raises(InvalidValue, match="name of the team"), writing(engine) as connection:
         create_team(connection, "a\nb", change=change_at())
     with reading(engine) as connection:
         assert list_teams(connection) == []

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine
 
 from app.database.engine import reading, writing
-from app.errors import CommandError
+from app.errors import Conflict, NotFound
 from app.keys.teams import create_team
 from app.keys.users import User, create_user, find_user, list_users, set_user_disabled, set_user_team
 from tests.keys.people import NOW, change_at, recorded
@@ -43,7 +43,7 @@ def test_a_name_is_given_once(engine: Engine) -> None:
     with writing(engine) as connection:
         create_user(connection, "alice", change=change_at())
         for name in ("alice", "user_1"):
-            with pytest.raises(CommandError, match=f"There is a user {name} already"):
+            with pytest.raises(Conflict, match=f"There is a user {name} already"):
                 create_user(connection, name, change=change_at(prefix="x"))
 
 
@@ -94,7 +94,7 @@ def test_disabling_and_enabling_are_recorded_once_each(engine: Engine) -> None:
 def test_a_user_who_is_no_more_cannot_be_changed(engine: Engine) -> None:
     ghost = User("user_9", "ghost", None, None, NOW, None)
     with writing(engine) as connection:
-        with pytest.raises(CommandError, match="no user ghost"):
+        with pytest.raises(NotFound, match="no user ghost"):
             set_user_team(connection, ghost, None, change=change_at())
-        with pytest.raises(CommandError, match="no user ghost"):
+        with pytest.raises(NotFound, match="no user ghost"):
             set_user_disabled(connection, ghost, True, change=change_at())

@@ -1,6 +1,6 @@
 import pytest
 
-from app.errors import CommandError
+from app.errors import InvalidValue
 from app.quotas.limits import (
     Limit,
     Scope,
@@ -67,7 +67,7 @@ def test_reads_what_is_written(text: str, unit: Unit, amount: int, window: Windo
     ],
 )
 def test_names_what_is_wrong(text: str, says: str) -> None:
-    with pytest.raises(CommandError) as caught:
+    with pytest.raises(InvalidValue) as caught:
         parse_limit(text)
     assert says in caught.value.message
 

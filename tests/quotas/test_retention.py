@@ -18,7 +18,7 @@ from app.database import schema
 from app.database.changes import list_changes
 from app.database.clock import to_ms
 from app.database.engine import create_engine, reading, writing
-from app.errors import CommandError
+from app.errors import Conflict
 from app.quotas.audit import audit
 from app.quotas.bill import compare_with_bill
 from app.quotas.findings import Severity
@@ -296,7 +296,7 @@ class TestEdges:
     @pytest.mark.parametrize("side", ["since", "until"])
     def test_a_total_is_not_cut_in_two(self, pruned: Engine, side: str) -> None:
         inside = FIRST + timedelta(days=20, hours=3)
-        with reading(pruned) as connection, pytest.raises(CommandError, match="2026-10-05 or 2026-10-06"):
+        with reading(pruned) as connection, pytest.raises(Conflict, match="2026-10-05 or 2026-10-06"):
             usage_report(connection, Grouping.USER, **{side: inside})
 
     def test_days_with_records_may_be(self, pruned: Engine) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from app.errors import CommandError
+from app.errors import ConfigurationError, RemoteFailure
 from app.settings import Settings
 from app.upstream import management
 from app.upstream.management import BilledModel, fetch_day_cost, read_day_cost
@@ -53,7 +53,7 @@ def in_turn(*answers: bytes) -> Answer:
 async def failure_of(*answers: bytes) -> tuple[str, int]:
     """What is told, and how often it was asked."""
     async with serve(in_turn(*answers)) as server:
-        with pytest.raises(CommandError) as raised:
+        with pytest.raises(RemoteFailure) as raised:
             await fetch_day_cost(settings_for(server.url), DAY, Sleeper())
     assert KEY not in raised.value.message
     assert "a-secret" not in raised.value.message
@@ -116,7 +116,7 @@ async def test_an_answer_cut_short_is_no_answer() -> None:
         raise EOFError
 
     async with serve(cut) as server:
-        with pytest.raises(CommandError, match="cannot be reached"):
+        with pytest.raises(RemoteFailure, match="cannot be reached"):
             await fetch_day_cost(settings_for(server.url), DAY, Sleeper())
 
 
@@ -129,7 +129,7 @@ async def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.Monk
             await connection.send(b"10000\r\n" + b" " * 65_536 + b"\r\n")
 
     async with serve(endless) as server:
-        with pytest.raises(CommandError, match="over 1 MB"):
+        with pytest.raises(RemoteFailure, match="over 1 MB"):
             await fetch_day_cost(settings_for(server.url), DAY, Sleeper())
 
 
@@ -141,12 +141,12 @@ async def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> Non
         raise EOFError
 
     async with serve(silent) as server:
-        with pytest.raises(CommandError, match="did not tell within"):
+        with pytest.raises(RemoteFailure, match="did not tell within"):
             await fetch_day_cost(settings_for(server.url), DAY)
 
 
 async def test_without_a_key_nobody_is_asked() -> None:
-    with pytest.raises(CommandError, match=r"ZENMUX_MANAGEMENT_KEY is not set.*sk-mg-"):
+    with pytest.raises(ConfigurationError, match=r"ZENMUX_MANAGEMENT_KEY is not set.*sk-mg-"):
         await fetch_day_cost(settings_for("http://127.0.0.1:9", zenmux_management_key=None), DAY)
 
 
@@ -178,7 +178,7 @@ def test_entries_of_one_model_are_added_and_other_days_are_not() -> None:
         BilledModel("x/y", 2, 80_000_000),
     ]
     assert read_day_cost(answer_of(), DAY) == []
-    with pytest.raises(CommandError, match="tells of other times"):
+    with pytest.raises(RemoteFailure, match="tells of other times"):
         read_day_cost(answer_of(other), DAY)
 
 
@@ -212,7 +212,7 @@ def test_entries_of_one_model_are_added_and_other_days_are_not() -> None:
     ids=lambda body: repr(body[:60]),
 )
 def test_what_is_no_answer_is_told(body: bytes) -> None:
-    with pytest.raises(CommandError, match="cannot be read") as raised:
+    with pytest.raises(RemoteFailure, match="cannot be read") as raised:
         read_day_cost(body, DAY)
     assert len(raised.value.message) < 300
     assert raised.value.message.isprintable()
