@@ -64,6 +64,7 @@ PURE = (
     "keys/format.py",
     "quotas/limits.py",
     "quotas/windows.py",
+    "quotas/csv_cells.py",
     "quotas/reservation.py",
     "quotas/admission.py",
     "quotas/thresholds.py",

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import typer
 
 from app.cli.configuration import judge_key, judge_workers, misspelt_names, show_settings
+from app.cli.exposure import LOOPBACK, exposures
 from app.cli.options import Json, commands
 from app.cli.store import catalog_of, opened, settings_of
 from app.cli.terminal import PROGRAM, Terminal, say, show_json, show_table
@@ -24,7 +25,6 @@ app = commands("Check and show the settings.")
 
 _OK, _WARNING, _ERROR = "ok", "warning", "error"
 _MARKS = {_OK: "ok     ", _WARNING: "WARNING", _ERROR: "ERROR  "}
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,7 @@ def _checks(context: typer.Context) -> Iterator[Check]:
     yield from (Check("workers", _ERROR, each.message) for each in judge_workers(settings))
     yield _check_database(settings)
     yield from _check_webhook(settings)
-    if settings.host not in _LOOPBACK and settings.metrics_key is None:
-        yield Check(
-            "metrics", _WARNING, f"whoever reaches {settings.host} reads /metrics; GATEWAY_METRICS_KEY closes it"
-        )
+    yield from (Check(name, _WARNING, message) for name, message in exposures(settings, file, os.environ))
 
 
 def _check_models(settings: Settings) -> Check:
@@ -120,7 +117,7 @@ def _check_webhook(settings: Settings) -> Iterator[Check]:
             )
         return
     url = urlsplit(hook.url)
-    if url.scheme == "http" and url.hostname not in _LOOPBACK:
+    if url.scheme == "http" and url.hostname not in LOOPBACK:
         yield Check("webhook", _WARNING, "GATEWAY_WEBHOOK_URL is http: whoever is on the way reads names and amounts")
     else:
         yield Check("webhook", _OK, f"crossed thresholds are sent to {url.hostname}")

@@ -13,6 +13,7 @@ from app.cli.options import Json, commands
 from app.cli.store import reading
 from app.cli.terminal import Terminal, WrongUse, read, say, show_json_rows, show_table
 from app.cli.words import day_and_time, parse_since, parse_until
+from app.quotas.csv_cells import csv_text
 from app.quotas.limits import format_usd
 from app.quotas.reports import Grouping, UsageRow, usage_report
 
@@ -83,7 +84,7 @@ def _write_csv(by: Grouping, rows: Iterable[UsageRow]) -> None:
     writer.writerow([by.value, f"{by.value}_id", *_COUNTS, "usd", "nanousd"])
     for row in rows:
         counts = (getattr(row, name) for name in _COUNTS)
-        writer.writerow([row.name, row.id, *counts, format_usd(row.nanousd), row.nanousd])
+        writer.writerow([csv_text(row.name), csv_text(row.id), *counts, format_usd(row.nanousd), row.nanousd])
 
 
 def _show(by: Grouping, rows: list[UsageRow]) -> None:

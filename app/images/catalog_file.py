@@ -12,6 +12,8 @@ from typing import NoReturn
 
 from app.images.model_spec import (
     AUTO,
+    MODEL_ID_MAX,
+    RECORDED_WORD_MAX,
     AreaTokens,
     FlatTokens,
     ImagePrice,
@@ -26,6 +28,7 @@ from app.images.sizes import AnySize, SizeBounds, SizeList, SizeRule, parse_size
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}/[A-Za-z0-9][A-Za-z0-9._-]{0,99}(:[A-Za-z0-9._-]{1,50})?")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_RECORDED_WORD = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{RECORDED_WORD_MAX - 1}}}")
 _PARAMETERS = (  # of an entry that lists none
     *("prompt", "model", "n", "size", "quality", "background", "output_format", "output_compression", "moderation"),
     *("stream", "partial_images", "user", "safety_identifier"),
@@ -181,7 +184,9 @@ def read_model(source: Source, name: str, table: object) -> ModelSpec:
     if not MODEL_NAME.fullmatch(name):
         entry.refuse(None, "the name of an entry is bare: plain letters, digits and . _ -")
     id_ = entry.word("id", _MODEL_ID)
-    sizes, qualities = _sizes(entry.table("sizes")), entry.words("qualities")
+    if len(id_) > MODEL_ID_MAX:
+        entry.refuse("id", f"must have at most {MODEL_ID_MAX} characters")
+    sizes, qualities = _sizes(entry.table("sizes")), entry.words("qualities", _RECORDED_WORD)
     prices = _prices(entry.table("prices")) if entry.has("prices") else None
     created = entry.day("created")
     spec = ModelSpec(
@@ -219,7 +224,7 @@ def _sizes(entry: Entry) -> SizeRule:
         case "any":
             rule = AnySize()
         case "list":
-            rule = SizeList(entry.words("values"))
+            rule = SizeList(entry.words("values", _RECORDED_WORD))
             if not rule.values or not all(parse_size(size) for size in rule.values):
                 entry.refuse("values", "must be sizes written WIDTHxHEIGHT")
         case "bounds":

@@ -55,12 +55,15 @@ def check_text(param: str, value: object, longest: int, shortest: int = 0) -> st
     return value
 
 
-def check_choice(param: str, value: object, choices: Sequence[str]) -> str:
-    """One of the words; without any, a short word of the caller's own."""
+def check_choice(param: str, value: object, choices: Sequence[str], longest: int = _WORD_MAX) -> str:
+    """One of the words; without any, a word of the caller's own of at most `longest` printable characters."""
     if not isinstance(value, str):
         raise wrong_type(param, "a string", value)
     if not choices:
-        return check_text(param, value, _WORD_MAX)
+        check_text(param, value, longest)
+        if not value.isprintable():
+            raise refusal(param, "invalid_value", f"Invalid value: '{shown(value)}'. It holds a control character.")
+        return value
     if value not in choices:
         message = f"Invalid value: '{shown(value)}'. Supported values are: {listed(choices)}."
         raise refusal(param, "invalid_value", message)

@@ -9,6 +9,10 @@ from app.images.sizes import SizeRule
 
 AUTO = "auto"  # of a size or a quality: the model chooses
 
+# The longest a record keeps: the columns of the database are as wide, and no request or catalog may name longer ones.
+MODEL_ID_MAX = 120
+RECORDED_WORD_MAX = 16  # of a size, a quality
+
 
 @dataclass(frozen=True, slots=True)
 class AreaTokens:

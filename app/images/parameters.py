@@ -17,7 +17,7 @@ from app.images.checks import (
     shown,
     wrong_type,
 )
-from app.images.model_spec import AUTO, ModelSpec
+from app.images.model_spec import AUTO, RECORDED_WORD_MAX, ModelSpec
 from app.images.sizes import AnySize, SizeList, parse_size
 
 PARTIAL_IMAGES_MAX = 3
@@ -32,7 +32,10 @@ DOCUMENTED = frozenset(
 )
 """Names the gateway knows on some model or route: on a model without them they are refused, never forwarded."""
 
-_UNBOUNDED = frozenset({"svg", "provider", "fallback"})  # a second model or a reroute: what they cost is not held
+_UNBOUNDED = frozenset(  # a second model or a reroute: what they cost is not held
+    {"svg", "provider", "providers", "fallback", "fallbacks", "models", "route", "routing"}
+)
+_NEVER_FORWARDED = DOCUMENTED | _UNBOUNDED
 _FORWARDED_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _FORWARDED_MAX = 32
 _USER_MAX = 512
@@ -48,7 +51,8 @@ def check_names(fields: Mapping[str, object], spec: ModelSpec, *, may_forward: b
         return ()
     unknown = [name for name in fields if name not in spec.parameters]
     for name in unknown:
-        forwarded = may_forward and spec.open and name not in DOCUMENTED | _UNBOUNDED
+        # In any case of letters: some readers of JSON take `N` for `n`.
+        forwarded = may_forward and spec.open and name.lower() not in _NEVER_FORWARDED
         if not forwarded or not _FORWARDED_NAME.fullmatch(name):
             raise refusal(name, "unknown_parameter", f"Unknown parameter: '{shown(name)}'.")
     if len(unknown) > _FORWARDED_MAX:
@@ -115,7 +119,7 @@ def _n(name: str, value: object, spec: ModelSpec) -> None:
 def _size(name: str, value: object, spec: ModelSpec) -> None:
     rule = spec.sizes
     if isinstance(rule, AnySize):
-        check_choice(name, value, ())
+        check_choice(name, value, (), RECORDED_WORD_MAX)
         return
     if isinstance(rule, SizeList):
         check_choice(name, value, (*rule.values, AUTO))
@@ -138,7 +142,7 @@ def _bad_size(size: str, sentence: str) -> InvalidRequest:
 
 
 def _quality(name: str, value: object, spec: ModelSpec) -> None:
-    check_choice(name, value, spec.qualities)
+    check_choice(name, value, spec.qualities, RECORDED_WORD_MAX)
 
 
 def _background(name: str, value: object, spec: ModelSpec) -> None:

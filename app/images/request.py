@@ -9,7 +9,7 @@ from app.errors import ModelNotFound
 from app.images.catalog import Catalog, CatalogError, ModelSpec
 from app.images.checks import refusal, shown, wrong_type
 from app.images.compatibility import modernize
-from app.images.model_spec import AUTO, FlatTokens
+from app.images.model_spec import AUTO, MODEL_ID_MAX, FlatTokens
 from app.images.parameters import (
     DOCUMENTED,
     FRAMES_MAX,
@@ -21,7 +21,9 @@ from app.images.parameters import (
 )
 from app.images.sizes import AnySize
 
-_UNLISTED_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,49}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_UNLISTED_NAME = re.compile(
+    rf"(?=.{{1,{MODEL_ID_MAX}}}\Z)([A-Za-z0-9][A-Za-z0-9._-]{{0,49}}/)?[A-Za-z0-9][A-Za-z0-9._-]{{0,99}}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,8 @@ def _choose_living(name: str, policy: RequestPolicy) -> ModelSpec:
     spec, hold_nanousd = policy.catalog.find(name), policy.unknown_model_hold_nanousd
     if spec is not None:
         return spec
-    if hold_nanousd is None or not _UNLISTED_NAME.fullmatch(name) or policy.catalog.resembles_listed(name):
+    well_formed = len(name) <= MODEL_ID_MAX and _UNLISTED_NAME.fullmatch(name)
+    if hold_nanousd is None or not well_formed or policy.catalog.resembles_listed(name):
         raise ModelNotFound(f"The model '{shown(name)}' does not exist.")
     return _unlisted(name, hold_nanousd, policy.catalog)
 

@@ -53,6 +53,6 @@ def _collector() -> Iterator[None]:
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     for name in os.environ:
-        if name.startswith(("GATEWAY_", "ZENMUX_")):
+        if name.startswith(("GATEWAY_", "ZENMUX_")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
     return Cli(tmp_path / "data")

@@ -139,6 +139,17 @@ def test_what_would_stop_serve_is_an_error(ready: Cli, tmp_path: Path) -> None:
     assert checks(ready, code=1)["settings"][0] == "error"
 
 
+def test_a_settings_file_that_others_read_is_a_warning(ready: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.env"
+    file.write_text("GATEWAY_METRICS_KEY=a-key-nobody-guesses\n")
+    file.chmod(0o644)
+    answer = ready.json("--config", str(file), "config", "check")
+    warnings = [check["message"] for check in answer["checks"] if check["status"] == "warning"]
+    assert len(warnings) == 1
+    assert "chmod 600" in warnings[0]
+    assert "a-key-nobody-guesses" not in warnings[0]
+
+
 def test_what_is_only_unwise_is_a_warning(ready: Cli) -> None:
     ready.environment |= {"ZENMUX_API_KEY": "sk-ss-v1-key", "GATEWAY_HOST": "0.0.0.0", "GATEWAY_PROT": "1"}
     found = checks(ready, code=0)

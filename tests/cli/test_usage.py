@@ -122,3 +122,14 @@ def test_the_table_adds_up(used: Cli) -> None:
 )
 def test_what_makes_no_sense_is_refused(cli: Cli, options: list[str], told: str) -> None:
     assert told in cli("usage", "report", *options, code=2).stderr
+
+
+def test_csv_holds_no_formula(cli: Cli) -> None:
+    """A user's name is free text, and whoever opens the report did not choose it."""
+    cli("keys", "create", "--user", '=HYPERLINK("http://example.com")')
+    row = reservation(1, NOW, user_id=cli.json("users", "list")[0]["id"])
+    with opened(Settings(_env_file=None, data_dir=cli.data_dir)) as engine, writing(engine) as connection:
+        connection.execute(insert(schema.reservations).values(row))
+    lines = cli("usage", "report", "--csv").stdout
+    [line] = csv.DictReader(lines.splitlines())
+    assert line["user"] == '\'=HYPERLINK("http://example.com")'

@@ -163,3 +163,15 @@ def test_where_a_key_stands(path: tuple[str, ...], line: int) -> None:
         '[models."b.c".prices]\n\'image_out\' = "1"\n[models.d]\nprices.text_in = "1"\n'
     )
     assert Source("x", text).line_of(path) == line
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('id = "den/fox"', f'id = "den/{"f" * 90}:{"v" * 40}"'),
+        ('qualities = ["low"', f'qualities = ["{"q" * 17}", "low"'),
+    ],
+)
+def test_what_a_record_could_not_hold_is_refused(old: str, new: str) -> None:
+    with pytest.raises(CatalogError):
+        read(ENTRY.replace(old, new))

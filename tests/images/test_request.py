@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.database import schema
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.images.catalog import CatalogError, load_catalog
+from app.images.model_spec import MODEL_ID_MAX, RECORDED_WORD_MAX
 from app.images.parameters import DOCUMENTED
 from app.images.request import ImageRequest, RequestPolicy, normalize
 
@@ -392,6 +394,24 @@ class TestUnlistedModels:
         with pytest.raises(ModelNotFound):
             normalize(asked(model=name), PASSING)
 
+    def test_the_longest_names_fit_the_records(self) -> None:
+        longest = f"{'p' * 40}/{'m' * 79}"
+        assert normalize(asked(model=longest), PASSING).model.id == longest
+        with pytest.raises(ModelNotFound):
+            normalize(asked(model=f"{longest}m"), PASSING)
+        widths = {column.name: getattr(column.type, "length", None) for column in schema.reservations.c}
+        assert widths["model"] == MODEL_ID_MAX == len(longest)
+        assert widths["size"] == widths["quality"] == RECORDED_WORD_MAX
+
+    @pytest.mark.parametrize("param", ["size", "quality"])
+    def test_a_word_of_the_callers_own_fits_the_records(self, param: str) -> None:
+        fits = asked(model="qwen/qwen-image-2.0", **{param: "x" * RECORDED_WORD_MAX})
+        assert getattr(normalize(fits, PASSING), param) == "x" * RECORDED_WORD_MAX
+        for word in ("x" * (RECORDED_WORD_MAX + 1), "a\x00b", "a\nb"):
+            error = refused(asked(model="qwen/qwen-image-2.0", **{param: word}), PASSING)
+            assert error.param == param
+            assert error.message.isprintable()
+
     def test_strict_mode_passes_the_model_but_not_what_it_never_heard_of(self) -> None:
         rules = policy(unlisted_hold=1)
         assert normalize(asked(model="qwen/qwen-image-2.0"), rules).model.listed is False
@@ -415,7 +435,11 @@ class TestUnknownParameters:
         error = refused(asked(seed=7), rules)
         assert (error.param, error.code, error.message) == ("seed", "unknown_parameter", "Unknown parameter: 'seed'.")
 
-    @pytest.mark.parametrize("param", ["mask", "images", "input_fidelity", "complexity", "svg", "provider"])
+    @pytest.mark.parametrize(
+        "param",
+        ["mask", "images", "input_fidelity", "complexity", "svg", "provider", "Provider", "PROVIDER", "models",
+         "Models", "route", "Route", "fallback", "Fallbacks", "N", "Model", "Size", "QUALITY", "Partial_Images"],
+    )  # fmt: skip
     def test_what_is_known_to_be_refused_or_unbounded_is_never_forwarded(self, param: str) -> None:
         assert refused(asked(**{param: {}}), policy(lenient=True, override=self.OPEN)).code == "unknown_parameter"
 

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, delete, func, insert, select, text
 from app.database import schema
 from app.database.engine import create_engine, reading, writing
 from app.errors import DuplicateReservation, LimitReached, QuotaExceeded, RateLimited, StoreUnavailable
+from app.images.model_spec import MODEL_ID_MAX, RECORDED_WORD_MAX
 from app.quotas.admission import RateStatus
 from app.quotas.alarm import Alarm
 from app.quotas.commands import Reserve, Reserved, Resolve
@@ -64,6 +65,12 @@ async def quiet(ledger: Ledger) -> None:
 
 
 class TestLife:
+    async def test_the_longest_words_a_request_may_hold_are_recorded(self, ledger: Ledger, engine: Engine) -> None:
+        """PostgreSQL refuses a longer word than its column takes, after the request was found to be in order."""
+        word, model = "w" * RECORDED_WORD_MAX, "m" * MODEL_ID_MAX
+        await ledger.reserve(a_hold(size=word, quality=word, model=model))
+        assert [(row["size"], row["quality"], row["model"]) for row in rows(engine).values()] == [(word, word, model)]
+
     async def test_reserve_dispatch_settle(self, ledger: Ledger, engine: Engine) -> None:
         set_limits(engine, on_key("images:5/day"))
         assert await ledger.reserve(a_hold(images=3)) == Reserved(None)
