@@ -23,6 +23,7 @@ _COUNTS = (
     "requests",
     "pending",
     "released",
+    "refused",
     "estimated",
     "unpriced",
     "images",
@@ -32,7 +33,7 @@ _COUNTS = (
     "output_text_tokens",
     "output_image_tokens",
 )
-_SHOWN_COUNTS = ("requests", "pending", "released", "estimated", "unpriced", "images", "tokens")
+_SHOWN_COUNTS = ("requests", "pending", "released", "refused", "estimated", "unpriced", "images", "tokens")
 
 
 @app.callback()
@@ -74,7 +75,10 @@ def report(
         elif as_json:
             show_json_rows({**asdict(row), "usd": format_usd(row.nanousd)} for row in rows)
         else:
-            say(f"{_period(since_at, until_at)}. Released requests cost nothing; pending ones are not in the amounts.")
+            say(
+                f"{_period(since_at, until_at)}. Released requests count for nothing, refused ones as requests only; "
+                "pending ones are not in the amounts."
+            )
             _show(by, list(rows))
 
 

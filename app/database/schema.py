@@ -169,6 +169,52 @@ reservations = Table(
     Index(None, "reserved_at_ms"),
 )
 
+# What came too late for its reservation, which had expired: how it ended after all, and by how much its charge was
+# wrong. At most one for a reservation, never edited (a trigger sees to it). Whose it is, and when it was made, are the
+# reservation's, so that every sum over reservations can add these.
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("reservation_id", _id_type, ForeignKey("reservations.id"), primary_key=True),
+    Column("key_id", _id_type, nullable=False),
+    Column("user_id", _id_type, nullable=False),
+    Column("team_id", _id_type, nullable=True),
+    Column("model", _name_type, nullable=False),
+    Column("reserved_at_ms", BigInteger, nullable=False),
+    Column("corrected_at_ms", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),  # settled | released: what the reservation would have become
+    Column("outcome", String(32), nullable=False),
+    Column("usage_source", String(16), nullable=False),
+    Column("priced", Boolean, nullable=False),
+    # What is to be added to the reservation's charge; below zero where the expiry charged too much.
+    *(Column(f"charged_{unit}", BigInteger, nullable=False) for unit in ("requests", "images", "tokens", "nanousd")),
+    Column("input_text_tokens", BigInteger, nullable=True),
+    Column("input_image_tokens", BigInteger, nullable=True),
+    Column("output_text_tokens", BigInteger, nullable=True),
+    Column("output_image_tokens", BigInteger, nullable=True),
+    Column("client_left", Boolean, nullable=False),
+    Column("upstream_status", Integer, nullable=True),
+    Column("upstream_request_id", String(128), nullable=True),
+    Column("first_byte_ms", BigInteger, nullable=True),
+    Column("duration_ms", BigInteger, nullable=False),
+    CheckConstraint("state IN ('settled', 'released')", name="state_known"),
+    Index(None, "key_id", "reserved_at_ms"),
+    Index(None, "user_id", "reserved_at_ms"),
+    Index(None, "team_id", "reserved_at_ms"),
+    Index(None, "reserved_at_ms"),
+)
+
+# One row a process, written anew every `interval_ms`, in the database's own time: what shows the others that it lives.
+# A process that ended well leaves 0 in `beat_at_ms`.
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("instance", _id_type, primary_key=True),
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("beat_at_ms", BigInteger, nullable=False),
+    Column("interval_ms", BigInteger, nullable=False),
+)
+
 # What `ledger prune` leaves of old reservations: their sums by day, owner and model. team_id '': no team.
 # Counters and reports add these to the reservations that are still there.
 usage_days = Table(
@@ -180,6 +226,7 @@ usage_days = Table(
     Column("team_id", _id_type, primary_key=True),
     Column("model", _name_type, primary_key=True),
     *(Column(name, BigInteger, nullable=False) for name in ("requests", "released", "estimated", "unpriced")),
+    Column("refused", BigInteger, nullable=False, server_default="0"),
     *(Column(f"charged_{unit}", BigInteger, nullable=False) for unit in ("requests", "images", "tokens", "nanousd")),
     *(
         Column(f"{kind}_tokens", BigInteger, nullable=False)

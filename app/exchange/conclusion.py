@@ -2,14 +2,14 @@
 
 What counts, most telling first:
 1. usage came: charge it, whatever else went wrong
-2. proof that nothing was billed (never sent, or a refusal): release
+2. proof that nothing was billed: a refusal of what was sent counts as one request, anything else is released
 3. anything else was sent and may be billed: charge the estimate, and say that it is one
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.errors import UpstreamError, UpstreamUnreachable
+from app.errors import UpstreamAccountFault, UpstreamError, UpstreamUnreachable
 from app.images.pricing import Estimate, price
 from app.images.request import ImageRequest
 from app.images.usage import Reading, Usage
@@ -53,6 +53,9 @@ def conclude(facts: Facts, request: ImageRequest, estimate: Estimate) -> Conclus
         images = reading.image_count if reading.complete else max(reading.image_count, request.n)
         return _reported(outcome, reading.usage, images, request, estimate)
     if not facts.dispatched or (facts.error is not None and facts.error.billed is False):
+        if outcome is Outcome.UPSTREAM_REFUSED and not isinstance(facts.error, UpstreamAccountFault):
+            # However it was refused, ZenMux counts it against the rate of the one account that all share.
+            return Conclusion(outcome, State.SETTLED, UsageSource.NONE, Amounts(requests=1), None, estimate.priced)
         return Conclusion(outcome, State.RELEASED, UsageSource.NONE, Amounts(), None, estimate.priced)
     worst = Amounts(1, estimate.images, estimate.tokens, estimate.nanousd)
     return Conclusion(outcome, State.SETTLED, UsageSource.ESTIMATED, worst, estimate.usage, estimate.priced)

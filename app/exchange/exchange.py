@@ -22,7 +22,7 @@ from app.images.request import ImageRequest
 from app.images.usage import Reading
 from app.keys.authentication import Caller
 from app.quotas.commands import Reserved
-from app.quotas.reservation import Amounts, Hold, Resolution, Settlement
+from app.quotas.reservation import Amounts, Hold, Resolution, Settlement, UsageSource
 from app.telemetry.event import Outcome, RequestEvent
 from app.upstream.client import UpstreamResponse
 from app.upstream.http1.connection import Connection
@@ -251,4 +251,4 @@ class Exchange(Response):
         event.outcome, event.state = conclusion.outcome, conclusion.state.value
         event.usage_source, event.usage = conclusion.usage_source.value, conclusion.usage
         event.images, event.cost_nanousd = conclusion.charged.images, conclusion.charged.nanousd
-        event.unpriced = not conclusion.priced and conclusion.state.value == "settled"
+        event.unpriced = not conclusion.priced and conclusion.usage_source is not UsageSource.NONE

@@ -60,6 +60,15 @@ _WRONG_ROWS: tuple[tuple[str, ColumnElement[bool], str], ...] = (
     ("negative", or_(*(column < 0 for column in (*_HELD, *_CHARGED, *_USAGE))), "has an amount below zero"),
     ("released", and_(_rows.state == "released", not_(_COSTS_NOTHING)), "is released, but charged"),
     (
+        "refused",
+        and_(
+            _rows.state == "settled",
+            _rows.usage_source == "none",
+            or_(_rows.charged_requests != 1, *(column != 0 for column in _CHARGED[1:])),
+        ),
+        "was refused, but is not charged one request and nothing else",
+    ),
+    (
         "expired",
         and_(_rows.state == "expired", _rows.dispatched_at_ms.is_(None), not_(_COSTS_NOTHING)),
         "expired before it was sent, but is charged",
@@ -78,7 +87,7 @@ _WRONG_ROWS: tuple[tuple[str, ColumnElement[bool], str], ...] = (
 _IS_WRONG_TOTAL = or_(
     *(column < 0 for column in _days if not column.primary_key),
     _days.day_start_ms % DAY_MS != 0,
-    _days.requests < _days.released + _days.estimated,
+    _days.requests < _days.released + _days.refused + _days.estimated,
 )
 
 

@@ -12,10 +12,12 @@ from app.quotas.plans import Party
 from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
 
 NOTHING = Amounts()
+ONE_REQUEST = Amounts(requests=1)
+"""The charge of a request that was sent and refused."""
 
 _PENDING = State.PENDING.value
 # Looking a member or its value up is slow in Python 3.11, and every resolution asks.
-_SETTLED, _RELEASED = State.SETTLED, State.RELEASED
+_SETTLED, _RELEASED, _NONE = State.SETTLED, State.RELEASED, UsageSource.NONE
 _VALUES = {member: member.value for kind in (State, UsageSource) for member in kind}
 
 # As wide as the columns, so that no odd header of an upstream can make a settlement fail.
@@ -232,5 +234,7 @@ def check_settlement(settlement: Settlement) -> None:
         raise ValueError(f"a reservation is settled or released, not {state}")
     if min(charged) < 0:
         raise ValueError(f"negative charge: {charged}")
-    if state is _RELEASED and (charged != NOTHING or settlement.usage_source is not UsageSource.NONE):
+    if state is _RELEASED and (charged != NOTHING or settlement.usage_source is not _NONE):
         raise ValueError("a release charges nothing and has no usage; what cost something is settled")
+    if state is _SETTLED and settlement.usage_source is _NONE and charged != ONE_REQUEST:
+        raise ValueError("what was refused is one request, and charges nothing else")

@@ -19,6 +19,9 @@ _rows = schema.reservations.c
 _days = schema.usage_days.c
 _checks = schema.reconciliations.c
 
+# What was refused counts as a request here, and is on no bill.
+_is_billed = _rows.usage_source != UsageSource.NONE
+
 # A bill whose amounts are rounded to six decimals may be off by so much in each of them.
 _ROUNDING_NANOUSD = 500
 
@@ -210,14 +213,14 @@ def _recorded(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay
     end_ms = start_ms + DAY_MS
     is_pending = _rows.state == State.PENDING
     is_estimated = _rows.usage_source == UsageSource.ESTIMATED
-    is_unpriced = and_(_rows.priced.is_(False), _rows.usage_source != UsageSource.NONE)
+    is_unpriced = and_(_rows.priced.is_(False), _is_billed)
     charged = (  # in the order of ModelDay's fields
-        None,
+        _is_billed,
         is_estimated,
         is_unpriced,
         or_(is_estimated, is_unpriced),
         and_(is_estimated, _rows.state == State.EXPIRED),
-        _rows.resolved_at_ms >= end_ms,
+        and_(_is_billed, _rows.resolved_at_ms >= end_ms),
     )
     query = (
         select(
@@ -241,7 +244,7 @@ def _crossing(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay
         select(_rows.model, _sum(_rows.charged_requests), _sum(_rows.charged_nanousd))
         .where(_rows.reserved_at_ms >= start_ms - DAY_MS, _rows.reserved_at_ms < start_ms)
         .where(_rows.resolved_at_ms >= start_ms, _rows.resolved_at_ms < start_ms + DAY_MS)
-        .where(_rows.charged_requests > 0)
+        .where(_is_billed)
         .group_by(_rows.model)
     )
     return [(name, ModelDay(began_before=Tally(*sums))) for name, *sums in connection.execute(query)]
@@ -253,7 +256,7 @@ def _pruned(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay]]
     query = (
         select(
             _days.model,
-            _sum(_days.charged_requests),
+            _sum(_days.charged_requests - _days.refused),
             _sum(_days.charged_nanousd),
             _sum(_days.estimated),
             _sum(_days.unpriced),

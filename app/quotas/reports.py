@@ -59,9 +59,10 @@ class Grouping(StrEnum):
 class UsageRow:
     """Use of one user, team, key, model or UTC day. `id` is '' for requests without a team.
 
-    `requests` are all that passed their limits; of these `pending` still run, `released` cost nothing, `estimated`
-    are charged an estimate and `unpriced` are charged a maximum because their price is unknown. What is pending is in
-    none of the amounts.
+    `requests` are all that passed their limits; of these `pending` still run, `released` count for nothing, `refused`
+    were sent and refused, and count as requests only, `estimated` are charged an estimate and `unpriced` are charged a
+    maximum because their price is unknown. What is pending is in none of the amounts. A limit on requests counts
+    `requests` less `released`.
     """
 
     id: str
@@ -69,6 +70,7 @@ class UsageRow:
     requests: int
     pending: int
     released: int
+    refused: int
     estimated: int
     unpriced: int
     images: int
@@ -148,7 +150,8 @@ def _between(
 def _sums_of_rows() -> Iterator[ColumnElement[int]]:
     yield func.count()
     yield func.count().filter(_rows.state == "pending")
-    yield func.count().filter(_rows.usage_source == "none")
+    yield func.count().filter(_rows.charged_requests == 0)
+    yield func.count().filter((_rows.usage_source == "none") & (_rows.charged_requests == 1))
     yield func.count().filter(_rows.usage_source == "estimated")
     yield func.count().filter(_rows.priced.is_(False) & (_rows.usage_source != "none"))
     yield from (func.coalesce(func.sum(_rows[name]), 0) for name in _AMOUNTS)
@@ -157,4 +160,4 @@ def _sums_of_rows() -> Iterator[ColumnElement[int]]:
 def _sums_of_days() -> Iterator[ColumnElement[int]]:
     yield func.sum(_days.requests)
     yield literal_column("0", BigInteger)  # nothing pending is pruned
-    yield from (func.sum(_days[name]) for name in ("released", "estimated", "unpriced", *_AMOUNTS))
+    yield from (func.sum(_days[name]) for name in ("released", "refused", "estimated", "unpriced", *_AMOUNTS))

@@ -20,7 +20,7 @@ class State(StrEnum):
     """A reservation is pending, then exactly one of the others."""
 
     PENDING = "pending"
-    SETTLED = "settled"  # charged what was used, or the estimate
+    SETTLED = "settled"  # charged what was used, the estimate, or one request that was refused
     RELEASED = "released"  # charged nothing: proof that nothing was bought
     EXPIRED = "expired"  # closed by the sweep: charged the hold if it was dispatched, else nothing
 
@@ -75,7 +75,8 @@ class Hold(NamedTuple):
 class Settlement(NamedTuple):
     """How a reservation ends: what is charged, why, and what was seen on the way.
 
-    A release charges `Amounts()`, with `usage_source` NONE. `priced` is False when the catalog has no price and
+    A release charges `Amounts()`, with `usage_source` NONE; what was sent and refused is settled, with the same source
+    and `Amounts(requests=1)`. `priced` is False when the catalog has no price and
     `charged.nanousd` is the configured maximum.
     """
 

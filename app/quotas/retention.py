@@ -41,7 +41,8 @@ _KEY = {
 }
 _SUMS = {
     "requests": "COUNT(*)",
-    "released": "COUNT(CASE WHEN usage_source = 'none' THEN 1 END)",
+    "released": "COUNT(CASE WHEN charged_requests = 0 THEN 1 END)",
+    "refused": "COUNT(CASE WHEN charged_requests = 1 AND usage_source = 'none' THEN 1 END)",
     "estimated": "COUNT(CASE WHEN usage_source = 'estimated' THEN 1 END)",
     "unpriced": "COUNT(CASE WHEN NOT priced AND usage_source <> 'none' THEN 1 END)",
     **{

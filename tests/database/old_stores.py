@@ -21,8 +21,10 @@ from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
 from app.keys.records import NewKey, create_key, create_team, create_user, rotate_key, set_user_disabled
 from app.quotas.administration import copy_defaults, set_limit
 from app.quotas.limits import Limit, Scope, parse_limit
+from app.quotas.reconciliation import Tally, compare_day, keep
 from app.quotas.reservation import Hold, UsageSource
-from tests.quotas.making import NOON, StillClock, a_hold, released, running_ledger, settled
+from app.quotas.thresholds import Watch
+from tests.quotas.making import MODEL, NOON, StillClock, a_hold, prune_all, released, running_ledger, settled
 from tests.stores import PostgresqlServer
 
 FOLDER = Path(__file__).parent / "fixtures"
@@ -83,7 +85,7 @@ async def add_requests(engine: Engine) -> None:
         at = clock.now = NOON - timedelta(days=80) + number * timedelta(days=9)
         return a_hold(f"req_{number}", at=at, key_id=KEY_ID, user_id="user_alice", team_id="team_design", images=2)
 
-    async with running_ledger(engine, clock) as ledger:
+    async with running_ledger(engine, clock, watch=Watch((2,), webhook=True)) as ledger:
         for number in range(9):
             await ledger.reserve(hold(number))
             if number != 7:
@@ -102,10 +104,19 @@ async def add_requests(engine: Engine) -> None:
         await ledger.expire(NOON - timedelta(days=10))  # req_6, as an estimate, and req_7, which was never sent
 
 
+def look_back(engine: Engine) -> None:
+    """The first day's record becomes a daily total, and that day was compared with the bill."""
+    day = (NOON - timedelta(days=80)).date()
+    prune_all(engine, NOON.replace(hour=0, minute=0, second=0) - timedelta(days=79))
+    with writing(engine) as connection:
+        keep(connection, compare_day(connection, day, [(MODEL, Tally(1, 80_000_000))], lambda name: name), NOON)
+
+
 def make(engine: Engine) -> None:
     """Lives in a database of today's schema."""
     add_people(engine)
     asyncio.run(add_requests(engine))
+    look_back(engine)
     engine.dispose()
 
 

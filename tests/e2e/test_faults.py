@@ -30,14 +30,15 @@ class Fault:
     kind: str | None = None
 
 
-REFUSED = ("released", "none", "upstream_refused")
+REFUSED = ("settled", "none", "upstream_refused")
+ACCOUNT_REFUSED = ("released", "none", "upstream_refused")
 FAILED = ("settled", "estimated", "upstream_failed")
 GOOD = ("settled", "reported", "completed")
 OURS = "upstream_account_fault"
 FAULTS = [
     Fault("status=400", 400, None, *REFUSED, kind="invalid"),
-    Fault("status=402", 503, OURS, *REFUSED, retry="false", kind="account_credit"),
-    Fault("status=403 type=access_denied", 503, OURS, *REFUSED, retry="false", kind="account_key"),
+    Fault("status=402", 503, OURS, *ACCOUNT_REFUSED, retry="false", kind="account_credit"),
+    Fault("status=403 type=access_denied", 503, OURS, *ACCOUNT_REFUSED, retry="false", kind="account_key"),
     Fault("status=403 type=safety_check_failed", 400, "moderation_blocked", *REFUSED, kind="moderation"),
     Fault("status=404", 404, "model_not_found", *REFUSED, kind="model"),
     Fault("status=413", 400, "string_above_max_length", *REFUSED, kind="invalid"),
@@ -121,8 +122,10 @@ def test_a_fault(start_gateway: StartGateway, sandbox: SandboxServer, fault: Fau
     assert gateway.store.findings(bill) == []
     if fault.source == "reported":
         assert row["charged_nanousd"] == sum(entry["cost_nanousd"] for entry in bill["generations"])
-    if fault.state == "released":
+    if fault.source == "none":
         assert bill["generations"] == []
+        charged = [row[f"charged_{unit}"] for unit in ("requests", "images", "tokens", "nanousd")]
+        assert charged == [int(fault.state == "settled"), 0, 0, 0]
     assert gateway.metric("zenmux_gateway_requests_total", outcome=fault.outcome) == 1
     estimated = fault.source == "estimated"
     assert gateway.metric("zenmux_gateway_usage_missing_total") == float(estimated)

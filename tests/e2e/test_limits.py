@@ -50,6 +50,25 @@ def test_fifty_at_once_against_a_limit_of_ten_buy_exactly_ten(
     assert gateway.store.findings(bill) == []
 
 
+@pytest.mark.parametrize(
+    ("directive", "counts"),
+    [("moderation", True), ("status=429", True), ("status=402", False), ("status=403 type=access_denied", False)],
+)
+@pytest.mark.parametrize("window", ["minute", "day"])
+def test_a_request_limit_counts_what_was_sent_and_refused(
+    gateway: RunningGateway, sandbox: SandboxServer, directive: str, counts: bool, window: str
+) -> None:
+    """But not what is the fault of our own account; and no other limit counts either."""
+    key = gateway.store.key(f"requests:2/{window}", "images:1/day", "concurrent:1")
+    prompt = f"a house [sandbox: {directive}]"
+    statuses = [ask(gateway, key, prompt=prompt).status_code for _ in range(4)]
+    assert 429 not in statuses[:2] or directive == "status=429"
+    gateway.store.settled(2 if counts else 4)
+    last = ask(gateway, key)
+    assert last.status_code == (429 if counts else 200)
+    assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
+
+
 def test_one_users_keys_share_the_users_limit(gateway: RunningGateway, sandbox: SandboxServer) -> None:
     first = gateway.store.key(user_limits=("images:3/day",))
     second = gateway.store.key()

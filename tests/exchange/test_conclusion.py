@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from app.errors import UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamUnreachable
+from app.errors import UpstreamAccountFault, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamUnreachable
 from app.exchange.conclusion import Facts, conclude
 from app.images.catalog import load_catalog
 from app.images.pricing import estimate
@@ -33,11 +33,13 @@ FAILED = Reading(complete=True, image_count=0, usage=None, failure=Failure("no")
 BROKEN = UpstreamBroken("m", "dropped")
 REFUSED = UpstreamRefused("m", "moderation", billed=False)
 FAILED_500 = UpstreamRefused("m", "server", status=500)
+ACCOUNT = UpstreamAccountFault("m", "account_credit")
 UNREACHABLE = UpstreamUnreachable("m", "connect")
 
 REPORTED = Amounts(1, 2, 402, 10 * 5_000 + 392 * 30_000)
 ESTIMATED = Amounts(1, ESTIMATE.images, ESTIMATE.tokens, ESTIMATE.nanousd)
 NOTHING = Amounts()
+ONE_REQUEST = Amounts(requests=1)
 
 
 @dataclass
@@ -64,7 +66,16 @@ TABLE = [
     Row("failure told", seen(FAILED, BROKEN), Outcome.UPSTREAM_FAILED, SETTLED, UsageSource.ESTIMATED, ESTIMATED),
     Row("no answer", seen(None, BROKEN), Outcome.UPSTREAM_FAILED, SETTLED, UsageSource.ESTIMATED, ESTIMATED),
     Row("error 500", seen(None, FAILED_500), Outcome.UPSTREAM_FAILED, SETTLED, UsageSource.ESTIMATED, ESTIMATED),
-    Row("refused", seen(None, REFUSED), Outcome.UPSTREAM_REFUSED, RELEASED, UsageSource.NONE, NOTHING),
+    Row("refused", seen(None, REFUSED), Outcome.UPSTREAM_REFUSED, SETTLED, UsageSource.NONE, ONE_REQUEST),
+    Row(
+        "refused, client left",
+        seen(None, REFUSED, client_left=True),
+        Outcome.UPSTREAM_REFUSED,
+        SETTLED,
+        UsageSource.NONE,
+        ONE_REQUEST,
+    ),
+    Row("account refused", seen(None, ACCOUNT), Outcome.UPSTREAM_REFUSED, RELEASED, UsageSource.NONE, NOTHING),
     Row(
         "unreachable",
         seen(None, UNREACHABLE, dispatched=False),

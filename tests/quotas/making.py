@@ -97,6 +97,13 @@ def released(at: datetime = NOON) -> Settlement:
     )
 
 
+def refused(at: datetime = NOON) -> Settlement:
+    """It was sent, and ZenMux refused it: one request, and nothing else."""
+    return released(at)._replace(
+        state=State.SETTLED, outcome="upstream_refused", charged=Amounts(requests=1), upstream_status=400
+    )
+
+
 def a_row(number: int, at: datetime, chance: random.Random) -> dict[str, Any]:
     """A reservation of any kind the ledger can leave, as a row; by one of three keys, for one of two models."""
     key = chance.randrange(3)
@@ -111,7 +118,9 @@ def a_row(number: int, at: datetime, chance: random.Random) -> dict[str, Any]:
         "size": "1024x1024",
         "quality": "high",
         "streamed": chance.random() < 0.5,
-        "state": chance.choice(("pending", "settled", "settled", "estimated", "unpriced", "released", "expired")),
+        "state": chance.choice(
+            ("pending", "settled", "settled", "estimated", "unpriced", "refused", "released", "expired")
+        ),
         "reserved_at_ms": to_ms(at),
         "dispatched_at_ms": chance.choice((None, to_ms(at))),
         "expires_at_ms": to_ms(at + timedelta(minutes=20)),
@@ -122,7 +131,7 @@ def a_row(number: int, at: datetime, chance: random.Random) -> dict[str, Any]:
     if row["state"] == "pending":
         return row
     amounts = ("images", "tokens", "nanousd")
-    free = row["state"] == "released" or (row["state"] == "expired" and row["dispatched_at_ms"] is None)
+    free = row["state"] in ("released", "refused") or (row["state"] == "expired" and row["dispatched_at_ms"] is None)
     is_reported = row["state"] in ("settled", "unpriced")
     charged = {f"charged_{unit}": 0 if free else row[f"held_{unit}"] for unit in amounts}
     if is_reported:
@@ -138,7 +147,7 @@ def a_row(number: int, at: datetime, chance: random.Random) -> dict[str, Any]:
             "outcome": "completed",
             "usage_source": "none" if free else "reported" if is_reported else "estimated",
             "priced": None if row["state"] == "expired" else row["state"] != "unpriced" and chance.random() < 0.8,
-            "charged_requests": 0 if free else 1,
+            "charged_requests": 0 if free and row["state"] != "refused" else 1,
         }
     )
 

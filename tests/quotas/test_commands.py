@@ -19,7 +19,7 @@ from app.quotas.commands import (
     withdrawal,
 )
 from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
-from tests.quotas.making import MODEL, NOON, PARTY, a_hold, released, settled
+from tests.quotas.making import MODEL, NOON, PARTY, a_hold, refused, released, settled
 
 COLUMNS = {column.name for column in schema.reservations.columns}
 
@@ -132,11 +132,16 @@ def test_holds_that_cannot_be(fields: dict[str, Any]) -> None:
         settled(nanousd=-1),
         settled(state=State.RELEASED, usage_source=UsageSource.NONE),
         settled(state=State.RELEASED, charged=Amounts()),
+        refused()._replace(charged=Amounts()),
+        refused()._replace(charged=Amounts(1, 0, 1, 0)),
     ],
-    ids=["pending", "expired", "negative", "released but charged", "released with usage"],
+    ids=[
+        *("pending", "expired", "negative", "released but charged", "released with usage"),
+        *("refused for nothing", "refused for more than a request"),
+    ],
 )
 def test_settlements_that_cannot_be(settlement: Settlement) -> None:
-    with pytest.raises(ValueError, match=r"settled|negative|release"):
+    with pytest.raises(ValueError, match=r"settled|negative|release|refused"):
         check_settlement(settlement)
 
 
@@ -144,3 +149,4 @@ def test_ordinary_ones_pass() -> None:
     check_hold(a_hold(images=0, tokens=0, nanousd=0))
     check_settlement(settled())
     check_settlement(released())
+    check_settlement(refused())

@@ -35,6 +35,7 @@ from tests.quotas.making import (
     a_hold,
     errors,
     events,
+    refused,
     released,
     remove_limits,
     reports,
@@ -207,6 +208,14 @@ class Machine(RuleBasedStateMachine):
             self.known[id_].charged = Amounts()
 
     @rule(data=st.data(), who=WHO)
+    def refuse(self, data: st.DataObject, who: str) -> None:
+        """ZenMux refused what was sent: that counts as a request, and as nothing else."""
+        if self.pending():
+            id_ = data.draw(st.sampled_from(self.pending()))
+            assert self.resolve(self.ledger_of(who), id_, refused(self.clock.now)) is Resolution.DONE
+            self.charge(self.known[id_], Amounts(requests=1))
+
+    @rule(data=st.data(), who=WHO)
     def resolve_again(self, data: st.DataObject, who: str) -> None:
         resolved = [id_ for id_, known in self.known.items() if known.charged is not None]
         if resolved:
@@ -334,6 +343,8 @@ class Machine(RuleBasedStateMachine):
             days = list(usage_report(connection, Grouping.DAY))
         assert sum(day.requests - day.pending for day in days) == len(charged)
         assert sum(day.pending for day in days) == len(self.pending())
+        counted = sum(amounts.requests for amounts in charged)
+        assert sum(day.requests - day.pending - day.released for day in days) == counted
         assert sum(day.images for day in days) == sum(amounts.images for amounts in charged)
         assert sum(day.nanousd for day in days) == sum(amounts.nanousd for amounts in charged)
 

@@ -23,7 +23,7 @@ from app.quotas.reconciliation import (
     last_check,
 )
 from app.quotas.reservation import Amounts, UsageSource
-from tests.quotas.making import MODEL, StillClock, a_hold, released, running_ledger, settled
+from tests.quotas.making import MODEL, StillClock, a_hold, refused, released, running_ledger, settled
 
 DAY = date(2026, 11, 24)
 START = datetime(2026, 11, 24, tzinfo=UTC)
@@ -64,6 +64,7 @@ async def test_a_day_that_equals_its_bill(engine: Engine) -> None:
         await bought(ledger, "last", END - timedelta(milliseconds=1))
         await bought(ledger, "other", NOON, model=OTHER_MODEL)
         await bought(ledger, "free", NOON, settlement=released(NOON))
+        await bought(ledger, "refused", NOON, settlement=refused(NOON))
         await bought(ledger, "day before", START - timedelta(milliseconds=1), nanousd=1)
         await bought(ledger, "day after", END, nanousd=2)
     found = compared(engine, ("gpt-image-1.5", 1, SETTLED), (MODEL, 2, 2 * SETTLED))
@@ -188,7 +189,7 @@ async def test_models_of_others_are_told_apart(engine: Engine) -> None:
 
 def pruned(day: date, **sums: int) -> dict[str, Any]:
     names = [
-        *("requests", "released", "estimated", "unpriced"),
+        *("requests", "released", "refused", "estimated", "unpriced"),
         *(f"charged_{unit}" for unit in ("requests", "images", "tokens", "nanousd")),
         *(f"{kind}_tokens" for kind in ("input_text", "input_image", "output_text", "output_image")),
     ]
@@ -200,7 +201,7 @@ def pruned(day: date, **sums: int) -> dict[str, Any]:
 async def test_pruned_days_are_compared_by_their_totals(engine: Engine) -> None:
     async with running_ledger(engine) as ledger:
         await bought(ledger, "left", NOON)  # one that was pending when the others were pruned
-    sure = pruned(DAY, requests=5, released=1, charged_requests=4, charged_nanousd=400)
+    sure = pruned(DAY, requests=8, released=1, refused=3, charged_requests=7, charged_nanousd=400)
     unsure = pruned(DAY, requests=2, estimated=1, unpriced=1, charged_requests=2, charged_nanousd=70_000)
     with writing(engine) as connection:
         connection.execute(

@@ -346,7 +346,9 @@ class TestAudit:
         with reading(engine) as connection:
             assert "bill_unrecorded" in [one.check for one in compare_with_bill(connection, lost)]
 
-    @pytest.mark.parametrize("change", [{"charged_images": -1}, {"day_start_ms": 1}, {"released": 1000}])
+    @pytest.mark.parametrize(
+        "change", [{"charged_images": -1}, {"day_start_ms": 1}, {"released": 1000}, {"refused": 1000}]
+    )
     def test_totals_that_cannot_be_are_found(self, engine: Engine, change: dict[str, int]) -> None:
         add_rows(engine, 20, LONG_AGO, LONG_AGO)
         prune_all(engine, CUTOFF)

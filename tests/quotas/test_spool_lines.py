@@ -21,11 +21,15 @@ moments = st.integers(0, 4_000_000_000_000).map(
 @st.composite
 def resolutions(draw: st.DrawFn) -> Resolve:
     is_release = draw(st.booleans())
+    source = UsageSource.NONE if is_release else draw(st.sampled_from(UsageSource))
+    charged = Amounts(*draw(st.tuples(counts, counts, counts, counts)))
+    if source is UsageSource.NONE:
+        charged = Amounts() if is_release else Amounts(requests=1)
     settlement = Settlement(
         state=State.RELEASED if is_release else State.SETTLED,
         outcome=draw(words),
-        usage_source=UsageSource.NONE if is_release else draw(st.sampled_from(UsageSource)),
-        charged=Amounts() if is_release else Amounts(*draw(st.tuples(counts, counts, counts, counts))),
+        usage_source=source,
+        charged=charged,
         usage=draw(st.none() | st.builds(Usage, counts, counts, counts, counts)),
         priced=draw(st.booleans()),
         client_left=draw(st.booleans()),
