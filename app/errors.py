@@ -142,6 +142,7 @@ class UpstreamError(GatewayError):
     billed: bool | None = None
     request_id: str | None = field(default=None, init=False)  # ZenMux's, and the status it sent, where it answered
     answered_status: int | None = field(default=None, init=False)
+    reason: str | None = field(default=None, init=False)  # for the log alone: what the answer said of itself
 
     def __post_init__(self) -> None:
         super().__init__(self.message)

@@ -242,7 +242,7 @@ class Exchange(Response):
 
     def _note_error(self, error: UpstreamError) -> None:
         event = self._event
-        event.upstream_error = error.kind
+        event.upstream_error, event.upstream_reason = error.kind, error.reason
         event.upstream_status = error.answered_status or event.upstream_status
         event.upstream_request_id = error.request_id or event.upstream_request_id
 

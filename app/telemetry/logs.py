@@ -196,6 +196,7 @@ def request_line(event: RequestEvent) -> dict[str, object]:
         "upstream_status": event.upstream_status,
         "upstream_request_id": event.upstream_request_id,
         "upstream_error": event.upstream_error,
+        "upstream_reason": event.upstream_reason,
         "sent_bytes": event.sent_bytes or None,
         "overhead_ms": _ms(event.seconds_until(event.dispatched_at)),
         "first_byte_ms": _ms(event.seconds_until(event.first_byte_at)),

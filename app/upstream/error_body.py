@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 _MESSAGE_LENGTH_MAX = 500
 _READ_LENGTH_MAX = 4 * _MESSAGE_LENGTH_MAX
@@ -12,11 +12,16 @@ _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PARAM = re.compile(r"[A-Za-z_][A-Za-z0-9_.\[\]-]{0,63}")
 _CATEGORY = re.compile(r"[a-z][a-z0-9_/-]{0,63}")
 _STAGES = ("input", "output")
+_DEPTH_MAX = 5  # of envelopes around an error
+_ENVELOPES = ("error", "errors", "detail", "details")
+_MESSAGES = ("message", "msg", "detail", "error_description", "error", "title")
+_TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{1,200})", re.IGNORECASE)
 
 # Ids, keys, who the gateway is at ZenMux, where things run, and whatever looks like one of these.
 _SECRETS = re.compile(
     r"""\([^()]*\b(?:request|trace|generation)[-_ ]?id\b[^()]*\)
-      | \b(?:x-)?(?:zenmux-?)?(?:request|trace|generation)[-_ ]?id["']?\s*[:=]?\s*["']?(?=[\w.-]*\d)[\w.-]{3,}[\w-]
+      | \b(?P<kept>(?:x-)?(?:zenmux-?)?(?:request|trace|generation)[-_ ]?id)
+        ["']?\s*[:=]?\s*["']?(?=[\w.-]*\d)[\w.-]{3,}[\w-]
       | \(?\bapi_key_source\b\s*[:=]?\s*\w*\)?
       | \bBearer\s+\S+
       | \b[srp]k[-_][\w*.…-]{3,}
@@ -27,12 +32,13 @@ _SECRETS = re.compile(
       | (?<!\w)/(?:[\w.-]+/)+[\w.-]*
       | \b[\w.+-]{1,64}@[\w.-]{1,255}
       | \b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b
-      | \b(?:localhost|(?:[\w-]+\.)+(?:cluster|corp|internal|intra|lan|local|svc)\b)[\w.-]*(?::\d+)?
+      | \b(?:localhost|(?:[\w-]{1,63}\.){1,9}(?:cluster|corp|internal|intra|lan|local|svc)\b)[\w.-]*(?::\d+)?
       | \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b
       | \b[0-9a-f]{16,}\b
       | [\w+/=-]{40,}""",
     re.VERBOSE | re.IGNORECASE,
 )
+_MARKS = ".,;:!?"
 _EMPTIED = re.compile(r"\(\s*[,;]*\s*\)|\[\s*\]|''|\"\"")
 _SPACE_BEFORE_MARK = re.compile(r"\s+([.,;:!?])")
 _BLANKS = re.compile(r"\s+")
@@ -51,6 +57,7 @@ class ErrorBody:
     param: str | None = None
     words: frozenset[str] = frozenset()
     details: Mapping[str, object] = field(default_factory=dict)
+    enveloped: bool = field(default=False, compare=False)  # an object called `error` says it, as ZenMux's do
 
 
 def read_error_body(body: bytes) -> ErrorBody:
@@ -59,16 +66,49 @@ def read_error_body(body: bytes) -> ErrorBody:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return ErrorBody()
-    if not isinstance(document, Mapping):
+    if not isinstance(document, Mapping | list):
         return ErrorBody()
-    told = document.get("error", document)
-    error = told if isinstance(told, Mapping) else {"message": told}
+    told = read_error(document)
+    enveloped = isinstance(document, Mapping) and isinstance(document.get("error"), Mapping)
+    return replace(told, enveloped=enveloped and bool(told.message or told.words))
+
+
+def describe_page(body: bytes) -> str:
+    """What a page that is no error of ZenMux's says of itself, for the log: its title, or that it has none."""
+    title = _TITLE.search(body)
+    shown = scrub(title[1].decode("utf-8", "replace")) if title else ""
+    return f"a page titled {shown!r}" if shown else ("a body that is not JSON" if body.strip() else "no body")
+
+
+def read_error(document: object) -> ErrorBody:
+    """The same of what was parsed already."""
+    return _read(_find_error(document, _DEPTH_MAX))
+
+
+def _find_error(found: object, depth: int) -> Mapping[str, object]:
+    """The object that says what is wrong: the innermost one, of several the first; {} where nothing does."""
+    if isinstance(found, str):
+        return {"message": found}
+    if isinstance(found, list):
+        return next((error for each in found[:_DEPTH_MAX] if (error := _find_error(each, depth - 1))), {})
+    if not isinstance(found, Mapping) or depth <= 0:
+        return {}
+    for name in _ENVELOPES:
+        if name != "error" and any(isinstance(text := found.get(own), str) and text for own in ("message", "msg")):
+            break  # it speaks for itself
+        inner = found.get(name)
+        if isinstance(inner, Mapping | list) and (error := _find_error(inner, depth - 1)):
+            return error
+    return found if any(found.values()) else {}
+
+
+def _read(error: Mapping[str, object]) -> ErrorBody:
     inner = _mapping(error.get("inner_error", error.get("innererror")))
-    message = error.get("message")
-    param = error.get("param")
+    message = next((text for name in _MESSAGES if isinstance(text := error.get(name), str) and text.strip()), "")
+    param = error.get("param", _last_place(error.get("loc")))
     words = (_word(error.get("type")), _word(error.get("code")), _word(inner.get("code")))
     return ErrorBody(
-        message=scrub(message) if isinstance(message, str) else "",
+        message=scrub(message),
         type=words[0],
         code=words[1],
         param=param if isinstance(param, str) and _PARAM.fullmatch(param) else None,
@@ -80,9 +120,23 @@ def read_error_body(body: bytes) -> ErrorBody:
 def scrub(text: str) -> str:
     """`text` on one line and of bounded length, without ids, keys, addresses and control characters."""
     line = "".join(letter if letter.isprintable() else " " for letter in text[:_READ_LENGTH_MAX])
-    line = _EMPTIED.sub("", _SECRETS.sub("", line))
+    line = _EMPTIED.sub("", _SECRETS.sub(_removed, line))
     line = _SPACE_BEFORE_MARK.sub(r"\1", _BLANKS.sub(" ", line)).strip()
     return line if len(line) <= _MESSAGE_LENGTH_MAX else line[: _MESSAGE_LENGTH_MAX - 1] + "…"
+
+
+def _removed(secret: re.Match[str]) -> str:
+    """What stands in the place of a secret, so that the sentence around it stays one."""
+    text = secret[0]
+    if text.startswith("(") or "api_key_source" in text.lower():
+        return ""  # beside the sentence, not in it
+    marks = text[len(text.rstrip(_MARKS)) :]
+    return f"{secret['kept']} [removed]{marks}" if secret["kept"] else f"[removed]{marks}"
+
+
+def _last_place(places: object) -> object:
+    """Of FastAPI's `loc`, such as ["body", "size"], the name of the field."""
+    return places[-1] if isinstance(places, list) and places else None
 
 
 def _moderation(openai: Mapping[str, object], azure: Mapping[str, object]) -> dict[str, object]:

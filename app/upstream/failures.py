@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from app.errors import UpstreamAccountFault, UpstreamError, UpstreamRefused, UpstreamTimeout
 from app.images.usage import Failure
-from app.upstream.error_body import ErrorBody, read_error_body, scrub
+from app.upstream.error_body import ErrorBody, describe_page, read_error_body, scrub
 
 _INVALID = "invalid_request_error"
 _USER_ERROR = "image_generation_user_error"
@@ -41,6 +41,10 @@ _MODERATION = _Meaning(
 )  # fmt: skip
 _CREDIT = _Meaning("account_credit", 503, _ACCOUNT.format("has no credit for this request"))
 _KEY = _Meaning("account_key", 503, _ACCOUNT.format("or key is refused"))
+_BLOCKED = _Meaning(
+    "blocked_on_the_way", 502,
+    "Something on the way to ZenMux refused the request. Please tell the gateway's operator.", code="upstream_blocked",
+)  # fmt: skip
 _MODEL = _Meaning(
     "model", 404, "ZenMux does not offer this model here. Use another model, or ask the gateway's operator.",
     _INVALID, "model_not_found", "model",
@@ -103,11 +107,15 @@ def translate(status: int, body: bytes, retry_after: str | None = None) -> Upstr
     """
     told = read_error_body(body)
     meaning = _meaning(status, told)
+    if meaning is _KEY and not told.enveloped and not told.words:
+        meaning = _BLOCKED  # a proxy's or a firewall's page: only ZenMux's own words prove a bad key
     if meaning in (_CREDIT, _KEY):
         return UpstreamAccountFault(meaning.message, meaning.kind)
     if meaning is _TIMEOUT:
         return UpstreamTimeout(meaning.message, meaning.kind)
     error = _refused(meaning, told, status)
+    if not told.enveloped:
+        error.reason = describe_page(body)
     if error.retryable:
         error.retry_after_seconds = _retry_after_seconds(retry_after, told.message)
     return error

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.upstream.error_body import ErrorBody, read_error_body, scrub
+from app.upstream.error_body import ErrorBody, describe_page, read_error_body, scrub
 
 
 def read(document: object) -> ErrorBody:
@@ -68,6 +68,39 @@ def test_a_param_that_names_no_parameter_is_none(param: object) -> None:
     assert read({"error": {"param": param}}).param is None
 
 
+@pytest.mark.parametrize(
+    ("document", "message", "param"),
+    [
+        ({"detail": "prompt: too odd"}, "prompt: too odd", None),
+        (
+            {"detail": [{"loc": ["body", "size"], "msg": "size is not offered", "type": "value_error"}]},
+            "size is not offered",
+            "size",
+        ),
+        ({"errors": [{"message": "m", "param": "n"}]}, "m", "n"),
+        ({"errors": ["m"]}, "m", None),
+        ([{"error": {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}}], "m", None),
+        ({"error": [{"message": "m"}]}, "m", None),
+        ({"error": {"errors": [{"message": "inner"}], "message": "outer"}}, "outer", None),
+        ({"error": {"error": {"message": "m", "param": "size"}}}, "m", "size"),
+        ({"message": "m", "error": "Bad Request", "statusCode": 400}, "m", None),
+        ({"title": "Bad Request", "detail": "m", "status": 400}, "m", None),
+        ({"msg": "m"}, "m", None),
+        ({"detail": {"error": {"message": "m"}}}, "m", None),
+    ],
+)
+def test_the_reason_is_found_wherever_it_stands(document: object, message: str, param: str | None) -> None:
+    told = read(document)
+    assert (told.message, told.param) == (message, param)
+
+
+def test_a_page_says_what_it_is() -> None:
+    assert describe_page(b"<!DOCTYPE html><title>Just a moment...</title>") == "a page titled 'Just a moment...'"
+    assert describe_page(b"<html>") == "a body that is not JSON"
+    assert describe_page(b" ") == "no body"
+    assert describe_page(b"<title>" * 100_000) == "a body that is not JSON"
+
+
 def test_envelopes_of_strangers() -> None:
     assert read({"error": "it broke"}).message == "it broke"
     assert read({"message": "flat", "code": "no_money"}) == ErrorBody(
@@ -112,23 +145,32 @@ def test_nothing_makes_it_raise(body: bytes) -> None:
         ("Model gpt-image-2.5-sunburst-2026-09-08 needs image/png at 100%.",) * 2,
         ("Denied (request_id: 8a1b-77)", "Denied"),
         ("Denied (request_id: 8a1b-77, api_key_source: payg).", "Denied."),
-        ("Denied. request id: 4f9c2", "Denied."),
-        ('Denied, "x-zenmux-requestid": "zm-4f9c2"!', "Denied,!"),
+        ("Denied. request id: 4f9c2", "Denied. request id [removed]"),
+        ('Denied, "x-zenmux-requestid": "zm-4f9c2"!', 'Denied, "x-zenmux-requestid [removed]"!'),
         ("Denied api_key_source: payg", "Denied"),
-        ("See request ID req_0a1b2c3d4e5f. Bye", "See. Bye"),
-        ("Incorrect API key provided: sk-ai-v1-…***…abcd.", "Incorrect API key provided:"),
-        ("key sk_live_51Hx and sk-proj-AbC-12_3", "key and"),
-        ("Authorization: Bearer abc.def", "Authorization:"),
-        ("in organization org-AbCdEfGh1234 on", "in organization on"),
-        ("project proj_AbCdEfGh1234", "project"),
-        ("see https://platform.openai.com/account/api-keys now", "see now"),
-        ("from http://10.0.0.7:8080/v1 or 10.0.0.8:443 or node-3.zenmux.svc.cluster.local:80", "from or or"),
-        ("connect to localhost:5432 failed", "connect to failed"),
-        ("at /srv/app/server/handler.py line 7", "at line 7"),
-        ("mail ops@example.org", "mail"),
-        ("trace 123e4567-e89b-12d3-a456-426614174000 and 0123456789abcdef0123", "trace and"),
-        ("image data:image/png;base64,iVBORw0KGgo= is bad", "image is bad"),
-        ("image " + "QUJD" * 50 + " is bad", "image is bad"),
+        ("See request ID req_0a1b2c3d4e5f. Bye", "See request ID [removed]. Bye"),
+        ("Incorrect API key provided: sk-ai-v1-…***…abcd.", "Incorrect API key provided: [removed]."),
+        ("key sk_live_51Hx and sk-proj-AbC-12_3", "key [removed] and [removed]"),
+        ("Authorization: Bearer abc.def", "Authorization: [removed]"),
+        ("in organization org-AbCdEfGh1234 on", "in organization [removed] on"),
+        ("project proj_AbCdEfGh1234", "project [removed]"),
+        ("see https://platform.openai.com/account/api-keys now", "see [removed] now"),
+        (
+            "from http://10.0.0.7:8080/v1 or 10.0.0.8:443 or node-3.zenmux.svc.cluster.local:80",
+            "from [removed] or [removed] or [removed]",
+        ),
+        ("connect to localhost:5432 failed", "connect to [removed] failed"),
+        ("at /srv/app/server/handler.py line 7", "at [removed] line 7"),
+        ("mail ops@example.org.", "mail [removed]."),
+        ("trace 123e4567-e89b-12d3-a456-426614174000 and 0123456789abcdef0123", "trace [removed] and [removed]"),
+        ("image data:image/png;base64,iVBORw0KGgo= is bad", "image [removed] is bad"),
+        ("image " + "QUJD" * 50 + " is bad", "image [removed] is bad"),
+        (
+            "Your request was rejected by the safety system. If you believe this is an error, contact support at "
+            "https://help.openai.com/. Include the request ID req_0a1b2c3d4e5f6a7b. safety_violations=[violence]",
+            "Your request was rejected by the safety system. If you believe this is an error, contact support at "
+            "[removed]. Include the request ID [removed]. safety_violations=[violence]",
+        ),
         ("a\x00b\x1b[31m\r\nc\u202e\ud800d", "a b [31m c d"),
         ("  a \t b  ", "a b"),
         ("x " * 600, "x " * 249 + "x…"),

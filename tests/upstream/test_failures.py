@@ -97,7 +97,6 @@ def test_zenmuxs_refusals(status: int, kind: str, message: str, expected: Told) 
         (402, zenmux(402, "quote_exceeded"), "account_credit"),
         (402, HTML, "account_credit"),
         (403, zenmux(403, "access_denied", "No (request_id: 8a1b, api_key_source: payg)"), "account_key"),
-        (403, HTML, "account_key"),
         (401, openai("Incorrect API key provided: sk-…***…", code="invalid_api_key"), "account_key"),
         (400, openai(code="billing_hard_limit_reached"), "account_credit"),
         (403, openai("Your organization must be verified to use the model"), "account_key"),
@@ -120,6 +119,22 @@ def test_faults_of_our_own_account_are_the_operators(status: int, body: bytes, k
     assert (error.kind, error.billed) == (kind, False)
     assert "operator" in error.message
     assert not any(word in error.message for word in ("8a1b", "payg", "sk-", "verified", "API key"))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    "body", [HTML, b"", b"<!DOCTYPE html><title>Just a moment...</title>", b'{"message":"Forbidden"}']
+)
+def test_a_page_on_the_way_is_no_fault_of_our_account(status: int, body: bytes) -> None:
+    error = translate(status, body)
+    assert isinstance(error, UpstreamRefused)
+    assert (error.kind, error.status, error.code, error.billed) == (
+        "blocked_on_the_way",
+        502,
+        "upstream_blocked",
+        False,
+    )
+    assert error.reason
 
 
 @pytest.mark.parametrize("status", [408, 504, 524])
@@ -191,7 +206,7 @@ def test_moderation_keeps_its_details_and_words() -> None:
 
 def test_only_refusals_of_the_request_itself_are_told_in_the_providers_words() -> None:
     for status, body, message in (
-        (400, openai("Say <this> req_0a1b2c3d", code="invalid_value"), "Say <this>"),
+        (400, openai("Say <this> req_0a1b2c3d", code="invalid_value"), "Say <this> [removed]"),
         (422, zenmux(422, "provider_unprocessable_entity_error", "Drop 'style'"), "Drop 'style'"),
         (400, b"", "ZenMux refused the request and did not say why."),
         (403, zenmux(403, "safety_check_failed", ""), "The request was rejected by the safety system."),

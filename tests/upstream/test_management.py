@@ -85,8 +85,8 @@ async def test_what_passes_is_tried_again(status: str) -> None:
 @pytest.mark.parametrize(
     ("status", "asked", "told"),
     [
-        (400, 1, "does not tell what the day cost (400: No such day)"),
-        (401, 1, "refuses ZENMUX_MANAGEMENT_KEY (401: No such day)"),
+        (400, 1, "does not tell what the day cost (400: No such day"),
+        (401, 1, "refuses ZENMUX_MANAGEMENT_KEY (401: No such day"),
         (403, 1, "must be a management key (sk-mg-…)"),
         (404, 1, "no management API below ZENMUX_BASE_URL"),
         (429, 3, "too often"),

@@ -203,8 +203,10 @@ class Connection(asyncio.BufferedProtocol):
         elif self._body.complete:
             self._body.surplus = True
         else:
-            size = self._body.feed(buffers.current, size)
-            self._take(self._body, buffers.take(size) if size else None)
+            filled = self._body.feed(buffers.current, size)
+            if filled < size // 2 > 4096:  # mostly framing, which is read line by line: large reads hold the loop
+                self._read_bytes, self._read_was_full = _READ_BYTES_MIN, False
+            self._take(self._body, buffers.take(filled) if filled else None)
 
     def _receive_head(self, data: bytes) -> None:
         try:

@@ -12,6 +12,7 @@ import httptools
 
 _HEAD_BYTES_MAX = 65_536
 _HEADERS_MAX = 200
+_INTERIM_MAX = 100  # interim answers (1xx) before the one that counts
 _LINE_BYTES_MAX = 4_096  # the size of a chunk with its extensions, or one trailer
 _TRAILER_BYTES_MAX = 16_384
 _VERSIONS = ("1.0", "1.1")
@@ -62,17 +63,22 @@ class Head:
 def take_head(data: bytes, method: str) -> tuple[Head | None, bytes]:
     """The answer's head at the beginning of `data`, and what follows it; None while it is not all there.
 
-    Interim answers are passed over. Raises Malformed as soon as no head can come of `data`.
+    Interim answers are passed over; while no other has come, they are among what is given back, so that their number
+    and size are bounded. Raises Malformed as soon as no head can come of `data`.
     """
-    while (end := data.find(b"\r\n\r\n", 0, _HEAD_BYTES_MAX)) >= 0:
+    at = interim_count = 0
+    while (end := data.find(b"\r\n\r\n", at, _HEAD_BYTES_MAX)) >= 0:
         end += 4
-        head = _read(data[:end], method)
+        head = _read(data[at:end], method)
         if head.status >= 200:
             return head, data[end:]
-        data = data[end:]
+        at = end
+        interim_count += 1
+        if interim_count > _INTERIM_MAX:
+            raise Malformed("There are too many interim answers.")
     if len(data) >= _HEAD_BYTES_MAX:
         raise Malformed("The headers are too large.")
-    if not _BEGINNING.startswith(data[: len(_BEGINNING)]) or _BARE_LINE_FEED.search(data):
+    if not _BEGINNING.startswith(data[at : at + len(_BEGINNING)]) or _BARE_LINE_FEED.search(data, at):
         raise Malformed("This is no HTTP/1.1 answer.")
     return None, data
 

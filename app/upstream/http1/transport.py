@@ -4,6 +4,7 @@ ConnectError, ConnectTimeout, PoolTimeout and LocalProtocolError mean that not o
 that some may have been (docs/decisions/0001). Nothing is ever sent twice.
 """
 
+import asyncio
 import re
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -25,6 +26,7 @@ OVER = "over"
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _OF_THE_COMPRESSED = frozenset({b"content-length", b"content-encoding"})
+_EVENTS = b"text/event-stream"  # a few compressed bytes would become millions of events
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -115,6 +117,7 @@ class _InflatedStream(AnswerStream):
                     self._inflating.end()
                     return None
                 self._pieces = self._inflating.feed(bytes(chunk.view))
+            await asyncio.sleep(0)  # little that comes may become many pieces: others run between them
             return Chunk(piece, memoryview(piece))
         except zlib.error as error:
             raise httpx2.ReadError(str(error)) from error
@@ -151,6 +154,8 @@ def _response(answer: Head, connection: Connection) -> httpx2.Response:
         return httpx2.Response(answer.status, headers=answer.headers, stream=AnswerStream(connection))
     if encoding not in INFLATED:
         raise httpx2.RemoteProtocolError("The answer's content encoding is not known here.")
+    if any(name.lower() == b"content-type" and _EVENTS in value.lower() for name, value in answer.headers):
+        raise httpx2.RemoteProtocolError("An event stream must not be compressed.")
     # Neither its encoding nor its length is true of what is given.
     headers = [(name, value) for name, value in answer.headers if name.lower() not in _OF_THE_COMPRESSED]
     return httpx2.Response(answer.status, headers=headers, stream=_InflatedStream(connection))

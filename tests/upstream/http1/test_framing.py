@@ -197,6 +197,21 @@ class TestHeads:
         assert head_of(OK + b"\r\n").encoding == b""
 
 
+@pytest.mark.parametrize("step", [1, 100, 1_000_000])
+def test_interim_answers_are_bounded_in_number_and_size(step: int) -> None:
+    for flood in (b"HTTP/1.1 100 Continue\r\n\r\n" * 200, (b"HTTP/1.1 103 A\r\nx: " + b"y" * 8000 + b"\r\n\r\n") * 20):
+        with pytest.raises(Malformed):
+            take_in_pieces(flood, max(step, len(flood) // 500))
+
+
+def take_in_pieces(data: bytes, step: int) -> None:
+    left = b""
+    for at in range(0, len(data), step):
+        head, left = take_head(left + data[at : at + step], "POST")
+        assert head is None
+        assert len(left) <= 65_536
+
+
 class TestBodies:
     @given(st.binary(max_size=200), st.lists(st.integers(0, 500)), st.binary(max_size=5))
     def test_of_a_known_length(self, data: bytes, cuts: list[int], surplus: bytes) -> None:

@@ -1,6 +1,7 @@
 """The transport against a real server that misbehaves in every way: what was sent is always known."""
 
 import asyncio
+import contextlib
 import gc
 import gzip
 import socket
@@ -316,6 +317,26 @@ class TestAfterSending:
         async with serve(send) as server, transport() as opened:
             response = await opened.handle_async_request(post(server.url))
             assert (response.status_code, await body_of(response)) == (200, b"ok")
+
+    async def test_interim_answers_without_end_are_no_answer(self) -> None:
+        async def send(connection: Connection) -> None:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await connection.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+            raise EOFError
+
+        async with serve(send) as server, transport() as opened:
+            with pytest.raises(httpx2.RemoteProtocolError, match="interim"):
+                await opened.handle_async_request(post(server.url))
+
+    async def test_an_event_stream_must_not_be_compressed(self) -> None:
+        async def send(connection: Connection) -> None:
+            packed = gzip.compress(b":\n\n" * 1_000_000)
+            await connection.send(answered(packed, "Content-Encoding: gzip\r\nContent-Type: Text/Event-Stream; a=b"))
+
+        async with serve(send) as server, transport() as opened:
+            with pytest.raises(httpx2.RemoteProtocolError, match="compressed"):
+                await opened.handle_async_request(post(server.url))
 
     async def test_cancelling_drops_the_connection(self) -> None:
         arrived, gone = asyncio.Event(), asyncio.Event()
