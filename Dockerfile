@@ -1,6 +1,6 @@
 # Two stages: one that installs, one that runs. Everything the second one gets was checked against a hash first.
 
-FROM python:3.13-slim AS build
+FROM python:3.13.16-slim-bookworm AS build
 RUN pip install --no-cache-dir uv==0.13.9
 ENV UV_NO_CACHE=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON=/opt/venv/bin/python
 RUN python -m venv --without-pip /opt/venv
@@ -12,7 +12,7 @@ COPY pyproject.toml README.md LICENSE requirements-dev.lock ./
 COPY app app
 RUN uv pip install --no-deps --build-constraints requirements-dev.lock .
 
-FROM python:3.13-slim
+FROM python:3.13.16-slim-bookworm
 RUN useradd --system --uid 10001 --user-group --home-dir /data --no-create-home gateway \
  && install -d -o gateway -g gateway -m 0750 /data
 COPY --from=build /opt/venv /opt/venv

@@ -31,13 +31,12 @@ def with_secret_files(variables: Mapping[str, str | None], names: Collection[str
     found = dict(variables)
     for name in names:
         path = found.pop(f"{name.lower()}{_SUFFIX}", None)
-        if not path:
+        content = _read(f"{name}_FILE", Path(path)) if path else ""
+        if not content:
             continue
         if found.get(name.lower()):
             raise SettingsError(f"{name} and {name}_FILE are both set; keep one of them.")
-        content = _read(f"{name}_FILE", Path(path))
-        if content:
-            found[name.lower()] = content
+        found[name.lower()] = content
     return found
 
 

@@ -66,10 +66,13 @@ def test_nothing_is_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / "empty").write_text("\n")
     monkeypatch.setenv("ZENMUX_API_KEY_FILE", str(tmp_path / "empty"))
     monkeypatch.setenv("GATEWAY_METRICS_KEY_FILE", "")
+    monkeypatch.setenv("ZENMUX_MANAGEMENT_KEY_FILE", str(tmp_path / "empty"))
+    monkeypatch.setenv("ZENMUX_MANAGEMENT_KEY", "sk-mg-v1-secret")
     monkeypatch.setenv("GATEWAY_METRICS_KEY", "a-key-of-my-own")
     settings = load_settings()
     assert settings.zenmux_api_key is None
     assert shown(settings, "GATEWAY_METRICS_KEY") == "a-key-of-my-own"
+    assert shown(settings, "ZENMUX_MANAGEMENT_KEY") == "sk-mg-v1-secret"
 
 
 def test_twice_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
