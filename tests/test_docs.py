@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import Gauge
+from pydantic import SecretStr
 from typer.core import TyperGroup
 
 import app
@@ -23,9 +24,11 @@ from app.cli.configuration import secret_file_names
 from app.cli.root import load
 from app.images.catalog import load_catalog
 from app.sandbox.directives import DIRECTIVES
+from app.sandbox.server import SandboxServer
 from app.settings import Settings, load_settings
 from app.telemetry.event import Outcome
 from app.telemetry.metrics import Metrics
+from tests.servers import RunningGateway
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "config.example.env"
@@ -345,6 +348,81 @@ def test_the_documented_backup_is_the_owners_alone(tmp_path: Path) -> None:
         assert database.execute("SELECT count(*) FROM notes").fetchall() == [(0,)]
     dumps = [block for page, block in blocks("sh") if page == "operations.md" and "> gateway-backup.dump" in block]
     assert all("umask 077" in block for block in dumps)
+
+
+# --- curl lines, run as they stand
+
+
+def curl_commands() -> list[tuple[str, str]]:
+    """Every curl command of the pages, with its page; from a transcript, what follows the `$`."""
+    found = [(page, block) for page, block in blocks("sh") if block.startswith("curl ")]
+    for page, block in blocks("console"):
+        lines = block.splitlines()
+        starts = [number for number, line in enumerate(lines) if line.startswith("$ curl ")]
+        for start in starts:
+            end = next(n for n in range(start, len(lines)) if not lines[n].endswith("\\"))
+            found.append((page, "\n".join(lines[start : end + 1]).removeprefix("$ ")))
+    return found
+
+
+@pytest.fixture(scope="module")
+def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What the pages write → what answers here."""
+    data_dir = tmp_path_factory.mktemp("data")
+    with SandboxServer() as sandbox:
+        settings = Settings(
+            _env_file=None,
+            zenmux_api_key=SecretStr("sk-ai-v1-test"),
+            zenmux_base_url=sandbox.url,
+            data_dir=data_dir,
+        )
+        with RunningGateway(settings) as gateway:
+            yield {
+                "http://localhost:8080": gateway.root,
+                "http://127.0.0.1:8080": gateway.root,
+                "http://127.0.0.1:8090": sandbox.url.removesuffix("/api/v1"),
+                "sk-zg-…": gateway.store.key().text,
+            }
+
+
+def run_curl(command: str, replaced: dict[str, str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    for written, meant in replaced.items():
+        command = command.replace(written, meant)
+    return subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_every_curl_line_fails_where_the_answer_is_an_error() -> None:
+    commands = curl_commands()
+    assert {"README.md", "clients.md", "sandbox.md"} <= {page for page, _ in commands}
+    for page, command in commands:
+        assert "--fail-with-body" in command, f"{page}: {command.splitlines()[0]}"
+
+
+@pytest.mark.parametrize(("page", "command"), curl_commands(), ids=lambda value: value.split()[0])
+def test_curl_lines_do_what_they_promise(addresses: dict[str, str], tmp_path: Path, page: str, command: str) -> None:
+    done = run_curl(command, addresses, tmp_path)
+    assert done.returncode == 0, f"{page}: {done.stderr}"
+    for name in re.findall(r'open\("(\w+\.png)"', command):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG\r\n")
+
+
+IMAGE_LINES = [(page, command) for page, command in curl_commands() if "/images/generations" in command]
+
+
+@pytest.mark.parametrize(("page", "command"), IMAGE_LINES, ids=lambda value: value.split()[0])
+@pytest.mark.parametrize("wrong", ["key", "address"])
+def test_curl_lines_tell_what_went_wrong_and_save_nothing(
+    addresses: dict[str, str], tmp_path: Path, page: str, command: str, wrong: str
+) -> None:
+    if wrong == "key":
+        replaced, told = {**addresses, "sk-zg-…": "sk-zg-wrong", "sk-ai-v1-anything": "wrong"}, "key"
+    else:
+        replaced, told = dict.fromkeys(addresses, "http://127.0.0.1:9"), "curl: (7)"
+    done = run_curl(command, replaced, tmp_path)
+    assert done.returncode != 0, page
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_version_everywhere() -> None:

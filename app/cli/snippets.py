@@ -12,20 +12,23 @@ _REQUEST = {
 }
 _SAVE = f"""\
 import base64, json, sys
-answer = json.loads(sys.stdin.read() or sys.exit(1))
-"error" in answer and sys.exit(answer["error"]["message"])
+text = sys.stdin.read()
+try: answer = json.loads(text)
+except ValueError: sys.exit(text[:500] or 1)
+if "error" in answer: sys.exit(answer["error"]["message"])
 open("{PICTURE_FILE}", "wb").write(base64.b64decode(answer["data"][0]["b64_json"]))
 print("saved {PICTURE_FILE}")"""
 
 
 def curl_snippet(base_url: str, key: str) -> str:
-    """Shell lines that save a picture as boat.png, on Linux and macOS: curl and any python3, nothing else.
+    """Shell lines that save a picture as boat.png, on Linux and macOS: curl (7.76 or newer) and any python3,
+    nothing else.
 
     base64 and sed are not the same on both, and would save an error as a broken picture.
     """
     return " \\\n  ".join(
         [
-            f"curl -sS {shlex.quote(base_url + '/images/generations')}",
+            f"curl -sS --fail-with-body {shlex.quote(base_url + '/images/generations')}",
             f"-H {shlex.quote(f'Authorization: Bearer {key}')}",
             "-H 'Content-Type: application/json'",
             f"-d {shlex.quote(json.dumps(_REQUEST))}",

@@ -28,6 +28,7 @@ class Gateway(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.status = 200
         self.answer: dict[str, Any] = {"created": 1, "data": [{"b64_json": base64.b64encode(PICTURE).decode()}]}
+        self.text: str | None = None  # instead of the answer
         self.asked: list[tuple[str, str | None, Any]] = []
 
     @property
@@ -41,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append((self.path, self.headers["authorization"], body))
-        answer = json.dumps(self.server.answer).encode()
+        answer = (self.server.text or json.dumps(self.server.answer)).encode()
         self.send_response(self.server.status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(answer)))
@@ -75,7 +76,18 @@ def test_curl_saves_the_picture(gateway: Gateway, tmp_path: Path) -> None:
 def test_curl_tells_the_error_and_saves_nothing(gateway: Gateway, tmp_path: Path) -> None:
     gateway.status, gateway.answer = 429, {"error": {"message": "Your limit images:1/day is used up."}}
     done = run(["sh", "-c", snippets.curl_snippet(gateway.url, KEY)], tmp_path)
-    assert (done.returncode, done.stderr) == (1, "Your limit images:1/day is used up.\n")
+    assert done.returncode == 1
+    assert done.stderr.endswith("Your limit images:1/day is used up.\n")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "boat.png").exists()
+
+
+def test_curl_shows_what_is_no_answer_of_the_gateway(gateway: Gateway, tmp_path: Path) -> None:
+    """A proxy's page, say."""
+    gateway.status, gateway.text = 502, "<html>Bad gateway</html>"
+    done = run(["sh", "-c", snippets.curl_snippet(gateway.url, KEY)], tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.endswith("<html>Bad gateway</html>\n")
     assert not (tmp_path / "boat.png").exists()
 
 
