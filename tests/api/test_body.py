@@ -28,6 +28,9 @@ def test_an_object_is_read() -> None:
         (b'{"n": ' + b"9" * 5000 + b"}", "too long"),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "deeper than 32"),
         (b"[" * 200_000, "deeper than 32"),
+        (b'{"a": [' + b"1," * 10_001 + b"1]}", "more than 10000 names and values"),
+        (b'{"a": [' + b"{}," * 10_000 + b"1]}", "more than 10000 names and values"),
+        (b'{"' + b'\\"' * 500_000, "line 1, column 2"),
         (b'{"a": "\\"' + b"[" * 40 + b'", "b": ' + b"[" * 33, "deeper than 32"),
     ],
 )
@@ -47,6 +50,21 @@ def test_a_name_given_twice_is_refused_by_name(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="'n' is given more than once") as refused:
         parse_json_object(body)
     assert (refused.value.param, refused.value.code) == ("n", "duplicate_parameter")
+
+
+def test_a_name_given_twice_among_thousands_is_found() -> None:
+    names = ",".join(f'"{number}": 1' for number in range(4000))
+    with pytest.raises(InvalidRequest, match="'3999' is given more than once"):
+        parse_json_object(f'{{{names}, "3999": 1}}'.encode())
+
+
+def test_commas_and_quotes_inside_a_prompt_are_no_parts() -> None:
+    prompt = ',"[' * 20_000
+    assert parse_json_object(json.dumps({"prompt": prompt}).encode()) == {"prompt": prompt}
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    assert parse_json_object(b'\xef\xbb\xbf{"n": 1}') == {"n": 1}
 
 
 def request(chunks: list[bytes], headers: dict[str, str], *, leaves: bool = False) -> Request:
