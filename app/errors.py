@@ -16,6 +16,7 @@ GatewayError
     - DuplicateReservation
     - Overloaded
     - Draining
+    - Interrupted               this process stopped before the answer was whole; the request was sent
   + ClientLeft                  the client left before its request was sent: nobody is there to be told
   + UpstreamError               ZenMux, or the way to it
     - UpstreamUnreachable       the request was never sent
@@ -106,7 +107,7 @@ class RateLimited(LimitReached):
 
 
 class GatewayFault(GatewayError):
-    """This process cannot serve the request now; nothing was bought."""
+    """This process cannot serve the request now."""
 
 
 class StoreUnavailable(GatewayFault):
@@ -122,7 +123,11 @@ class Overloaded(GatewayFault):
 
 
 class Draining(GatewayFault):
-    """The process is stopping and takes no new requests."""
+    """The process is stopping and takes no new requests; nothing was sent for this one."""
+
+
+class Interrupted(GatewayFault):
+    """The process stopped before the answer was whole. The request was sent, so it may be charged all the same."""
 
 
 class ClientLeft(GatewayError):

@@ -24,7 +24,7 @@ from app.api.services import Services, event_of
 from app.database.clock import Clock
 from app.database.engine import create_engine
 from app.database.migrate import upgrade
-from app.errors import ConfigurationError, GatewayError
+from app.errors import ConfigurationError, GatewayError, Interrupted
 from app.exchange.exchanges import Bounds, Exchanges
 from app.images.catalog import Catalog, CatalogError, load_catalog
 from app.images.request import RequestPolicy
@@ -91,7 +91,9 @@ def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None =
     gateway.add_exception_handler(GatewayError, _answer_gateway_error)
     gateway.add_exception_handler(HTTPException, _answer_http_error)
     front = Front(gateway, images.DIRECT)
-    return Recording(front, metrics=metrics, new_request_id=_request_ids(), fault=_fault_response)
+    return Recording(
+        front, metrics=metrics, new_request_id=_request_ids(), fault=_fault_response, stopping=_stopping_response
+    )
 
 
 def load_catalog_of(settings: Settings) -> Catalog:
@@ -174,6 +176,7 @@ async def _open(
             abandoned_exchanges_max=settings.abandoned_exchanges_max,
         ),
         error_event=error_event,
+        error_response=lambda error: error_response(wire_error(error)),
         headers=((b"x-gateway-sandbox", b"true"),) if settings.sandbox else (),
         show_in_flight=metrics.in_flight.set,
     )
@@ -199,6 +202,11 @@ async def _open(
 
 def _fault_response() -> Response:
     return error_response(wire_error(GatewayError("")))
+
+
+def _stopping_response() -> Response:
+    """To a request that a stop found before it was an exchange, or that did not end when it was told to."""
+    return error_response(wire_error(Interrupted("The gateway stopped before this request was answered.")))
 
 
 def _sender(engine: Engine, settings: Settings, clock: Clock, metrics: Metrics) -> Sender | None:

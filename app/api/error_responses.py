@@ -16,6 +16,7 @@ from app.errors import (
     ClientLeft,
     Draining,
     GatewayError,
+    Interrupted,
     InvalidRequest,
     ModelForbidden,
     ModelNotFound,
@@ -78,6 +79,7 @@ _PLAIN: Mapping[type[GatewayError], WireError] = {
     StoreUnavailable: WireError(503, _SERVER, "store_unavailable", "", Outcome.UNAVAILABLE, headers=_SOON),
     Overloaded: WireError(503, _SERVER, "server_is_overloaded", "", Outcome.UNAVAILABLE, headers=_SOON),
     Draining: WireError(503, _SERVER, "server_is_stopping", "", Outcome.UNAVAILABLE, headers=_SOON),
+    Interrupted: WireError(503, _SERVER, "server_is_stopping", "", Outcome.INTERRUPTED, headers=_NO_RETRY),
     ClientLeft: WireError(499, _INVALID, "client_left", "", Outcome.CLIENT_LEFT),
 }
 

@@ -1,5 +1,6 @@
 """What the doors need of the house, in one typed place that the app's lifespan fills."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +10,7 @@ from starlette.requests import HTTPConnection
 
 from app.api.headers import header
 from app.database.readers import Readers
-from app.exchange.exchanges import Exchanges
+from app.exchange.exchanges import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
 from app.images.request import RequestPolicy
 from app.keys.authentication import Authenticator, Caller
 from app.quotas.ledger import Ledger
@@ -36,6 +37,14 @@ class Services:
     draining: bool = False
     # Probes and scrapes read through these: no number of them can take the connections that requests need.
     probes: Readers = field(default_factory=lambda: Readers(_PROBES_AT_A_TIME, "probes"))
+
+    def drain(self) -> float:
+        """Take no new requests from now on; callers who still wait after GATEWAY_SHUTDOWN_SECONDS are told of the stop.
+        Returns within how many seconds every request has ended by itself."""
+        self.draining = True
+        seconds = self.settings.shutdown_seconds
+        asyncio.get_running_loop().call_later(seconds, self.exchanges.interrupt)
+        return seconds + READ_ON_SECONDS + SETTLE_SECONDS_MAX
 
 
 def services(connection: HTTPConnection) -> Services:

@@ -135,7 +135,7 @@ class _Server(uvicorn.Server):
         # Requests that still come in over connections that are kept alive are refused at once.
         services = self.lifespan.state.get("services")
         if services is not None:
-            services.draining = True
+            self.config.timeout_graceful_shutdown = math.ceil(services.drain()) + 1
         await super().shutdown(sockets)
 
     @contextmanager

@@ -24,7 +24,7 @@ from app.telemetry.board import Board, shared_memory
 
 _START_SECONDS_MAX = 120.0
 _END_SECONDS_MAX = 10.0  # from the line's end to the process's
-_CLOSE_SECONDS = 30.0  # beyond the time for running requests: for what a worker still writes after it
+_CLOSE_SECONDS = 45.0  # beyond the time for running requests: for what a worker still writes after it
 
 _log = logging.getLogger("gateway")
 

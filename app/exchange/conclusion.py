@@ -62,10 +62,10 @@ def conclude(facts: Facts, request: ImageRequest, estimate: Estimate) -> Conclus
 
 
 def _outcome(facts: Facts) -> Outcome:
+    if facts.interrupted:  # its caller was told so, even where the answer was read to its end afterwards
+        return Outcome.INTERRUPTED
     if facts.complete:
         return Outcome.CLIENT_LEFT if facts.client_left else Outcome.COMPLETED
-    if facts.interrupted:
-        return Outcome.INTERRUPTED
     if facts.error is not None:
         # Announced, and then not sent: what was said to be dispatched may still turn out to be unreachable.
         sent = facts.dispatched and not isinstance(facts.error, UpstreamUnreachable)

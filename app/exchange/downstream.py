@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from starlette.responses import Response
 from starlette.types import Receive, Send
 
 from app.exchange.tasks import Tasks
@@ -31,6 +32,7 @@ class Downstream:
         self._last_sent_at = 0.0
         self._missing_bytes: int | None = None
         self._finished = False
+        self._is_silent = False
         self._on_leave: Callable[[], None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self.headers: list[tuple[bytes, bytes]] = []
@@ -59,12 +61,30 @@ class Downstream:
             self._finished = True
             await self._pass({"type": "http.response.body", "body": chunk, "more_body": False})
 
+    async def end_early(self, answer: Response, event: Callable[[bytes | None], bytes]) -> None:
+        """Tell the client now how this ends, and send nothing afterwards: with `answer` where none has begun, in a
+        stream with the event that `event` makes. Does nothing to a document that has begun, which cannot tell it."""
+        if self.started and self.event_closing is None:
+            return
+        self.unwatch()
+        was_silent, self._is_silent = self._is_silent or self.left or self._sending or self._finished, True
+        if was_silent:  # also a client that takes nothing: the end of its connection has to do
+            return
+        if self.event_closing is not None:
+            body = event(self.event_closing())
+        else:
+            body = bytes(answer.body)
+            head = {"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers}
+            await self._send(head)
+        self.started = self._finished = True
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
     def close(self) -> None:
         """Call last: nothing is sent any more."""
         self._stall.close()
 
     async def _pass(self, message: dict[str, Any]) -> None:
-        if self.left:
+        if self.left or self._is_silent:
             return
         self._sending = True
         try:
@@ -103,7 +123,7 @@ class Downstream:
         """Sends a comment whenever nothing was sent for `seconds`, but never in the middle of an event."""
 
         async def keep_alive() -> None:
-            while not self.left:
+            while not self.left and not self._is_silent:
                 silent_for = self._monotonic() - self._last_sent_at
                 if silent_for < seconds:
                     await asyncio.sleep(seconds - silent_for)

@@ -6,16 +6,17 @@ conclusion.py says what is charged.
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.errors import ClientLeft, UpstreamError, UpstreamTimeout
+from app.errors import ClientLeft, Draining, Interrupted, UpstreamError, UpstreamTimeout
 from app.exchange.conclusion import Conclusion, Facts, conclude
 from app.exchange.downstream import Downstream
-from app.exchange.exchanges import Exchanges
+from app.exchange.exchanges import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
 from app.exchange.relay import relay
 from app.images.pricing import estimate
 from app.images.request import ImageRequest
@@ -29,7 +30,6 @@ from app.upstream.http1.connection import Connection
 
 logger = logging.getLogger("gateway.exchange")
 
-_SETTLE_SECONDS_MAX = 5.0
 _UPSTREAM_PATHS = {"generation": "/images/generations"}
 
 
@@ -50,13 +50,16 @@ class Exchange(Response):
         self._deadline: asyncio.Timeout | None = None
         self._is_abandoned = False
         self._settling: asyncio.Future[Resolution] | None = None
+        self._downstream: Downstream | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Raises GatewayError only while nothing was sent to the client, so that the door can answer it."""
         self._shared.begin()
+        self._shared.running.add(self._on_interrupt)
         try:
             await self._reserve()
             downstream = Downstream(receive, send, self._shared.tasks, self._shared.bounds.client_stall_seconds)
+            self._downstream = downstream
             try:
                 await self._forward(downstream)
             except asyncio.CancelledError:
@@ -67,8 +70,10 @@ class Exchange(Response):
                 self._give_back()
                 # Whatever ended this task, accounting finishes: nothing takes a settlement back that was begun. A
                 # client that is still to be told of an error does not wait for a store that is away.
-                await asyncio.wait({self._settle()}, timeout=_SETTLE_SECONDS_MAX)
+                await asyncio.wait({self._settle()}, timeout=SETTLE_SECONDS_MAX)
         finally:
+            self._downstream = None
+            self._shared.running.discard(self._on_interrupt)
             self._facts.error = None  # its traceback holds this frame, and that would hold it: a circle
             self._shared.end()
 
@@ -101,7 +106,9 @@ class Exchange(Response):
                     if self._is_abandoned:
                         shared.end_abandoned()
         except TimeoutError:
-            if not facts.client_left:
+            if facts.interrupted and not facts.dispatched:
+                raise _draining() from None
+            if not facts.interrupted and not facts.client_left:
                 facts.error = UpstreamTimeout("ZenMux did not finish its answer in time.", kind="deadline")
         except UpstreamError as error:
             facts.error = error
@@ -109,6 +116,8 @@ class Exchange(Response):
             return
         if facts.error is not None:
             self._note_error(facts.error)
+        if facts.interrupted and not facts.complete:
+            return
         if facts.error is None or facts.complete:
             await downstream.finish()
         elif not downstream.started:
@@ -124,6 +133,29 @@ class Exchange(Response):
         if not self._is_abandoned and self._deadline is not None:
             self._deadline.reschedule(self._shared.monotonic())
 
+    def _on_interrupt(self) -> None:
+        """The process stops, and waits for nobody any longer."""
+        facts, now = self._facts, self._shared.monotonic()
+        if facts.complete or self._settling is not None:
+            return
+        facts.interrupted = True
+        if self._downstream is None or self._deadline is None:
+            return  # not reserved yet; it will not be sent
+        until = now + READ_ON_SECONDS if facts.dispatched else now
+        self._deadline.reschedule(min(until, self._deadline.when() or until))
+        if facts.dispatched:
+            self._shared.tasks.start(self._tell_interrupted(self._downstream), "tell of a stop")
+
+    async def _tell_interrupted(self, downstream: Downstream) -> None:
+        error = Interrupted(
+            "The gateway stopped before the image was there. The request was sent to ZenMux and will be charged; "
+            "sending it again would buy a second image."
+        )
+        answer = self._shared.error_response(error)
+        self._event.error_code = "server_is_stopping"
+        with suppress(OSError):
+            await downstream.end_early(answer, lambda closing: self._shared.error_event(error, closing))
+
     async def _ask_and_relay(self, downstream: Downstream) -> None:
         shared = self._shared
         body = orjson.dumps(dict(self._request.fields))
@@ -133,6 +165,8 @@ class Exchange(Response):
         async def on_sending() -> None:
             if downstream.left:
                 raise ClientLeft("The client left before its request was sent.")
+            if self._facts.interrupted:
+                raise _draining()
             if connection is None:
                 await shared.ledger.mark_dispatched(self._event.request_id, shared.clock())
             self._facts.dispatched = True
@@ -252,3 +286,7 @@ class Exchange(Response):
         event.usage_source, event.usage = conclusion.usage_source.value, conclusion.usage
         event.images, event.cost_nanousd = conclusion.charged.images, conclusion.charged.nanousd
         event.unpriced = not conclusion.priced and conclusion.usage_source is not UsageSource.NONE
+
+
+def _draining() -> Draining:
+    return Draining("The gateway is stopping. Please try again shortly.")

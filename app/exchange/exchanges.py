@@ -5,10 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from starlette.responses import Response
+
 from app.errors import GatewayError, Overloaded
 from app.exchange.tasks import Tasks
 from app.quotas.ledger import Ledger
 from app.upstream.client import Upstream
+
+READ_ON_SECONDS = 5.0
+"""How long after a forced stop an answer may still come, so that its usage and not the estimate is charged."""
+
+SETTLE_SECONDS_MAX = 5.0
+"""How long an exchange that is over waits for its settlement to be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +34,8 @@ class Bounds:
 @dataclass(slots=True)
 class Exchanges:
     """`error_event(error, closing)` makes the bytes that end a stream for its client, where `closing` completes the
-    text of a cut event (None: between events). `headers` go out with every answer. `show_in_flight` is told how many
-    run whenever that changes."""
+    text of a cut event (None: between events); `error_response` the whole answer that tells of an error. `headers` go
+    out with every answer. `show_in_flight` is told how many run whenever that changes."""
 
     ledger: Ledger
     upstream: Upstream
@@ -35,11 +43,13 @@ class Exchanges:
     monotonic: Callable[[], float]
     bounds: Bounds
     error_event: Callable[[GatewayError, bytes | None], bytes]
+    error_response: Callable[[GatewayError], Response]
     headers: tuple[tuple[bytes, bytes], ...] = ()
     show_in_flight: Callable[[int], None] = lambda _: None
     tasks: Tasks = field(default_factory=Tasks)
     in_flight: int = 0
     abandoned: int = 0
+    running: set[Callable[[], None]] = field(default_factory=set)  # what `interrupt` calls, one of each exchange
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def begin(self) -> None:
@@ -61,6 +71,12 @@ class Exchanges:
             return False
         self.abandoned += 1
         return True
+
+    def interrupt(self) -> None:
+        """A stop waits no longer: every caller whose answer has not begun is told so at once, streams too. What was
+        sent is read on for READ_ON_SECONDS, for the sake of its usage."""
+        for interrupt_one in list(self.running):
+            interrupt_one()
 
     def end_abandoned(self) -> None:
         self.abandoned -= 1

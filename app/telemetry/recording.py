@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.telemetry.event import RequestEvent
+from app.telemetry.event import Outcome, RequestEvent
 from app.telemetry.logs import FieldsRecord, request_line
 from app.telemetry.metrics import Metrics
 
@@ -19,16 +19,23 @@ EVENT = "event"  # its place in the request's state
 class Recording:
     """ASGI middleware. `new_request_id` gives unique ids; every answer carries its own as `x-request-id`.
 
-    `fault` makes the answer to a request that met a bug of ours, whose traceback goes to the log.
+    `fault` makes the answer to a request that met a bug of ours, whose traceback goes to the log; `stopping` the one
+    to a request that the server cancelled, which it does when a stop cannot wait any longer.
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, new_request_id: Callable[[], str], fault: Callable[[], ASGIApp]
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        new_request_id: Callable[[], str],
+        fault: Callable[[], ASGIApp],
+        stopping: Callable[[], ASGIApp],
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._new_request_id = new_request_id
         self._fault = fault
+        self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,6 +58,12 @@ class Recording:
 
         try:
             await self._app(scope, receive, send_recorded)
+        except asyncio.CancelledError:
+            # Nothing else cancels a request, and this is its last step: raised on, it would be taken for a bug.
+            event.outcome = Outcome.INTERRUPTED
+            if event.status is None:
+                event.error_code = "server_is_stopping"
+                await self._stopping()(scope, receive, send_recorded)
         except Exception:
             logger.exception("fault", extra={"request_id": event.request_id})
             if event.status is None:

@@ -39,6 +39,7 @@ TABLE = [
     (errors.StoreUnavailable("m"), 503, "server_error", "store_unavailable", None, "5"),
     (errors.Overloaded("m"), 503, "server_error", "server_is_overloaded", None, "5"),
     (errors.Draining("m"), 503, "server_error", "server_is_stopping", None, "5"),
+    (errors.Interrupted("m"), 503, "server_error", "server_is_stopping", "false", None),
     (errors.UpstreamUnreachable("m", "connect"), 502, "upstream_error", "upstream_unreachable", None, None),
     (errors.UpstreamTimeout("m", "silence"), 504, "upstream_error", "upstream_timeout", "false", None),
     (errors.UpstreamBroken("m", "dropped"), 502, "upstream_error", "upstream_broken", "false", None),

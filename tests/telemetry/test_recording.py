@@ -1,5 +1,6 @@
 """Each request has an id and is recorded once, also when it meets a bug of ours or is cancelled."""
 
+import asyncio
 import logging
 from typing import Any
 
@@ -21,8 +22,8 @@ async def call(app: ASGIApp) -> tuple[list[Any], Metrics]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    fault = PlainTextResponse("fault", 500)
-    recording = Recording(app, metrics, new_request_id=lambda: "req_1", fault=lambda: fault)
+    fault, stopping = PlainTextResponse("fault", 500), PlainTextResponse("stopping", 503)
+    recording = Recording(app, metrics, new_request_id=lambda: "req_1", fault=lambda: fault, stopping=lambda: stopping)
     await recording({"type": "http", "path": "/v1/images/generations"}, receive, send)
     return sent, metrics
 
@@ -52,6 +53,21 @@ async def test_a_bug_is_answered_and_logged_with_its_traceback(caplog: pytest.Lo
     fault, line = caplog.records
     assert fault.exc_info is not None
     assert line.levelno == logging.ERROR
+
+
+async def test_a_request_that_the_server_cancels_is_told_of_the_stop(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"][EVENT].operation = "generation"
+        raise asyncio.CancelledError
+
+    sent, _ = await call(app)
+    assert sent[0]["status"] == 503
+    [line] = caplog.records
+    assert line.exc_info is None
+    assert (line.__dict__[FIELDS]["outcome"], line.__dict__[FIELDS]["error_code"]) == (
+        "interrupted",
+        "server_is_stopping",
+    )
 
 
 async def test_a_fault_in_recording_does_not_reach_the_client(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,123 @@
+"""A stop that cannot wait any longer: what callers are told, what is charged, and that no SDK buys a second image."""
+
+import json
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import openai
+import pytest
+
+from app.sandbox.server import SandboxServer
+from tests.servers import GatewayProcess, Key, fetch_json, wait_until
+
+HURRIED = {"GATEWAY_SHUTDOWN_SECONDS": "0.3"}
+
+
+def dispatched(gateway: GatewayProcess, count: int = 1) -> Callable[[], bool]:
+    return lambda: sum(bool(row["dispatched_at_ms"]) for row in gateway.store.rows()) == count
+
+
+def answer_of(gateway: GatewayProcess, key: Key, prompt: str) -> tuple[dict[str, str], bytes]:
+    """The head and the body that a caller gets who waits for `prompt` while the gateway is stopped."""
+    with gateway.begin(key, prompt) as connection:
+        wait_until(dispatched(gateway), "it was dispatched")
+        gateway.terminate()
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert gateway.process.wait(30) == 0
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *fields = head.decode().split("\r\n")
+    return {"status": status, **dict(field.lower().split(": ", 1) for field in fields)}, body
+
+
+def test_a_caller_whose_answer_has_not_begun_is_told_that_it_is_charged(sandbox: SandboxServer, tmp_path: Path) -> None:
+    with GatewayProcess(tmp_path / "data", sandbox.url, **HURRIED) as gateway:
+        head, body = answer_of(gateway, gateway.store.key(), "a house [sandbox: delay=60s]")
+        assert head["status"].startswith("HTTP/1.1 503")
+        assert head["x-should-retry"] == "false"
+        error = json.loads(body)["error"]
+        assert (error["type"], error["param"], error["code"]) == ("server_error", None, "server_is_stopping")
+        assert "was sent to ZenMux and will be charged" in error["message"]
+        [row] = gateway.store.rows()
+        assert head["x-request-id"] == row["id"]
+        assert (row["state"], row["usage_source"], row["outcome"]) == ("settled", "estimated", "interrupted")
+        assert gateway.store.findings() == []
+        [line] = [json.loads(line) for line in gateway.log().splitlines() if '"event":"request"' in line]
+        assert (line["status"], line["error_code"], line["outcome"]) == (503, "server_is_stopping", "interrupted")
+        assert "Traceback" not in gateway.log()
+
+
+def test_usage_that_comes_soon_after_is_charged_instead_of_the_estimate(sandbox: SandboxServer, tmp_path: Path) -> None:
+    with GatewayProcess(tmp_path / "data", sandbox.url, **HURRIED) as gateway:
+        head, _ = answer_of(gateway, gateway.store.key(), "a house [sandbox: delay=3s]")
+        assert head["status"].startswith("HTTP/1.1 503")
+        [row] = gateway.store.rows()
+        assert (row["state"], row["usage_source"], row["outcome"]) == ("settled", "reported", "interrupted")
+        assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
+
+
+def test_one_call_of_the_sdk_over_two_gateways_buys_one_image(
+    sandbox: SandboxServer, tmp_path: Path, postgresql_url: str
+) -> None:
+    """Behind one address, as a load balancer has it: what the first refuses, the SDK sends to the second."""
+    shared = {"GATEWAY_DATABASE_URL": postgresql_url, **HURRIED}
+    with ExitStack() as stack:
+        first = stack.enter_context(GatewayProcess(tmp_path / "one", sandbox.url, **shared))
+        key = first.store.key()
+        errors: list[openai.APIStatusError] = []
+
+        def call() -> None:
+            client = openai.OpenAI(base_url=first.url, api_key=key.text, max_retries=2)
+            with pytest.raises(openai.APIStatusError) as caught:
+                client.images.generate(model="gpt-image-2", prompt="a house [sandbox: delay=2s]", quality="low")
+            errors.append(caught.value)
+
+        caller = threading.Thread(target=call)
+        caller.start()
+        wait_until(dispatched(first), "it was dispatched")
+        first.terminate()
+        assert first.process.wait(30) == 0
+        stack.enter_context(GatewayProcess(tmp_path / "two", sandbox.url, GATEWAY_PORT=str(first.port), **shared))
+        caller.join(30)
+        [error] = errors
+        assert (error.status_code, error.code) == (503, "server_is_stopping")
+        assert error.request_id == first.store.rows()[0]["id"]
+        assert len(first.store.rows()) == 1
+        assert first.store.findings(fetch_json(sandbox.bill_url)) == []
+
+
+def test_a_stream_that_has_begun_ends_with_an_error_event(sandbox: SandboxServer, tmp_path: Path) -> None:
+    with GatewayProcess(tmp_path / "data", sandbox.url, **HURRIED) as gateway:
+        key = gateway.store.key()
+        client = openai.OpenAI(base_url=gateway.url, api_key=key.text, max_retries=2)
+        prompt = "a house [sandbox: stall=0.6]"
+        stream = client.images.generate(
+            model="gpt-image-2", prompt=prompt, quality="low", stream=True, partial_images=2, size="1024x1024"
+        )
+        next(iter(stream))
+        gateway.terminate()
+        with pytest.raises(openai.APIError) as caught:
+            list(stream)
+        assert caught.value.code == "server_is_stopping"
+        assert gateway.process.wait(30) == 0
+        [row] = gateway.store.rows()
+        assert (row["state"], row["usage_source"], row["outcome"]) == ("settled", "estimated", "interrupted")
+        assert "Traceback" not in gateway.log()
+
+
+def test_a_document_that_has_begun_breaks_off(sandbox: SandboxServer, tmp_path: Path) -> None:
+    with GatewayProcess(tmp_path / "data", sandbox.url, **HURRIED) as gateway:
+        key = gateway.store.key()
+        with gateway.begin(key, "a house [sandbox: body=3MB slow=10kB/s]") as connection:
+            received = connection.recv(64)
+            gateway.terminate()
+            while data := connection.recv(65536):
+                received += data
+        assert gateway.process.wait(30) == 0
+        assert received.startswith(b"HTTP/1.1 200")
+        assert not received.endswith(b"}")
+        assert b"server_is_stopping" not in received
+        [row] = gateway.store.rows()
+        assert (row["state"], row["usage_source"], row["outcome"]) == ("settled", "estimated", "interrupted")
+        assert "Traceback" not in gateway.log()
