@@ -32,7 +32,8 @@ from app.keys.authentication import Authenticator
 from app.quotas.ledger import Ledger
 from app.quotas.spool import Spool
 from app.quotas.thresholds import Announcement, Watch, describe_crossing
-from app.settings import Compatibility, Settings, UnknownModels
+from app.setting_values import Compatibility, UnknownModels
+from app.settings import Settings
 from app.telemetry.board import Board
 from app.telemetry.event import Outcome
 from app.telemetry.metrics import Metrics
@@ -173,6 +174,7 @@ async def _open(
             client_stall_seconds=settings.client_stall_seconds,
             keepalive_seconds=settings.keepalive_seconds,
             requests_in_flight_max=settings.requests_in_flight_max,
+            user_in_flight_percent=settings.user_in_flight_percent,
             abandoned_exchanges_max=settings.abandoned_exchanges_max,
         ),
         error_event=error_event,

@@ -2,58 +2,22 @@
 and the file named by GATEWAY_CONFIG; decides nothing else."""
 
 from decimal import Decimal
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from app.secret_files import secret_names, with_secret_files
+from app.setting_values import Compatibility, Origins, Percents, UnknownModels, UpstreamUrl
 
 _PREFIX = "GATEWAY_"
 _WEBHOOK_SECRET_LENGTH_MIN = 16
-_PERCENTS_MAX = 10
-
-
-class Compatibility(StrEnum):
-    """How requests of older clients are read."""
-
-    LENIENT = "lenient"
-    STRICT = "strict"
-
-
-class UnknownModels(StrEnum):
-    """What happens to a model the catalog does not list."""
-
-    REFUSE = "refuse"
-    PASS = "pass"  # noqa: S105 - a word, not a secret
-
-
-def _without_trailing_slash(url: HttpUrl) -> str:
-    return str(url).rstrip("/")
-
-
-def _percents(value: object) -> object:
-    """`50,80,100`, in any order, as a tuple without repetitions."""
-    if not isinstance(value, str):
-        return value
-    parts = [part.strip() for part in value.split(",")]
-    if not all(part.isascii() and part.isdecimal() and 1 <= int(part[:4]) <= 100 for part in parts):
-        raise ValueError("write whole numbers from 1 to 100, with commas between them, such as 50,80,100")
-    if len(parts) > _PERCENTS_MAX:
-        raise ValueError(f"write at most {_PERCENTS_MAX} percentages")
-    return tuple(sorted({int(part) for part in parts}))
-
-
-Percents = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_percents)]
-UpstreamUrl = Annotated[str, AfterValidator(lambda text: _without_trailing_slash(HttpUrl(text)))]
 
 
 class Settings(BaseSettings):
@@ -101,6 +65,12 @@ class Settings(BaseSettings):
     )
     metrics_key: SecretStr | None = Field(None, description="If set, /metrics asks for it as a Bearer token.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
+    log_refusals_per_second: int = Field(
+        10,
+        ge=0,
+        le=100_000,
+        description="Most refusals without a valid key that get a log line each second; the others are counted in one.",
+    )
     log_format: str = Field("json", pattern="^(json|text)$", description="json for machines, text for people.")
 
     # --- What requests may ask for
@@ -157,6 +127,19 @@ class Settings(BaseSettings):
     # --- Clients
     requests_in_flight_max: int = Field(
         1000, ge=1, le=20_000, description="Most image requests at a time; more are answered 503."
+    )
+    user_in_flight_percent: int = Field(
+        50,
+        ge=1,
+        le=100,
+        description="Share of GATEWAY_REQUESTS_IN_FLIGHT_MAX one user may hold while others want to be served.",
+    )
+    cors_origins: Origins = Field(
+        (), description="Web pages that may call the gateway from a browser: origins with commas between them, or *."
+    )
+    usage_shows_gateway: bool = Field(
+        default=False,
+        description="Shows callers the gateway's own limits in full in /v1/usage, not only the share used.",
     )
     client_stall_seconds: float = Field(
         120,

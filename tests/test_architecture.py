@@ -23,7 +23,8 @@ DOCSTRING_LINES_MAX = 5
 ROOMS: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "secret_files": frozenset(),
-    "settings": frozenset({"secret_files"}),
+    "setting_values": frozenset(),
+    "settings": frozenset({"secret_files", "setting_values"}),
     "images": frozenset({"errors"}),
     "database": frozenset({"errors"}),
     "keys": frozenset({"errors", "database"}),
@@ -36,7 +37,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "sandbox": frozenset({"images"}),
     "main": frozenset(
         {
-            *("errors", "settings", "images", "database", "keys", "quotas"),
+            *("errors", "settings", "setting_values", "images", "database", "keys", "quotas"),
             *("upstream", "telemetry", "webhooks", "exchange", "api"),
         }
     ),
@@ -45,6 +46,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "errors",
             "secret_files",
             "settings",
+            "setting_values",
             "images",
             "database",
             "keys",
@@ -90,7 +92,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "api/usage.py", "quotas/overview.py",
     ),
     ("e2e/test_faults.py", "e2e/test_client_leaves.py", "e2e/test_pass_through.py"): (
-        "exchange/exchange.py", "exchange/exchanges.py", "exchange/relay.py", "exchange/tasks.py",
+        "exchange/exchange.py", "exchange/relay.py", "exchange/tasks.py",
         "upstream/client.py", "upstream/error_body.py", "upstream/failures.py", "upstream/headers.py",
     ),
     ("cli/test_commands.py", "e2e/test_dev.py"): (

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Compatibility, load_settings
+from app.setting_values import Compatibility
+from app.settings import load_settings
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(

@@ -1,11 +1,12 @@
-"""/v1/usage: callers see their own limits, what is used of them and when they reset. Nobody else's."""
+"""/v1/usage: callers see their own limits, what is used of them and when they reset. Nobody else's: of the gateway's
+own limits, the share that is used."""
 
 from typing import Any
 
 from fastapi import APIRouter, Request
 
-from app.api.services import authenticated, services
-from app.quotas.limits import Unit, format_usd
+from app.api.services import Services, authenticated, services
+from app.quotas.limits import Scope, Unit, format_usd
 from app.quotas.standing import LimitStatus
 
 router = APIRouter(prefix="/v1/usage")
@@ -22,8 +23,17 @@ async def show_usage(request: Request) -> dict[str, Any]:
         "key": {"id": caller.key_id, "name": caller.key_name},
         "user": caller.user_name,
         "team": caller.team_name,
-        "limits": [limit_fields(status) for status in statuses if status.may_apply_to(caller.models)],
+        "limits": [_shown(status, house) for status in statuses if status.may_apply_to(caller.models)],
     }
+
+
+def _shown(status: LimitStatus, house: Services) -> dict[str, Any]:
+    fields = limit_fields(status)
+    if status.scope is Scope.GATEWAY and not house.settings.usage_shows_gateway:
+        # What all callers spent together is the operator's to tell; how soon nobody gets an image concerns everyone.
+        unit, window = fields["unit"], fields["window"]
+        fields |= {"limit": f"{unit}/{window}", **dict.fromkeys(("amount", "used", "pending", "left"))}
+    return fields
 
 
 def limit_fields(status: LimitStatus) -> dict[str, Any]:
@@ -44,5 +54,6 @@ def limit_fields(status: LimitStatus) -> dict[str, Any]:
         "used": amount(status.used),
         "pending": amount(status.pending),
         "left": amount(status.left),
+        "used_ratio": round(status.used / limit.amount, 2) if limit.amount else 1.0,
         "resets_at": status.resets_at.isoformat() if status.resets_at else None,
     }

@@ -16,7 +16,8 @@ from app.keys.format import PREFIX, is_public_id
 from app.keys.records import Key, Team, User, create_user, find_key, find_team, find_user, list_teams, list_users
 from app.quotas.administration import copy_defaults, list_limits
 from app.quotas.limits import Limit, Scope, Unit, WrittenLimit, format_limit, format_usd, parse_limit
-from app.settings import Settings, UnknownModels
+from app.setting_values import UnknownModels
+from app.settings import Settings
 
 
 def existing_user(connection: Connection, name: str) -> User:

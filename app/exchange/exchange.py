@@ -54,7 +54,7 @@ class Exchange(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Raises GatewayError only while nothing was sent to the client, so that the door can answer it."""
-        self._shared.begin()
+        self._shared.begin(self._caller.user_id)
         self._shared.running.add(self._on_interrupt)
         try:
             await self._reserve()
@@ -75,7 +75,7 @@ class Exchange(Response):
             self._downstream = None
             self._shared.running.discard(self._on_interrupt)
             self._facts.error = None  # its traceback holds this frame, and that would hold it: a circle
-            self._shared.end()
+            self._shared.end(self._caller.user_id)
 
     async def _reserve(self) -> None:
         """Where a connection waits already, the reservation counts as dispatched from its first moment on: that is one

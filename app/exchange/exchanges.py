@@ -17,6 +17,7 @@ READ_ON_SECONDS = 5.0
 
 SETTLE_SECONDS_MAX = 5.0
 """How long an exchange that is over waits for its settlement to be written."""
+_TURNED_AWAY_SECONDS = 15.0  # longer than the Retry-After of an overloaded gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Bounds:
     client_stall_seconds: float
     keepalive_seconds: float
     requests_in_flight_max: int
+    user_in_flight_percent: int
     abandoned_exchanges_max: int
 
 
@@ -50,16 +52,37 @@ class Exchanges:
     in_flight: int = 0
     abandoned: int = 0
     running: set[Callable[[], None]] = field(default_factory=set)  # what `interrupt` calls, one of each exchange
+    _in_flight_of: dict[str, int] = field(default_factory=dict)
+    _turned_away: tuple[str, float] = ("", 0.0)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def begin(self) -> None:
-        """Count one exchange, until its `end`. Raises Overloaded when there are as many as there may be."""
-        if self.in_flight >= self.bounds.requests_in_flight_max:
+    def begin(self, user_id: str) -> None:
+        """Count one exchange of this user, until its `end`. Raises Overloaded when there are as many as there may be,
+        or when the user holds a full share while others run requests, or were turned away a moment ago."""
+        bounds, mine = self.bounds, self._in_flight_of.get(user_id, 0)
+        share = max(1, bounds.requests_in_flight_max * bounds.user_in_flight_percent // 100)
+        if mine >= share and (self.in_flight > mine or self._others_wait(user_id)):
+            raise Overloaded(
+                f"You have {mine} requests running, and others use this gateway too. Try again when one has ended."
+            )
+        if self.in_flight >= bounds.requests_in_flight_max:
+            self._turned_away = (user_id, self.monotonic() + _TURNED_AWAY_SECONDS)
             raise Overloaded("The gateway is serving as many requests as it may. Please try again shortly.")
+        if user_id == self._turned_away[0]:
+            self._turned_away = ("", 0.0)
+        self._in_flight_of[user_id] = mine + 1
         self.in_flight += 1
         self.show_in_flight(self.in_flight)
 
-    def end(self) -> None:
+    def _others_wait(self, user_id: str) -> bool:
+        """Whether a place that gets free is to be left to somebody else, who was told to try again."""
+        other, until = self._turned_away
+        return other not in ("", user_id) and self.monotonic() < until
+
+    def end(self, user_id: str) -> None:
+        self._in_flight_of[user_id] -= 1
+        if self._in_flight_of[user_id] == 0:
+            del self._in_flight_of[user_id]
         self.in_flight -= 1
         self.show_in_flight(self.in_flight)
         if self.in_flight == 0:

@@ -15,7 +15,8 @@ from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
 from app.keys.records import NewKey, create_key, create_team
 from app.quotas.administration import set_limit
 from app.quotas.limits import Scope, Unit, parse_limit
-from app.settings import Settings, UnknownModels
+from app.setting_values import UnknownModels
+from app.settings import Settings
 from tests.cli.conftest import NOW
 
 CATALOG = load_catalog()

@@ -149,10 +149,22 @@ def test_usage_shows_a_caller_their_limits(gateway: RunningGateway) -> None:
     assert usd["resets_at"] is not None
 
 
+def test_of_the_gateways_own_limits_callers_see_the_share_that_is_used(gateway: RunningGateway) -> None:
+    change = Change("test", utc_now(), lambda: "unused")
+    with writing(gateway.store.engine) as connection:
+        set_limit(connection, parse_limit("images:8/week").on(Scope.GATEWAY), change=change)
+    assert ask(gateway, gateway.store.key(user="bob"), n=2).status_code == 200
+    gateway.store.settled(1)
+    (shown,) = fetch_json(f"{gateway.url}/usage", gateway.store.key().text)["limits"]
+    assert (shown["limit"], shown["scope"], shown["used_ratio"]) == ("images/week", "gateway", 0.25)
+    assert [shown[name] for name in ("amount", "used", "pending", "left")] == [None] * 4
+
+
 def test_usage_lists_exactly_what_applies_and_agrees_with_explain(
-    gateway: RunningGateway, sandbox: SandboxServer
+    start_gateway: StartGateway, sandbox: SandboxServer
 ) -> None:
     """While one request is under way and one has ended: used, pending and left of each, and when it resets."""
+    gateway = start_gateway(sandbox.url, usage_shows_gateway=True)
     model = "openai/gpt-image-2"
     limits = ("images:10/day", "concurrent:5", f"images:9/total@{model}", "images:8/day@openai/gpt-image-1.5")
     key = gateway.store.key(

@@ -1,0 +1,61 @@
+"""The kinds of values that settings have beyond numbers and words: how each is written, and what is refused."""
+
+import re
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, HttpUrl
+from pydantic_settings import NoDecode
+
+_PERCENTS_MAX = 10
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?|https?://\[[0-9a-f:.]{2,45}\](:[0-9]{1,5})?")
+ANY_ORIGIN = "*"
+
+
+class Compatibility(StrEnum):
+    """How requests of older clients are read."""
+
+    LENIENT = "lenient"
+    STRICT = "strict"
+
+
+class UnknownModels(StrEnum):
+    """What happens to a model the catalog does not list."""
+
+    REFUSE = "refuse"
+    PASS = "pass"  # noqa: S105 - a word, not a secret
+
+
+def _without_trailing_slash(url: HttpUrl) -> str:
+    return str(url).rstrip("/")
+
+
+def _percents(value: object) -> object:
+    """`50,80,100`, in any order, as a tuple without repetitions."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isascii() and part.isdecimal() and 1 <= int(part[:4]) <= 100 for part in parts):
+        raise ValueError("write whole numbers from 1 to 100, with commas between them, such as 50,80,100")
+    if len(parts) > _PERCENTS_MAX:
+        raise ValueError(f"write at most {_PERCENTS_MAX} percentages")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+Percents = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_percents)]
+UpstreamUrl = Annotated[str, AfterValidator(lambda text: _without_trailing_slash(HttpUrl(text)))]
+
+
+def _origins(value: object) -> object:
+    """`https://a.example,http://localhost:3000`, as browsers write origins, or `*` alone."""
+    if not isinstance(value, str):
+        return value
+    parts = tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
+    if parts == (ANY_ORIGIN,):
+        return parts
+    if not all(_ORIGIN.fullmatch(part) for part in parts):
+        raise ValueError("write origins such as https://studio.example.com, with commas between them, or * alone")
+    return parts
+
+
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
