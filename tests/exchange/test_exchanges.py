@@ -34,7 +34,7 @@ async def exchanges(seconds: Seconds) -> Exchanges:
         abandoned_exchanges_max=0,
     )
     unused = cast("Any", None)
-    return Exchanges(unused, unused, unused, seconds, bounds, unused)
+    return Exchanges(unused, unused, unused, seconds, bounds, unused, unused)
 
 
 def begun(exchanges: Exchanges, user: str, times: int = 1) -> int:
