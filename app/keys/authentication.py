@@ -6,11 +6,11 @@ that guessing pushes no good key out.
 """
 
 import re
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import anyio
+from cachetools import LRUCache
 from sqlalchemy import Engine
 
 from app.database.clock import Clock
@@ -41,6 +41,9 @@ class _Reading:
     credential: Credential | None
 
 
+_Cache = LRUCache[PresentedKey, _Reading]
+
+
 @dataclass(slots=True)
 class _Flight:
     """The requests that wait for the same key: one reads, and all who came before it began take what it read.
@@ -63,8 +66,8 @@ class Authenticator:
         self._engine = engine
         self._clock = clock
         self._lifetime = timedelta(seconds=cache_seconds)
-        self._known = _Cache(cache_entries)
-        self._unknown = _Cache(cache_entries)
+        self._known: _Cache = LRUCache(cache_entries)
+        self._unknown: _Cache = LRUCache(cache_entries)
         self._flights: dict[PresentedKey, _Flight] = {}
         self._readers = Readers(_READS_AT_A_TIME, "authentication")
 
@@ -139,34 +142,8 @@ class Authenticator:
 
     def _remember(self, presented: PresentedKey, what: _Reading) -> None:
         into, out_of = (self._unknown, self._known) if what.credential is None else (self._known, self._unknown)
-        out_of.forget(presented)
-        into.put(presented, what)
-
-
-class _Cache:
-    """The `entries` keys used last."""
-
-    def __init__(self, entries: int) -> None:
-        self._entries = entries
-        self._readings: OrderedDict[PresentedKey, _Reading] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._readings)
-
-    def get(self, presented: PresentedKey) -> _Reading | None:
-        reading_ = self._readings.get(presented)
-        if reading_ is not None:
-            self._readings.move_to_end(presented)
-        return reading_
-
-    def put(self, presented: PresentedKey, what: _Reading) -> None:
-        self._readings[presented] = what
-        self._readings.move_to_end(presented)
-        if len(self._readings) > self._entries:
-            self._readings.popitem(last=False)
-
-    def forget(self, presented: PresentedKey) -> None:
-        self._readings.pop(presented, None)
+        out_of.pop(presented, None)
+        into[presented] = what
 
 
 def presented_key(authorization: str | None) -> PresentedKey:

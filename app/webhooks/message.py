@@ -1,9 +1,10 @@
 """What a webhook is sent: the event as JSON, its id, its signature, and when a try that failed is made again. Pure."""
 
 import hashlib
-import hmac
+from datetime import datetime
 
 import orjson
+from standardwebhooks import Webhook
 
 from app import __version__
 from app.database.clock import from_ms
@@ -40,20 +41,16 @@ def body_of(event: DueEvent) -> bytes:
     )
 
 
-def headers_of(event: DueEvent, body: bytes, secret: bytes, unix_seconds: int) -> dict[str, str]:
-    """What goes with `body`, signed at `unix_seconds`."""
+def headers_of(event: DueEvent, body: bytes, secret: bytes, signed_at: datetime) -> dict[str, str]:
+    """What goes with `body`: the headers of Standard Webhooks. `secret` is the key itself, not base64 of it."""
+    id_ = event_id(event)
     return {
         "content-type": "application/json",
         "user-agent": f"zenmux-gateway/{__version__}",
-        "x-gateway-event-id": event_id(event),
-        "x-gateway-signature": signature(body, secret, unix_seconds),
+        "webhook-id": id_,
+        "webhook-timestamp": str(int(signed_at.timestamp())),
+        "webhook-signature": Webhook(secret).sign(id_, signed_at, body.decode()),
     }
-
-
-def signature(body: bytes, secret: bytes, unix_seconds: int) -> str:
-    """`t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">`: the time is signed too, so that nobody can send it again."""
-    signed = hmac.new(secret, b"%d.%b" % (unix_seconds, body), hashlib.sha256).hexdigest()
-    return f"t={unix_seconds},v1={signed}"
 
 
 def seconds_until_next_try(tries: int, jitter: float) -> float | None:

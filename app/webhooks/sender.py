@@ -114,7 +114,7 @@ class Sender:
         """None when the receiver has taken it, else why not, in a word. What it answers is not read."""
         assert self._transport is not None, "open() first"
         body = body_of(event)
-        headers = headers_of(event, body, self._hook.secret, int(self._clock().timestamp()))
+        headers = headers_of(event, body, self._hook.secret, self._clock())
         try:
             request = httpx2.Request("POST", self._hook.url, content=body, headers=headers)
             if request.url.userinfo:

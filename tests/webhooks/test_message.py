@@ -1,7 +1,9 @@
 """What a webhook is sent: fields, ids, signatures, and the times of further tries."""
 
+import base64
+import hmac
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from app.database.clock import to_ms
 from app.quotas.outbox import DueEvent
 from app.quotas.thresholds import Announcement, Crossing
-from app.webhooks.message import TRIES_MAX, body_of, event_id, headers_of, seconds_until_next_try, signature
+from app.webhooks.message import TRIES_MAX, body_of, event_id, headers_of, seconds_until_next_try
 from tests.quotas.making import NOON
 
 CROSSING = Crossing(
@@ -68,24 +70,34 @@ class TestId:
         assert len({event_id(event) for event in (due(), *others)}) == len(others) + 1
 
 
-def test_headers_carry_the_id_and_the_signature() -> None:
-    headers = headers_of(due(), b"{}", b"secret", 1_700_000_000)
-    assert headers["x-gateway-event-id"] == event_id(due())
-    assert headers["x-gateway-signature"] == signature(b"{}", b"secret", 1_700_000_000)
+NOW = datetime(2023, 11, 14, 22, 13, 20, tzinfo=NOON.tzinfo)  # 1700000000
+
+
+def signature(body: bytes, secret: bytes, signed_at: datetime) -> str:
+    return headers_of(due(), body, secret, signed_at)["webhook-signature"]
+
+
+def test_headers_are_those_of_standard_webhooks() -> None:
+    headers = headers_of(due(), b"{}", b"secret", NOW)
+    assert headers["webhook-id"] == event_id(due())
+    assert headers["webhook-timestamp"] == "1700000000"
     assert headers["content-type"] == "application/json"
     assert headers["user-agent"].startswith("zenmux-gateway/")
 
 
-def test_a_known_signature() -> None:
-    """printf '1700000000.{}' | openssl dgst -sha256 -hmac secret"""
-    assert signature(b"{}", b"secret", 1_700_000_000) == (
-        "t=1700000000,v1=b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163"
-    )
+def test_the_signature_is_what_openssl_makes() -> None:
+    """printf '<webhook-id>.1700000000.{}' | openssl dgst -sha256 -hmac secret -binary | base64"""
+    signed = f"{event_id(due())}.1700000000.{{}}".encode()
+    expected = base64.b64encode(hmac.digest(b"secret", signed, "sha256")).decode()
+    assert signature(b"{}", b"secret", NOW) == f"v1,{expected}"
 
 
-@pytest.mark.parametrize("other", [(b"{ }", b"secret", 1), (b"{}", b"Secret", 1), (b"{}", b"secret", 2)])
-def test_body_secret_and_time_are_all_signed(other: tuple[bytes, bytes, int]) -> None:
-    assert signature(b"{}", b"secret", 1).partition("v1=")[2] != signature(*other).partition("v1=")[2]
+LATER = NOW + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("other", [(b"{ }", b"secret", NOW), (b"{}", b"Secret", NOW), (b"{}", b"secret", LATER)])
+def test_body_secret_and_time_are_all_signed(other: tuple[bytes, bytes, datetime]) -> None:
+    assert signature(b"{}", b"secret", NOW) != signature(*other)
 
 
 @given(jitter=st.floats(0, 1, exclude_max=True))

@@ -71,7 +71,7 @@ async def test_an_event_arrives_signed_and_is_not_sent_again(
     assert received.path == "/hook?team=design"
     assert received.is_signed
     assert received.signed_at == int(NOON.timestamp())
-    assert received.headers["x-gateway-event-id"] == received.event["id"]
+    assert received.headers["webhook-id"] == received.event["id"]
     assert received.event["data"]["limit"] == "images:10/day"
     assert SECRET not in repr(received)
     clock.forward(days=1)
