@@ -47,7 +47,9 @@ class RequestEvent:
     upstream_status: int | None = None
     upstream_request_id: str | None = None
     upstream_error: str | None = None
-    upstream_reason: str | None = None  # what an answer that is not ZenMux's says of itself
+    upstream_reason: str | None = (
+        None  # for operators: why ZenMux was not reached, what an answer that is not its own says
+    )
     state: str | None = None  # of the reservation, once there was one
     usage_source: str | None = None
     usage: Usage | None = None

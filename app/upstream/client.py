@@ -21,6 +21,7 @@ from app.upstream.http1.buffers import Chunk
 from app.upstream.http1.connection import Connection, Origin
 from app.upstream.http1.pool import Bounds
 from app.upstream.http1.transport import ON_SENDING, OVER, AnswerStream, OnSending, Transport, origin_of
+from app.upstream.unreachable import reason_of
 
 _ERROR_BYTES_MAX = 65_536
 _ERROR_SECONDS_MAX = 10
@@ -147,9 +148,9 @@ class Upstream:
                 return await self._transport.handle_async_request(request)
             except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
                 if tries == self._settings.connect_retries:
-                    raise _unreachable() from error
+                    raise _unreachable(error) from error
             except httpx2.LocalProtocolError as error:
-                raise _unreachable() from error
+                raise _unreachable(error) from error
             except httpx2.TransportError as error:
                 raise _failed(error) from error
             await asyncio.sleep(self._jitter() * min(_BACKOFF_SECONDS * 2**tries, _BACKOFF_SECONDS_MAX))
@@ -190,8 +191,10 @@ def _stream(response: httpx2.Response) -> AnswerStream:
     return response.stream
 
 
-def _unreachable() -> UpstreamError:
-    return UpstreamUnreachable("ZenMux cannot be reached. Please try again shortly.", kind="unreachable")
+def _unreachable(cause: Exception) -> UpstreamError:
+    error = UpstreamUnreachable("ZenMux cannot be reached. Please try again shortly.", kind="unreachable")
+    error.reason = reason_of(cause)
+    return error
 
 
 def _failed(error: httpx2.TransportError) -> UpstreamError:

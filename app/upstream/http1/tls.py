@@ -88,12 +88,23 @@ class TlsConnection(Connection):
             return False
         except ssl.SSLError as error:
             self._flush()  # the alert that tells the server why
+            self._note_issuer(error)
             self._end_handshake(error)
             super().close()
             return False
         self._flush()
         self._end_handshake(None)
         return True
+
+    def _note_issuer(self, error: ssl.SSLError) -> None:
+        """Who issued a certificate that is refused: mostly it tells of a proxy in between. For the log."""
+        if not isinstance(error, ssl.SSLCertVerificationError):
+            return
+        with suppress(Exception):  # the interpreter's own object: of what is refused, no public call tells before 3.13
+            [refused, *_] = self._tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # noqa: SLF001
+            names = {name: value for ((name, value), *_) in refused.get_info()["issuer"]}
+            named = [names[each] for each in ("commonName", "organizationName") if each in names]
+            error.add_note(f"issued by {', '.join(named)}")
 
     def _end_handshake(self, error: Exception | None) -> None:
         if self.ready.done():
