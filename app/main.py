@@ -6,7 +6,6 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypedDict
 
@@ -18,7 +17,8 @@ from starlette.types import ASGIApp
 
 import app
 from app.api import docs, health, images, models, usage
-from app.api.error_responses import WireError, error_event, error_response, wire_error
+from app.api.cors import with_cors
+from app.api.error_responses import error_event, error_response, http_refusal, wire_error
 from app.api.front import Front, answer_gateway_error
 from app.api.services import Services, event_of
 from app.database.clock import Clock
@@ -35,9 +35,9 @@ from app.quotas.thresholds import Announcement, Watch, describe_crossing
 from app.setting_values import Compatibility, UnknownModels
 from app.settings import Settings
 from app.telemetry.board import Board
-from app.telemetry.event import Outcome
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording
+from app.telemetry.sampling import Sampler
 from app.upstream.client import Upstream
 from app.webhooks.sender import Hook, Sender
 
@@ -84,6 +84,7 @@ def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None =
         lifespan=lifespan,
         docs_url=None,  # the framework's page loads its script from elsewhere; api/docs.py is ours
         redoc_url=None,
+        redirect_slashes=False,  # api/routes.py knows every way a path is written; a redirect would lose the POST
         # Our own metrics and log lines say what may be said; the framework's would also tell of headers and paths.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -92,9 +93,15 @@ def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None =
     gateway.add_exception_handler(GatewayError, _answer_gateway_error)
     gateway.add_exception_handler(HTTPException, _answer_http_error)
     front = Front(gateway, images.DIRECT)
-    return Recording(
-        front, metrics=metrics, new_request_id=_request_ids(), fault=_fault_response, stopping=_stopping_response
+    recording = Recording(
+        front,
+        metrics,
+        new_request_id=_request_ids(),
+        fault=_fault_response,
+        stopping=_stopping_response,
+        unauthenticated=Sampler(settings.log_unauthenticated_per_second),
     )
+    return with_cors(recording, settings.cors_origins) if settings.cors_origins else recording
 
 
 def load_catalog_of(settings: Settings) -> Catalog:
@@ -263,8 +270,7 @@ async def _answer_gateway_error(request: Request, error: Exception) -> Response:
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     """The framework's own refusals: no such path, no such method."""
     assert isinstance(error, HTTPException)
-    event_of(request).outcome = Outcome.REJECTED
-    what = "This path does not exist here." if error.status_code == 404 else str(error.detail)
-    message = f"{what} See /docs for those that do."
-    wire = WireError(error.status_code, "invalid_request_error", None, message, Outcome.REJECTED)
-    return error_response(replace(wire, headers=dict(error.headers or {})))
+    event = event_of(request)
+    wire = http_refusal(error.status_code, str(error.detail), request.method, event.path, error.headers)
+    event.outcome, event.refusal, event.error_code = wire.outcome, wire.code, wire.code
+    return error_response(wire)

@@ -65,11 +65,11 @@ class Settings(BaseSettings):
     )
     metrics_key: SecretStr | None = Field(None, description="If set, /metrics asks for it as a Bearer token.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
-    log_refusals_per_second: int = Field(
+    log_unauthenticated_per_second: int = Field(
         10,
         ge=0,
         le=100_000,
-        description="Most refusals without a valid key that get a log line each second; the others are counted in one.",
+        description="Most requests without a valid key that get a log line each second; one line counts the others.",
     )
     log_format: str = Field("json", pattern="^(json|text)$", description="json for machines, text for people.")
 

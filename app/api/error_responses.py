@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from fastapi.responses import Response
 
+from app.api.routes import advice
 from app.errors import (
     AuthenticationFailed,
     BodyTooLarge,
@@ -122,6 +123,18 @@ def _upstream_error(error: UpstreamError) -> WireError:
         case UpstreamTimeout():
             return WireError(504, "upstream_error", "upstream_timeout", message, failed, headers=headers)
     return WireError(502, "upstream_error", "upstream_broken", message, failed, headers=headers)
+
+
+def http_refusal(status: int, detail: str, method: str, path: str, headers: Mapping[str, str] | None) -> WireError:
+    """The framework's own refusals: no such path, no such method. `path` is fit to be shown."""
+    if status == 404:
+        message = f"Unknown URL: {method} {path}. {advice(path)}"
+        return WireError(404, _INVALID, "unknown_url", message, Outcome.REJECTED)
+    sent = dict(headers or {})
+    if status == 405:
+        message = f"{path} takes {sent.get('Allow', 'another method')}, not {method}."
+        return WireError(405, _INVALID, "method_not_allowed", message, Outcome.REJECTED, headers=sent)
+    return WireError(status, _INVALID, None, detail, Outcome.REJECTED, headers=sent)
 
 
 def _retry_after(seconds: int | None) -> dict[str, str]:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.error_responses import error_response, wire_error
+from app.api.routes import canonical
 from app.api.services import event_of
 from app.errors import CallerError, GatewayError, GatewayFault, LimitReached
 
@@ -18,13 +19,15 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Front:
-    """ASGI. `direct` are the handlers of a POST to exactly these paths; `app` has everything else."""
+    """ASGI. `direct` are the handlers of a POST to these paths, however they are written; `app` has everything else."""
 
     def __init__(self, app: ASGIApp, direct: Mapping[str, Handler]) -> None:
         self._app = app
         self._direct = direct
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["path"] = canonical(scope["path"])
         handler = self._direct.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if handler is None:
             await self._app(scope, receive, send)

@@ -19,12 +19,14 @@ _EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PROBE_SECONDS_MAX = 5.0
 
 
+@router.head("/healthz")
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """The process runs."""
     return {"status": "ok"}
 
 
+@router.head("/readyz")
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
     """It can serve: the database answers, ZenMux is configured, it is not stopping. 503 names what is not so."""

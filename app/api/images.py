@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.api.body import read_json_object
+from app.api.routes import GENERATIONS
 from app.api.schemas import GENERATION_DOCS
 from app.api.services import authenticated, event_of, services
 from app.errors import Draining, ModelForbidden
@@ -10,12 +11,10 @@ from app.exchange.exchange import Exchange
 from app.images.request import ImageRequest, normalize
 from app.telemetry.event import RequestEvent
 
-_GENERATIONS = "/v1/images/generations"
-
 router = APIRouter()
 
 
-@router.post(_GENERATIONS, **GENERATION_DOCS)
+@router.post(GENERATIONS, **GENERATION_DOCS)
 async def create_image(request: Request) -> Response:
     """Create pictures from a prompt, as OpenAI's endpoint of this name does."""
     house, event = services(request), event_of(request)
@@ -39,5 +38,5 @@ def _note_request(event: RequestEvent, request: ImageRequest) -> None:
     event.changes = request.changes
 
 
-DIRECT = {_GENERATIONS: create_image}
+DIRECT = {GENERATIONS: create_image}
 """What api/front.py enters without FastAPI."""

@@ -4,11 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from app.api.routes import MODELS
 from app.api.services import authenticated, services
 from app.errors import ModelNotFound
 from app.images.catalog import ModelSpec
 
-router = APIRouter(prefix="/v1/models")
+router = APIRouter(prefix=MODELS)
 
 
 @router.get("")

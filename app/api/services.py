@@ -61,7 +61,16 @@ def event_of(connection: HTTPConnection) -> RequestEvent:
 
 async def authenticated(connection: HTTPConnection) -> Caller:
     """Who asks. Raises AuthenticationFailed, StoreUnavailable."""
-    caller = await services(connection).authenticator.authenticate(header(connection, b"authorization"))
+    caller = await services(connection).authenticator.authenticate(_presented(connection))
     event = event_of(connection)
     event.key_id, event.user = caller.key_id, caller.user_name
     return caller
+
+
+def _presented(connection: HTTPConnection) -> str | None:
+    """The Authorization header, or a key in one of the other headers that clients of other clouds send."""
+    authorization = header(connection, b"authorization")
+    if authorization is not None:
+        return authorization
+    key = header(connection, b"x-api-key") or header(connection, b"api-key")
+    return None if key is None else f"Bearer {key}"

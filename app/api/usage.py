@@ -5,11 +5,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from app.api.routes import USAGE
 from app.api.services import Services, authenticated, services
 from app.quotas.limits import Scope, Unit, format_usd
 from app.quotas.standing import LimitStatus
 
-router = APIRouter(prefix="/v1/usage")
+router = APIRouter(prefix=USAGE)
 
 
 @router.get("")

@@ -9,10 +9,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.telemetry.event import Outcome, RequestEvent
 from app.telemetry.logs import FieldsRecord, request_line
 from app.telemetry.metrics import Metrics
+from app.telemetry.sampling import Sampler
+from app.telemetry.shown_path import shown_path
 
 logger = logging.getLogger("gateway.request")
 
 _QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+_LEFT_OUT_SECONDS = 1.0
 EVENT = "event"  # its place in the request's state
 
 
@@ -20,7 +23,8 @@ class Recording:
     """ASGI middleware. `new_request_id` gives unique ids; every answer carries its own as `x-request-id`.
 
     `fault` makes the answer to a request that met a bug of ours, whose traceback goes to the log; `stopping` the one
-    to a request that the server cancelled, which it does when a stop cannot wait any longer.
+    to a request that the server cancelled, which it does when a stop cannot wait any longer. `unauthenticated` says
+    which requests without a valid key get a log line; the metrics count them all.
     """
 
     def __init__(
@@ -30,19 +34,21 @@ class Recording:
         new_request_id: Callable[[], str],
         fault: Callable[[], ASGIApp],
         stopping: Callable[[], ASGIApp],
+        unauthenticated: Sampler,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._new_request_id = new_request_id
         self._fault = fault
         self._stopping = stopping
+        self._unauthenticated = unauthenticated
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         monotonic = asyncio.get_running_loop().time
-        event = RequestEvent(self._new_request_id(), scope["path"], monotonic())
+        event = RequestEvent(self._new_request_id(), shown_path(scope["path"]), monotonic())
         scope.setdefault("state", {})[EVENT] = event
         request_id_header = (b"x-request-id", event.request_id.encode())
 
@@ -77,7 +83,21 @@ class Recording:
         try:
             self._metrics.record(event)
             level = logging.ERROR if event.status is None or event.status >= 500 else logging.INFO
-            if event.path not in _QUIET_PATHS and logger.isEnabledFor(level):
+            if event.path not in _QUIET_PATHS and logger.isEnabledFor(level) and self._is_to_be_logged(event):
                 logger.handle(FieldsRecord(logger.name, level, "request", request_line(event)))
         except Exception:
             logger.exception("request_not_recorded", extra={"request_id": event.request_id})
+
+    def _is_to_be_logged(self, event: RequestEvent) -> bool:
+        """Everything with a valid key, and every fault of ours; what anybody may send, up to a rate."""
+        if event.key_id is not None or event.status in (None, 500):
+            return True
+        sampler = self._unauthenticated
+        if sampler.admit(event.ended_at or 0.0):
+            return True
+        if sampler.left_out == 1:
+            asyncio.get_running_loop().call_later(_LEFT_OUT_SECONDS, self._tell_left_out)
+        return False
+
+    def _tell_left_out(self) -> None:
+        logger.warning("requests_not_logged", extra={"count": self._unauthenticated.take_left_out()})

@@ -82,6 +82,77 @@ def test_what_is_not_there_is_told_in_openais_words(
     assert answer.headers["x-request-id"].startswith("req_")
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/images/generations/", "//v1/images/generations", "/v1//images/generations", "/images/generations"]
+)
+def test_an_image_is_made_however_its_path_is_written(gateway: RunningGateway, path: str) -> None:
+    headers = {"authorization": f"Bearer {gateway.store.key().text}", "host": "forged.example"}
+    answer = httpx2.post(gateway.root + path, json=BODY, headers=headers, timeout=30, follow_redirects=False)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "//v1/models", "/models", "/v1/usage/", "/healthz/", "/docs/"])
+def test_no_path_is_redirected(gateway: RunningGateway, path: str) -> None:
+    headers = {"authorization": f"Bearer {gateway.store.key().text}"}
+    assert httpx2.get(gateway.root + path, headers=headers, follow_redirects=False).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_probes_may_ask_for_the_head_alone(gateway: RunningGateway, path: str) -> None:
+    answer = httpx2.head(gateway.root + path)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_a_wrong_method_and_a_wrong_path_say_what_is_right(gateway: RunningGateway) -> None:
+    wrong = httpx2.get(f"{gateway.url}/images/generations")
+    assert (wrong.json()["error"]["code"], wrong.headers["allow"]) == ("method_not_allowed", "POST")
+    assert wrong.json()["error"]["message"] == "/v1/images/generations takes POST, not GET."
+    wrong = httpx2.post(f"{gateway.url}/v1/images/generations?key=sk-zg-secret", json=BODY)
+    assert wrong.json()["error"]["code"] == "unknown_url"
+    assert "Did you mean /v1/images/generations?" in wrong.json()["error"]["message"]
+    assert gateway.metric("zenmux_gateway_refusals_total", reason="unknown_url") == 1
+
+
+@pytest.mark.parametrize("name", ["x-api-key", "api-key"])
+def test_a_key_may_come_in_the_headers_of_other_clouds(gateway: RunningGateway, name: str) -> None:
+    key = gateway.store.key().text
+    assert httpx2.get(f"{gateway.url}/models", headers={name: key}).status_code == 200
+    both = {name: key, "authorization": "Bearer sk-zg-wrong"}
+    assert httpx2.get(f"{gateway.url}/models", headers=both).status_code == 401
+
+
+def test_browsers_are_answered_where_the_operator_names_their_pages(
+    start_gateway: StartGateway, sandbox: SandboxServer
+) -> None:
+    page = "https://studio.example"
+    gateway = start_gateway(sandbox.url, cors_origins=page)
+    url, key = f"{gateway.url}/images/generations", gateway.store.key().text
+    asking = {"origin": page, "access-control-request-method": "POST"}
+    preflight = httpx2.options(
+        url, headers={**asking, "access-control-request-headers": "authorization, x-stainless-os"}
+    )
+    assert preflight.status_code == 200
+    assert "x-stainless-os" in preflight.headers["access-control-allow-headers"]
+    assert httpx2.options(url, headers={**asking, "origin": "https://evil.example"}).status_code == 400
+    headers = {"origin": page, "authorization": f"Bearer {key}"}
+    streamed = httpx2.post(url, json={**BODY, "stream": True}, headers=headers, timeout=30)
+    for answer in (
+        streamed,
+        httpx2.post(url, json={}, headers=headers),
+        httpx2.post(url, headers={"origin": page}),
+        httpx2.get(f"{gateway.root}/nothing", headers=headers),
+    ):
+        assert answer.headers["access-control-allow-origin"] == page
+        assert "x-request-id" in answer.headers["access-control-expose-headers"]
+        assert "access-control-allow-credentials" not in answer.headers
+    assert "access-control-allow-origin" not in httpx2.get(url, headers={"origin": "https://evil.example"}).headers
+
+
+def test_browsers_are_not_answered_by_default(gateway: RunningGateway) -> None:
+    answer = httpx2.get(f"{gateway.root}/healthz", headers={"origin": "https://studio.example"})
+    assert "access-control-allow-origin" not in answer.headers
+
+
 @pytest.mark.parametrize("path", ["models", "models/gpt-image-2", "usage"])
 def test_every_door_of_the_callers_asks_for_a_key(gateway: RunningGateway, path: str) -> None:
     assert httpx2.get(f"{gateway.url}/{path}").json()["error"]["code"] == "invalid_api_key"

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.telemetry.logs import FIELDS
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import EVENT, Recording
+from app.telemetry.sampling import Sampler
 
 
 async def call(app: ASGIApp) -> tuple[list[Any], Metrics]:
@@ -23,7 +24,7 @@ async def call(app: ASGIApp) -> tuple[list[Any], Metrics]:
         sent.append(message)
 
     fault, stopping = PlainTextResponse("fault", 500), PlainTextResponse("stopping", 503)
-    recording = Recording(app, metrics, new_request_id=lambda: "req_1", fault=lambda: fault, stopping=lambda: stopping)
+    recording = Recording(app, metrics, lambda: "req_1", lambda: fault, lambda: stopping, Sampler(10))
     await recording({"type": "http", "path": "/v1/images/generations"}, receive, send)
     return sent, metrics
 
@@ -79,3 +80,29 @@ async def test_a_fault_in_recording_does_not_reach_the_client(caplog: pytest.Log
     sent, _ = await call(app)
     assert sent[0]["status"] == 200
     assert "request_not_recorded" in caplog.text
+
+
+async def test_what_comes_without_a_key_is_logged_up_to_a_rate_and_counted_in_full(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        event = scope["state"][EVENT]
+        event.refusal = "invalid_api_key"
+        event.key_id = "abc" if scope["path"] == "/with-a-key" else None
+        await PlainTextResponse("no", 401)(scope, receive, send)
+
+    monkeypatch.setattr("app.telemetry.recording._LEFT_OUT_SECONDS", 0)
+    metrics, unused = Metrics("1", 10), PlainTextResponse("unused")
+    recording = Recording(app, metrics, lambda: "req_1", lambda: unused, lambda: unused, Sampler(3))
+
+    async def nothing(*_: Any) -> Any:
+        return {"type": "http.request"}
+
+    with caplog.at_level(logging.INFO, "gateway.request"):
+        for path in ["/without"] * 10 + ["/with-a-key"] * 5:
+            await recording({"type": "http", "path": path}, nothing, nothing)
+        await asyncio.sleep(0.01)
+    *lines, left_out = caplog.records
+    assert [line.__dict__[FIELDS]["path"] for line in lines] == ["/without"] * 3 + ["/with-a-key"] * 5
+    assert (left_out.msg, left_out.__dict__["count"]) == ("requests_not_logged", 7)
+    assert b'zenmux_gateway_refusals_total{reason="invalid_api_key"} 15.0' in metrics.exposition()

@@ -1,0 +1,53 @@
+"""The paths there are, once: what each is called, how callers also write it, and which one an unknown path may mean.
+
+Pure. The doors take their paths from here; the front door puts every request's path into this form before it is routed.
+"""
+
+import re
+from difflib import get_close_matches
+
+GENERATIONS = "/v1/images/generations"
+MODELS = "/v1/models"
+USAGE = "/v1/usage"
+
+_VERSION = "/v1"
+API = (GENERATIONS, MODELS, USAGE)
+"""The callers' routes. Each is also reached without /v1, as some clients build their URLs."""
+OTHERS = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
+_CANONICAL = {path: path for path in (*API, *OTHERS)} | {path.removeprefix(_VERSION): path for path in API}
+_BELOW = f"{MODELS}/"  # a model's name follows, which may hold slashes
+
+_SLASHES = re.compile("/{2,}")
+_NOT_HERE = re.compile(r"(chat/completions|completions|responses|embeddings|audio|assistants|threads|moderations)(/|$)")
+_GUESSED_LENGTH_MAX = 200
+_ALIKE = 0.8
+
+
+def canonical(path: str) -> str:
+    """The path as the table has it: without doubled slashes, a slash at the end, or a missing /v1. Paths of none of
+    our routes are returned as they are."""
+    known = _CANONICAL.get(path)
+    if known is not None:
+        return known
+    tidy = _SLASHES.sub("/", path).rstrip("/")
+    known = _CANONICAL.get(tidy)
+    if known is not None:
+        return known
+    versioned = tidy if tidy.startswith(f"{_VERSION}/") else _VERSION + tidy
+    return versioned if versioned.startswith(_BELOW) else path
+
+
+def advice(path: str) -> str:
+    """One sentence for a caller whose path is none of ours: the one that was probably meant."""
+    tidy = _SLASHES.sub("/", path[:_GUESSED_LENGTH_MAX]).rstrip("/").lower()
+    for route in API:
+        if tidy.endswith(route.removeprefix(_VERSION)):
+            return f"Did you mean {route}? The client's base URL ends in /v1, once."
+    if _NOT_HERE.search(tidy):
+        return f"This gateway makes images: POST {GENERATIONS}."
+    last_two = "/" + "/".join(tidy.split("/")[-2:])
+    for guess in (tidy, tidy.removeprefix(_VERSION), last_two):
+        found = get_close_matches(guess, [*API, *(route.removeprefix(_VERSION) for route in API)], 1, _ALIKE)
+        if found:
+            return f"Did you mean {canonical(found[0])}?"
+    return "See /docs for the paths there are."

@@ -1,0 +1,16 @@
+"""A request's path as it may stand in a log line or an answer: short, on one line, without keys. Pure."""
+
+import re
+
+_LENGTH_MAX = 200
+_READ_MAX = 1000  # of a path of 60 KB, more is not looked at
+_KEY = re.compile(r"sk-[\w-]+", re.IGNORECASE)
+
+
+def shown_path(path: str) -> str:
+    """`path` with everything that looks like a key masked, unprintable characters replaced, and cut."""
+    if len(path) <= _LENGTH_MAX and path.isprintable() and "sk-" not in path.lower():
+        return path
+    masked = _KEY.sub("sk-***", path[:_READ_MAX])
+    clean = "".join(character if character.isprintable() else "?" for character in masked[:_LENGTH_MAX])
+    return clean + "…" if len(masked) > _LENGTH_MAX or len(path) > _READ_MAX else clean
