@@ -24,22 +24,23 @@ from app.api.services import Services, event_of
 from app.database.clock import Clock
 from app.database.engine import create_engine
 from app.database.migrate import upgrade
-from app.errors import ConfigurationError, GatewayError, Interrupted
+from app.errors import GatewayError, Interrupted
 from app.exchange.exchanges import Bounds, Exchanges
-from app.images.catalog import Catalog, CatalogError, load_catalog
+from app.images.catalog import catalog_of
+from app.images.policy import request_policy
 from app.images.request import RequestPolicy
 from app.keys.authentication import Authenticator
 from app.quotas.ledger import Ledger
 from app.quotas.spool import Spool
 from app.quotas.thresholds import Announcement, Watch, describe_crossing
-from app.setting_values import Compatibility, UnknownModels
 from app.settings import Settings
 from app.telemetry.board import Board
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording
 from app.telemetry.sampling import Sampler
 from app.upstream.client import Upstream
-from app.webhooks.sender import Hook, Sender
+from app.webhooks.hook import webhook_of
+from app.webhooks.sender import Sender
 
 logger = logging.getLogger("gateway")
 
@@ -67,9 +68,9 @@ def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None =
     """The gateway as an ASGI app. Makes nothing that must be closed; its lifespan opens and closes the rest.
 
     `board` holds its counters where it is one of several workers.
-    Raises CatalogError when GATEWAY_CATALOG_FILE is not right, ConfigurationError when a setting cannot work.
+    Raises ConfigurationError when GATEWAY_CATALOG_FILE, or another setting, cannot work.
     """
-    policy = request_policy(settings, load_catalog_of(settings))
+    policy = request_policy(settings, catalog_of(settings.catalog_file))
     webhook_of(settings)  # refused here, before anything is opened
     metrics = Metrics(app.__version__, settings.metrics_users_max, board)
 
@@ -102,47 +103,6 @@ def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None =
         unauthenticated=Sampler(settings.log_unauthenticated_per_second),
     )
     return with_cors(recording, settings.cors_origins) if settings.cors_origins else recording
-
-
-def load_catalog_of(settings: Settings) -> Catalog:
-    """The built-in catalog with the operator's file over it."""
-    if settings.catalog_file is None:
-        return load_catalog()
-    return load_catalog(settings.catalog_file.read_text(encoding="utf-8"), str(settings.catalog_file))
-
-
-def request_policy(settings: Settings, catalog: Catalog) -> RequestPolicy:
-    """The operator's choices about what requests may ask for. Raises ConfigurationError where they contradict."""
-    hold_nanousd = None
-    if settings.unknown_models is UnknownModels.PASS:
-        if settings.unknown_model_hold_usd is None:
-            raise ConfigurationError("GATEWAY_UNKNOWN_MODELS=pass needs GATEWAY_UNKNOWN_MODEL_HOLD_USD.")
-        hold_nanousd = int(settings.unknown_model_hold_usd * 10**9)
-    for name, model in (("DEFAULT", settings.default_model), ("SUCCESSOR", settings.successor_model)):
-        if model is not None and catalog.find(model) is None and hold_nanousd is None:
-            raise ConfigurationError(f"GATEWAY_{name}_MODEL names {model!a}, which the catalog does not list.")
-    try:
-        return RequestPolicy(
-            catalog=catalog,
-            lenient=settings.compatibility is Compatibility.LENIENT,
-            default_model=settings.default_model,
-            successor_model=settings.successor_model,
-            unknown_model_hold_nanousd=hold_nanousd,
-        )
-    except CatalogError as error:
-        raise ConfigurationError(f"GATEWAY_DEFAULT_MODEL or GATEWAY_SUCCESSOR_MODEL: {error}") from None
-
-
-def webhook_of(settings: Settings) -> Hook | None:
-    """Where crossed thresholds are sent, if anywhere. Raises ConfigurationError where nothing would sign them."""
-    if settings.webhook_url is None:
-        return None
-    if settings.webhook_secret is None:
-        raise ConfigurationError(
-            "GATEWAY_WEBHOOK_URL needs GATEWAY_WEBHOOK_SECRET, or nobody could tell that the gateway wrote. "
-            "Make one with openssl rand -hex 32, and give it to the receiver too."
-        )
-    return Hook(settings.webhook_url, settings.webhook_secret.get_secret_value().encode())
 
 
 async def _open(

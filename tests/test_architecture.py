@@ -31,9 +31,10 @@ ROOMS: dict[str, frozenset[str]] = {
     "quotas": frozenset({"errors", "images", "database"}),
     "upstream": frozenset({"errors", "settings", "images"}),
     "telemetry": frozenset({"images"}),
-    "webhooks": frozenset({"errors", "database", "quotas", "upstream"}),
+    "webhooks": frozenset({"errors", "settings", "database", "quotas", "upstream"}),
+    "admin": frozenset({"errors", "settings", "images", "database", "keys", "quotas", "upstream"}),
     "exchange": frozenset({"errors", "images", "keys", "quotas", "upstream", "telemetry"}),
-    "api": frozenset({"errors", "settings", "images", "database", "keys", "quotas", "telemetry", "exchange"}),
+    "api": frozenset({"errors", "settings", "images", "database", "keys", "quotas", "telemetry", "exchange", "admin"}),
     "sandbox": frozenset({"images"}),
     "main": frozenset(
         {
@@ -53,6 +54,8 @@ ROOMS: dict[str, frozenset[str]] = {
             "quotas",
             "upstream",
             "telemetry",
+            "webhooks",
+            "admin",
             "main",
             "sandbox",
         }
@@ -77,6 +80,10 @@ PURE = (
     "telemetry/sampling.py",
     "telemetry/shown_path.py",
     "quotas/spool_lines.py",
+    "admin/catalog.py",
+    "admin/model_names.py",
+    "admin/suggestion.py",
+    "admin/views.py",
 )
 # fmt: off
 IMPURE_MODULES = frozenset({
@@ -100,8 +107,8 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("cli/test_commands.py", "e2e/test_dev.py"): (
         "__main__.py", "cli/catalog.py", "cli/config.py", "cli/configuration.py", "cli/database.py", "cli/dev.py",
-        "cli/keys.py", "cli/ledger.py", "cli/limits.py", "cli/main.py", "cli/options.py", "cli/people.py",
-        "cli/root.py", "cli/sandbox.py", "cli/serve.py", "cli/snippets.py", "cli/store.py", "cli/teams.py",
+        "cli/keys.py", "cli/ledger.py", "cli/limits.py", "cli/main.py", "cli/options.py",
+        "cli/root.py", "cli/sandbox.py", "cli/serve.py", "cli/snippets.py", "cli/teams.py",
         "cli/terminal.py", "cli/usage.py", "cli/users.py", "cli/version.py",
     ),
     ("quotas/test_ledger.py", "cli/test_commands.py"): (
@@ -288,6 +295,23 @@ def test_pure_files_only_decide(pattern: str) -> None:
 
 def test_only_the_terminal_and_tests_know_the_sandbox() -> None:
     assert [room for room, allowed in ROOMS.items() if "sandbox" in allowed] == ["cli"]
+
+
+@pytest.mark.parametrize("source", [each for each in sources() if each.room == "cli"], ids=lambda source: source.name)
+def test_the_terminal_knows_no_sql(source: Source) -> None:
+    """It calls use cases; what it needs of the database has a function in app/database."""
+    drivers = {"sqlalchemy", "sqlite3", "psycopg", "alembic"}
+    wrong = [
+        f"app/{source.name}:{line} imports {module}"
+        for module, line in imported_modules(source.tree)
+        if module.split(".")[0] in drivers or module in ("app.database.schema", "app.quotas.administration")
+    ]
+    wrong += [
+        f"app/{source.name}:{node.lineno} calls {ast.unparse(node.func)}()"
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("execute", "exec_driver_sql")
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_arrows_make_no_circle() -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from app.admin.views import limit_status_json
 from app.api.routes import USAGE
 from app.api.services import Services, authenticated, services
-from app.quotas.limits import Scope, Unit, format_usd
+from app.quotas.limits import Scope
 from app.quotas.standing import LimitStatus
 
 router = APIRouter(prefix=USAGE)
@@ -29,32 +30,9 @@ async def show_usage(request: Request) -> dict[str, Any]:
 
 
 def _shown(status: LimitStatus, house: Services) -> dict[str, Any]:
-    fields = limit_fields(status)
+    fields = limit_status_json(status)
     if status.scope is Scope.GATEWAY and not house.settings.usage_shows_gateway:
         # What all callers spent together is the operator's to tell; how soon nobody gets an image concerns everyone.
         unit, window = fields["unit"], fields["window"]
         fields |= {"limit": f"{unit}/{window}", **dict.fromkeys(("amount", "used", "pending", "left"))}
     return fields
-
-
-def limit_fields(status: LimitStatus) -> dict[str, Any]:
-    """One limit for programs. Money is in dollars, as text, so that none of it is lost in a float."""
-    limit = status.limit
-
-    def amount(value: int) -> int | str:
-        return format_usd(value) if limit.unit is Unit.USD else value
-
-    return {
-        "limit": status.written,
-        "scope": limit.scope.value,
-        "unit": limit.unit.value,
-        "window": limit.window.value,
-        "model": limit.model or None,
-        "shadow": limit.shadow,
-        "amount": amount(limit.amount),
-        "used": amount(status.used),
-        "pending": amount(status.pending),
-        "left": amount(status.left),
-        "used_ratio": round(status.used / limit.amount, 2) if limit.amount else 1.0,
-        "resets_at": status.resets_at.isoformat() if status.resets_at else None,
-    }

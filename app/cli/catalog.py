@@ -3,20 +3,17 @@
 from dataclasses import asdict
 from datetime import UTC, date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from app.admin.catalog import backgrounds, compare_catalogs, image_cost, model_json, named_qualities
 from app.cli.options import Json, commands
-from app.cli.people import existing_model
-from app.cli.store import catalog_of, read_catalog, settings_of
-from app.cli.terminal import PROGRAM, Terminal, say, show, show_json, show_lines, show_table
-from app.images.catalog import ModelSpec, load_catalog
-from app.images.model_spec import AUTO, AreaTokens, ImagePrice, TokenPrices
-from app.images.pricing import price
+from app.cli.session import Session
+from app.cli.terminal import PROGRAM, say, show, show_json, show_lines, show_table
+from app.images.catalog import ModelSpec, load_catalog, read_catalog
+from app.images.model_spec import AreaTokens, ImagePrice, TokenPrices
 from app.images.sizes import AnySize, SizeBounds, SizeList, parse_size
-from app.images.tokens import output_tokens
-from app.images.usage import Usage
 from app.quotas.limits import format_usd
 
 app = commands("Show models, their rules and prices; check a catalog file.")
@@ -37,18 +34,18 @@ def show_catalog(
     zenmux-gateway catalog show
     zenmux-gateway catalog show gpt-image-2
     """
-    settings = settings_of(context)
-    catalog = catalog_of(settings)
-    today = Terminal.of(context).clock().astimezone(UTC).date()
+    session = Session(context)
+    catalog = session.catalog
+    today = session.terminal.clock().astimezone(UTC).date()
     if model is not None:
-        spec = existing_model(model, catalog, settings)
+        spec = session.models.existing(model)
         if as_json:
-            show_json(_as_json(spec))
+            show_json(model_json(spec))
         else:
             _show_one(spec, today)
         return
     if as_json:
-        show_json([_as_json(spec) for spec in catalog.models])
+        show_json([model_json(spec) for spec in catalog.models])
         return
     show_table(
         ["model", "1024x1024 picture", "price", "ends"],
@@ -68,18 +65,17 @@ def check(
     \b
     zenmux-gateway catalog check models.toml
     """
-    catalog, builtin = read_catalog(file, str(file)), load_catalog()
-    changed = [spec for spec in catalog.models if builtin.find(spec.id) != spec]
-    removed = [spec.name for spec in builtin.models if catalog.find(spec.id) is None]
+    catalog = read_catalog(file, str(file))
+    difference = compare_catalogs(catalog, load_catalog())
     if as_json:
-        show_json({"file": str(file), "changed": [_as_json(spec) for spec in changed], "removed": removed})
+        show_json({"file": str(file), **difference.as_json()})
         return
     show(f"{file} is right. With it the catalog has {len(catalog.models)} models:")
-    for spec in changed:
-        show(f"  {'changed' if builtin.find(spec.id) else 'added'} {spec.name}, {_prices(spec)}")
-    for name in removed:
+    for spec in difference.changed:
+        show(f"  {'added' if spec.id in difference.new else 'changed'} {spec.name}, {_prices(spec)}")
+    for name in difference.removed:
         show(f"  removed {name}")
-    if not changed and not removed:
+    if not difference.changed and not difference.removed:
         show("  nothing differs from the built-in catalog")
 
 
@@ -93,15 +89,15 @@ def _show_one(spec: ModelSpec, today: date) -> None:
             "sizes": _sizes(spec),
             "qualities": ", ".join(spec.qualities) or "any",
             "formats": ", ".join(spec.output_formats) or "any",
-            "backgrounds": ", ".join(_backgrounds(spec)) or "any",
+            "backgrounds": ", ".join(backgrounds(spec)) or "any",
             "at most": f"{spec.n_max} pictures a request, {spec.prompt_chars_max:,} characters of prompt",
             "price": _prices(spec),
         }
     )
-    qualities = _named_qualities(spec)
+    qualities = named_qualities(spec)
     if not qualities:
         return
-    rows = [(size, [_cost(spec, size, quality) for quality in qualities]) for size in _example_sizes(spec)]
+    rows = [(size, [image_cost(spec, size, quality) for quality in qualities]) for size in _example_sizes(spec)]
     known = [
         [size, *(_rounded(cost) for cost in costs if cost is not None)] for size, costs in rows if None not in costs
     ]
@@ -121,56 +117,6 @@ def _example_sizes(spec: ModelSpec) -> tuple[str, ...]:
             return _EXAMPLE_SIZES[:1]
 
 
-def _named_qualities(spec: ModelSpec) -> list[str]:
-    return [quality for quality in spec.qualities if quality != AUTO]
-
-
-def _as_json(spec: ModelSpec) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "id": spec.id,
-        "aliases": list(spec.aliases),
-        "ends_on": spec.ends_on.isoformat() if spec.ends_on else None,
-        "sizes": _size_fields(spec),
-        "qualities": list(spec.qualities),
-        "output_formats": list(spec.output_formats),
-        "backgrounds": _backgrounds(spec),
-        "n_max": spec.n_max,
-        "prompt_chars_max": spec.prompt_chars_max,
-        "prices": _price_fields(spec),
-        "picture_1024x1024": {
-            quality: {"usd": format_usd(cost), "nanousd": cost}
-            for quality in _named_qualities(spec)
-            if (cost := _cost(spec, "1024x1024", quality)) is not None
-        },
-    }
-
-
-def _size_fields(spec: ModelSpec) -> dict[str, Any]:
-    match spec.sizes:
-        case SizeList(values=values):
-            return {"rule": "list", "values": list(values)}
-        case SizeBounds() as bounds:
-            return {"rule": "bounds", **asdict(bounds)}
-        case AnySize():
-            return {"rule": "any"}
-
-
-def _price_fields(spec: ModelSpec) -> dict[str, Any]:
-    """Prices for programs. Rates are whole nano-dollars a token, so dollars a million tokens are exact, too."""
-    match spec.prices:
-        case ImagePrice(per_image=nanousd):
-            return {"per_image_usd": format_usd(nanousd), "per_image_nanousd": nanousd}
-        case TokenPrices() as prices:
-            rates = {name: rate for name, rate in asdict(prices).items() if rate is not None}
-            return {f"{name}_usd_per_million_tokens": format_usd(rate * 10**6) for name, rate in rates.items()} | {
-                f"{name}_nanousd_per_token": rate for name, rate in rates.items()
-            }
-        case None:
-            held = spec.hold_nanousd or 0
-            return {"unknown_held_per_image_usd": format_usd(held), "unknown_held_per_image_nanousd": held}
-
-
 def _sizes(spec: ModelSpec) -> str:
     match spec.sizes:
         case SizeList(values=values):
@@ -184,12 +130,8 @@ def _sizes(spec: ModelSpec) -> str:
             return "any"
 
 
-def _backgrounds(spec: ModelSpec) -> list[str]:
-    return [name for name in spec.backgrounds if spec.transparent_background or name != "transparent"]
-
-
 def _span(spec: ModelSpec) -> str:
-    costs = [cost for quality in _named_qualities(spec) if (cost := _cost(spec, "1024x1024", quality)) is not None]
+    costs = [cost for quality in named_qualities(spec) if (cost := image_cost(spec, "1024x1024", quality)) is not None]
     if not costs:
         return ""
     low, high = _rounded(min(costs)), _rounded(max(costs))
@@ -219,12 +161,3 @@ def _end(spec: ModelSpec, today: date) -> str:
     if spec.ends_on is None:
         return ""
     return f"{spec.ends_on}{' (over)' if spec.ends_on <= today else ''}"
-
-
-def _cost(spec: ModelSpec, size: str, quality: str) -> int | None:
-    """Nano-USD for the output of one picture; None where the model does not make it or has no price."""
-    try:
-        tokens = output_tokens(spec, size, quality)
-    except ValueError:
-        return None
-    return price(Usage(output_image_tokens=tokens), 1, spec)

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import typer
-from sqlalchemy import Connection
 
+from app.admin.changes import change_json, list_changes
 from app.cli.options import Json, commands
-from app.cli.store import reading
-from app.cli.terminal import Terminal, WrongUse, read, say, show_json_rows, show_table
-from app.cli.words import day_and_time, iso, parse_since, parse_until
-from app.database.changes import RecordedChange, Wanted, list_changes
-from app.keys.records import find_team, find_user
+from app.cli.session import Session
+from app.cli.terminal import WrongUse, read, say, show_json_rows, show_table
+from app.cli.words import day_and_time, parse_since, parse_until
+from app.database.changes import RecordedChange, Wanted
 
 app = commands("Show who changed what, when, and what it was before.")
 
@@ -44,14 +43,14 @@ def list_all(
     """
     if limit > _TABLE_ROWS_MAX and not as_json:
         raise WrongUse(f"A table has at most {_TABLE_ROWS_MAX:,} rows; add --json for more.")
-    now = Terminal.of(context).clock()
+    session = Session(context)
+    now = session.terminal.clock()
     since_at = read("--since", lambda: parse_since(since, now)) if since is not None else None
     until_at = read("--until", lambda: parse_until(until, now)) if until is not None else None
-    with reading(context) as connection:
-        target_id = _target_id(connection, target) if target is not None else None
-        changes = list_changes(connection, limit, Wanted(since_at, until_at, actor, target_id))
+    wanted = Wanted(since_at, until_at, actor, target)
+    with session.existing() as operator, list_changes(operator, wanted, limit) as changes:
         if as_json:
-            show_json_rows(map(_fields, changes))
+            show_json_rows(map(change_json, changes))
             return
         rows = [_row(change) for change in changes]
     if not rows:
@@ -62,28 +61,10 @@ def list_all(
         say(f"These are the newest {limit}; --limit, --since and --until show others.")
 
 
-def _target_id(connection: Connection, name: str) -> str:
-    """People know users and teams by their names, the list by their ids."""
-    owner = find_user(connection, name) or find_team(connection, name)
-    return owner.id if owner is not None else name.strip()
-
-
-def _fields(change: RecordedChange) -> dict[str, object]:
-    return {
-        "id": change.id,
-        "at": iso(change.at),
-        "actor": change.actor,
-        "action": change.action,
-        "target": change.target,
-        "before": change.before,
-        "after": change.after,
-    }
-
-
 def _row(change: RecordedChange) -> list[str]:
-    told = (_told(change.before), _told(change.after))
-    return [day_and_time(change.at), change.actor, change.action, change.target, *told]
+    values = (_values(change.before), _values(change.after))
+    return [day_and_time(change.at), change.actor, change.action, change.target, *values]
 
 
-def _told(values: Mapping[str, object] | None) -> str:
+def _values(values: Mapping[str, object] | None) -> str:
     return ", ".join(f"{name}={value}" for name, value in (values or {}).items() if value is not None)

@@ -11,15 +11,18 @@ import typer
 from app.cli.configuration import judge_key, judge_workers, misspelt_names, show_settings
 from app.cli.exposure import LOOPBACK, exposures
 from app.cli.options import Json, commands
-from app.cli.store import catalog_of, opened, settings_of
+from app.cli.session import Session
 from app.cli.terminal import PROGRAM, Terminal, say, show_json, show_table
 from app.cli.terminal import show as show_text
 from app.database import migrate, migrations
+from app.database.engine import opened
 from app.database.pooling import refuse_transaction_pooling
 from app.database.url import shown_place, sqlite_file
 from app.errors import ConfigurationError, GatewayError
-from app.images.catalog import CatalogError
+from app.images.catalog import catalog_of
+from app.images.policy import request_policy
 from app.settings import Settings
+from app.webhooks.hook import webhook_of
 
 app = commands("Check and show the settings.")
 
@@ -61,7 +64,7 @@ def show(context: typer.Context, as_json: Json = False) -> None:
     \b
     zenmux-gateway config show
     """
-    shown = show_settings(settings_of(context), os.environ)
+    shown = show_settings(Session(context).settings, os.environ)
     if as_json:
         show_json([asdict(setting) for setting in shown])
         return
@@ -72,7 +75,7 @@ def show(context: typer.Context, as_json: Json = False) -> None:
 
 def _checks(context: typer.Context) -> Iterator[Check]:
     try:
-        settings = settings_of(context)
+        settings = Session(context).settings
     except ConfigurationError as error:
         yield from (Check("settings", _ERROR, line) for line in error.message.splitlines())
         return
@@ -91,20 +94,16 @@ def _checks(context: typer.Context) -> Iterator[Check]:
 
 
 def _check_models(settings: Settings) -> Check:
-    from app.main import request_policy  # noqa: PLC0415 - loads the whole house, which nothing else here needs
-
     try:
-        catalog = catalog_of(settings)
+        catalog = catalog_of(settings.catalog_file)
         request_policy(settings, catalog)
-    except (GatewayError, CatalogError) as error:
+    except ConfigurationError as error:
         return Check("models", _ERROR, str(error))
     return Check("models", _OK, f"{len(catalog.models)} in the catalog")
 
 
 def _check_webhook(settings: Settings) -> Iterator[Check]:
     """Nothing where no webhook is set. Sends nothing."""
-    from app.main import webhook_of  # noqa: PLC0415 - as above: it loads the whole house
-
     try:
         hook = webhook_of(settings)
     except ConfigurationError as error:
@@ -129,7 +128,7 @@ def _check_database(settings: Settings) -> Check:
         file = sqlite_file(settings.database)
         if file is not None and not os.path.lexists(file):
             return _check_missing_file(file)
-        with opened(settings) as engine:
+        with opened(settings.database) as engine:
             refuse_transaction_pooling(engine)
             version = migrate.current(engine)
         migrate.refuse_unknown(version)

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError
 
-from app.cli.words import MASK, mask_url, suggestion
+from app.admin.suggestion import suggestion
+from app.cli.words import MASK, mask_url
 from app.errors import ConfigurationError
 from app.secret_files import secret_names
 from app.settings import Settings, load_settings

@@ -3,9 +3,10 @@
 import typer
 
 from app.cli.options import Json, commands
-from app.cli.store import opened, settings_of
+from app.cli.session import Session
 from app.cli.terminal import say, show_json
 from app.database import migrate
+from app.database.engine import opened
 from app.database.url import shown_place
 
 app = commands("Bring the database to the newest schema.")
@@ -23,8 +24,8 @@ def upgrade(context: typer.Context, as_json: Json = False) -> None:
     \b
     zenmux-gateway db upgrade
     """
-    settings = settings_of(context)
-    with opened(settings) as engine:
+    settings = Session(context).settings
+    with opened(settings.database) as engine:
         before = migrate.current(engine)
         migrate.upgrade(engine)
         after = migrate.current(engine)

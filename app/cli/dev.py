@@ -11,25 +11,20 @@ from pathlib import Path
 
 import typer
 from pydantic import SecretStr
-from sqlalchemy import Connection
 
 from app import __version__
+from app.admin.keys import WantedKey, create_key, key_opens
+from app.admin.users import list_users
 from app.cli import serving
 from app.cli.configuration import judge_key, read_settings
 from app.cli.options import command
-from app.cli.people import make_user
 from app.cli.serve import DEV_KEY_FILE, Host, Port, chosen, make_gateway, prepared, run_gateway
+from app.cli.session import operating
 from app.cli.snippets import curl_snippet, python_snippet
-from app.cli.store import catalog_of, change_by, opened
 from app.cli.terminal import PROGRAM, Terminal, say, show
-from app.database.changes import Change
-from app.database.engine import writing
 from app.errors import ConfigurationError, Conflict
-from app.keys.credentials import read_credential
-from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint, parse
-from app.keys.records import NewKey, create_key, find_user
-from app.quotas.administration import set_limit
-from app.quotas.limits import Scope, parse_limit
+from app.images.catalog import catalog_of
+from app.quotas.limits import parse_limit
 from app.settings import Settings
 
 app = command()
@@ -63,7 +58,7 @@ def dev(context: typer.Context, host: Host = None, port: Port = None) -> None:
     with listener, _upstream(settings) as (settings, bill_url):
         gateway = make_gateway(settings)
         with prepared(settings):
-            key = _key(settings, change_by(context), terminal)
+            key = _key(settings, terminal)
             told = Greeting(serving.base_url(listener), key, bill_url, _called())
             code = run_gateway(gateway, settings, listener, lambda: show(told.text()))
     raise typer.Exit(code)
@@ -123,34 +118,25 @@ def _upstream(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
     from app.sandbox.server import SandboxServer  # noqa: PLC0415 - and so is its server
 
     _logger.warning("SANDBOX: a stand-in plays ZenMux, nothing is bought")
-    with SandboxServer(options=SandboxOptions(catalog=catalog_of(settings))) as sandbox:
+    with SandboxServer(options=SandboxOptions(catalog=catalog_of(settings.catalog_file))) as sandbox:
         leading = {"zenmux_api_key": SecretStr(_SANDBOX_KEY), "zenmux_base_url": sandbox.url, "sandbox": True}
         yield settings.model_copy(update=leading), sandbox.bill_url
 
 
-def _key(settings: Settings, change: Change, terminal: Terminal) -> str:
+def _key(settings: Settings, terminal: Terminal) -> str:
     """The key of user `dev`: the one of last time while it still opens, else a new one, kept in the data folder."""
     file = settings.data_dir / DEV_KEY_FILE
     kept = _read_kept(file)
-    with opened(settings) as engine, writing(engine) as connection:
-        if _still_works(connection, kept, change):
+    with operating(terminal, settings.database) as operator:
+        if key_opens(operator, kept):
             return kept
-        user = find_user(connection, _USER) or make_user(connection, _USER, None, change)
-        if user.disabled_at is not None:
+        if any(user.user.name == _USER and user.state == "disabled" for user in list_users(operator)):
             raise Conflict(f"The user {_USER} is disabled, so no key of theirs works: {PROGRAM} users enable {_USER}")
-        minted = mint(terminal.random_bytes(PUBLIC_ID_BYTES), terminal.random_bytes(SECRET_BYTES))
-        create_key(connection, NewKey(user.id, "zenmux-gateway dev"), minted, change=change)
-        for limit in _LIMITS:
-            set_limit(connection, parse_limit(limit).on(Scope.KEY, minted.id), change=change)
-        text = minted.text.get_secret_value()
-        _keep(file, text)
-        return text
-
-
-def _still_works(connection: Connection, text: str, change: Change) -> bool:
-    presented = parse(text)
-    credential = read_credential(connection, presented) if presented else None
-    return credential is not None and credential.refusal(change.now) is None
+        limits = [parse_limit(limit) for limit in _LIMITS]
+        made = create_key(operator, WantedKey(_USER, "zenmux-gateway dev", limits=limits))
+    text = made.text.get_secret_value()
+    _keep(file, text)
+    return text
 
 
 def _read_kept(file: Path) -> str:

@@ -1,33 +1,24 @@
 """`ledger`: prove that everything is accounted for, compare with the provider, close what is left open, prune."""
 
 import asyncio
-import json
 import time
-from dataclasses import asdict
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from sqlalchemy import Engine
 
+from app.admin.bills import fetch_sandbox_bill
+from app.admin.ledger import Audit, PrunePlan, audit, plan_prune
+from app.admin.ledger import expire as expire_reservations
+from app.admin.ledger import prune as prune_steps
+from app.admin.operator import Operator
 from app.cli.options import Json, Yes, commands
 from app.cli.reconcile import reconcile
-from app.cli.store import change_by, opened, reading, settings_of
-from app.cli.terminal import Terminal, confirm, read, say, show_json, show_table
-from app.cli.words import iso, parse_duration
-from app.database.changes import Change
-from app.errors import RemoteFailure
-from app.quotas.audit import Finding, Severity, audit, compare_with_bill
-from app.quotas.ledger import Ledger
-from app.quotas.retention import cutoff_of, find_prunable
-from app.quotas.retention import prune as prune_steps
-from app.quotas.spool import Spool
-from app.quotas.thresholds import Watch
+from app.cli.session import Session
+from app.cli.terminal import confirm, read, say, show_json, show_table
+from app.cli.words import parse_duration
 
 app = commands("Prove that every request is accounted for; close what dead processes left; keep it small.")
 
-_BILL_BYTES_MAX = 100_000_000
-_BILL_SECONDS_MAX = 30.0
 _PROGRESS_SECONDS = 2.0
 
 
@@ -45,17 +36,14 @@ def audit_(
     zenmux-gateway ledger audit
     zenmux-gateway ledger audit --against-bill http://127.0.0.1:8090/sandbox/bill
     """
-    bill = _fetch_bill(against_bill) if against_bill is not None else None
-    with reading(context) as connection:
-        findings = list(audit(connection, Terminal.of(context).clock()))
-        if bill is not None:
-            findings += compare_with_bill(connection, bill)
-    wrong = sum(finding.severity is Severity.ERROR for finding in findings)
+    bill = fetch_sandbox_bill(against_bill) if against_bill is not None else None
+    with Session(context).existing() as operator:
+        found = audit(operator, bill)
     if as_json:
-        show_json({"clean": not wrong, "findings": [asdict(finding) for finding in findings]})
+        show_json(found.as_json())
     else:
-        _show(findings, wrong)
-    raise typer.Exit(1 if wrong else 0)
+        _show(found)
+    raise typer.Exit(1 if found.wrong else 0)
 
 
 @app.command()
@@ -65,9 +53,8 @@ def expire(context: typer.Context, as_json: Json = False) -> None:
     \b
     zenmux-gateway ledger expire
     """
-    with reading(context):
-        pass  # refuses, with the reason, where there is no database to look through
-    expired = asyncio.run(_expire(context))
+    with (session := Session(context)).existing() as operator:
+        expired = asyncio.run(expire_reservations(operator, session.settings))
     if as_json:
         show_json({"expired": expired})
     else:
@@ -75,29 +62,6 @@ def expire(context: typer.Context, as_json: Json = False) -> None:
 
 
 app.command()(reconcile)
-
-
-async def _expire(context: typer.Context) -> list[str]:
-    terminal, settings = Terminal.of(context), settings_of(context)
-    instance = f"cli-{terminal.random_bytes(6).hex()}"
-    spool = None
-    if settings.spool_dir.is_dir():  # never made here: it would be this user's, who may not be the gateway's
-        spool = Spool(settings.spool_dir, instance, settings.spool_bytes_max)
-    with opened(settings) as engine:
-        ledger = Ledger(
-            engine,
-            terminal.clock,
-            instance=instance,
-            queue_max=settings.ledger_queue_max,
-            wait_seconds=settings.ledger_wait_seconds,
-            # What is charged here may cross a threshold; a running gateway sends it.
-            watch=Watch(settings.thresholds_percent, webhook=settings.webhook_url is not None),
-        )
-        await ledger.start(spool)
-        try:
-            return await ledger.expire(terminal.clock())
-        finally:
-            await ledger.close()
 
 
 @app.command()
@@ -113,67 +77,39 @@ def prune(
     zenmux-gateway ledger prune --older-than 400d
     zenmux-gateway ledger prune --older-than 400d --yes
     """
-    now = Terminal.of(context).clock()
-    cutoff = read("--older-than", lambda: cutoff_of(now, parse_duration(older_than)))
-    with reading(context) as connection:
-        found = find_prunable(connection, cutoff)
-    pruned = 0
-    if found.records:
-        confirm(
-            f"Make daily totals of {found.records:,} records from before {cutoff:%Y-%m-%d} and delete them? "
-            "Their single requests are gone then.",
-            yes=yes,
-        )
-        with opened(settings_of(context)) as engine:
-            pruned = _prune(engine, cutoff, change_by(context), found.records)
+    age, pruned = read("--older-than", lambda: parse_duration(older_than)), 0
+    with Session(context).existing() as operator:
+        plan = read("--older-than", lambda: plan_prune(operator, age))
+        if plan.records:
+            confirm(
+                f"Make daily totals of {plan.records:,} records from before {plan.cutoff:%Y-%m-%d} and delete them? "
+                "Their single requests are gone then.",
+                yes=yes,
+            )
+            pruned = _prune(operator, plan)
     if as_json:
-        show_json({"before": iso(cutoff), "pruned": pruned, "pending": found.pending})
+        show_json(plan.as_json(pruned))
         return
-    kept = f" {found.pending:,} are pending and stay." if found.pending else ""
-    say(f"Made daily totals of {pruned:,} records from before {cutoff:%Y-%m-%d}.{kept}")
+    kept = f" {plan.pending:,} are pending and stay." if plan.pending else ""
+    say(f"Made daily totals of {pruned:,} records from before {plan.cutoff:%Y-%m-%d}.{kept}")
 
 
-def _prune(engine: Engine, cutoff: datetime, change: Change, expected: int) -> int:
-    """Rests as long as it works, so that a gateway beside it, on SQLite most of all, gets its turn."""
-    pruned, told_at = 0, time.monotonic()
-    began = time.monotonic()
-    for step in prune_steps(engine, cutoff, change):
+def _prune(operator: Operator, plan: PrunePlan) -> int:
+    """Says every now and then how far it is."""
+    pruned, said_at = 0, time.monotonic()
+    for step in prune_steps(operator, plan):
         pruned += step.records
-        now = time.monotonic()
-        if now - told_at > _PROGRESS_SECONDS:
-            say(f"{pruned:,} of {expected:,}, up to {step.reached:%Y-%m-%d}")
-            told_at = now
-        time.sleep(now - began)
-        began = time.monotonic()
+        if time.monotonic() - said_at > _PROGRESS_SECONDS:
+            say(f"{pruned:,} of {plan.records:,}, up to {step.reached:%Y-%m-%d}")
+            said_at = time.monotonic()
     return pruned
 
 
-def _fetch_bill(url: str) -> dict[str, Any]:
-    """The bill at `url`, bounded in size and time. Raises RemoteFailure."""
-    import httpx2  # noqa: PLC0415 - only this option needs it
-
-    body = bytearray()
-    try:
-        with httpx2.stream("GET", url, timeout=_BILL_SECONDS_MAX) as answer:
-            answer.raise_for_status()
-            for chunk in answer.iter_bytes():
-                body += chunk
-                if len(body) > _BILL_BYTES_MAX:
-                    raise RemoteFailure(f"The bill at {url} is over {_BILL_BYTES_MAX // 1_000_000} MB.")
-        bill = json.loads(body)
-    except httpx2.HTTPStatusError as error:
-        raise RemoteFailure(f"There is no bill at {url}: it answers {error.response.status_code}.") from None
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-        raise RemoteFailure(f"No bill could be read at {url}: {error or type(error).__name__}.") from None
-    if not isinstance(bill, dict) or not isinstance(bill.get("generations"), list):
-        raise RemoteFailure(f"What is at {url} is no bill: it has no list of generations.")
-    return bill
-
-
-def _show(findings: list[Finding], wrong: int) -> None:
-    if findings:
+def _show(found: Audit) -> None:
+    if found.findings:
         show_table(
             ["", "check", "about", "what was found"],
-            [[each.severity, each.check, each.subject, each.message] for each in findings],
+            [[each.severity, each.check, each.subject, each.message] for each in found.findings],
         )
+    wrong = found.wrong
     say(f"{wrong} thing{' is' if wrong == 1 else 's are'} wrong." if wrong else "The ledger is right.")

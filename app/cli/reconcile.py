@@ -1,18 +1,18 @@
 """`ledger reconcile`: asks ZenMux what a day cost, compares it with the ledger, keeps and shows the result."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from app.admin.bills import day_json, reconcile_day
 from app.cli.options import Json
-from app.cli.store import catalog_of, reading, settings_of, writing
-from app.cli.terminal import Terminal, read, say, show_json, show_table
-from app.images.catalog import Catalog
+from app.cli.session import Session
+from app.cli.terminal import read, say, show_json, show_table
 from app.quotas.limits import format_usd
-from app.quotas.reconciliation import DayComparison, ModelDay, Tally, Verdict, compare_day, keep
+from app.quotas.reconciliation import DayComparison, ModelDay, Tally, Verdict
 
 _NUMBERS = ("requests", "billed requests", "charged", "billed", "drift", "estimated", "unpriced")
 _MEANINGS = {
@@ -36,21 +36,15 @@ def reconcile(
     zenmux-gateway ledger reconcile
     zenmux-gateway ledger reconcile --day 2026-11-24 --json
     """
-    from app.upstream.management import fetch_day_cost  # noqa: PLC0415 - the engine is slow to load
-
-    now, settings = Terminal.of(context).clock(), settings_of(context)
+    session = Session(context)
+    now = session.terminal.clock()
     chosen = read("--day", lambda: _parse_day(day, now))
-    catalog = catalog_of(settings)
-    with reading(context):
-        pass  # refuses, with the reason, where there is no ledger to compare, before anybody is asked
-    told = asyncio.run(fetch_day_cost(settings, chosen))
-    billed = [(model, Tally(requests, nanousd)) for model, requests, nanousd in told]
-    with reading(context) as connection:
-        comparison = compare_day(connection, chosen, billed, _name_of(catalog))
-    with writing(context) as connection:
-        keep(connection, comparison, now)
+    catalog = session.catalog
+    # Refuses, with the reason, where there is no ledger to compare, before ZenMux is asked.
+    with session.existing() as operator:
+        comparison = asyncio.run(reconcile_day(operator, chosen, catalog, session.settings))
     if as_json:
-        show_json(_fields(comparison))
+        show_json(day_json(comparison))
     else:
         _show(comparison, now)
     raise typer.Exit(0 if comparison.explained else 1)
@@ -66,15 +60,6 @@ def _parse_day(text: str | None, now: datetime) -> date:
     if day > now.date():
         raise ValueError(f"{day} is still to come.")
     return day
-
-
-def _name_of(catalog: Catalog) -> Callable[[str], str | None]:
-    def name_of(name: str) -> str | None:
-        """The listed model's full id; a pinned provider (`model:azure`) is billed as its model."""
-        spec = catalog.find(name) or catalog.find(name.partition(":")[0])
-        return None if spec is None else spec.id.partition(":")[0]
-
-    return name_of
 
 
 def _show(comparison: DayComparison, now: datetime) -> None:
@@ -127,30 +112,3 @@ def _remarks(comparison: DayComparison, now: datetime) -> Iterator[str]:
         names = ", ".join(list(comparison.elsewhere)[:10])
         cost = format_usd(sum(tally.nanousd for tally in comparison.elsewhere.values()))
         yield f"Not the gateway's, and not compared: ${cost} for {len(comparison.elsewhere)} other models ({names})."
-
-
-def _fields(comparison: DayComparison) -> dict[str, Any]:
-    return {
-        "day": comparison.day.isoformat(),
-        "verdict": comparison.verdict,
-        "explained": comparison.explained,
-        "models": [{"model": name, **_model_fields(model)} for name, model in comparison.models.items()],
-        "total": {**_model_fields(comparison.total), "verdict": comparison.verdict},
-        "elsewhere": [{"model": name, **_tally("billed", tally)} for name, tally in comparison.elsewhere.items()],
-    }
-
-
-def _model_fields(model: ModelDay) -> dict[str, Any]:
-    names = ("ledger", "billed", "drift", "estimated", "unpriced", "expired", "pending", "began_before", "ended_after")
-    sums: dict[str, Any] = {}
-    for name in names:
-        sums |= _tally(name, getattr(model, name))
-    return {**sums, "pruned": model.pruned, "verdict": model.verdict}
-
-
-def _tally(name: str, tally: Tally) -> dict[str, Any]:
-    return {
-        f"{name}_requests": tally.requests,
-        f"{name}_usd": format_usd(tally.nanousd),
-        f"{name}_nanousd": tally.nanousd,
-    }

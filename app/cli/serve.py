@@ -15,14 +15,14 @@ from app.cli import serving
 from app.cli.configuration import judge_key, judge_workers, read_settings
 from app.cli.loading import loading
 from app.cli.options import command
-from app.cli.store import catalog_of, opened
 from app.cli.terminal import PROGRAM, Terminal, say
 from app.database import migrate
+from app.database.engine import opened
 from app.database.instance import only_instance
 from app.database.pooling import refuse_transaction_pooling
 from app.database.url import shown_place, sqlite_file
 from app.errors import ConfigurationError
-from app.images.catalog import CatalogError
+from app.images.catalog import catalog_of
 from app.settings import Settings
 
 app = command()
@@ -84,7 +84,7 @@ def _serve_alone(settings: Settings) -> int:
 def _serve_with_workers(settings: Settings) -> int:
     from app.cli.supervisor import Supervisor  # noqa: PLC0415 - nobody else needs it
 
-    catalog_of(settings)  # what is wrong in the operator's file is told once, and before anything is made
+    catalog_of(settings.catalog_file)  # what is wrong in the operator's file is told once, and before anything is made
     holder = serving.bind(settings.host, settings.port, _PORT_SETTING)
     with holder, prepared(settings):
         code = Supervisor(settings, holder, lambda: _tell(holder, workers=settings.workers)).run()
@@ -110,7 +110,7 @@ def prepared(settings: Settings) -> Iterator[None]:
     file = sqlite_file(settings.database)
     # By whatever name it is called, one file has one place, and that is where its lock lies.
     with only_instance(file.resolve().parent) if file else nullcontext():
-        with opened(settings) as engine:
+        with opened(settings.database) as engine:
             refuse_transaction_pooling(engine)
             before = migrate.current(engine)
             migrate.upgrade(engine)
@@ -126,10 +126,7 @@ def make_gateway(settings: Settings) -> ASGIApp:
     with loading():
         from app.main import create_app  # noqa: PLC0415 - the whole house: only when nothing simpler is wrong
 
-    try:
-        return create_app(settings)
-    except CatalogError as error:
-        raise ConfigurationError(str(error)) from None
+    return create_app(settings)
 
 
 def run_gateway(gateway: ASGIApp, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> int:

@@ -1,17 +1,13 @@
 """`teams`: make and list teams, put users into them and take them out."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from app.admin.teams import add_to_team, create_team, list_teams, remove_from_team
 from app.cli.options import Json, Yes, commands
-from app.cli.people import existing_team, existing_user, limits_by_owner, limits_of
-from app.cli.store import change_by, reading, writing
+from app.cli.session import Session
 from app.cli.terminal import PROGRAM, confirm, say, show_json, show_table
-from app.cli.words import iso
-from app.errors import Conflict
-from app.keys.records import Team, create_team, list_teams, list_users, set_user_team
-from app.quotas.limits import Scope
 
 app = commands("Make and list teams, put users into them and take them out.")
 
@@ -26,10 +22,11 @@ def create(context: typer.Context, name: Name, as_json: Json = False) -> None:
     \b
     zenmux-gateway teams create design
     """
-    with writing(context) as connection:
-        team = create_team(connection, name, change=change_by(context))
+    with Session(context).made() as operator:
+        made = create_team(operator, name)
+    team = made.team
     if as_json:
-        show_json(_fields(team, [], []))
+        show_json(made.as_json())
     else:
         say(f"Made the team {team.name}. Put people into it: {PROGRAM} teams add {team.name} USER...")
 
@@ -41,19 +38,14 @@ def list_all(context: typer.Context, as_json: Json = False) -> None:
     \b
     zenmux-gateway teams list
     """
-    with reading(context) as connection:
-        teams, users = list_teams(connection), list_users(connection)
-        limits = limits_by_owner(connection, Scope.TEAM)
-    fields = [
-        _fields(team, [user.name for user in users if user.team_id == team.id], limits.get(team.id, []))
-        for team in teams
-    ]
+    with Session(context).existing() as operator:
+        teams = list_teams(operator)
     if as_json:
-        show_json(fields)
+        show_json([team.as_json() for team in teams])
     elif not teams:
         say(f"No teams yet. Make one: {PROGRAM} teams create NAME")
     else:
-        rows = [[team["name"], ", ".join(team["users"]), ", ".join(team["limits"])] for team in fields]
+        rows = [[each.team.name, ", ".join(each.users), ", ".join(each.limits)] for each in teams]
         show_table(["name", "users", "limits"], rows)
 
 
@@ -64,17 +56,12 @@ def add(context: typer.Context, name: Name, users: Users, as_json: Json = False)
     \b
     zenmux-gateway teams add design alice bob
     """
-    change = change_by(context)
-    with writing(context) as connection:
-        team = existing_team(connection, name)
-        for user in users:
-            set_user_team(connection, existing_user(connection, user), team, change=change)
-        members = [user.name for user in list_users(connection) if user.team_id == team.id]
-        limits = limits_of(connection, Scope.TEAM, team.id)
+    with Session(context).made() as operator:
+        team = add_to_team(operator, name, users)
     if as_json:
-        show_json(_fields(team, members, limits))
+        show_json(team.as_json())
     else:
-        say(f"The team {team.name} is now: {', '.join(members)}.")
+        say(f"The team {team.team.name} is now: {', '.join(team.users)}.")
 
 
 @app.command()
@@ -85,16 +72,6 @@ def remove(context: typer.Context, name: Name, users: Users, yes: Yes = False) -
     zenmux-gateway teams remove design alice
     """
     confirm(f"Take {', '.join(users)} out of the team {name}? Its limits hold for them no more.", yes=yes)
-    change = change_by(context)
-    with writing(context) as connection:
-        team = existing_team(connection, name)
-        for written in users:
-            user = existing_user(connection, written)
-            if user.team_id != team.id:
-                raise Conflict(f"The user {user.name} is not in the team {team.name}; nothing was changed.")
-            set_user_team(connection, user, None, change=change)
+    with Session(context).made() as operator:
+        team = remove_from_team(operator, name, users).team
     say(f"Taken out of the team {team.name}: {', '.join(users)}.")
-
-
-def _fields(team: Team, users: list[str], limits: list[str]) -> dict[str, Any]:
-    return {"id": team.id, "name": team.name, "users": users, "limits": limits, "created_at": iso(team.created_at)}

@@ -17,6 +17,7 @@ from typing import Literal, TypeVar
 import typer
 
 from app.cli.words import printable
+from app.errors import InvalidValue
 
 T = TypeVar("T")
 
@@ -67,11 +68,19 @@ class WrongUse(typer.TyperException):
 
 
 def read(name: str, parse: Callable[[], T]) -> T:
-    """What `parse` makes of the option or argument `name`; its ValueError becomes a wrong use that names it."""
+    """What `parse` makes of the option or argument `name`; what it refuses becomes a wrong use that names it."""
     try:
         return parse()
-    except ValueError as error:
+    except (ValueError, InvalidValue) as error:
         raise WrongUse(f"{name}: {error}") from error
+
+
+def read_as_written(parse: Callable[[], T]) -> T:
+    """The same for texts that the refusal quotes itself, such as limits."""
+    try:
+        return parse()
+    except InvalidValue as error:
+        raise WrongUse(error.message) from None
 
 
 def say(text: str) -> None:

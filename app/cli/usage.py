@@ -3,19 +3,19 @@
 import csv
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
+from app.admin.usage import usage_report, usage_row_json
 from app.cli.options import Json, commands
-from app.cli.store import reading
-from app.cli.terminal import Terminal, WrongUse, read, say, show_json_rows, show_table
+from app.cli.session import Session
+from app.cli.terminal import WrongUse, read, say, show_json_rows, show_table
 from app.cli.words import day_and_time, parse_since, parse_until
 from app.quotas.csv_cells import csv_text
 from app.quotas.limits import format_usd
-from app.quotas.reports import Grouping, UsageRow, usage_report
+from app.quotas.reports import Grouping, UsageRow
 
 app = commands("Report who used what, and what it cost.")
 
@@ -63,17 +63,17 @@ def report(
     """
     if as_csv and as_json:
         raise WrongUse("Choose one of --csv and --json.")
-    now = Terminal.of(context).clock()
+    session = Session(context)
+    now = session.terminal.clock()
     since_at = read("--since", lambda: parse_since(since, now)) if since is not None else None
     until_at = read("--until", lambda: parse_until(until, now)) if until is not None else None
     if since_at is not None and since_at >= (until_at or now):
         raise WrongUse("--since is not before --until, so there is nothing to add up.")
-    with reading(context) as connection:
-        rows = usage_report(connection, by, since_at, until_at)
+    with session.existing() as operator, usage_report(operator, by, since_at, until_at) as rows:
         if as_csv:
             _write_csv(by, rows)
         elif as_json:
-            show_json_rows({**asdict(row), "usd": format_usd(row.nanousd)} for row in rows)
+            show_json_rows(map(usage_row_json, rows))
         else:
             say(
                 f"{_period(since_at, until_at)}. Released requests count for nothing, refused ones as requests only; "

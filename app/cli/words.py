@@ -1,9 +1,7 @@
 """Words typed at the terminal to values, and values to words: durations, moments, secrets masked. Pure."""
 
 import re
-from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
-from difflib import get_close_matches
 
 _DURATION_PART = re.compile(r"([0-9]{1,6})([smhdw])")
 _DURATION = re.compile(r"(?:[0-9]{1,6}[smhdw])+")
@@ -81,11 +79,6 @@ def _parse_iso(text: str, *, day_ends: bool) -> datetime | None:
         return None
 
 
-def iso(moment: datetime | None) -> str | None:
-    """`2026-11-24T09:30:00Z`: a moment as JSON answers hold it."""
-    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 def day_and_time(moment: datetime | None) -> str:
     """`2026-11-24 09:30`: a moment, in UTC, as tables hold it; an empty text for none."""
     return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
@@ -99,9 +92,3 @@ def printable(text: str) -> str:
 def mask_url(text: str) -> str:
     """A URL, or any text, with logins and secret-looking parameters in it hidden."""
     return _URL_SECRET.sub(rf"\1{MASK}", _URL_LOGIN.sub(f"{MASK}@", text))
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """` Did you mean …?` when something known is like `word`, else an empty text."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.7)
-    return f" Did you mean {close[0]}?" if close else ""

@@ -18,7 +18,6 @@ from pathlib import Path
 from app.cli import serving
 from app.cli.loading import loading
 from app.errors import GatewayError
-from app.images.catalog import CatalogError
 from app.settings import Settings
 from app.telemetry.board import Board
 
@@ -73,7 +72,7 @@ def _serve(assignment: Assignment, line: socket.socket) -> int:
         from app.main import create_app  # noqa: PLC0415 - loads the whole house
     try:
         gateway = create_app(settings, board=board)
-    except (GatewayError, CatalogError) as error:
+    except GatewayError as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201 - as the terminal's door would
         return 1
     on_ready = partial(_tell_ready, line)

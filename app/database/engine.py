@@ -73,6 +73,16 @@ def create_engine(url: str) -> Engine:
 
 
 @contextmanager
+def opened(url: str) -> Iterator[Engine]:
+    """The engine of `create_engine`, disposed of at the end of the block."""
+    engine = create_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction that may write: committed at the end of the block, rolled back by any exception.
 
@@ -83,9 +93,10 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def reading(engine: Engine, *, has_deadline: bool = True) -> Iterator[Connection]:
     """One transaction that only reads, sees one moment of the database and never waits for writers.
 
+    Without a deadline a statement may take as long as it takes, also on PostgreSQL.
     Raises StoreUnavailable when the database fails.
     """
     with store_errors(), engine.connect() as connection:
@@ -94,6 +105,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
         else:
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin():
+            if not has_deadline and engine.dialect.name == "postgresql":
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             yield connection
 
 

@@ -3,11 +3,13 @@ what the names may ask for is decided elsewhere."""
 
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
+from pathlib import Path
 
+from app.errors import ConfigurationError
 from app.images.catalog_file import MODEL_NAME, CatalogError, Entry, Source, read_model
 from app.images.model_spec import ModelSpec
 
-__all__ = ["Catalog", "CatalogError", "ModelSpec", "load_catalog"]
+__all__ = ["Catalog", "CatalogError", "ModelSpec", "catalog_of", "load_catalog", "read_catalog"]
 
 _IDENTITY = frozenset({"id", "aliases", "created", "ends_on", "like"})  # what `like` does not copy
 
@@ -47,6 +49,24 @@ def names_of(spec: ModelSpec) -> tuple[str, ...]:
     provider = spec.id.split("/")[0]
     bare = (spec.name, *spec.aliases)
     return tuple(dict.fromkeys((spec.id, *bare, *(f"{provider}/{name}" for name in bare))))
+
+
+def catalog_of(file: Path | None) -> Catalog:
+    """The built-in catalog with the operator's file, if there is one, over it. Raises ConfigurationError."""
+    return load_catalog() if file is None else read_catalog(file, f"GATEWAY_CATALOG_FILE ({file})")
+
+
+def read_catalog(file: Path, name: str) -> Catalog:
+    """The built-in catalog with `file`, which messages call `name`, over it.
+
+    Raises ConfigurationError naming the line at fault, or why the file cannot be read.
+    """
+    try:
+        return load_catalog(file.read_text(encoding="utf-8"), name)
+    except OSError as error:
+        raise ConfigurationError(f"{name} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{name} is not UTF-8 text.") from None
 
 
 def load_catalog(override_toml: str | None = None, override_name: str = "GATEWAY_CATALOG_FILE") -> Catalog:

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import NoReturn
 
+from app.errors import ConfigurationError
 from app.images.model_spec import (
     AUTO,
     MODEL_ID_MAX,
@@ -38,7 +39,7 @@ _TOKENS_MAX = 10_000_000
 _EDGE_MAX = 16_384
 
 
-class CatalogError(ValueError):
+class CatalogError(ConfigurationError):
     """A catalog file is at fault. The message names the file, the line and the entry."""
 
 

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import httpx2
@@ -18,6 +17,7 @@ from app.database.clock import Clock
 from app.quotas.outbox import DueEvent, finish_tries, take_due
 from app.upstream.http1.pool import Bounds
 from app.upstream.http1.transport import Transport
+from app.webhooks.hook import Hook
 from app.webhooks.message import body_of, event_id, headers_of, seconds_until_next_try
 
 logger = logging.getLogger("gateway.webhooks")
@@ -26,14 +26,6 @@ _POLL_SECONDS = 10.0  # for retries, and what other processes left
 _AT_ONCE = 8
 _TRY_SECONDS_MAX = 10.0
 _LEASE = timedelta(seconds=60)  # well beyond the longest try
-
-
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """Where events go, and what they are signed with."""
-
-    url: str
-    secret: bytes = field(repr=False)
 
 
 class Sender:

@@ -1,5 +1,8 @@
 """`config`: what is checked, in which words, and that checking changes nothing."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +11,8 @@ import pytest
 from app.cli.configuration import read_settings
 from app.cli.root import explain
 from app.cli.serve import prepared
-from app.cli.store import opened
 from app.cli.words import MASK
-from app.database.engine import writing
+from app.database.engine import opened, writing
 from app.errors import Conflict, GatewayError
 from app.settings import Settings
 from tests.cli.conftest import Cli
@@ -35,6 +37,19 @@ def test_all_is_well_before_the_first_start_and_nothing_was_made(ready: Cli) -> 
     assert not ready.data_dir.exists()
 
 
+def test_checking_does_not_load_the_gateway(ready: Cli) -> None:
+    program = (
+        "import sys; sys.argv[1:] = ['config', 'check']; from app.cli.main import app\n"
+        "try: app()\nfinally: print(*sys.modules)"
+    )
+    environment = {**os.environ, **ready.environment, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert not loaded & {"app.main", "app.exchange", "app.api", "fastapi", "uvicorn", "httpx2"}
+
+
 def test_it_is_told_to_people_a_line_each(ready: Cli) -> None:
     lines = ready("config", "check").stdout.splitlines()
     assert len(lines) == 4
@@ -44,7 +59,7 @@ def test_it_is_told_to_people_a_line_each(ready: Cli) -> None:
 def test_a_database_is_looked_at(ready: Cli) -> None:
     ready("db", "upgrade")
     assert checks(ready, code=0)["database"][1].endswith("answers, with the newest schema")
-    with opened(Settings(_env_file=None, data_dir=ready.data_dir)) as engine, writing(engine) as connection:
+    with opened(Settings(_env_file=None, data_dir=ready.data_dir).database) as engine, writing(engine) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     status, message = checks(ready, code=0)["database"]
     assert status == "warning"
@@ -54,7 +69,7 @@ def test_a_database_is_looked_at(ready: Cli) -> None:
 def test_a_newer_database_is_an_error_that_no_upgrade_mends(ready: Cli) -> None:
     """Not in `config check`, not in `serve`, not in any command."""
     ready("db", "upgrade")
-    with opened(Settings(_env_file=None, data_dir=ready.data_dir)) as engine, writing(engine) as connection:
+    with opened(Settings(_env_file=None, data_dir=ready.data_dir).database) as engine, writing(engine) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
     status, message = checks(ready, code=1)["database"]
     told = [message, *(ready(*command, code=1).output for command in (("keys", "list"), ("db", "upgrade")))]

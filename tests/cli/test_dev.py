@@ -7,29 +7,27 @@ from pathlib import Path
 import pytest
 
 from app.cli import dev
-from app.cli.store import opened
 from app.cli.terminal import Terminal
 from app.database import migrate
-from app.database.changes import Change
+from app.database.engine import opened
 from app.errors import Conflict
 from app.settings import Settings
-from tests.cli.conftest import NOW, Cli
+from tests.cli.conftest import Cli
 from tests.cli.processes import Process
 
-CHANGE = Change("test", NOW, lambda: "1")
 KEY = "sk-zg-abc-def"
 
 
 @pytest.fixture
 def settings(cli: Cli) -> Settings:
     settings = Settings(_env_file=None, data_dir=cli.data_dir)
-    with opened(settings) as engine:
+    with opened(settings.database) as engine:
         migrate.upgrade(engine)
     return settings
 
 
 def key(settings: Settings) -> str:
-    return dev._key(settings, CHANGE, Terminal())
+    return dev._key(settings, Terminal())
 
 
 def test_the_key_stays_the_same_and_is_readable_by_its_owner_only(cli: Cli, settings: Settings) -> None:

@@ -5,8 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.cli.store import opened
-from app.database.engine import reading
+from app.database.engine import opened, reading
 from app.keys.credentials import read_credential
 from app.keys.format import parse
 from app.settings import Settings
@@ -17,7 +16,7 @@ def refusal(cli: Cli, key: str) -> str | None:
     """What the gateway would say to a caller with this key; None when it lets them in."""
     presented = parse(key)
     assert presented is not None
-    with opened(Settings(_env_file=None, data_dir=cli.data_dir)) as engine, reading(engine) as connection:
+    with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine, reading(engine) as connection:
         credential = read_credential(connection, presented)
         assert credential is not None
         return credential.refusal(cli.now)

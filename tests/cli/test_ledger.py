@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
+from app.admin import bills
 from app.cli import ledger
-from app.cli.store import opened
 from app.database import schema
 from app.database.clock import to_ms
-from app.database.engine import writing
+from app.database.engine import opened, writing
 from app.quotas.commands import Resolve
 from app.quotas.spool import Spool
 from app.settings import Settings
@@ -42,7 +42,7 @@ OPEN = dict.fromkeys(
 
 
 def write(cli: Cli, *rows: dict[str, Any]) -> None:
-    with opened(Settings(_env_file=None, data_dir=cli.data_dir)) as engine, writing(engine) as connection:
+    with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine, writing(engine) as connection:
         connection.execute(insert(schema.reservations), list(rows))
 
 
@@ -78,7 +78,7 @@ def test_a_right_ledger_is_clean(ready: Cli) -> None:
 
 def test_a_wrong_ledger_is_told_with_exit_code_1(ready: Cli) -> None:
     write(ready, reservation(1, NOW))
-    with opened(Settings(_env_file=None, data_dir=ready.data_dir)) as engine, writing(engine) as connection:
+    with opened(Settings(_env_file=None, data_dir=ready.data_dir).database) as engine, writing(engine) as connection:
         connection.execute(update(schema.reservations).values(charged_images=-1))
     answer = ready.json("ledger", "audit", code=1)
     assert answer["clean"] is False
@@ -120,7 +120,7 @@ def test_what_is_no_bill_is_told(ready: Cli, body: bytes, status: int, told: str
 
 
 def test_an_endless_bill_is_not_read_to_its_end(ready: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "_BILL_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr(bills, "_BILL_BYTES_MAX", 1_000_000)
     with serving(b" " * 2_000_000) as url:
         assert "is over 1 MB" in ready("ledger", "audit", "--against-bill", url, code=1).stderr
 
@@ -149,7 +149,7 @@ def test_what_expire_charges_crosses_thresholds_that_a_gateway_will_send(ready: 
     write(ready, reservation(1, NOW, state="pending", **dict.fromkeys((*closing, *charged, *usage))))
     ready.now = NOW + timedelta(hours=1)
     ready("ledger", "expire")
-    with opened(Settings(_env_file=None, data_dir=ready.data_dir)) as engine:
+    with opened(Settings(_env_file=None, data_dir=ready.data_dir).database) as engine:
         (event,) = events(engine)
     assert (event["percent"], event["used"], event["next_try_at_ms"]) == (50, 1, to_ms(ready.now))
 

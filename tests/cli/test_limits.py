@@ -5,9 +5,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, select
 
-from app.cli.store import opened
 from app.database import schema
-from app.database.engine import reading, writing
+from app.database.engine import opened, reading, writing
 from app.settings import Settings
 from tests.cli.conftest import NOW, Cli
 from tests.cli.test_usage import reservation
@@ -95,9 +94,9 @@ def test_explain_tells_what_is_used_and_left(cli: Cli, key: str) -> None:
     cli("limits", "set", "--default", "images:1/day")
     first, second, third = cli.json("limits", "explain", "--key", key)
     assert (first["limit"], first["used"], first["pending"], first["left"]) == ("images:20/day", 0, 0, 20)
-    assert first["resets_at"] == "2026-11-25T00:00:00Z"
-    assert (second["scope"], second["left_usd"], second["left_nanousd"]) == ("user", "5.00", 5 * 10**9)
-    assert second["resets_at"] == "2026-12-01T00:00:00Z"
+    assert first["resets_at"] == "2026-11-25T00:00:00+00:00"
+    assert (second["scope"], second["used"], second["left"]) == ("user", "0.00", "5.00")
+    assert second["resets_at"] == "2026-12-01T00:00:00+00:00"
     assert (third["scope"], third["shadow"], third["resets_at"]) == ("team", True, None)
     assert [each["scope"] for each in cli.json("limits", "explain", "--user", "alice")] == ["user", "team"]
     table = cli("limits", "explain", "--key", key).stdout
@@ -159,7 +158,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_made(cli: Cli, argume
 def test_a_total_limit_counts_the_past_from_its_first_moment(cli: Cli) -> None:
     """The counter is made with the limit, of what is there, so that no request waits for it."""
     cli("users", "create", "alice")
-    with opened(Settings(_env_file=None, data_dir=cli.data_dir)) as engine:
+    with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine:
         with writing(engine) as connection:
             old = [reservation(number, NOW - timedelta(days=90 * number)) for number in range(4)]
             connection.execute(insert(schema.reservations), old)

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.cli.store import opened
 from app.database import schema
-from app.database.engine import reading
+from app.database.engine import opened, reading
 from app.settings import Settings
 from tests.cli.conftest import NOW, Cli
 from tests.cli.test_ledger import write
@@ -58,7 +57,7 @@ def ready(cli: Cli, zenmux: RawUpstream) -> Cli:
 
 def stored(cli: Cli) -> list[tuple[Any, ...]]:
     table = schema.reconciliations
-    with opened(Settings(_env_file=None, data_dir=cli.data_dir)) as engine, reading(engine) as connection:
+    with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine, reading(engine) as connection:
         columns = (table.c.model, table.c.ledger_requests, table.c.ledger_nanousd, table.c.billed_nanousd)
         return [tuple(row) for row in connection.execute(select(*columns).order_by(table.c.model))]
 

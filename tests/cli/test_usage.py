@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from app.cli.store import opened
 from app.database import schema
 from app.database.clock import to_ms
-from app.database.engine import writing
+from app.database.engine import opened, writing
 from app.settings import Settings
 from tests.cli.conftest import NOW, Cli
 
@@ -60,7 +59,7 @@ def used(cli: Cli) -> Cli:
         reservation(3, NOW, user_id=ids["alice"]),
         reservation(4, NOW - timedelta(hours=1), user_id=ids["bob"], model="openai/gpt-image-1.5"),
     ]
-    with opened(Settings(_env_file=None, data_dir=cli.data_dir)) as engine, writing(engine) as connection:
+    with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine, writing(engine) as connection:
         connection.execute(insert(schema.reservations), rows)
     cli.now = NOW + timedelta(seconds=1)
     return cli
@@ -128,7 +127,7 @@ def test_csv_holds_no_formula(cli: Cli) -> None:
     """A user's name is free text, and whoever opens the report did not choose it."""
     cli("keys", "create", "--user", '=HYPERLINK("http://example.com")')
     row = reservation(1, NOW, user_id=cli.json("users", "list")[0]["id"])
-    with opened(Settings(_env_file=None, data_dir=cli.data_dir)) as engine, writing(engine) as connection:
+    with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine, writing(engine) as connection:
         connection.execute(insert(schema.reservations).values(row))
     lines = cli("usage", "report", "--csv").stdout
     [line] = csv.DictReader(lines.splitlines())

@@ -84,9 +84,7 @@ def test_what_is_no_edge_of_a_report_is_refused_with_examples() -> None:
 
 def test_moments_are_written_in_utc() -> None:
     moment = datetime.fromisoformat("2026-11-24T10:30:00.5+01:00")
-    assert words.iso(moment) == "2026-11-24T09:30:00Z"
     assert words.day_and_time(moment) == "2026-11-24 09:30"
-    assert words.iso(None) is None
     assert words.day_and_time(None) == ""
 
 
@@ -114,8 +112,3 @@ def test_secrets_in_urls_are_hidden(url: str, shown: str) -> None:
 def test_a_name_cannot_steer_the_terminal() -> None:
     assert "\x1b" not in words.printable("a\x1b[31mlice\n")
     assert words.printable("Zoë 李") == "Zoë 李"
-
-
-def test_suggestions() -> None:
-    assert words.suggestion("gpt-imgae-2", ["gpt-image-2", "gpt-image-1.5"]) == " Did you mean gpt-image-2?"
-    assert words.suggestion("banana", ["gpt-image-2"]) == ""

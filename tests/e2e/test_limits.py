@@ -210,4 +210,6 @@ def test_usage_lists_exactly_what_applies_and_agrees_with_explain(
         obj=terminal,
         env={"GATEWAY_DATA_DIR": str(gateway.settings.data_dir)},
     )
-    assert [each["limit"] for each in json.loads(shown.stdout)] == [each["limit"] for each in told["limits"]]
+    explained, usage = json.loads(shown.stdout), told["limits"]
+    assert [each["limit"] for each in explained] == [each["limit"] for each in usage]
+    assert [each.keys() for each in explained] == [each.keys() for each in usage]

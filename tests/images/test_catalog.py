@@ -1,10 +1,12 @@
 """The models by every name, the retired ones, and how the operator's file lies over the built-in one."""
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
-from app.images.catalog import Catalog, CatalogError, ModelSpec, load_catalog
+from app.errors import ConfigurationError
+from app.images.catalog import Catalog, CatalogError, ModelSpec, catalog_of, load_catalog
 from app.images.model_spec import FlatTokens, ImagePrice, TokenPrices
 
 CATALOG = load_catalog()
@@ -193,3 +195,16 @@ class TestTheOperatorsFile:
     def test_a_file_that_is_not_toml_names_the_line(self, text: str, line: int) -> None:
         with pytest.raises(CatalogError, match=rf"^my\.toml, line {line}: not valid TOML: "):
             load_catalog(text, "my.toml")
+
+
+def test_the_operators_catalog_lies_over_the_built_in_one(tmp_path: Path) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text('[models.x]\nlike = "gpt-image-2"\nid = "openai/x"\n')
+    catalog = catalog_of(file)
+    assert catalog.find("x") is not None
+    assert catalog.find("gpt-image-2") is not None
+    file.write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError, match=r"GATEWAY_CATALOG_FILE .* is not UTF-8"):
+        catalog_of(file)
+    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
+        catalog_of(tmp_path / "nowhere.toml")

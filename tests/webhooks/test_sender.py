@@ -14,8 +14,9 @@ from sqlalchemy import Engine
 from app.database.clock import from_ms
 from app.database.engine import create_engine
 from app.quotas.outbox import take_due
+from app.webhooks.hook import Hook
 from app.webhooks.message import TRIES_MAX
-from app.webhooks.sender import Hook, Sender
+from app.webhooks.sender import Sender
 from tests.quotas.making import NOON, StillClock, events
 from tests.quotas.test_outbox import an_event, write
 from tests.servers import wait_until

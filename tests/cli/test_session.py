@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from app.cli import store
-from app.database.engine import writing
-from app.errors import ConfigurationError
-from app.settings import Settings
+from app.database.engine import opened, writing
+from app.settings import Settings, load_settings
 from tests.cli.conftest import Cli
 
 
@@ -35,7 +33,7 @@ def test_an_empty_database_is_told_from_none(cli: Cli) -> None:
 @pytest.mark.parametrize("command", [("keys", "list"), ("teams", "create", "design")])
 def test_an_old_schema_is_refused_with_the_way_out(cli: Cli, command: tuple[str, ...]) -> None:
     cli("db", "upgrade")
-    with store.opened(Settings(_env_file=None, data_dir=cli.data_dir)) as engine, writing(engine) as connection:
+    with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine, writing(engine) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     told = cli(*command, code=1).stderr
     assert "schema 0001" in told
@@ -59,19 +57,22 @@ def test_a_report_may_take_longer_than_a_request(cli: Cli, store_url: str, monke
             asked.append(connection.exec_driver_sql("SHOW statement_timeout").scalar_one())
         return iter(())
 
-    monkeypatch.setattr("app.cli.usage.usage_report", report)
+    monkeypatch.setattr("app.quotas.reports.usage_report", report)
     cli("usage", "report")
     assert asked == (["0"] if store_url.startswith("postgresql") else [])
 
 
-def test_the_operators_catalog_lies_over_the_built_in_one(tmp_path: Path) -> None:
-    file = tmp_path / "models.toml"
-    file.write_text('[models.x]\nlike = "gpt-image-2"\nid = "openai/x"\n')
-    catalog = store.catalog_of(Settings(_env_file=None, catalog_file=file))
-    assert catalog.find("x") is not None
-    assert catalog.find("gpt-image-2") is not None
-    file.write_bytes(b"\xff")
-    with pytest.raises(ConfigurationError, match=r"GATEWAY_CATALOG_FILE .* is not UTF-8"):
-        store.catalog_of(Settings(_env_file=None, catalog_file=file))
-    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
-        store.catalog_of(Settings(_env_file=None, catalog_file=tmp_path / "nowhere.toml"))
+def test_settings_are_read_once_a_command(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each read parses the environment and the file anew."""
+    key = cli.json("keys", "create", "--user", "alice")["id"]
+    loaded: list[object] = []
+
+    def load(*where: Path | None) -> Settings:
+        loaded.append(where)
+        return load_settings(*where)
+
+    monkeypatch.setattr("app.cli.configuration.load_settings", load)
+    for command in (["keys", "create", "--user", "bob"], ["keys", "rotate", key], ["users", "disable", "bob", "--yes"]):
+        loaded.clear()
+        cli(*command)
+        assert len(loaded) == 1

@@ -1,0 +1,91 @@
+"""Use cases of the provider's bill: a day compared with what ZenMux billed, the sandbox's bill fetched for an audit."""
+
+import json
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from app.admin.operator import Operator
+from app.errors import RemoteFailure
+from app.images.catalog import Catalog
+from app.quotas.limits import format_usd
+from app.quotas.reconciliation import DayComparison, ModelDay, Tally, compare_day, keep
+from app.settings import Settings
+
+_BILL_BYTES_MAX = 100_000_000
+_BILL_SECONDS_MAX = 30.0
+
+
+async def reconcile_day(operator: Operator, day: date, catalog: Catalog, settings: Settings) -> DayComparison:
+    """Compares a UTC day with what ZenMux billed for it, model by model, and keeps the result for the metrics.
+
+    Raises ConfigurationError without ZENMUX_MANAGEMENT_KEY, RemoteFailure when ZenMux does not tell.
+    """
+    from app.upstream.management import fetch_day_cost  # noqa: PLC0415 - the transport is slow to load
+
+    costs = await fetch_day_cost(settings, day)
+    billed = [(model, Tally(requests, nanousd)) for model, requests, nanousd in costs]
+    with operator.reading() as connection:
+        comparison = compare_day(connection, day, billed, _name_of(catalog))
+    with operator.writing() as connection:
+        keep(connection, comparison, operator.now)
+    return comparison
+
+
+def fetch_sandbox_bill(url: str) -> dict[str, Any]:
+    """The bill at `url`, bounded in size and time. Raises RemoteFailure."""
+    import httpx2  # noqa: PLC0415 - few audits need it
+
+    body = bytearray()
+    try:
+        with httpx2.stream("GET", url, timeout=_BILL_SECONDS_MAX) as answer:
+            answer.raise_for_status()
+            for chunk in answer.iter_bytes():
+                body += chunk
+                if len(body) > _BILL_BYTES_MAX:
+                    raise RemoteFailure(f"The bill at {url} is over {_BILL_BYTES_MAX // 1_000_000} MB.")
+        bill = json.loads(body)
+    except httpx2.HTTPStatusError as error:
+        raise RemoteFailure(f"There is no bill at {url}: it answers {error.response.status_code}.") from None
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+        raise RemoteFailure(f"No bill could be read at {url}: {error or type(error).__name__}.") from None
+    if not isinstance(bill, dict) or not isinstance(bill.get("generations"), list):
+        raise RemoteFailure(f"What is at {url} is no bill: it has no list of generations.")
+    return bill
+
+
+def day_json(comparison: DayComparison) -> dict[str, Any]:
+    """A compared day for programs."""
+    return {
+        "day": comparison.day.isoformat(),
+        "verdict": comparison.verdict,
+        "explained": comparison.explained,
+        "models": [{"model": name, **_model_json(model)} for name, model in comparison.models.items()],
+        "total": {**_model_json(comparison.total), "verdict": comparison.verdict},
+        "elsewhere": [{"model": name, **_tally_json("billed", tally)} for name, tally in comparison.elsewhere.items()],
+    }
+
+
+def _model_json(model: ModelDay) -> dict[str, Any]:
+    names = ("ledger", "billed", "drift", "estimated", "unpriced", "expired", "pending", "began_before", "ended_after")
+    sums: dict[str, Any] = {}
+    for name in names:
+        sums |= _tally_json(name, getattr(model, name))
+    return {**sums, "pruned": model.pruned, "verdict": model.verdict}
+
+
+def _tally_json(name: str, tally: Tally) -> dict[str, Any]:
+    return {
+        f"{name}_requests": tally.requests,
+        f"{name}_usd": format_usd(tally.nanousd),
+        f"{name}_nanousd": tally.nanousd,
+    }
+
+
+def _name_of(catalog: Catalog) -> Callable[[str], str | None]:
+    def name_of(name: str) -> str | None:
+        """The listed model's full id; a pinned provider (`model:azure`) is billed as its model."""
+        spec = catalog.find(name) or catalog.find(name.partition(":")[0])
+        return None if spec is None else spec.id.partition(":")[0]
+
+    return name_of

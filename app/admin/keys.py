@@ -1,0 +1,111 @@
+"""Use cases of keys: minted, listed, disabled, rotated. A key's text leaves here once, in a MintedKeyView."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from app.admin.limits import limits_by_owner, limits_of
+from app.admin.lookup import existing_key, existing_user
+from app.admin.operator import Operator
+from app.admin.users import add_user
+from app.admin.views import KeyView, MintedKeyView, UserView
+from app.keys import records
+from app.keys.credentials import read_credential
+from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint, mint_again, parse
+from app.keys.records import Key, NewKey, find_user
+from app.quotas.administration import set_limit
+from app.quotas.limits import Scope, WrittenLimit
+
+
+@dataclass(frozen=True, slots=True)
+class WantedKey:
+    """A key to be made for the user of this name or id. `models` are full ids, None for every model."""
+
+    user: str
+    name: str | None = None
+    models: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
+    limits: Sequence[WrittenLimit] = ()
+
+
+def create_key(operator: Operator, wanted: WantedKey) -> MintedKeyView:
+    """A new key, and its user, with the default limits, if there is none.
+
+    Raises InvalidValue for names, models and times that cannot be.
+    """
+    change = operator.change()
+    minted = mint(operator.random_bytes(PUBLIC_ID_BYTES), operator.random_bytes(SECRET_BYTES))
+    with operator.writing() as connection:
+        found = find_user(connection, wanted.user)
+        owner = found or add_user(connection, wanted.user, None, change)
+        new = NewKey(owner.id, wanted.name, wanted.models, wanted.expires_at)
+        key = records.create_key(connection, new, minted, change=change)
+        for written in wanted.limits:
+            set_limit(connection, written.on(Scope.KEY, key.id), change=change)
+        return MintedKeyView(minted.text, _view(connection, key), _owner(connection, key), found is None)
+
+
+def list_keys(operator: Operator, user: str | None = None) -> list[KeyView]:
+    """Every key, or every key of one user, oldest first. Raises NotFound for the user."""
+    with operator.reading() as connection:
+        owner = existing_user(connection, user) if user is not None else None
+        limits = limits_by_owner(connection, Scope.KEY)
+        keys = records.list_keys(connection, owner.id if owner else None)
+        return [KeyView(key, limits.get(key.id, ())) for key in keys]
+
+
+def show_key(operator: Operator, key_id: str) -> KeyView:
+    """The key with this id. Raises NotFound."""
+    with operator.reading() as connection:
+        return _view(connection, existing_key(connection, key_id))
+
+
+def disable_key(operator: Operator, key_id: str) -> KeyView:
+    """Stops the key from working. Changes nothing when it is so already. Raises NotFound."""
+    return _set_disabled(operator, key_id, disabled=True)
+
+
+def enable_key(operator: Operator, key_id: str) -> KeyView:
+    """Lets a disabled key work again. Changes nothing when it does. Raises NotFound."""
+    return _set_disabled(operator, key_id, disabled=False)
+
+
+def rotate_key(operator: Operator, key_id: str, overlap: timedelta) -> MintedKeyView:
+    """Gives the key a new text; the old one works for `overlap` more. Id, limits and use stay.
+
+    Raises NotFound, and InvalidValue for an overlap that is not between 0 and 366 days.
+    """
+    change, secret = operator.change(), operator.random_bytes(SECRET_BYTES)
+    with operator.writing() as connection:
+        minted = mint_again(existing_key(connection, key_id).id, secret)
+        key = records.rotate_key(connection, minted.id, minted, overlap, change=change)
+        return MintedKeyView(minted.text, _view(connection, key), _owner(connection, key))
+
+
+def key_opens(operator: Operator, text: str) -> bool:
+    """Whether this text of a key would be let in now."""
+    presented = parse(text)
+    if presented is None:
+        return False
+    with operator.reading() as connection:
+        credential = read_credential(connection, presented)
+    return credential is not None and credential.refusal(operator.now) is None
+
+
+def _set_disabled(operator: Operator, key_id: str, *, disabled: bool) -> KeyView:
+    change = operator.change()
+    with operator.writing() as connection:
+        key = existing_key(connection, key_id)
+        return _view(connection, records.set_key_disabled(connection, key.id, disabled, change=change))
+
+
+def _view(connection: Connection, key: Key) -> KeyView:
+    return KeyView(key, limits_of(connection, Scope.KEY, key.id))
+
+
+def _owner(connection: Connection, key: Key) -> UserView:
+    owner = existing_user(connection, key.user_id)
+    keys = tuple(each.id for each in records.list_keys(connection, owner.id))
+    return UserView(owner, keys, limits_of(connection, Scope.USER, owner.id))

@@ -1,0 +1,109 @@
+"""Use cases of the ledger: audited, closed where processes died, pruned."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.admin.operator import Operator
+from app.admin.views import iso
+from app.errors import InvalidValue
+from app.quotas import audit as audits
+from app.quotas import retention
+from app.quotas.findings import Finding, Severity
+from app.quotas.ledger import Ledger
+from app.quotas.retention import Pruned
+from app.quotas.spool import Spool
+from app.quotas.thresholds import Watch
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an audit found. `wrong` counts the errors: without any, every counter is exact."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def wrong(self) -> int:
+        return sum(finding.severity is Severity.ERROR for finding in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"clean": not self.wrong, "findings": [asdict(finding) for finding in self.findings]}
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """What a prune would do: `records` made before `cutoff` become daily totals, `pending` ones stay."""
+
+    cutoff: datetime
+    records: int
+    pending: int
+
+    def as_json(self, pruned: int) -> dict[str, Any]:
+        """The plan and how many of its records were pruned."""
+        return {"before": iso(self.cutoff), "pruned": pruned, "pending": self.pending}
+
+
+def audit(operator: Operator, bill: Mapping[str, Any] | None = None) -> Audit:
+    """Proves that counters equal their records and every reservation is closed once, and compares with a bill.
+
+    Raises RemoteFailure for what is no bill.
+    """
+    with operator.reading() as connection:
+        findings = list(audits.audit(connection, operator.now))
+        if bill is not None:
+            findings += audits.compare_with_bill(connection, bill)
+    return Audit(tuple(findings))
+
+
+async def expire(operator: Operator, settings: Settings) -> list[str]:
+    """Closes reservations whose process died, and returns their ids: charged if they had been sent, else free."""
+    instance = f"cli-{operator.random_bytes(6).hex()}"
+    spool = None
+    if settings.spool_dir.is_dir():  # never made here: it would be this user's, who may not be the gateway's
+        spool = Spool(settings.spool_dir, instance, settings.spool_bytes_max)
+    ledger = Ledger(
+        operator.engine,
+        operator.clock,
+        instance=instance,
+        queue_max=settings.ledger_queue_max,
+        wait_seconds=settings.ledger_wait_seconds,
+        # What is charged here may cross a threshold; a running gateway sends it.
+        watch=Watch(settings.thresholds_percent, webhook=settings.webhook_url is not None),
+    )
+    await ledger.start(spool)
+    try:
+        return await ledger.expire(operator.now)
+    finally:
+        await ledger.close()
+
+
+def plan_prune(operator: Operator, older_than: timedelta) -> PrunePlan:
+    """What there is to prune. Raises InvalidValue for records that are too young."""
+    try:
+        cutoff = retention.cutoff_of(operator.now, older_than)
+    except ValueError as error:
+        raise InvalidValue(str(error)) from None
+    with operator.reading() as connection:
+        found = retention.find_prunable(connection, cutoff)
+    return PrunePlan(cutoff, found.records, found.pending)
+
+
+def prune(
+    operator: Operator,
+    plan: PrunePlan,
+    rest: Callable[[float], None] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Iterator[Pruned]:
+    """Turns the plan's records into daily totals, some hundred a step. May be left at any step, and begun again.
+
+    Rests as long as it works, so that a gateway beside it, on SQLite most of all, gets its turn.
+    """
+    began = monotonic()
+    for step in retention.prune(operator.engine, plan.cutoff, operator.change()):
+        ended = monotonic()
+        yield step
+        rest(ended - began)
+        began = monotonic()

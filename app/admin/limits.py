@@ -1,0 +1,165 @@
+"""Use cases of limits: set with the counter of what is past, removed, listed, explained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from app.admin.lookup import existing_key, existing_team, existing_user
+from app.admin.operator import Operator
+from app.admin.views import LimitStatusView, LimitView, written_limit
+from app.keys.records import list_keys, list_teams, list_users
+from app.quotas import administration
+from app.quotas.limits import Limit, Scope, Window, WrittenLimit
+from app.quotas.past import Past, add_up_past, make_counter
+from app.quotas.standing import standing_of
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whose limits a use case is about. `name`: a key's id, a user's or team's name or id; '' for the others."""
+
+    scope: Scope
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetLimits:
+    """The limits of one target after a change. `whose` is how messages call it.
+
+    `replaced`: limits that refused and refuse no more, for a shadow limit has taken their place.
+    """
+
+    whose: str
+    limits: tuple[Limit, ...]
+    replaced: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Every limit that applies to one key or user, the key's own first, the gateway's last."""
+
+    whose: str
+    statuses: tuple[LimitStatusView, ...]
+
+
+def set_limits(
+    operator: Operator, target: Target, limits: Sequence[WrittenLimit], *, shadow: bool = False
+) -> TargetLimits:
+    """Sets limits, or changes the amounts of those that are: all or none. What was used in the window counts.
+
+    What limits without an end count so far is added up before anything is locked, so that no request waits for it.
+    Raises NotFound for the target.
+    """
+    pasts, change = _pasts(operator, target, limits), operator.change()
+    with operator.writing() as connection:
+        scope_id, whose = _find(connection, target)
+        before = [each for each in administration.list_limits(connection, target.scope, scope_id) if not each.shadow]
+        for each in limits:
+            administration.set_limit(connection, each.on(target.scope, scope_id, shadow=shadow), change=change)
+        for past in pasts:
+            make_counter(connection, past)
+        after = administration.list_limits(connection, target.scope, scope_id)
+    shadows = {_place(each) for each in after if each.shadow}
+    return TargetLimits(whose, tuple(after), tuple(each for each in before if _place(each) in shadows))
+
+
+def remove_limits(operator: Operator, target: Target, limits: Sequence[WrittenLimit]) -> TargetLimits:
+    """Removes limits, whatever their amounts: all or none. Raises NotFound for the target, or a limit it has not."""
+    change = operator.change()
+    with operator.writing() as connection:
+        scope_id, whose = _find(connection, target)
+        for each in limits:
+            administration.remove_limit(connection, each.on(target.scope, scope_id), change=change)
+        return TargetLimits(whose, tuple(administration.list_limits(connection, target.scope, scope_id)))
+
+
+def list_limits(operator: Operator, target: Target | None = None) -> list[LimitView]:
+    """All limits, or those of one target, by scope. Raises NotFound for the target."""
+    with operator.reading() as connection:
+        scope_id = _find(connection, target)[0] if target is not None else None
+        found = administration.list_limits(connection, target.scope if target else None, scope_id)
+        names = _names(connection)
+    return [LimitView(each, names.get(each.scope_id)) for each in found]
+
+
+def show_target(operator: Operator, target: Target) -> TargetLimits:
+    """The limits of one target, and what it is called. Raises NotFound."""
+    with operator.reading() as connection:
+        scope_id, whose = _find(connection, target)
+        return TargetLimits(whose, tuple(administration.list_limits(connection, target.scope, scope_id)))
+
+
+def explain_key(operator: Operator, key_id: str) -> Explanation:
+    """The limits that apply to a key, and how much of each is used and left. Raises NotFound."""
+    with operator.reading() as connection:
+        key = existing_key(connection, key_id)
+        owner = existing_user(connection, key.user_id)
+        found = standing_of(connection, key.id, owner.id, owner.team_id, operator.now)
+        names = _names(connection)
+    mine = [status for status in found if status.may_apply_to(key.models)]
+    return Explanation(key.id, tuple(LimitStatusView(status, names.get(status.limit.scope_id)) for status in mine))
+
+
+def explain_user(operator: Operator, name: str) -> Explanation:
+    """The limits that apply to every key of a user, and how much of each is used and left. Raises NotFound."""
+    with operator.reading() as connection:
+        owner = existing_user(connection, name)
+        # No key has the empty id, so only the wider scopes answer.
+        found = standing_of(connection, "", owner.id, owner.team_id, operator.now)
+        names = _names(connection)
+    return Explanation(owner.name, tuple(LimitStatusView(each, names.get(each.limit.scope_id)) for each in found))
+
+
+def limits_of(connection: Connection, scope: Scope, scope_id: str) -> tuple[str, ...]:
+    """The written limits of one user, team or key."""
+    return tuple(written_limit(limit) for limit in administration.list_limits(connection, scope, scope_id))
+
+
+def limits_by_owner(connection: Connection, scope: Scope) -> dict[str, tuple[str, ...]]:
+    """The written limits of everybody in one scope, by id."""
+    found: dict[str, tuple[str, ...]] = {}
+    for limit in administration.list_limits(connection, scope):
+        found[limit.scope_id] = (*found.get(limit.scope_id, ()), written_limit(limit))
+    return found
+
+
+def _pasts(operator: Operator, target: Target, limits: Sequence[WrittenLimit]) -> list[Past]:
+    """What the limits without an end count so far, each model once."""
+    looks = {each.model: each for each in limits if each.window in (Window.TOTAL, Window.NOW)}
+    if not looks:
+        return []
+    with operator.reading() as connection:
+        scope_id, _ = _find(connection, target)
+        now = operator.now
+        found = [add_up_past(connection, each.on(target.scope, scope_id), now) for each in looks.values()]
+    return [past for past in found if past is not None]
+
+
+def _find(connection: Connection, target: Target) -> tuple[str, str]:
+    """The id, and what messages call it. Raises NotFound."""
+    match target.scope:
+        case Scope.KEY:
+            key = existing_key(connection, target.name)
+            return key.id, f"the key {key.id}"
+        case Scope.USER:
+            user = existing_user(connection, target.name)
+            return user.id, f"the user {user.name}"
+        case Scope.TEAM:
+            team = existing_team(connection, target.name)
+            return team.id, f"the team {team.name}"
+        case Scope.GATEWAY:
+            return "", "the gateway"
+        case Scope.DEFAULT:
+            return "", "new users"
+
+
+def _names(connection: Connection) -> dict[str, str]:
+    owners = {user.id: user.name for user in list_users(connection)}
+    owners |= {team.id: team.name for team in list_teams(connection)}
+    return owners | {key.id: f"{key.id} ({key.user_name})" for key in list_keys(connection)}
+
+
+def _place(limit: Limit) -> tuple[str, str, str]:
+    """Of two limits of one owner with the same place, the later takes the earlier's."""
+    return limit.unit, limit.window, limit.model

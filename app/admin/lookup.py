@@ -1,0 +1,40 @@
+"""Finds users, teams and keys by what people call them, and says what is like a name that is not there."""
+
+from sqlalchemy import Connection
+
+from app.admin.suggestion import suggestion
+from app.errors import NotFound
+from app.keys.format import PREFIX, is_public_id
+from app.keys.records import Key, Team, User, find_key, find_team, find_user, list_teams, list_users
+
+
+def existing_user(connection: Connection, name: str) -> User:
+    """The user with this name or id. Raises NotFound, with a name that is like it."""
+    user = find_user(connection, name)
+    if user is None:
+        close = suggestion(name, [known.name for known in list_users(connection)])
+        raise NotFound(f"There is no user {name!r}.{close or ' `users list` shows those that are.'}")
+    return user
+
+
+def existing_team(connection: Connection, name: str) -> Team:
+    """The team with this name or id. Raises NotFound, with a name that is like it."""
+    team = find_team(connection, name)
+    if team is None:
+        close = suggestion(name, [known.name for known in list_teams(connection)])
+        raise NotFound(f"There is no team {name!r}.{close or ' `teams list` shows those that are.'}")
+    return team
+
+
+def existing_key(connection: Connection, text: str) -> Key:
+    """The key with this id; a whole key, or what logs show of one, will do as well, and is never repeated.
+
+    Raises NotFound.
+    """
+    key_id = text.strip().removeprefix(PREFIX).split("-", 1)[0]
+    key = find_key(connection, key_id)
+    if key is None:
+        # What was typed may be a secret, so it is shown only when it has the form of an id.
+        shown = f" {key_id}" if is_public_id(key_id) else " with this id"
+        raise NotFound(f"There is no key{shown}; `keys list` shows those that are.")
+    return key

@@ -1,0 +1,56 @@
+"""Models, and limits on them, as people write them, turned into what is stored: the catalog's full ids. Pure."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from app.admin.suggestion import suggestion
+from app.errors import InvalidValue, NotFound
+from app.images.catalog import Catalog, ModelSpec, names_of
+from app.quotas.limits import WrittenLimit, parse_limit
+
+_UNLISTED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,119}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNames:
+    """`passes_unknown`: the gateway forwards models that the catalog does not list. `successor` is what messages name
+    in the place of a retired one."""
+
+    catalog: Catalog
+    passes_unknown: bool
+    successor: str
+
+    def id_of(self, text: str) -> str:
+        """The full id of a model by any of its names. Raises InvalidValue for a model nobody could ask for."""
+        spec = self.catalog.find(text)
+        if spec is not None:
+            return spec.id
+        if self.passes_unknown and not self.catalog.resembles_listed(text) and _UNLISTED_NAME.fullmatch(text):
+            return text
+        raise InvalidValue(self._why_not(text))
+
+    def existing(self, text: str) -> ModelSpec:
+        """The listed model by any of its names. Raises NotFound, with a name that is like it."""
+        spec = self.catalog.find(text)
+        if spec is None:
+            raise NotFound(self._why_not(text))
+        return spec
+
+    def limit_of(self, text: str) -> WrittenLimit:
+        """A written limit, its model as the full id. Raises InvalidValue that says how limits are written."""
+        written = parse_limit(text)
+        return replace(written, model=self.id_of(written.model)) if written.model else written
+
+    def limits_of(self, texts: Iterable[str]) -> tuple[WrittenLimit, ...]:
+        """Several at once. Raises InvalidValue, also for two with the same unit, window and model."""
+        limits = tuple(self.limit_of(text) for text in texts)
+        if len({(limit.unit, limit.window, limit.model) for limit in limits}) < len(limits):
+            raise InvalidValue("Two of these limits are for the same unit, window and model; leave one.")
+        return limits
+
+    def _why_not(self, text: str) -> str:
+        if self.catalog.is_dead(text):
+            return f"The model {text!r} is retired; name {self.successor}, which takes its place."
+        close = suggestion(text, [name for spec in self.catalog.models for name in names_of(spec)])
+        return f"The catalog has no model {text!r}.{close or ' `catalog show` lists those it has.'}"

@@ -1,0 +1,49 @@
+"""Who administers, on which database, by which clock: the first argument of every use case. Decides nothing."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine
+
+from app.database import engine as transactions
+from app.database.changes import Change
+from app.database.clock import Clock
+
+_ID_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """`actor` is what the list of changes shows: `cli:<system user>`, `key:<id>`, `user:<name>`, ….
+
+    `has_deadline`: a reading of PostgreSQL ends after the engine's time for a statement; who types a command waits.
+    """
+
+    engine: Engine
+    clock: Clock
+    actor: str
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    has_deadline: bool = True
+
+    @property
+    def now(self) -> datetime:
+        return self.clock()
+
+    def change(self) -> Change:
+        """Who makes a change, and when: now."""
+        return Change(self.actor, self.clock(), lambda: self.random_bytes(_ID_BYTES).hex())
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One transaction that only reads. Raises StoreUnavailable."""
+        with transactions.reading(self.engine, has_deadline=self.has_deadline) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction that may write: all of a use case, or nothing. Raises StoreUnavailable."""
+        with transactions.writing(self.engine) as connection:
+            yield connection

@@ -1,0 +1,62 @@
+"""Use cases of teams: made, listed, users put into them and taken out."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from app.admin.limits import limits_by_owner, limits_of
+from app.admin.lookup import existing_team, existing_user
+from app.admin.operator import Operator
+from app.admin.views import TeamView
+from app.errors import Conflict
+from app.keys import records
+from app.keys.records import Team
+from app.quotas.limits import Scope
+
+
+def create_team(operator: Operator, name: str) -> TeamView:
+    """A new team. Raises InvalidValue for what is no name, Conflict for one that is taken."""
+    change = operator.change()
+    with operator.writing() as connection:
+        return TeamView(records.create_team(connection, name, change=change), (), ())
+
+
+def list_teams(operator: Operator) -> list[TeamView]:
+    """Every team, by name."""
+    with operator.reading() as connection:
+        users, limits = records.list_users(connection), limits_by_owner(connection, Scope.TEAM)
+        return [
+            TeamView(team, tuple(user.name for user in users if user.team_id == team.id), limits.get(team.id, ()))
+            for team in records.list_teams(connection)
+        ]
+
+
+def add_to_team(operator: Operator, name: str, users: Sequence[str]) -> TeamView:
+    """Puts users into the team, out of another one if they were in one: all of them, or none. Raises NotFound."""
+    change = operator.change()
+    with operator.writing() as connection:
+        team = existing_team(connection, name)
+        for user in users:
+            records.set_user_team(connection, existing_user(connection, user), team, change=change)
+        return _view(connection, team)
+
+
+def remove_from_team(operator: Operator, name: str, users: Sequence[str]) -> TeamView:
+    """Takes users out of the team: all of them, or none.
+
+    Raises NotFound, and Conflict for a user who is not in the team.
+    """
+    change = operator.change()
+    with operator.writing() as connection:
+        team = existing_team(connection, name)
+        for written in users:
+            user = existing_user(connection, written)
+            if user.team_id != team.id:
+                raise Conflict(f"The user {user.name} is not in the team {team.name}; nothing was changed.")
+            records.set_user_team(connection, user, None, change=change)
+        return _view(connection, team)
+
+
+def _view(connection: Connection, team: Team) -> TeamView:
+    users = tuple(user.name for user in records.list_users(connection) if user.team_id == team.id)
+    return TeamView(team, users, limits_of(connection, Scope.TEAM, team.id))

@@ -1,0 +1,29 @@
+"""The use case of usage: who used what, and what it cost, line by line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from app.admin.operator import Operator
+from app.quotas import reports
+from app.quotas.limits import format_usd
+from app.quotas.reports import Grouping, UsageRow
+
+
+@contextmanager
+def usage_report(
+    operator: Operator, by: Grouping, since: datetime | None = None, until: datetime | None = None
+) -> Iterator[Iterator[UsageRow]]:
+    """The lines of a report, read as they are taken, all from one moment: take them inside the block.
+
+    Raises Conflict when an edge would cut a day in two of which only the total is kept.
+    """
+    with operator.reading() as connection:
+        yield reports.usage_report(connection, by, since, until)
+
+
+def usage_row_json(row: UsageRow) -> dict[str, Any]:
+    """A line for programs: money as text in dollars and whole in nano-dollars."""
+    return {**asdict(row), "usd": format_usd(row.nanousd)}

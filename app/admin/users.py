@@ -1,0 +1,91 @@
+"""Use cases of users: made with the default limits, listed, moved between teams, disabled."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from app.admin.limits import limits_by_owner, limits_of
+from app.admin.lookup import existing_team, existing_user
+from app.admin.operator import Operator
+from app.admin.views import UserView
+from app.database.changes import Change
+from app.keys import records
+from app.keys.records import Team, User, list_keys
+from app.quotas.administration import copy_defaults, set_limit
+from app.quotas.limits import Scope, WrittenLimit
+
+
+def create_user(
+    operator: Operator, name: str, *, team: str | None = None, limits: Sequence[WrittenLimit] = ()
+) -> UserView:
+    """A new user with a copy of the default limits, and `limits` over them.
+
+    Raises InvalidValue for what is no name, Conflict for one that is taken, NotFound for the team.
+    """
+    change = operator.change()
+    with operator.writing() as connection:
+        found = existing_team(connection, team) if team is not None else None
+        user = add_user(connection, name, found, change)
+        for written in limits:
+            set_limit(connection, written.on(Scope.USER, user.id), change=change)
+        return _view(connection, user)
+
+
+def add_user(connection: Connection, name: str, team: Team | None, change: Change) -> User:
+    """The part of a use case that makes a user: every new user gets a copy of the default limits."""
+    user = records.create_user(connection, name, team=team, change=change)
+    copy_defaults(connection, user.id, change)
+    return user
+
+
+def list_users(operator: Operator) -> list[UserView]:
+    """Every user, by name."""
+    with operator.reading() as connection:
+        keys: dict[str, list[str]] = {}
+        for key in list_keys(connection):
+            keys.setdefault(key.user_id, []).append(key.id)
+        limits = limits_by_owner(connection, Scope.USER)
+        return [
+            UserView(user, tuple(keys.get(user.id, ())), limits.get(user.id, ()))
+            for user in records.list_users(connection)
+        ]
+
+
+def show_user(operator: Operator, name: str) -> UserView:
+    """The user with this name or id. Raises NotFound."""
+    with operator.reading() as connection:
+        return _view(connection, existing_user(connection, name))
+
+
+def disable_user(operator: Operator, name: str) -> UserView:
+    """Stops all keys of the user from working. Changes nothing when it is so already. Raises NotFound."""
+    return _set_disabled(operator, name, disabled=True)
+
+
+def enable_user(operator: Operator, name: str) -> UserView:
+    """Lets a disabled user's keys work again. Changes nothing when they do. Raises NotFound."""
+    return _set_disabled(operator, name, disabled=False)
+
+
+def set_user_team(operator: Operator, name: str, team: str | None) -> UserView:
+    """Puts the user into the team, None for out of every team. What they used before stays with the old team.
+
+    Raises NotFound.
+    """
+    change = operator.change()
+    with operator.writing() as connection:
+        found = existing_team(connection, team) if team is not None else None
+        user = records.set_user_team(connection, existing_user(connection, name), found, change=change)
+        return _view(connection, user)
+
+
+def _set_disabled(operator: Operator, name: str, *, disabled: bool) -> UserView:
+    change = operator.change()
+    with operator.writing() as connection:
+        user = records.set_user_disabled(connection, existing_user(connection, name), disabled, change=change)
+        return _view(connection, user)
+
+
+def _view(connection: Connection, user: User) -> UserView:
+    keys = tuple(key.id for key in list_keys(connection, user.id))
+    return UserView(user, keys, limits_of(connection, Scope.USER, user.id))

@@ -1,0 +1,169 @@
+"""What the use cases of people, keys and limits return, and the one JSON form each has, whoever asks. Pure values."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import SecretStr
+
+from app.keys.records import Key, Team, User
+from app.quotas.limits import Limit, Unit, format_limit, format_usd
+from app.quotas.standing import LimitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class UserView:
+    """A user with the ids of their keys and the limits of their own, as they are written."""
+
+    user: User
+    keys: tuple[str, ...]
+    limits: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        return "active" if self.user.disabled_at is None else "disabled"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.user.id,
+            "name": self.user.name,
+            "team": self.user.team_name,
+            "team_id": self.user.team_id,
+            "state": self.state,
+            "keys": list(self.keys),
+            "limits": list(self.limits),
+            "created_at": iso(self.user.created_at),
+            "disabled_at": iso(self.user.disabled_at),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TeamView:
+    """A team with the names of its users and its limits, as they are written."""
+
+    team: Team
+    users: tuple[str, ...]
+    limits: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.team.id,
+            "name": self.team.name,
+            "users": list(self.users),
+            "limits": list(self.limits),
+            "created_at": iso(self.team.created_at),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """A key with its own limits, as they are written. Its text is in no database, so never here."""
+
+    key: Key
+    limits: tuple[str, ...]
+
+    def state(self, now: datetime) -> str:
+        """`active`, `expired` or `disabled`."""
+        if self.key.disabled_at is not None:
+            return "disabled"
+        return "expired" if self.key.expires_at is not None and self.key.expires_at <= now else "active"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.key.id,
+            "name": self.key.name,
+            "user": self.key.user_name,
+            "user_id": self.key.user_id,
+            "models": None if self.key.models is None else list(self.key.models),
+            "limits": list(self.limits),
+            "created_at": iso(self.key.created_at),
+            "expires_at": iso(self.key.expires_at),
+            "disabled_at": iso(self.key.disabled_at),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MintedKeyView:
+    """A key with the text that is shown this once. `owner_is_new`: the user was made for it."""
+
+    text: SecretStr
+    key: KeyView
+    owner: UserView
+    owner_is_new: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        return {"key": self.text.get_secret_value(), **self.key.as_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class LimitView:
+    """A limit and what people call whom it limits: a name, a key's id; None for everybody and for the defaults."""
+
+    limit: Limit
+    name: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        limit = self.limit
+        return {
+            "limit": format_limit(limit),
+            "scope": limit.scope.value,
+            "scope_id": limit.scope_id or None,
+            "name": self.name,
+            "unit": limit.unit.value,
+            "window": limit.window.value,
+            "model": limit.model or None,
+            "shadow": limit.shadow,
+            **_set_amount(limit),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStatusView:
+    """A limit, whom it limits, and how much of it is used, pending and left."""
+
+    status: LimitStatus
+    name: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        return limit_status_json(self.status)
+
+
+def limit_status_json(status: LimitStatus) -> dict[str, Any]:
+    """A limit for programs, and what is used of it. Money is in dollars, as text, so that none of it is lost in a
+    float."""
+    limit = status.limit
+
+    def amount(value: int) -> int | str:
+        return format_usd(value) if limit.unit is Unit.USD else value
+
+    return {
+        "limit": status.written,
+        "scope": limit.scope.value,
+        "unit": limit.unit.value,
+        "window": limit.window.value,
+        "model": limit.model or None,
+        "shadow": limit.shadow,
+        "amount": amount(limit.amount),
+        "used": amount(status.used),
+        "pending": amount(status.pending),
+        "left": amount(status.left),
+        "used_ratio": round(status.used / limit.amount, 2) if limit.amount else 1.0,
+        "resets_at": status.resets_at.isoformat() if status.resets_at else None,
+    }
+
+
+def written_limit(limit: Limit) -> str:
+    """A limit for people: as it is typed, and whether it only counts."""
+    return format_limit(limit) + (" (shadow)" if limit.shadow else "")
+
+
+def iso(moment: datetime | None) -> str | None:
+    """`2026-11-24T09:30:00Z`: a moment as JSON answers hold it."""
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _set_amount(limit: Limit) -> dict[str, Any]:
+    """A count as it is; money as text in dollars and whole in nano-dollars."""
+    if limit.unit is not Unit.USD:
+        return {"amount": limit.amount}
+    return {"amount_usd": format_usd(limit.amount), "amount_nanousd": limit.amount}

@@ -1,0 +1,26 @@
+"""Where events are sent and what they are signed with, as the settings say it. Sends nothing."""
+
+from dataclasses import dataclass, field
+
+from app.errors import ConfigurationError
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Where events go, and what they are signed with."""
+
+    url: str
+    secret: bytes = field(repr=False)
+
+
+def webhook_of(settings: Settings) -> Hook | None:
+    """Where crossed thresholds are sent, if anywhere. Raises ConfigurationError where nothing would sign them."""
+    if settings.webhook_url is None:
+        return None
+    if settings.webhook_secret is None:
+        raise ConfigurationError(
+            "GATEWAY_WEBHOOK_URL needs GATEWAY_WEBHOOK_SECRET, or nobody could tell that the gateway wrote. "
+            "Make one with openssl rand -hex 32, and give it to the receiver too."
+        )
+    return Hook(settings.webhook_url, settings.webhook_secret.get_secret_value().encode())
