@@ -7,10 +7,29 @@ from typing import Any, get_args
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
-from pydantic_settings import SettingsError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsError
 
 _SUFFIX = "_file"
 _BYTES_MAX = 65_536
+
+
+class SettingsWithSecretFiles(BaseSettings):
+    """Settings from the environment, then the settings file; in both, `NAME_FILE` may stand for a secret `NAME`."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class names it; not used
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        names = secret_names(settings_cls.model_fields, settings_cls.model_config.get("env_prefix", ""))
+        for source in (env_settings, dotenv_settings):
+            assert isinstance(source, EnvSettingsSource)
+            source.env_vars = with_secret_files(source.env_vars, names)
+        return init_settings, env_settings, dotenv_settings
 
 
 def secret_names(fields: Mapping[str, FieldInfo], prefix: str) -> frozenset[str]:

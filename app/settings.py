@@ -7,24 +7,20 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
-from app.secret_files import secret_names, with_secret_files
+from app.secret_files import SettingsWithSecretFiles
 from app.setting_values import Compatibility, Origins, Percents, UnknownModels, UpstreamUrl
 
-_PREFIX = "GATEWAY_"
 _WEBHOOK_SECRET_LENGTH_MIN = 16
 
 
-class Settings(BaseSettings):
+class Settings(SettingsWithSecretFiles):
     """The operator's choices. Unknown names in the configuration file are refused, so a typing error shows."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX,
+        env_prefix="GATEWAY_",
         env_file_encoding="utf-8",
         env_ignore_empty=True,
         extra="forbid",
@@ -198,22 +194,6 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(
         None, description="What webhooks are signed with (HMAC-SHA256); at least 16 characters."
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class names it; not used
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, then the file: in both, a secret's name with _FILE behind it names the file it lies in."""
-        names = secret_names(settings_cls.model_fields, _PREFIX)
-        for source in (env_settings, dotenv_settings):
-            assert isinstance(source, EnvSettingsSource)
-            source.env_vars = with_secret_files(source.env_vars, names)
-        return init_settings, env_settings, dotenv_settings
 
     @field_validator("webhook_secret")
     @classmethod
