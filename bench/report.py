@@ -1,6 +1,6 @@
-"""Puts a benchmark's figures into docs/performance.md: `python -m bench.report [FILE]`, by default the last one's.
+"""Puts a benchmark's figures into docs/performance.md and docs/benchmark.md: `python -m bench.report [FILE]`.
 
-No figure there is typed by hand: what stands between two marks is thrown away and written anew.
+No figure between two marks is typed by hand: it is thrown away and written anew.
 """
 
 import re
@@ -15,12 +15,15 @@ from bench.figures import Results
 from bench.store import load
 from bench.tables import Table, absolute_tables, ledger_tables, ratio_table
 
-PAGE = ROOT / "docs/performance.md"
+PAGES = {
+    ROOT / "docs/performance.md": ("conditions", "budgets", "ratios", "ledger"),
+    ROOT / "docs/benchmark.md": ("figures",),
+}
 RESULTS = ROOT / "build/bench/results.json"
 
 
 def sections(results: Results, told: Mapping[str, Any]) -> dict[str, str]:
-    """The text of every marked place of the page, by its name."""
+    """The text of every marked place of the pages, by its name."""
     pairs = told.get("ledger", [])
     return {
         "conditions": conditions_text(results, told),
@@ -82,11 +85,13 @@ def main(arguments: list[str]) -> int:
     except FileNotFoundError:
         sys.stderr.write(f"{source} is not there: run `make bench-full` first.\n")
         return 1
-    page = PAGE.read_text(encoding="utf-8")
-    for name, text in sections(results, told).items():
-        page = splice(page, name, text)
-    PAGE.write_text(page, encoding="utf-8")
-    sys.stdout.write(f"{PAGE.relative_to(ROOT)} tells the figures of {source}\n")
+    texts = sections(results, told)
+    for path, names in PAGES.items():
+        page = path.read_text(encoding="utf-8")
+        for name in names:
+            page = splice(page, name, texts[name])
+        path.write_text(page, encoding="utf-8")
+        sys.stdout.write(f"{path.relative_to(ROOT)} has the figures of {source}\n")
     return 0
 
 

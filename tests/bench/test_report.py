@@ -1,9 +1,10 @@
+from functools import reduce
 from pathlib import Path
 
 import pytest
 
 from bench.figures import Results, Run
-from bench.report import PAGE, markdown, sections, splice
+from bench.report import PAGES, markdown, sections, splice
 from bench.store import conditions, how_built, load, save
 from bench.tables import Table
 
@@ -75,10 +76,12 @@ def test_splicing_replaces_what_stands_between_the_marks() -> None:
         splice(page, "z", "new")
 
 
-def test_the_page_has_a_place_for_every_section() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    for name, text in sections(RESULTS, TOLD).items():
-        page = splice(page, name, text)
+def test_the_pages_have_a_place_for_every_section() -> None:
+    texts = sections(RESULTS, TOLD)
+    assert sorted(name for names in PAGES.values() for name in names) == sorted(texts)
+    page = ""
+    for path, names in PAGES.items():
+        page += reduce(lambda text, name: splice(text, name, texts[name]), names, path.read_text(encoding="utf-8"))
     assert "- nginx did not take part: it is not installed\n" in page
     assert "- The gateway ran with `GATEWAY_PORT=1`." in page
     assert "2 runs are kept, 1 of them disturbed (marked !); 3 disturbed runs were thrown away" in page
