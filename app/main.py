@@ -30,8 +30,10 @@ from app.images.catalog import catalog_of
 from app.images.policy import request_policy
 from app.images.request import RequestPolicy
 from app.keys.authentication import Authenticator
+from app.quotas.heartbeat import Heartbeat
 from app.quotas.ledger import Ledger
 from app.quotas.spool import Spool
+from app.quotas.sweep import sweep_for_ever
 from app.quotas.thresholds import Announcement, Watch, describe_crossing
 from app.settings import Settings
 from app.telemetry.board import Board
@@ -125,8 +127,11 @@ async def _open(
         ),
     )
     stack.push_async_callback(ledger.close)
-    await ledger.start(Spool(settings.spool_dir, instance, settings.spool_bytes_max), metrics.show_waiting)
-    await ledger.expire_orphans(clock())
+    heartbeat = Heartbeat(engine, instance, settings.heartbeat_seconds, asyncio.get_running_loop().time)
+    spool = Spool(settings.spool_dir, instance, settings.spool_bytes_max)
+    await ledger.start(spool, metrics.show_waiting, heartbeat)
+    if expired := await ledger.expire_orphans(clock()):
+        logger.warning("reservations_expired_at_start", extra={"reservations": len(expired)})
     upstream = Upstream(settings)
     await upstream.open()
     stack.push_async_callback(upstream.aclose)
@@ -150,7 +155,9 @@ async def _open(
         show_in_flight=metrics.in_flight.set,
     )
     stack.push_async_callback(exchanges.close, _CLOSE_SECONDS)
-    sweeping = exchanges.tasks.start(_sweep(ledger, clock, settings.sweep_seconds), "sweep")
+    beating = exchanges.tasks.start(heartbeat.run(), "heartbeat")
+    stack.callback(beating.cancel)
+    sweeping = exchanges.tasks.start(sweep_for_ever(ledger, clock, settings.sweep_seconds), "sweep")
     stack.callback(sweeping.cancel)
     if sender is not None:
         await sender.open()
@@ -200,26 +207,6 @@ async def _finish_sending(sender: Sender, sending: asyncio.Task[None]) -> None:
     sender.stop()
     await asyncio.wait([sending], timeout=_SENDING_CLOSE_SECONDS)
     sending.cancel()
-
-
-async def _sweep(ledger: Ledger, clock: Clock, seconds: float) -> None:
-    """Every so often: close the reservations of processes that died. After an outage of the store the living come
-    first: what they kept on disk meanwhile is the truth, an expiry is an estimate."""
-    store_answered = False
-    while True:
-        expired: list[str] = []
-        try:
-            if store_answered:
-                expired = await ledger.expire(clock())
-            else:
-                await ledger.ask()
-            store_answered = True
-        except GatewayError:
-            store_answered = False
-            logger.warning("sweep_failed", exc_info=True)
-        for reservation_id in expired:
-            logger.warning("reservation_expired", extra={"request_id": reservation_id})
-        await asyncio.sleep(seconds)
 
 
 async def _answer_gateway_error(request: Request, error: Exception) -> Response:

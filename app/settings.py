@@ -174,8 +174,11 @@ class Settings(SettingsWithSecretFiles):
         le=1_073_741_824,
         description="Most bytes of settlements kept in GATEWAY_DATA_DIR/spool while the database is away.",
     )
+    heartbeat_seconds: float = Field(
+        10, gt=0, le=600, description="How often a process shows that it lives; after three times that it is dead."
+    )
     sweep_seconds: float = Field(
-        30, gt=0, le=3600, description="How often reservations of dead processes are looked for."
+        15, gt=0, le=3600, description="How often reservations of dead processes are looked for."
     )
     metrics_users_max: int = Field(
         200,

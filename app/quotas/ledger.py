@@ -31,22 +31,21 @@ from app.quotas.commands import (
     check_settlement,
     withdrawal,
 )
-from app.quotas.outbox import prune_events
+from app.quotas.heartbeat import Heartbeat
 from app.quotas.patience import Patience
 from app.quotas.reservation import Hold, Resolution, Settlement
 from app.quotas.spool import Spool
 from app.quotas.spooler import ShowWaiting, Spooler
-from app.quotas.standing import LimitStatus, find_expired, find_orphans, prune_counters, standing_of
+from app.quotas.standing import LimitStatus, standing_of
+from app.quotas.sweep import Sweep
 from app.quotas.thresholds import UNWATCHED, Announcement, Watch
 from app.quotas.writer import Ticket, Writer
 
-_EXPIRE_BATCH = 200
 _READERS_MAX = 4
 # How long a settlement waits for a reservation to share its transaction with: a client's next request mostly follows
 # its last answer at once, and then two commits become one. On SQLite only: on PostgreSQL other processes may wait for
 # the room that it makes in their limits.
 _LINGER_SECONDS = 0.002
-_SWEEP_SECONDS_MAX = 60.0
 _CLOSE_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
@@ -71,7 +70,6 @@ class Ledger:
     ) -> None:
         self._engine = engine
         self._clock = clock
-        self._instance = instance
         self._wait_seconds = wait_seconds
         self._readers = Readers(_READERS_MAX, "ledger-reader")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -86,17 +84,24 @@ class Ledger:
         )
         self._alarm = Alarm(self._writer.wake)
         self._spooler: Spooler | None = None
+        self._sweep = Sweep(engine, instance, self._readers, self._expire_one)
 
-    async def start(self, spool: Spool | None = None, show_waiting: ShowWaiting | None = None) -> None:
+    async def start(
+        self, spool: Spool | None = None, show_waiting: ShowWaiting | None = None, heartbeat: Heartbeat | None = None
+    ) -> None:
         """Starts the writer, with what dead processes left in the spool as its first work. Once.
 
         Without a spool, resolutions that the store does not take wait in memory only. `show_waiting` is told, in the
-        event loop, whenever the number of those that wait on disk, and of those in memory only, has changed.
+        event loop, whenever the number of those that wait on disk, and of those in memory only, has changed. By the
+        `heartbeat` of this `instance`, which the caller keeps running, the others know that this process lives; without
+        one they wait until its reservations are over. Raises StoreUnavailable when it cannot be written.
         """
         self._loop = asyncio.get_running_loop()
+        if heartbeat is not None:
+            await self._sweep.start(heartbeat)
         self._writer.start()
         if spool is not None:
-            show = partial(self._call_from_thread, show_waiting or _unseen)
+            show = partial(self._call_from_thread, show_waiting or (lambda *_: None))
             self._spooler = Spooler(spool, self._writer, self._tell_of_spooled, show)
             self._spooler.start()
         await self._take_over()
@@ -114,6 +119,7 @@ class Ledger:
         spooled: set[Ticket] = set()
         if self._spooler is not None:
             spooled = await asyncio.to_thread(self._spooler.close, resolutions)
+        await self._sweep.close()
         stopped = StoreUnavailable("The gateway has stopped; try again shortly.")
         self._deliver([(ticket, Resolution.SPOOLED if ticket in spooled else stopped) for ticket in unwritten])
         lost = [ticket.command for ticket in resolutions if ticket not in spooled]
@@ -143,6 +149,7 @@ class Ledger:
             raise
         finally:
             del ticket  # it holds the error that is raised, which holds this frame: a circle for Python's collector
+        self._sweep.running.add(hold.id)
         return reserved
 
     async def mark_dispatched(self, reservation_id: str, now: datetime) -> None:
@@ -171,7 +178,11 @@ class Ledger:
         held may be charged: it was bought. Raises ValueError for a settlement that cannot be, StoreUnavailable once
         the ledger is closed.
         """
-        check_settlement(settlement)
+        try:
+            check_settlement(settlement)
+        except ValueError:
+            self._sweep.running.discard(reservation_id)  # the sweep resolves it in its time
+            raise
         waiter: asyncio.Future[Resolution] = self._enqueue(Resolve(reservation_id, settlement)).waiter
         if self._engine.dialect.name == "sqlite":
             self._alarm.later(_LINGER_SECONDS)
@@ -180,29 +191,30 @@ class Ledger:
         return waiter
 
     async def expire(self, now: datetime) -> list[str]:
-        """The sweep: closes every reservation whose time is over, whoever made it, and returns their ids.
+        """The sweep: closes every reservation whose process is dead, and returns their ids. Never one that this process
+        still runs, nor one of a process that lives.
 
-        One that was dispatched is charged its hold, marked as estimated; any other costs nothing. What processes that
-        died meanwhile left on disk goes first: it is the truth.
+        One that was dispatched is charged its hold, marked as estimated; any other costs nothing. What dead processes
+        left on disk goes first: it is the truth. Heartbeats tell who is dead, in the database's time; `now` counts only
+        for what this process lost, and for processes without a heartbeat.
         """
         await self._take_over()
-        expired = await self._expire_all(now, lambda: find_expired(self._engine, now))
-        await self._readers.run(lambda: prune_counters(self._engine, now), _SWEEP_SECONDS_MAX)
-        await self._readers.run(lambda: prune_events(self._engine, now), _SWEEP_SECONDS_MAX)
-        return expired
+        return await self._sweep.expire_abandoned(now)
+
+    async def expire_instance(self, instance: str) -> list[str]:
+        """Closes at once what another process left pending, which the caller knows to be dead; returns the ids. What it
+        left on disk goes first. Raises StoreUnavailable, and may then be called again."""
+        await self._take_over()
+        return await self._sweep.expire_instance(instance, self._clock())
 
     async def expire_orphans(self, now: datetime) -> list[str]:
-        """At start, where this is the only process on the database: closes what earlier processes left pending.
-
-        Nothing on PostgreSQL: there the others may be alive, and `expire` finds the dead ones' in time.
-        """
-        if self._engine.dialect.name != "sqlite":
-            return []
-        return await self._expire_all(now, lambda: find_orphans(self._engine, self._instance))
+        """At start, where this is the only process on the database: closes what earlier processes left pending. Nothing
+        on PostgreSQL, where the others may be alive."""
+        return await self._sweep.expire_others(now) if self._engine.dialect.name == "sqlite" else []
 
     async def ask(self) -> None:
         """Raises StoreUnavailable when the store does not answer."""
-        await self._readers.run(lambda: find_expired(self._engine, self._clock()), _SWEEP_SECONDS_MAX)
+        await self._sweep.ask(self._clock())
 
     async def limits_of(self, key_id: str, user_id: str, team_id: str | None, now: datetime) -> list[LimitStatus]:
         """Every limit that applies to a key, of whatever scope and model, with what is used and left of it."""
@@ -213,18 +225,9 @@ class Ledger:
 
         return await self._readers.run(read, self._wait_seconds)
 
-    async def _expire_all(self, now: datetime, find: Callable[[], list[str]]) -> list[str]:
-        expired: list[str] = []
-        while ids := await self._readers.run(find, _SWEEP_SECONDS_MAX):
-            for start in range(0, len(ids), _EXPIRE_BATCH):
-                some = ids[start : start + _EXPIRE_BATCH]
-                waiters = [self._submit(Expire(id_, now)).waiter for id_ in some]
-                for id_, outcome in zip(some, await asyncio.gather(*waiters, return_exceptions=True), strict=True):
-                    if isinstance(outcome, BaseException):
-                        raise outcome
-                    if outcome is Resolution.DONE:
-                        expired.append(id_)
-        return expired
+    def _expire_one(self, reservation_id: str, now: datetime) -> asyncio.Future[Resolution]:
+        waiter: asyncio.Future[Resolution] = self._submit(Expire(reservation_id, now)).waiter
+        return waiter
 
     async def _take_over(self) -> None:
         if self._spooler is not None:
@@ -270,6 +273,8 @@ class Ledger:
                 waiter.set_result(outcome)
             if ticket.in_doubt or not is_heard:
                 self._undo(ticket, outcome)
+            if outcome is not Resolution.SPOOLED and isinstance(ticket.command, Resolve):
+                self._sweep.running.discard(ticket.command.reservation_id)
         self._patience.forget_answered()
 
     def _undo(self, ticket: Ticket, outcome: Outcome) -> None:
@@ -281,10 +286,6 @@ class Ledger:
         """Gives a hold back that nobody will use; if the gateway stops first, the sweep does the same later."""
         with suppress(StoreUnavailable):
             self._writer.submit(Ticket(withdrawal(hold, self._clock())))
-
-
-def _unseen(on_disk: int, in_memory_only: int) -> None:
-    """Nobody looks."""
 
 
 def _is_resolution(served: tuple[Ticket, Outcome]) -> bool:

@@ -1,4 +1,4 @@
-"""Where things stand: what is used and left of each limit, which reservations are overdue, which counters are old.
+"""Where things stand: what is used and left of each limit, which counters are old.
 
 SQL beside the hot path, through SQLAlchemy; reads and tidies up, never reserves or resolves. Every function blocks.
 """
@@ -18,11 +18,9 @@ from app.quotas.limits import Limit, Scope, Unit, Window, format_limit
 from app.quotas.sums import counter_sum
 from app.quotas.windows import span_ms, window_end
 
-_FOUND_MAX = 1000
 _PRUNE_MAX = 1000
 _PRUNE_AFTER = timedelta(days=2)
 
-_reservations = schema.reservations
 _COUNTER = (
     f"SELECT {', '.join(field.name for field in fields(Counter))} FROM counters "  # noqa: S608 - names of ours
     'WHERE scope = ? AND scope_id = ? AND model = ? AND "window" = ? AND window_start_ms = ?'
@@ -97,16 +95,6 @@ def standing(connection: Connection, limits: Iterable[Limit], now: datetime) -> 
     return found
 
 
-def find_expired(engine: Engine, now: datetime) -> list[str]:
-    """Pending reservations whose time is over, the oldest first, a bounded number."""
-    return _find(engine, _reservations.c.expires_at_ms < to_ms(now))
-
-
-def find_orphans(engine: Engine, instance: str) -> list[str]:
-    """Pending reservations of other processes, a bounded number."""
-    return _find(engine, _reservations.c.instance != instance)
-
-
 def prune_counters(engine: Engine, now: datetime) -> None:
     """Deletes counters of windows that ended days ago, a bounded number a call.
 
@@ -129,13 +117,6 @@ def prune_counters(engine: Engine, now: datetime) -> None:
         with writing(engine) as connection:
             for key in sorted(old):
                 connection.execute(delete(table).where(keys == tuple_(*key)))
-
-
-def _find(engine: Engine, condition: ColumnElement[bool]) -> list[str]:
-    rows = _reservations.c
-    query = select(rows.id).where(schema.IS_PENDING, condition).order_by(rows.expires_at_ms, rows.id).limit(_FOUND_MAX)
-    with reading(engine) as connection:
-        return list(connection.execute(query).scalars())
 
 
 def _counter(connection: Connection, key: CounterKey) -> Counter:

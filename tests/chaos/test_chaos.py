@@ -20,7 +20,10 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
+from sqlalchemy import select
 
+from app.database import schema
+from app.database.engine import reading
 from app.main import utc_now
 from app.quotas.ledger import Ledger
 from tests.chaos.clients import Client, Scores
@@ -183,10 +186,14 @@ def close_the_books(world: World, scores: Scores) -> Iterator[str]:
 
 
 async def expire(world: World) -> None:
-    """The sweep of an hour later."""
+    """The sweep of an hour later, when all of them are known to be dead."""
     ledger = Ledger(world.store.engine, utc_now, instance="chaos", queue_max=1000, wait_seconds=10)
     await ledger.start()
     try:
+        with reading(world.store.engine) as connection:
+            instances = list(connection.execute(select(schema.heartbeats.c.instance)).scalars())
+        for instance in instances:
+            await ledger.expire_instance(instance)
         await ledger.expire(utc_now() + timedelta(hours=1))
     finally:
         await ledger.close()

@@ -24,7 +24,7 @@ from app.quotas.limits import Limit, Scope, parse_limit
 from app.quotas.reconciliation import Tally, compare_day, keep
 from app.quotas.reservation import Hold, UsageSource
 from app.quotas.thresholds import Watch
-from tests.quotas.making import MODEL, NOON, StillClock, a_hold, prune_all, released, running_ledger, settled
+from tests.quotas.making import MODEL, NOON, StillClock, a_hold, prune_all, released, running_ledger, settled, sweep
 from tests.stores import PostgresqlServer
 
 FOLDER = Path(__file__).parent / "fixtures"
@@ -101,7 +101,7 @@ async def add_requests(engine: Engine) -> None:
         ]
         for number, ending in enumerate(endings):
             await ledger.resolve(f"req_{number}", ending)
-        await ledger.expire(NOON - timedelta(days=10))  # req_6, as an estimate, and req_7, which was never sent
+        await sweep(engine, NOON - timedelta(days=10))  # req_6, as an estimate, and req_7, which was never sent
 
 
 def look_back(engine: Engine) -> None:

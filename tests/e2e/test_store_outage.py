@@ -15,8 +15,9 @@ import pytest
 
 from app.database import engine as engines
 from app.errors import StoreUnavailable
-from app.main import _sweep, utc_now
+from app.main import utc_now
 from app.quotas.ledger import Ledger
+from app.quotas.sweep import sweep_for_ever
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
 from tests.quotas.faults import install
@@ -286,7 +287,7 @@ async def test_after_an_outage_the_first_sweep_leaves_others_the_time_to_write(
                 raise StoreUnavailable("away")
 
     ledger = Sweepable.__new__(Sweepable)
-    sweeping = asyncio.ensure_future(_sweep(ledger, utc_now, 0))
+    sweeping = asyncio.ensure_future(sweep_for_ever(ledger, utc_now, 0))
     await over.wait()
     sweeping.cancel()
     assert done == ["ask", "away", "away", "ask", "expire"]

@@ -206,6 +206,12 @@ async def running_ledger(
         await ledger.close()
 
 
+async def sweep(engine: Engine, now: datetime) -> list[str]:
+    """What a process that runs nothing itself closes at `now`: everything overdue, as nobody here has a heartbeat."""
+    async with running_ledger(engine, StillClock(now), instance="sweeper") as sweeper:
+        return await sweeper.expire(now)
+
+
 def rows(engine: Engine) -> dict[str, dict[str, Any]]:
     """Every reservation by its id."""
     with reading(engine) as connection:

@@ -38,6 +38,7 @@ from tests.quotas.making import (
     set_limits,
     settled,
     states,
+    sweep,
 )
 
 LATER = NOON + timedelta(hours=1)
@@ -88,7 +89,7 @@ class TestLife:
         await ledger.reserve(a_hold("unsent"))
         await ledger.mark_dispatched("sent", LATER)
         assert rows(engine)["sent"]["dispatched_at_ms"] == rows(engine)["sent"]["reserved_at_ms"]
-        assert sorted(await ledger.expire(NOON + timedelta(days=1))) == ["sent", "unsent"]
+        assert sorted(await sweep(engine, NOON + timedelta(days=1))) == ["sent", "unsent"]
         assert {id_: row["charged_requests"] for id_, row in rows(engine).items()} == {"sent": 1, "unsent": 0}
 
     async def test_a_release_gives_everything_back(self, ledger: Ledger, engine: Engine) -> None:
@@ -278,7 +279,7 @@ class TestLimitsAndTime:
     async def test_late_settlements_survive_the_pruning_of_old_counters(self, ledger: Ledger, engine: Engine) -> None:
         set_limits(engine, on_key("images:5/minute"), on_key("images:5/total"))
         await ledger.reserve(a_hold("r1", images=3, expires_at=NOON + timedelta(days=99)))
-        await ledger.expire(NOON + timedelta(days=9))
+        await sweep(engine, NOON + timedelta(days=9))
         assert set(counters(engine)) == {("key", "key-1", "", "total")}
         assert await ledger.resolve("r1", settled(NOON + timedelta(days=9), images=2)) is Resolution.DONE
         assert counters(engine)["key", "key-1", "", "minute"]["settled_images"] == 2
@@ -294,10 +295,10 @@ class TestExpiry:
         await ledger.mark_dispatched("sent", NOON)
         await ledger.mark_dispatched("young", NOON)
         await ledger.resolve("done", settled(images=1))
-        assert await ledger.expire(NOON + timedelta(minutes=1)) == []
+        assert await sweep(engine, NOON + timedelta(minutes=1)) == []
         now = NOON + timedelta(minutes=1, milliseconds=1)
-        assert sorted(await ledger.expire(now)) == ["sent", "unsent"]
-        assert await ledger.expire(now) == []
+        assert sorted(await sweep(engine, now)) == ["sent", "unsent"]
+        assert await sweep(engine, now) == []
         found = rows(engine)
         assert {id_: (row["state"], row["usage_source"], row["charged_images"]) for id_, row in found.items()} == {
             "sent": ("expired", "estimated", 2),
@@ -326,7 +327,7 @@ class TestExpiry:
         with writing(engine) as connection:
             connection.execute(insert(schema.reservations), more)
             connection.execute(delete(schema.counters))
-        assert len(await ledger.expire(LATER)) == 1300
+        assert len(await sweep(engine, LATER)) == 1300
         assert set(states(engine).values()) == {"expired"}
         assert errors(engine) == []
 
@@ -349,13 +350,15 @@ class TestExpiry:
                 assert await ledger.expire_orphans(NOON) == []
                 assert states(engine)["mine"] == "pending"
 
-    async def test_a_sweep_while_the_store_is_away_says_so(self, ledger: Ledger, trouble: Trouble) -> None:
+    async def test_a_sweep_while_the_store_is_away_says_so(
+        self, ledger: Ledger, trouble: Trouble, engine: Engine
+    ) -> None:
         await ledger.reserve(a_hold())
         trouble.fail("begin", 9)
         with pytest.raises(StoreUnavailable):
-            await ledger.expire(LATER)
+            await sweep(engine, LATER)
         trouble.fail("begin", 0)
-        assert await ledger.expire(LATER) == ["r1"]
+        assert await sweep(engine, LATER) == ["r1"]
 
 
 class TestNobodyWaits:
@@ -600,6 +603,7 @@ class TestSpool:
         async with running_ledger(engine, spool=spool("one")) as ledger:
             await ledger.reserve(a_hold("known"))
             await ledger.reserve(a_hold("unknown"))
+        async with running_ledger(engine, instance="other", spool=spool("other")) as ledger:
             dead = spool("dead")
             dead.keep([Resolve("known", settled())])
             dead.close()
@@ -693,7 +697,7 @@ class TestMany:
             await editing
             await asyncio.gather(*(one(ledgers[number % 3], number) for number in range(300, 400)))
             assert len(rows(engine)) == taken
-            await asyncio.gather(*(ledger.expire(NOON + timedelta(hours=1)) for ledger in ledgers))
+            await asyncio.gather(*(sweep(each, NOON + timedelta(hours=1)) for each in engines))
         for each in engines:
             each.dispose()
         with reading(engine) as connection:

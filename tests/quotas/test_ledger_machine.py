@@ -55,6 +55,7 @@ class Known:
     """A reservation as the model remembers it."""
 
     hold: Hold
+    by: Ledger | None = None  # whose it is
     dispatched: bool = False
     charged: Amounts | None = None  # None: pending
     pruned: bool = False
@@ -154,7 +155,7 @@ class Machine(RuleBasedStateMachine):
         now = self.clock.now
         id_ = f"r{len(self.known) + 1}"
         hold = a_hold(id_, at=now, key_id=key, images=images, tokens=tokens, nanousd=cents * 10**7)
-        new = Known(hold)
+        new = Known(hold, ledger)
         fits = all(
             taken(new, limit.unit) == 0 or self.used(limit, now) + taken(new, limit.unit) <= limit.amount
             for limit in self.limits.values()
@@ -234,7 +235,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule(who=WHO)
     def sweep(self, who: str) -> None:
-        overdue = {id_ for id_ in self.pending() if self.known[id_].hold.expires_at < self.clock.now}
+        """Nobody closes what it still runs itself."""
+        overdue = {
+            id_
+            for id_ in self.pending()
+            if self.known[id_].hold.expires_at < self.clock.now and self.known[id_].by is not self.ledger_of(who)
+        }
         assert set(self.runner.run(self.ledger_of(who).expire(self.clock.now))) == overdue
         self.close(overdue)
         self.swept_until = max(self.swept_until, self.clock.now)

@@ -160,9 +160,10 @@ class TestLedger:
     async def test_the_sweep_crosses_too(self, engine: Engine) -> None:
         heard = Heard()
         set_limits(engine, on_key("images:1/day"))
-        async with running_ledger(engine, watch=heard.watch(100)) as ledger:
+        async with running_ledger(engine) as ledger:
             await ledger.reserve(a_hold())
             await ledger.mark_dispatched("r1", NOON)
+        async with running_ledger(engine, instance="other", watch=heard.watch(100)) as ledger:
             assert await ledger.expire(LATER) == ["r1"]
         assert heard.percents == [100]
 

@@ -23,7 +23,7 @@ from app.quotas.reconciliation import (
     last_check,
 )
 from app.quotas.reservation import Amounts, UsageSource
-from tests.quotas.making import MODEL, StillClock, a_hold, refused, released, running_ledger, settled
+from tests.quotas.making import MODEL, StillClock, a_hold, refused, released, running_ledger, settled, sweep
 
 DAY = date(2026, 11, 24)
 START = datetime(2026, 11, 24, tzinfo=UTC)
@@ -126,7 +126,7 @@ async def test_what_dead_processes_left_is_an_estimate_and_shown_as_such(engine:
         for id_ in ("sent", "unsent"):
             await ledger.reserve(a_hold(id_, at=NOON))
         await ledger.mark_dispatched("sent", NOON)
-        await ledger.expire(clock.forward(hours=2))
+        await sweep(engine, clock.forward(hours=2))
     found = compared(engine).models[MODEL]
     assert found.ledger == found.estimated == found.expired == Tally(1, HELD)
     assert found.verdict is Verdict.ESTIMATED

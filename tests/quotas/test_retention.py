@@ -28,7 +28,6 @@ from app.quotas.overview import read_overview
 from app.quotas.reports import Grouping, usage_report
 from app.quotas.reservation import Resolution
 from app.quotas.retention import MIN_AGE, cutoff_of, find_prunable, prune, pruned_until
-from app.quotas.standing import find_expired, find_orphans
 from tests.quotas.making import (
     NOON,
     StillClock,
@@ -372,7 +371,7 @@ class TestAudit:
 
 
 @pytest.mark.parametrize("store_kind", ["sqlite"], indirect=True)
-def test_sweep_start_and_scrape_read_no_past_records(engine: Engine) -> None:
+async def test_sweep_start_and_scrape_read_no_past_records(engine: Engine) -> None:
     """Their plans: of the reservations they read the partial index of what is pending."""
     set_limits(engine, *LIMITS)
     asked: list[tuple[str, Any]] = []
@@ -382,8 +381,9 @@ def test_sweep_start_and_scrape_read_no_past_records(engine: Engine) -> None:
         if "reservations" in text:
             asked.append((text, values))
 
-    find_expired(engine, NOON)
-    find_orphans(engine, "one")
+    async with running_ledger(engine) as ledger:
+        await ledger.expire_orphans(NOON)
+        await ledger.expire(NOON)
     read_overview(engine, NOON)
     event.remove(engine, "before_cursor_execute", note)
     with engine.connect() as connection:

@@ -1,0 +1,150 @@
+"""Shows the other processes that this one lives, and tells which of them do not: by rows written in the database's own
+time, so that nobody's clock matters but the database's, and by noticing when that one jumps. Closes no reservation."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine, and_, delete, exists, insert, select, text, update
+
+from app.database import schema
+from app.database.engine import reading, writing
+from app.database.readers import Readers
+from app.errors import StoreUnavailable
+
+_MISSED_MAX = 3  # a process that has missed so many beats is dead, or as good as that
+_KEPT_MS = 24 * 60 * 60 * 1000  # rows of the dead that left nothing to close stay so long
+
+_NOW_MS = {
+    "sqlite": text("SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"),
+    "postgresql": text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"),
+}
+
+_log = logging.getLogger(__name__)
+
+_table = schema.heartbeats
+_beats = schema.heartbeats.c
+
+StoreClock = Callable[[Connection], int]
+"""The database's time, in milliseconds since 1970."""
+
+
+class Look(NamedTuple):
+    """What the heartbeats say at `now_ms`: who has a row, and who of these is dead."""
+
+    now_ms: int
+    known: frozenset[str]
+    dead: frozenset[str]
+
+
+def store_now_ms(connection: Connection) -> int:
+    """The time by the database's own clock."""
+    found: int = connection.execute(_NOW_MS[connection.dialect.name]).scalar_one()
+    return found
+
+
+class Heartbeat:
+    """The row of one process, `instance`, and its view of the others' rows.
+
+    A beat that is overdue means death only to somebody who has watched for a while: after a jump of the database's
+    clock, or a pause of this process, nobody is called dead until all have had the time to beat again. `monotonic`
+    tells seconds that no clock setting changes. `beat`, `look` and `stop` block, and may be called in any thread.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        instance: str,
+        interval_seconds: float,
+        monotonic: Callable[[], float],
+        store_clock: StoreClock = store_now_ms,
+    ) -> None:
+        self._engine = engine
+        self._instance = instance
+        self._interval_seconds = interval_seconds
+        self._monotonic = monotonic
+        self._store_clock = store_clock
+        self._last: tuple[int, float] | None = None  # a moment by the database's clock, and by ours
+        self._sure_from = 0.0
+        self._thread = Readers(1, "ledger-heartbeat")
+
+    def beat(self) -> None:
+        """Raises StoreUnavailable."""
+        with writing(self._engine) as connection:
+            now_ms = self._note(self._store_clock(connection))
+            values = {"beat_at_ms": now_ms, "interval_ms": round(self._interval_seconds * 1000)}
+            mine = update(_table).where(_beats.instance == self._instance)
+            if not connection.execute(mine.values(values)).rowcount:
+                connection.execute(insert(_table).values(instance=self._instance, started_at_ms=now_ms, **values))
+
+    def look(self, connection: Connection) -> Look:
+        """Who is dead now. Nobody is, as far as this process can tell, while it is not sure."""
+        now_ms = self._note(self._store_clock(connection))
+        found = look_at(connection, now_ms, is_sure=self._monotonic() >= self._sure_from)
+        return found._replace(dead=found.dead - {self._instance})
+
+    def stop(self) -> None:
+        """Tells the others that this process has ended. Raises StoreUnavailable."""
+        declare_dead(self._engine, self._instance)
+
+    async def run(self) -> None:
+        """Beats for ever, from the first interval's end on. Logs when it begins to fail, and when that is over."""
+        fails = False
+        while True:
+            await asyncio.sleep(self._interval_seconds)
+            try:
+                await self._thread.run(self.beat, self._interval_seconds)
+            except StoreUnavailable:
+                if not fails:
+                    _log.warning("heartbeat_failed", exc_info=True)
+                fails = True
+            else:
+                if fails:
+                    _log.warning("heartbeat_resumed")
+                fails = False
+
+    def _note(self, now_ms: int) -> int:
+        """Compares the database's clock with ours. Where they disagree, or where this process was away itself, ages
+        mean nothing until everybody who lives has beaten again."""
+        now, interval = self._monotonic(), self._interval_seconds
+        if self._last is not None:
+            last_ms, last = self._last
+            passed = now - last
+            jump = (now_ms - last_ms) / 1000 - passed
+            if abs(jump) > interval / 2 or passed > _MISSED_MAX * interval:
+                self._sure_from = now + _MISSED_MAX * interval
+        self._last = now_ms, now
+        return now_ms
+
+
+def look_at(connection: Connection, now_ms: int, *, is_sure: bool = True) -> Look:
+    """What the rows say. Who is not sure of the time calls dead only those that were declared so."""
+    rows = connection.execute(select(_beats.instance, _beats.beat_at_ms, _beats.interval_ms)).all()
+    dead = frozenset(
+        instance
+        for instance, beat_at_ms, interval_ms in rows
+        # A beat in the future is one from before the clock was set back.
+        if not beat_at_ms or (is_sure and abs(now_ms - beat_at_ms) > _MISSED_MAX * interval_ms)
+    )
+    return Look(now_ms, frozenset(row.instance for row in rows), dead)
+
+
+def declare_dead(engine: Engine, instance: str) -> None:
+    """Of a process that is known to have ended: nobody has to wait for its heartbeat. Raises StoreUnavailable."""
+    with writing(engine) as connection:
+        connection.execute(update(_table).where(_beats.instance == instance).values(beat_at_ms=0))
+
+
+def prune_heartbeats(engine: Engine, look: Look) -> None:
+    """Deletes the rows of those that have been dead for a day and left nothing to close. Raises StoreUnavailable."""
+    rows = schema.reservations.c
+    pending = exists().where(schema.IS_PENDING, rows.instance == _beats.instance)
+    old = and_(_beats.instance.in_(look.dead), _beats.beat_at_ms < look.now_ms - _KEPT_MS, ~pending)
+    if not look.dead:
+        return
+    with reading(engine) as connection:
+        found = list(connection.execute(select(_beats.instance).where(old)).scalars())
+    if found:
+        with writing(engine) as connection:
+            connection.execute(delete(_table).where(_beats.instance.in_(found), _beats.instance.in_(look.dead)))
