@@ -8,6 +8,9 @@ GatewayError
     - InvalidRequest
     - BodyTooLarge
     - UnsupportedContentType
+    - MalformedHttp
+    - HeadTooLarge
+    - RequestTooSlow
   + LimitReached                the request is fine, the caller may not spend more
     - QuotaExceeded
     - RateLimited
@@ -78,6 +81,18 @@ class BodyTooLarge(CallerError):
 
 class UnsupportedContentType(CallerError):
     """The request's body is not of a type this route reads."""
+
+
+class MalformedHttp(CallerError):
+    """What came over the connection is no HTTP/1.1 request."""
+
+
+class HeadTooLarge(CallerError):
+    """The request's line and headers are larger or more than the gateway reads."""
+
+
+class RequestTooSlow(CallerError):
+    """The request did not come in time."""
 
 
 class LimitReached(GatewayError):

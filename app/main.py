@@ -35,6 +35,7 @@ from app.quotas.ledger import Ledger
 from app.quotas.spool import Spool
 from app.quotas.sweep import sweep_for_ever
 from app.quotas.thresholds import Announcement, Watch, describe_crossing
+from app.server.bounds import Hooks
 from app.settings import Settings
 from app.telemetry.board import Board
 from app.telemetry.metrics import Metrics
@@ -54,6 +55,7 @@ class State(TypedDict):
     """What the lifespan gives to every request."""
 
     services: Services
+    connection_hooks: Hooks
 
 
 def utc_now() -> datetime:
@@ -79,7 +81,8 @@ def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None =
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
-            yield {"services": await _open(settings, policy, metrics, clock, stack)}
+            services = await _open(settings, policy, metrics, clock, stack)
+            yield {"services": services, "connection_hooks": _connection_hooks(metrics)}
 
     gateway = FastAPI(
         title="zenmux-gateway",
@@ -173,6 +176,14 @@ async def _open(
         ledger=ledger,
         exchanges=exchanges,
         metrics=metrics,
+    )
+
+
+def _connection_hooks(metrics: Metrics) -> Hooks:
+    return Hooks(
+        answer=lambda error: error_response(wire_error(error)),
+        count=metrics.count_connection_fault,
+        show_open=metrics.connections.set,
     )
 
 

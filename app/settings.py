@@ -143,6 +143,25 @@ class Settings(SettingsWithSecretFiles):
         le=3600,
         description="A client that takes no byte for so long is counted as gone.",
     )
+    connections_max: int | None = Field(
+        None,
+        ge=16,
+        le=100_000,
+        description="Most connections of callers at a time; unset: 1000, and two for each request in flight.",
+    )
+    head_seconds: float = Field(
+        30, gt=0, le=3600, description="Longest time for a request's headers, from their first byte."
+    )
+    body_idle_seconds: float = Field(
+        30, gt=0, le=3600, description="Longest wait for the next byte of a request's body."
+    )
+    body_bytes_per_second_min: int = Field(
+        1024,
+        ge=0,
+        le=104_857_600,
+        description="Least average speed of a request's body, once GATEWAY_BODY_IDLE_SECONDS have passed.",
+    )
+    body_seconds_max: float = Field(900, gt=0, le=86_400, description="Longest time for a request's body in all.")
     abandoned_exchanges_max: int = Field(
         200,
         ge=0,
@@ -230,6 +249,11 @@ class Settings(SettingsWithSecretFiles):
     def database(self) -> str:
         """The database's URL, with the default filled in."""
         return self.database_url or f"sqlite:///{self.data_dir / 'gateway.db'}"
+
+    @property
+    def connections_wished(self) -> int:
+        """The most connections of callers, with the default filled in; descriptors may allow fewer."""
+        return self.connections_max or 1000 + 2 * self.requests_in_flight_max
 
     @property
     def spool_dir(self) -> Path:

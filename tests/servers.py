@@ -19,6 +19,7 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, select
 
+from app.cli.serving import server_config
 from app.database import schema
 from app.database.changes import Change
 from app.database.clock import Clock
@@ -29,6 +30,7 @@ from app.main import create_app, utc_now
 from app.quotas.administration import set_limit
 from app.quotas.audit import Finding, audit, compare_with_bill
 from app.quotas.limits import Scope, parse_limit
+from app.server.bounds import Bounds
 from app.settings import Settings
 
 UPSTREAM_KEY = "sk-ai-v1-test-upstream-key"
@@ -137,8 +139,8 @@ class RunningGateway:
         self.root = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.url = f"{self.root}/v1"
         self.app = create_app(settings, clock)
-        config = uvicorn.Config(self.app, log_config=None, access_log=False, timeout_graceful_shutdown=10)
-        self.server = uvicorn.Server(config)
+        bounds = Bounds.of(settings, settings.connections_wished)
+        self.server = uvicorn.Server(server_config(self.app, 10, bounds))
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
 
     def __enter__(self) -> Self:

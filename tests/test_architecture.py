@@ -34,12 +34,13 @@ ROOMS: dict[str, frozenset[str]] = {
     "webhooks": frozenset({"errors", "settings", "database", "quotas", "upstream"}),
     "admin": frozenset({"errors", "settings", "images", "database", "keys", "quotas", "upstream"}),
     "exchange": frozenset({"errors", "images", "keys", "quotas", "upstream", "telemetry"}),
+    "server": frozenset({"errors", "settings"}),
     "api": frozenset({"errors", "settings", "images", "database", "keys", "quotas", "telemetry", "exchange", "admin"}),
     "sandbox": frozenset({"images"}),
     "main": frozenset(
         {
             *("errors", "settings", "setting_values", "images", "database", "keys", "quotas"),
-            *("upstream", "telemetry", "webhooks", "exchange", "api"),
+            *("upstream", "telemetry", "webhooks", "exchange", "server", "api"),
         }
     ),
     "cli": frozenset(
@@ -56,6 +57,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "telemetry",
             "webhooks",
             "admin",
+            "server",
             "main",
             "sandbox",
         }
@@ -84,6 +86,7 @@ PURE = (
     "admin/model_names.py",
     "admin/suggestion.py",
     "admin/views.py",
+    "server/deadlines.py",
 )
 # fmt: off
 IMPURE_MODULES = frozenset({

@@ -132,6 +132,7 @@ def make_gateway(settings: Settings) -> ASGIApp:
 def run_gateway(gateway: ASGIApp, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> int:
     """Serve on `listener` until a signal; the exit code."""
     serving.bound_buffers(listener, settings.socket_buffer_bytes)
-    code = serving.run(gateway, listener, shutdown_seconds=settings.shutdown_seconds, on_ready=on_ready)
+    seconds, bounds = settings.shutdown_seconds, serving.bounds_of(settings)
+    code = serving.run(gateway, listener, shutdown_seconds=seconds, on_ready=on_ready, bounds=bounds)
     _logger.info("stopped" if code == 0 else "not_started")
     return code

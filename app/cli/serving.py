@@ -13,21 +13,21 @@ from typing import Any
 
 import uvicorn
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.errors import ConfigurationError
+from app.server.bounds import Bounds
+from app.server.descriptors import Division, raise_limit
+from app.server.protocol import protocol_of
 from app.settings import Settings
 from app.telemetry.logs import configure_logging
 
 _BACKLOG = 2048
-# Longer than the idle time after which load balancers and SDKs drop a connection themselves: a connection the server
-# closes just as a request comes in is an error the client may not safely retry.
-_KEEP_ALIVE_SECONDS = 75
-_HEAD_BYTES_MAX = 65_536
 _NEW_OBJECTS_PER_COLLECTION = 10_000
 # How long one thread may keep the interpreter while another waits for it. The event loop and the ledger's writer hand
 # it to each other several times a request, and Python's own 5 ms made both wait: a third of p99 with 32 clients.
 _SWITCH_SECONDS = 0.0002
+
+_logger = logging.getLogger("gateway")
 
 
 def start_logging(settings: Settings, worker: int | None = None) -> None:
@@ -40,6 +40,7 @@ def start_logging(settings: Settings, worker: int | None = None) -> None:
 def listen(host: str, port: int, setting: str) -> socket.socket:
     """A listening socket; port 0 picks a free one. Raises ConfigurationError naming `setting`, which chooses it."""
     listener = bind(host, port, setting)
+    _notice_dead_callers(listener)
     listener.listen(_BACKLOG)
     return listener
 
@@ -77,8 +78,18 @@ def listen_beside(holder: socket.socket) -> socket.socket:
     for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
         listener.setsockopt(socket.SOL_SOCKET, option, 1)
     listener.bind(holder.getsockname())
+    _notice_dead_callers(listener)
     listener.listen(_BACKLOG)
     return listener
+
+
+def _notice_dead_callers(listener: socket.socket) -> None:
+    """Connections accepted here ask, while nothing passes, whether the other end is still there: one that vanished
+    without a word is given up within two minutes."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def bound_buffers(listener: socket.socket, socket_buffer_bytes: int | None) -> None:
@@ -93,29 +104,6 @@ def base_url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read here, not bound
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-class _BoundedProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol with a bound on a request's line and headers, which httptools itself does not have."""
-
-    _reading_head = True
-    _head_bytes = 0
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if not self._reading_head or self.transport.is_closing():
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > _HEAD_BYTES_MAX:
-            self.send_400_response("The request's headers are too large.")
-
-    def on_message_begin(self) -> None:
-        self._reading_head, self._head_bytes = True, 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._reading_head = False
-        super().on_headers_complete()
 
 
 class _Server(uvicorn.Server):
@@ -149,6 +137,15 @@ class _Server(uvicorn.Server):
                 signal(number, original)
 
 
+def bounds_of(settings: Settings) -> Bounds:
+    """What callers may take of this process, which may open as many files as it is allowed from now on."""
+    division = Division(raise_limit(), settings.requests_in_flight_max, settings.connections_wished)
+    advice = division.advice()
+    if advice is not None:
+        _logger.warning(advice)
+    return Bounds.of(settings, division.connections_max)
+
+
 def tune_interpreter() -> None:
     """For a process that serves: threads hand the interpreter over sooner, and the collector of circles comes seldom.
 
@@ -160,20 +157,12 @@ def tune_interpreter() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 
-def run(
-    app: Any,  # noqa: ANN401 - any ASGI app
-    listener: socket.socket,
-    *,
-    shutdown_seconds: float,
-    on_ready: Callable[[], None],
-    signals: Sequence[Signals] = (SIGINT, SIGTERM),
-) -> int:
-    """Serve until one of `signals`, then let running requests finish for `shutdown_seconds`. The exit code: 0, or 1
-    when the app could not start; its reason is in the log."""
-    config = Config(
+def server_config(app: Any, shutdown_seconds: float, bounds: Bounds) -> Config:  # noqa: ANN401 - any ASGI app
+    """How uvicorn serves `app`; each of them has connections of its own to bound."""
+    return Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=_BoundedProtocol,
+        http=protocol_of(bounds),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -181,9 +170,22 @@ def run(
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=math.ceil(shutdown_seconds),
     )
+
+
+def run(
+    app: Any,  # noqa: ANN401 - any ASGI app
+    listener: socket.socket,
+    *,
+    shutdown_seconds: float,
+    on_ready: Callable[[], None],
+    signals: Sequence[Signals] = (SIGINT, SIGTERM),
+    bounds: Bounds = Bounds(),  # noqa: B008 - frozen
+) -> int:
+    """Serve until one of `signals`, then let running requests finish for `shutdown_seconds`. The exit code: 0, or 1
+    when the app could not start; its reason is in the log."""
+    config = server_config(app, shutdown_seconds, bounds)
     server = _Server(config, on_ready, signals)
     tune_interpreter()
     try:

@@ -78,7 +78,9 @@ def _serve(assignment: Assignment, line: socket.socket) -> int:
     on_ready = partial(_tell_ready, line)
     seconds = settings.shutdown_seconds
     serving.bound_buffers(listener, settings.socket_buffer_bytes)
-    return serving.run(gateway, listener, shutdown_seconds=seconds, on_ready=on_ready, signals=(signal.SIGTERM,))
+    bounds = serving.bounds_of(settings)
+    signals = (signal.SIGTERM,)
+    return serving.run(gateway, listener, shutdown_seconds=seconds, on_ready=on_ready, signals=signals, bounds=bounds)
 
 
 def _tell_ready(line: socket.socket) -> None:

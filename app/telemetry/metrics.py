@@ -57,6 +57,8 @@ class Metrics:
         self._unpriced = self._counter("unpriced", "Answers of models without a price.", *by_model)
         self._upstream_errors = self._counter("upstream_errors", "Failures of ZenMux or the way to it.", "kind")
         self.in_flight = self._live("in_flight_requests", "Image requests being served now.").labels()
+        self._connection_faults = self._counter("connection_faults", "Connections refused or ended.", "kind")
+        self.connections = self._live("connections", "Connections of callers.").labels()
         self._live("workers", "Processes that serve.").labels().set(1)
         self.reservations_pending = self._gauge("reservations_pending", "Reservations not yet resolved.")
         self._waiting = self._live("settlements_waiting", "Settlements the database has not taken for a while.", "kept")
@@ -103,6 +105,10 @@ class Metrics:
             self._upstream_errors.labels(event.upstream_error).inc()
         if event.state == "settled":
             self._record_charge(event, where)
+
+    def count_connection_fault(self, kind: str) -> None:
+        """`kind` is of a closed set: app/server/bounds.py."""
+        self._connection_faults.labels(kind).inc()
 
     def show_waiting(self, on_disk: int, in_memory_only: int) -> None:
         """How many settlements wait for the database."""

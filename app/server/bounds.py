@@ -1,0 +1,70 @@
+"""How much of a connection a caller may take, how long, and whom the connections tell. Declarations, no decisions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from starlette.responses import PlainTextResponse, Response
+
+from app.errors import GatewayError
+from app.settings import Settings
+
+HOOKS = "connection_hooks"  # their place in the state that the app's lifespan gives to the server
+
+
+class Fault(StrEnum):
+    """Why a connection was refused or ended. A closed set: it is a metric's label."""
+
+    MALFORMED = "malformed"  # no HTTP/1.1
+    HEAD_TOO_LARGE = "head_too_large"
+    TRAILERS_TOO_LARGE = "trailers_too_large"
+    HEAD_LATE = "head_late"
+    BODY_IDLE = "body_idle"
+    BODY_SLOW = "body_slow"
+    BODY_LATE = "body_late"
+    ANSWER_STALLED = "answer_stalled"
+    TOO_MANY = "too_many"
+    NO_DESCRIPTORS = "no_descriptors"  # connections that came are lost unseen, for about this many seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The operator's choices. Longer idle than load balancers and SDKs keep a connection: one that the server closes
+    just as a request comes in is an error that the client may not safely retry."""
+
+    head_seconds: float = 30
+    body_idle_seconds: float = 30
+    body_bytes_per_second_min: int = 1024
+    body_seconds_max: float = 900
+    stall_seconds: float = 120
+    connections_max: int = 3000
+    idle_seconds: float = 75
+
+    @classmethod
+    def of(cls, settings: Settings, connections_max: int) -> "Bounds":
+        return cls(
+            head_seconds=settings.head_seconds,
+            body_idle_seconds=settings.body_idle_seconds,
+            body_bytes_per_second_min=settings.body_bytes_per_second_min,
+            body_seconds_max=settings.body_seconds_max,
+            stall_seconds=settings.client_stall_seconds,
+            connections_max=connections_max,
+        )
+
+
+def _answer_plainly(error: GatewayError) -> Response:
+    return PlainTextResponse(error.message, 400)
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What connections ask of the app: `answer` makes the answer to a request that no app sees, `count` counts a
+    fault, `show_open` is told how many connections there are."""
+
+    answer: Callable[[GatewayError], Response] = field(default=_answer_plainly)
+    count: Callable[[Fault], None] = field(default=_ignore)
+    show_open: Callable[[int], None] = field(default=_ignore)
