@@ -122,6 +122,9 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("images/test_catalog_file.py",): ("images/model_spec.py",),
     ("telemetry/test_metrics.py", "telemetry/test_logs.py"): ("telemetry/event.py",),
     ("api/test_error_responses.py",): ("errors.py",),
+    ("server/test_protocol.py",): (
+        "server/bounds.py", "server/connections.py", "server/cycle.py", "server/refusals.py",
+    ),
 }
 # fmt: on
 

@@ -54,6 +54,20 @@ def test_a_client_that_leaves_while_waiting_is_charged_the_truth(
     assert gateway.metric("zenmux_gateway_requests_total", outcome="client_left") == 1
 
 
+@pytest.mark.parametrize("behind", [b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n", b"GET /v1/mod", b"\x00garbage"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_sends_more_behind_its_request_and_leaves_is_charged_the_truth(
+    gateway: RunningGateway, sandbox: SandboxServer, *, stream: bool, behind: bytes
+) -> None:
+    key = gateway.store.key()
+    with asking(gateway, key, "a house [sandbox: delay=500ms]", stream=stream) as connection:
+        connection.sendall(behind)
+        wait_until(lambda: any(row["dispatched_at_ms"] for row in gateway.store.rows()), "the request was sent on")
+    [row] = gateway.store.settled(1)
+    assert (row["outcome"], row["usage_source"], bool(row["client_left"])) == ("client_left", "reported", True)
+    assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
+
+
 def test_leaving_at_random_moments_loses_nothing(gateway: RunningGateway, sandbox: SandboxServer) -> None:
     key = gateway.store.key()
     moments = random.Random(7)
