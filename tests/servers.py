@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -139,7 +139,8 @@ class RunningGateway:
         self.root = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.url = f"{self.root}/v1"
         self.app = create_app(settings, clock)
-        bounds = Bounds.of(settings, settings.connections_wished)
+        # Tests that read until the server closes wait for the end of the idle time.
+        bounds = replace(Bounds.of(settings, settings.connections_wished), idle_seconds=5)
         self.server = uvicorn.Server(server_config(self.app, 10, bounds))
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
 
