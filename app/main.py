@@ -38,6 +38,7 @@ from app.quotas.thresholds import Announcement, Watch, describe_crossing
 from app.server.bounds import Hooks
 from app.settings import Settings
 from app.telemetry.board import Board
+from app.telemetry.logs import count_dropped_lines
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording
 from app.telemetry.sampling import Sampler
@@ -114,6 +115,7 @@ async def _open(
     settings: Settings, policy: RequestPolicy, metrics: Metrics, clock: Clock, stack: AsyncExitStack
 ) -> Services:
     """Open everything, in the order in which it depends on each other; `stack` closes it in the reverse order."""
+    count_dropped_lines(metrics.log_lines_dropped.inc)
     engine = create_engine(settings.database)
     stack.callback(engine.dispose)
     await asyncio.to_thread(upgrade, engine)

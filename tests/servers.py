@@ -165,10 +165,13 @@ class RunningGateway:
 class GatewayProcess:
     """`zenmux-gateway serve` in a process of its own: for memory, signals and kill -9.
 
-    `module` is what Python runs: `tests.loop_stall` is the gateway with a probe on its loop.
+    `module` is what Python runs: `tests.loop_stall` is the gateway with a probe on its loop. `log` is a descriptor
+    for its log lines.
     """
 
-    def __init__(self, data_dir: Path, upstream_url: str, *, module: str = "app", **environment: str) -> None:
+    def __init__(
+        self, data_dir: Path, upstream_url: str, *, module: str = "app", log: int | None = None, **environment: str
+    ) -> None:
         self.port = int(environment.get("GATEWAY_PORT") or free_port())
         self.root = f"http://{environment.get('GATEWAY_HOST', '127.0.0.1')}:{self.port}"
         self.url = f"{self.root}/v1"
@@ -181,12 +184,12 @@ class GatewayProcess:
             "GATEWAY_PORT": str(self.port),
             **environment,
         }
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module, "serve"],
                 env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=file,
+                stderr=subprocess.STDOUT if log is None else log,
                 cwd=Path(__file__).parent.parent,
                 start_new_session=True,
             )

@@ -1,19 +1,18 @@
 """Log lines: one JSON object, or one readable line, each. Sets up logging once a process; formats request events."""
 
-import asyncio
 import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
 from datetime import UTC, datetime
-from select import PIPE_BUF
 from typing import Any
 
 import orjson
 
 from app.telemetry.event import RequestEvent
+from app.telemetry.line_writer import LineWriter, to_descriptor
 
+_FLUSH_SECONDS_MAX = 2.0
 _INCOMPLETE_RESPONSE = "ASGI callable returned without completing response."
 
 
@@ -73,50 +72,52 @@ class _JsonFormatter(logging.Formatter):
         return f"{self._second_text}.{microseconds:06}+00:00"
 
 
-class _LinesHandler(logging.StreamHandler[Any]):
-    """Writes the lines of one turn of the event loop at once, at its end; those of other threads, one by one.
+class _LinesHandler(logging.Handler):
+    """Makes the lines, in the thread that logs; a LineWriter writes them."""
 
-    Each write lets go of the interpreter, and under load another thread holds it for a while.
-    """
+    def __init__(self, stream: Any, make_formatter: Callable[[], logging.Formatter]) -> None:  # noqa: ANN401 - stderr
+        super().__init__()
+        self.setFormatter(make_formatter())
+        describing = make_formatter()  # another, for the writer's thread
 
-    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - stderr, or what a test puts there
-        super().__init__(stream)
-        self._lines: list[str] = []
+        def describe(count: int) -> bytes:
+            record = FieldsRecord("gateway", logging.WARNING, "log_lines_dropped", {"count": count})
+            return _encoded(describing.format(record))
+
+        self.writer = LineWriter(_writing_to(stream), describe)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._lines.append(self.format(record) + self.terminator)
-        except Exception:  # noqa: BLE001 - as every handler: what cannot be told must not stop what is being done
-            self.handleError(record)
-            return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self.flush()
-            return
-        if len(self._lines) == 1:
-            loop.call_soon(self.flush)
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - what cannot be told must not stop what is being done
+            line = self.format(FieldsRecord("gateway", logging.ERROR, "line_not_made", {"from_logger": record.name}))
+        self.writer.put(_encoded(line))
 
     def flush(self) -> None:
-        with self.lock or nullcontext():
-            lines, self._lines = self._lines, []
-            for piece in _pieces(lines):
-                self.stream.write(piece)
-                self.stream.flush()
+        """What logging calls at the process's end: a reader that takes nothing does not hold it."""
+        self.writer.flush(_FLUSH_SECONDS_MAX)
+
+    def close(self) -> None:
+        self.writer.close()
+        super().close()
 
 
-def _pieces(lines: list[str]) -> Iterator[str]:
-    """The lines together, as many as a pipe takes in one: so far, those of several workers do not mix."""
-    piece, length_bytes = "", 0
-    for line in lines:
-        line_bytes = len(line.encode("utf-8", "replace"))
-        if piece and length_bytes + line_bytes > PIPE_BUF:
-            yield piece
-            piece, length_bytes = "", 0
-        piece += line
-        length_bytes += line_bytes
-    if piece:
-        yield piece
+def _encoded(line: str) -> bytes:
+    return line.encode("utf-8", "replace") + b"\n"
+
+
+def _writing_to(stream: Any) -> Callable[[bytes], object]:  # noqa: ANN401 - stderr, or what a test puts there
+    try:
+        return to_descriptor(stream.fileno())
+    except (AttributeError, OSError, ValueError):  # a stream in memory
+        return lambda data: stream.write(data.decode())
+
+
+def count_dropped_lines(count: Callable[[int], None]) -> None:
+    """From now on `count` is called with the number of lines that could not be written, whenever some could not."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _LinesHandler):
+            handler.writer.tell_dropped(count)
 
 
 class _ExpectedCuts(logging.Filter):
@@ -129,12 +130,15 @@ class _ExpectedCuts(logging.Filter):
 def configure_logging(level: str, log_format: str, worker: int | None = None) -> None:
     """Send every log line of the process to stderr in one form, with a worker's number where it has one. Idempotent."""
     more: dict[str, object] = {} if worker is None else {"worker": worker}
-    handler = _LinesHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter(more) if log_format == "json" else _text_formatter(more))
+    handler = _LinesHandler(sys.stderr, lambda: _JsonFormatter(more) if log_format == "json" else _text_formatter(more))
     # What no line of ours shows, and each record would look for.
     logging._srcfile = None  # noqa: SLF001 - a switch that the logging HOWTO names
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
+    for known in root.handlers:
+        if isinstance(known, _LinesHandler):
+            known.flush()
+            known.close()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):

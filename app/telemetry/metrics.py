@@ -61,6 +61,7 @@ class Metrics:
         self.connections = self._live("connections", "Connections of callers.").labels()
         self._live("workers", "Processes that serve.").labels().set(1)
         self.reservations_pending = self._gauge("reservations_pending", "Reservations not yet resolved.")
+        self.log_lines_dropped = self._counter("log_lines_dropped", "Log lines that could not be written.").labels()
         self._waiting = self._live("settlements_waiting", "Settlements the database has not taken for a while.", "kept")
         limit = ("scope", "name", "unit", "window", "model", "shadow")
         self.quota_used_ratio = self._gauge("quota_used_ratio", "Used and pending share of a limit.", *limit)

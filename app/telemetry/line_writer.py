@@ -1,0 +1,136 @@
+"""Writes log lines from a thread of its own, so that no disk and no reader of the log decides about serving.
+
+What waits is bounded; what finds no room, or cannot be written, is counted and told once lines can be written again.
+"""
+
+import os
+import select
+import threading
+from collections.abc import Callable, Iterator
+
+_BYTES_MAX = 4 << 20
+_GATHER_SECONDS = 0.01  # the lines of so long are written together: the thread seldom asks for the interpreter
+_PAUSE_SECONDS = 1.0  # after a write that failed
+
+
+class LineWriter:
+    """`write` puts bytes where they belong; it may block for ever and may raise OSError. `describe(count)` makes the
+    line that tells how many were dropped. `on_dropped` is called with each number of lines, one call at a time."""
+
+    def __init__(
+        self, write: Callable[[bytes], object], describe: Callable[[int], bytes], bytes_max: int = _BYTES_MAX
+    ) -> None:
+        self._write = write
+        self._describe = describe
+        self._bytes_max = bytes_max
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._lines: list[bytes] = []
+        self._queued_bytes = 0
+        self._untold = 0
+        self._is_writing = False
+        self._is_closed = False
+        self._flushes = 0
+        self._on_dropped: Callable[[int], None] | None = None
+
+    def put(self, line: bytes) -> None:
+        """Queue one line, its end included. Never waits, never raises."""
+        with self._changed:
+            if self._queued_bytes + len(line) > self._bytes_max:
+                self._drop(1)
+                return
+            self._lines.append(line)
+            self._queued_bytes += len(line)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+                self._thread.start()
+            elif len(self._lines) == 1:
+                self._changed.notify_all()
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until every line is written or dropped, at most `seconds`; whether that is so."""
+        with self._changed:
+            self._flushes += 1
+            self._changed.notify_all()
+            is_done = self._changed.wait_for(lambda: not self._lines and not self._is_writing, seconds)
+            self._flushes -= 1
+        return is_done
+
+    def close(self) -> None:
+        """The thread ends once what waits is written."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def tell_dropped(self, on_dropped: Callable[[int], None]) -> None:
+        """Call `on_dropped` from now on, in whichever thread finds out."""
+        with self._changed:
+            self._on_dropped = on_dropped
+
+    def _drop(self, count: int) -> None:
+        self._untold += count
+        if self._on_dropped is not None:
+            self._on_dropped(count)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._lines or self._is_closed)
+                if not self._lines:
+                    return
+                self._changed.wait_for(lambda: self._flushes or self._is_closed, _GATHER_SECONDS)
+                lines, self._lines, self._queued_bytes = self._lines, [], 0
+                self._is_writing = True
+            has_written = self._write_lines(lines)
+            with self._changed:
+                self._is_writing = False
+                self._changed.notify_all()
+                if not has_written:
+                    self._changed.wait_for(lambda: self._flushes or self._is_closed, _PAUSE_SECONDS)
+
+    def _write_lines(self, lines: list[bytes]) -> bool:
+        """Whether all could be written; what was not is dropped."""
+        missing = len(lines)
+        try:
+            if self._untold:
+                told = self._untold
+                self._write(self._describe(told))
+                with self._changed:
+                    self._untold -= told
+            for piece, count in pieces(lines):
+                self._write(piece)
+                missing -= count
+        except (OSError, ValueError):  # ValueError: somebody closed the stream
+            with self._changed:
+                self._drop(missing)
+            return False
+        return True
+
+
+def pieces(lines: list[bytes]) -> Iterator[tuple[bytes, int]]:
+    """The lines together, as many as a pipe takes in one, and their number: so far, those of several workers do not
+    mix."""
+    piece = list[bytes]()
+    length = 0
+    for line in lines:
+        if piece and length + len(line) > select.PIPE_BUF:
+            yield b"".join(piece), len(piece)
+            piece, length = [], 0
+        piece.append(line)
+        length += len(line)
+    if piece:
+        yield b"".join(piece), len(piece)
+
+
+def to_descriptor(descriptor: int) -> Callable[[bytes], None]:
+    """A `write` for LineWriter: all of the bytes, also where whoever made the descriptor wants nobody to wait on it."""
+
+    def write(data: bytes) -> None:
+        missing = memoryview(data)
+        while missing:
+            try:
+                missing = missing[os.write(descriptor, missing) :]
+            except BlockingIOError:
+                select.select([], [descriptor], [])
+
+    return write
