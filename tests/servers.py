@@ -165,13 +165,12 @@ class RunningGateway:
 class GatewayProcess:
     """`zenmux-gateway serve` in a process of its own: for memory, signals and kill -9.
 
-    `module` is what Python runs: `tests.loop_stall` is the gateway with a probe on its loop. `log` is a descriptor
-    for its log lines.
+    `module` is what Python runs: `tests.loop_stall` is the gateway with a probe on its loop.
     """
 
-    def __init__(
-        self, data_dir: Path, upstream_url: str, *, module: str = "app", log: int | None = None, **environment: str
-    ) -> None:
+    stderr: int = subprocess.STDOUT  # a subclass may send the log lines elsewhere
+
+    def __init__(self, data_dir: Path, upstream_url: str, *, module: str = "app", **environment: str) -> None:
         self.port = int(environment.get("GATEWAY_PORT") or free_port())
         self.root = f"http://{environment.get('GATEWAY_HOST', '127.0.0.1')}:{self.port}"
         self.url = f"{self.root}/v1"
@@ -189,7 +188,7 @@ class GatewayProcess:
                 [sys.executable, "-m", module, "serve"],
                 env=environment,
                 stdout=file,
-                stderr=subprocess.STDOUT if log is None else log,
+                stderr=self.stderr,
                 cwd=Path(__file__).parent.parent,
                 start_new_session=True,
             )

@@ -52,7 +52,10 @@ def cpu_seconds(pid: int) -> float:
 
 @pytest.mark.parametrize("kind", LOGS)
 def test_images_are_made_and_a_stop_is_graceful(tmp_path: Path, sandbox: SandboxServer, kind: str) -> None:
-    with LOGS[kind]() as log, GatewayProcess(tmp_path / "data", sandbox.url, log=log) as gateway:
+    class Gateway(GatewayProcess):
+        """One that logs where nothing can be written."""
+
+    with LOGS[kind]() as Gateway.stderr, Gateway(tmp_path / "data", sandbox.url) as gateway:
         headers = {"authorization": f"Bearer {gateway.store.key().text}"}
         with httpx2.Client(headers=headers, timeout=60) as client:
             for _ in range(400):
