@@ -108,12 +108,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "exchange/exchange.py", "exchange/relay.py", "exchange/tasks.py",
         "upstream/client.py", "upstream/error_body.py", "upstream/failures.py", "upstream/headers.py",
     ),
-    ("cli/test_commands.py", "e2e/test_dev.py"): (
-        "__main__.py", "cli/catalog.py", "cli/config.py", "cli/configuration.py", "cli/database.py", "cli/dev.py",
-        "cli/keys.py", "cli/ledger.py", "cli/limits.py", "cli/main.py", "cli/options.py",
-        "cli/root.py", "cli/sandbox.py", "cli/serve.py", "cli/snippets.py", "cli/teams.py",
-        "cli/terminal.py", "cli/usage.py", "cli/users.py", "cli/version.py",
-    ),
+    ("cli/test_commands.py",): ("__main__.py",),
     ("quotas/test_ledger.py", "cli/test_commands.py"): (
         "quotas/administration.py", "quotas/audit.py", "quotas/bill.py", "quotas/findings.py", "quotas/reports.py",
         "quotas/standing.py",

@@ -20,8 +20,8 @@ from pydantic import SecretStr
 from typer.core import TyperGroup
 
 import app
-from app.cli.configuration import secret_file_names
-from app.cli.root import load
+from app.cli.terminal.root import load
+from app.cli.terminal.settings_view import secret_file_names
 from app.images.catalog import load_catalog
 from app.sandbox.directives import DIRECTIVES
 from app.sandbox.server import SandboxServer

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli.root import Root
-from app.cli.terminal import PROGRAM, Terminal, show
+from app.cli.terminal.output import PROGRAM, Terminal, show
+from app.cli.terminal.root import Root
 
 app = typer.Typer(
     cls=Root,

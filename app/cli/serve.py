@@ -12,10 +12,10 @@ from starlette.types import ASGIApp
 
 from app import __version__
 from app.cli import serving
-from app.cli.configuration import judge_key, judge_workers, read_settings
-from app.cli.loading import loading
-from app.cli.options import command
-from app.cli.terminal import PROGRAM, Terminal, say
+from app.cli.terminal.lazy_imports import loading
+from app.cli.terminal.options import command
+from app.cli.terminal.output import PROGRAM, Terminal, say
+from app.cli.terminal.settings_view import judge_key, judge_workers, read_settings
 from app.database import migrate
 from app.database.engine import opened
 from app.database.instance import only_instance

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from app.cli import serving
-from app.cli.loading import loading
+from app.cli.terminal.lazy_imports import loading
 from app.errors import GatewayError
 from app.settings import Settings
 from app.telemetry.board import Board

@@ -13,7 +13,7 @@ from app.database import schema
 from app.errors import InvalidValue, RemoteFailure
 from app.settings import Settings
 from tests.admin.conftest import NOW
-from tests.cli.test_usage import reservation
+from tests.cli.commands.test_usage import reservation
 
 
 def add(operator: Operator, *rows: dict[str, object]) -> None:

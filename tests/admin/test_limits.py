@@ -14,7 +14,7 @@ from app.errors import NotFound
 from app.quotas.audit import audit
 from app.quotas.limits import Scope, parse_limit
 from tests.admin.conftest import NOW
-from tests.cli.test_usage import reservation
+from tests.cli.commands.test_usage import reservation
 
 
 def test_setting_a_limit_counts_the_past_whoever_sets_it(operator: Operator) -> None:

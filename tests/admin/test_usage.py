@@ -7,7 +7,7 @@ from app.admin.usage import usage_report, usage_row_json
 from app.database import schema
 from app.quotas.reports import Grouping
 from tests.admin.conftest import NOW
-from tests.cli.test_usage import reservation
+from tests.cli.commands.test_usage import reservation
 
 
 def test_a_line_has_its_name_and_its_money_twice(operator: Operator) -> None:

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli.main import app
-from app.cli.terminal import Terminal
+from app.cli.terminal.output import Terminal
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 

@@ -10,9 +10,9 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from app.cli import root
 from app.cli.main import app
-from app.cli.terminal import Terminal
+from app.cli.terminal import root
+from app.cli.terminal.output import Terminal
 
 PAGE = (Path(__file__).parents[2] / "docs/cli.md").read_text(encoding="utf-8")
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli.main import app as cli
-from app.cli.terminal import Terminal
+from app.cli.terminal.output import Terminal
 from app.database.changes import Change
 from app.database.engine import writing
 from app.main import utc_now

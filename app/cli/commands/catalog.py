@@ -1,0 +1,163 @@
+"""`catalog`: what the models accept and cost, as this gateway knows them; and a check for files of one's own."""
+
+from dataclasses import asdict
+from datetime import UTC, date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.admin.catalog import backgrounds, compare_catalogs, image_cost, model_json, named_qualities
+from app.cli.terminal.options import Json, commands
+from app.cli.terminal.output import PROGRAM, say, show, show_json, show_lines, show_table
+from app.cli.terminal.session import Session
+from app.images.catalog import ModelSpec, load_catalog, read_catalog
+from app.images.model_spec import AreaTokens, ImagePrice, TokenPrices
+from app.images.sizes import AnySize, SizeBounds, SizeList, parse_size
+from app.quotas.limits import format_usd
+
+app = commands("Show models, their rules and prices; check a catalog file.")
+
+_EXAMPLE_SIZES = ("1024x1024", "1024x1536", "1536x1024", "2048x2048", "3840x2160")
+
+
+@app.command("show")
+def show_catalog(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Argument(help="One model, by any of its names. Without it: all.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show every model, or one of them with its rules and what its pictures cost.
+
+    \b
+    zenmux-gateway catalog show
+    zenmux-gateway catalog show gpt-image-2
+    """
+    session = Session(context)
+    catalog = session.catalog
+    today = session.terminal.clock().astimezone(UTC).date()
+    if model is not None:
+        spec = session.models.existing(model)
+        if as_json:
+            show_json(model_json(spec))
+        else:
+            _show_one(spec, today)
+        return
+    if as_json:
+        show_json([model_json(spec) for spec in catalog.models])
+        return
+    show_table(
+        ["model", "1024x1024 picture", "price", "ends"],
+        [[spec.name, _span(spec), _prices(spec), _end(spec, today)] for spec in catalog.models],
+    )
+    say(f"More of one: {PROGRAM} catalog show MODEL")
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file meant for GATEWAY_CATALOG_FILE.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Check a catalog file. Exit code 1, and the line at fault, when it is not right.
+
+    \b
+    zenmux-gateway catalog check models.toml
+    """
+    catalog = read_catalog(file, str(file))
+    difference = compare_catalogs(catalog, load_catalog())
+    if as_json:
+        show_json({"file": str(file), **difference.as_json()})
+        return
+    show(f"{file} is right. With it the catalog has {len(catalog.models)} models:")
+    for spec in difference.changed:
+        show(f"  {'added' if spec.id in difference.new else 'changed'} {spec.name}, {_prices(spec)}")
+    for name in difference.removed:
+        show(f"  removed {name}")
+    if not difference.changed and not difference.removed:
+        show("  nothing differs from the built-in catalog")
+
+
+def _show_one(spec: ModelSpec, today: date) -> None:
+    show_lines(
+        {
+            "model": spec.name,
+            "sent as": spec.id,
+            "also called": ", ".join(spec.aliases),
+            "ends": _end(spec, today),
+            "sizes": _sizes(spec),
+            "qualities": ", ".join(spec.qualities) or "any",
+            "formats": ", ".join(spec.output_formats) or "any",
+            "backgrounds": ", ".join(backgrounds(spec)) or "any",
+            "at most": f"{spec.n_max} pictures a request, {spec.prompt_chars_max:,} characters of prompt",
+            "price": _prices(spec),
+        }
+    )
+    qualities = named_qualities(spec)
+    if not qualities:
+        return
+    rows = [(size, [image_cost(spec, size, quality) for quality in qualities]) for size in _example_sizes(spec)]
+    known = [
+        [size, *(_rounded(cost) for cost in costs if cost is not None)] for size, costs in rows if None not in costs
+    ]
+    if known:
+        says_most = isinstance(spec.token_rule, AreaTokens) and max(spec.token_rule.percent.values()) > 100
+        show(f"\nA picture costs{' at most' if says_most else ''}, before its prompt and input images:")
+        show_table(["size", *qualities], known, right=qualities)
+
+
+def _example_sizes(spec: ModelSpec) -> tuple[str, ...]:
+    match spec.sizes:
+        case SizeList(values=values):
+            return values
+        case SizeBounds() as bounds:
+            return tuple(size for size in _EXAMPLE_SIZES if bounds.fault(*(parse_size(size) or (0, 0))) is None)
+        case AnySize():
+            return _EXAMPLE_SIZES[:1]
+
+
+def _sizes(spec: ModelSpec) -> str:
+    match spec.sizes:
+        case SizeList(values=values):
+            return ", ".join(values)
+        case SizeBounds() as bounds:
+            return (
+                f"any: multiples of {bounds.multiple_of}, edges to {bounds.edge_max}, ratio to {bounds.ratio_max}:1, "
+                f"{bounds.pixels_min / 1e6:.2f} to {bounds.pixels_max / 1e6:.2f} megapixels"
+            )
+        case AnySize():
+            return "any"
+
+
+def _span(spec: ModelSpec) -> str:
+    costs = [cost for quality in named_qualities(spec) if (cost := image_cost(spec, "1024x1024", quality)) is not None]
+    if not costs:
+        return ""
+    low, high = _rounded(min(costs)), _rounded(max(costs))
+    return low if low == high else f"{low} to {high}"
+
+
+def _rounded(nanousd: int) -> str:
+    return f"${nanousd / 1e9:.4f}"
+
+
+def _prices(spec: ModelSpec) -> str:
+    match spec.prices:
+        case ImagePrice(per_image=nanousd):
+            return f"${format_usd(nanousd)} a picture"
+        case TokenPrices() as prices:
+            rates = ", ".join(
+                f"{name.replace('_', ' ')} ${format_usd(rate * 10**6)}"
+                for name, rate in asdict(prices).items()
+                if rate is not None
+            )
+            return f"{rates} a million tokens"
+        case None:
+            return f"unknown: ${format_usd(spec.hold_nanousd or 0)} is held and charged for a picture"
+
+
+def _end(spec: ModelSpec, today: date) -> str:
+    if spec.ends_on is None:
+        return ""
+    return f"{spec.ends_on}{' (over)' if spec.ends_on <= today else ''}"

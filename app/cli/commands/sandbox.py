@@ -1,0 +1,35 @@
+"""`sandbox`: the pretend ZenMux alone, for trying a gateway, or any client of ZenMux, against it."""
+
+import sys
+from signal import SIGTERM, signal
+from typing import Annotated
+
+import typer
+
+from app.cli.terminal.options import command
+from app.errors import ConfigurationError
+
+app = command()
+
+
+@app.command()
+def sandbox(
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="NUMBER", help="Port; 0 picks a free one.")] = 8090,
+) -> None:
+    """Run the pretend ZenMux until Ctrl-C. It draws real pictures, keeps a bill, and charges nobody.
+
+    \b
+    zenmux-gateway sandbox --port 8090
+    ZENMUX_BASE_URL=http://127.0.0.1:8090/api/v1 ZENMUX_API_KEY=sk-ai-v1-any zenmux-gateway serve
+    """
+    from app.sandbox.server import run  # noqa: PLC0415 - Pillow is slow to load
+
+    # A stop that was asked for is no failure: uvicorn raises the signal again when it is done.
+    signal(SIGTERM, lambda *_: sys.exit(0))
+    try:
+        run(host, port)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen on {host} port {port}: {error.strerror}. Choose another --port."
+        ) from None

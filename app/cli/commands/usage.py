@@ -1,0 +1,112 @@
+"""`usage`: who used what, and what it cost."""
+
+import csv
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from app.admin.usage import usage_report, usage_row_json
+from app.cli.terminal.options import Json, commands
+from app.cli.terminal.output import WrongUse, read, say, show_json_rows, show_table
+from app.cli.terminal.parsing import day_and_time, parse_since, parse_until
+from app.cli.terminal.session import Session
+from app.quotas.csv_cells import csv_text
+from app.quotas.limits import format_usd
+from app.quotas.reports import Grouping, UsageRow
+
+app = commands("Report who used what, and what it cost.")
+
+_COUNTS = (
+    "requests",
+    "pending",
+    "released",
+    "refused",
+    "estimated",
+    "unpriced",
+    "images",
+    "tokens",
+    "input_text_tokens",
+    "input_image_tokens",
+    "output_text_tokens",
+    "output_image_tokens",
+)
+_SHOWN_COUNTS = ("requests", "pending", "released", "refused", "estimated", "unpriced", "images", "tokens")
+
+
+@app.callback()
+def _group() -> None:
+    """Report who used what, and what it cost."""
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    by: Annotated[Grouping, typer.Option(help="What a line is about.")] = Grouping.USER,
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="From 2026-11-01 (UTC), or 7d ago. Without it: from the start.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="To the end of 2026-11-30, or to 1d ago. Without it: to now.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Add up usage by user, team, key, model or day.
+
+    \b
+    zenmux-gateway usage report
+    zenmux-gateway usage report --by model --since 30d
+    zenmux-gateway usage report --by user --since 2026-11-01 --until 2026-11-30 --csv > november.csv
+    """
+    if as_csv and as_json:
+        raise WrongUse("Choose one of --csv and --json.")
+    session = Session(context)
+    now = session.terminal.clock()
+    since_at = read("--since", lambda: parse_since(since, now)) if since is not None else None
+    until_at = read("--until", lambda: parse_until(until, now)) if until is not None else None
+    if since_at is not None and since_at >= (until_at or now):
+        raise WrongUse("--since is not before --until, so there is nothing to add up.")
+    with session.existing() as operator, usage_report(operator, by, since_at, until_at) as rows:
+        if as_csv:
+            _write_csv(by, rows)
+        elif as_json:
+            show_json_rows(map(usage_row_json, rows))
+        else:
+            say(
+                f"{_period(since_at, until_at)}. Released requests count for nothing, refused ones as requests only; "
+                "pending ones are not in the amounts."
+            )
+            _show(by, list(rows))
+
+
+def _write_csv(by: Grouping, rows: Iterable[UsageRow]) -> None:
+    """Written as the rows come: a report of any length needs the memory of one row."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([by.value, f"{by.value}_id", *_COUNTS, "usd", "nanousd"])
+    for row in rows:
+        counts = (getattr(row, name) for name in _COUNTS)
+        writer.writerow([csv_text(row.name), csv_text(row.id), *counts, format_usd(row.nanousd), row.nanousd])
+
+
+def _show(by: Grouping, rows: list[UsageRow]) -> None:
+    if not rows:
+        say("Nothing was used.")
+        return
+    lines = [_line(row.name or "(none)", [row]) for row in rows]
+    if len(rows) > 1:
+        lines.append(_line("total", rows))
+    numbers = [*_SHOWN_COUNTS, "cost"]
+    show_table([by.value, *numbers], lines, right=numbers)
+
+
+def _line(name: str, rows: list[UsageRow]) -> list[str]:
+    counts = (sum(getattr(row, column) for row in rows) for column in _SHOWN_COUNTS)
+    return [name, *(f"{count:,}" for count in counts), f"${format_usd(sum(row.nanousd for row in rows))}"]
+
+
+def _period(since: datetime | None, until: datetime | None) -> str:
+    begin = f"From {day_and_time(since)}" if since else "From the start"
+    return f"{begin} to {f'{day_and_time(until)}' if until else 'now'} (UTC)"

@@ -1,0 +1,145 @@
+"""What every command shares: who runs it and when, how it prints, how it asks. Imports nothing slow.
+
+Answers go to stdout, everything said beside them to stderr: `key=$(zenmux-gateway keys create …)` works.
+"""
+
+import getpass
+import json
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import typer
+
+from app.cli.terminal.parsing import printable
+from app.errors import InvalidValue
+
+T = TypeVar("T")
+
+PROGRAM = "zenmux-gateway"
+_WIDTH_UNBOUNDED = 4096  # a table in a pipe or file is never folded
+
+
+def _utc_now() -> datetime:
+    return datetime.fromtimestamp(time.time(), UTC)
+
+
+def _actor() -> str:
+    """The person at the terminal, as the list of changes shows them: the name the system knows."""
+    try:
+        return f"cli:{printable(getpass.getuser())[:100]}"
+    except (OSError, KeyError):  # a container's numeric user has no name
+        return "cli"
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The command's surroundings: the configuration file, the time, chance, and who is asking."""
+
+    config_file: Path | None = None
+    clock: Callable[[], datetime] = _utc_now
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    actor: str = ""
+
+    @classmethod
+    def of(cls, context: typer.Context) -> "Terminal":
+        """The terminal the root command put into the context."""
+        assert isinstance(context.obj, cls)
+        return context.obj
+
+    @property
+    def who(self) -> str:
+        return self.actor or _actor()
+
+    def known_as(self, name: str) -> "Terminal":
+        """The same, for somebody who says who they are; what the system knows stands before it."""
+        return replace(self, actor=f"{self.who} ({printable(name.strip())[:60]})")
+
+
+class WrongUse(typer.TyperException):
+    """The command line asks for something that makes no sense: exit code 2."""
+
+    exit_code = 2
+
+
+def read(name: str, parse: Callable[[], T]) -> T:
+    """What `parse` makes of the option or argument `name`; what it refuses becomes a wrong use that names it."""
+    try:
+        return parse()
+    except (ValueError, InvalidValue) as error:
+        raise WrongUse(f"{name}: {error}") from error
+
+
+def read_as_written(parse: Callable[[], T]) -> T:
+    """The same for texts that the refusal quotes itself, such as limits."""
+    try:
+        return parse()
+    except InvalidValue as error:
+        raise WrongUse(error.message) from None
+
+
+def say(text: str) -> None:
+    """One thing said beside the answer, to stderr."""
+    typer.echo(text, err=True)
+
+
+def show(text: str) -> None:
+    """A part of the answer, to stdout, never folded or coloured: it may be pasted."""
+    typer.echo(text)
+
+
+def show_lines(values: Mapping[str, str]) -> None:
+    """The answer as one name and value a line; empty values are left out."""
+    width = max(map(len, values)) + 2
+    for name, value in values.items():
+        if value:
+            show(f"{name:<{width}}{printable(value)}")
+
+
+def show_json(value: object) -> None:
+    """The whole answer as JSON, to stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_json_rows(rows: Iterable[object]) -> None:
+    """The whole answer as a JSON array, to stdout, as `show_json` writes it, but with one row in memory at a time."""
+    between = "["
+    for row in rows:
+        written = json.dumps(row, indent=2, ensure_ascii=False)
+        typer.echo(f"{between}\n{written}".replace("\n", "\n  "), nl=False)
+        between = ","
+    typer.echo("[]" if between == "[" else "\n]")
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """The answer as a table; the columns named in `right` hold numbers."""
+    from rich import box  # noqa: PLC0415 - a tenth of a second that JSON answers need not wait for
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        # What names the row is copied into the next command: it is never cut in two.
+        keeps_whole = column == columns[0]
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=keeps_whole)
+    for row in rows:
+        table.add_row(*(printable(cell) for cell in row))
+    width = None if sys.stdout.isatty() else _WIDTH_UNBOUNDED
+    Console(file=sys.stdout, markup=False, emoji=False, highlight=False, width=width).print(table)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something that hurts. Exit 1 on a no, 2 when nobody is there to answer."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise WrongUse(f"{question} There is no terminal to answer at: add --yes to go ahead.")
+    if not typer.confirm(question, err=True):
+        say("Nothing was changed.")
+        raise typer.Exit(1)

@@ -1,0 +1,91 @@
+"""One command's run: its settings, read once, its catalog, and its database, opened for the use cases.
+
+Reading makes nothing; the first change sets an empty database up. Knows no SQL.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+import typer
+
+from app.admin.model_names import ModelNames
+from app.admin.operator import Operator
+from app.cli.terminal.output import PROGRAM, Terminal, say
+from app.cli.terminal.settings_view import read_settings
+from app.database import migrate, migrations
+from app.database.engine import opened
+from app.database.url import shown_place, sqlite_file
+from app.errors import ConfigurationError
+from app.images.catalog import Catalog, catalog_of
+from app.setting_values import UnknownModels
+from app.settings import Settings
+
+
+class Session:
+    """`terminal` is the command's surroundings."""
+
+    def __init__(self, context: typer.Context) -> None:
+        self.terminal = Terminal.of(context)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Raises ConfigurationError with every fault."""
+        return read_settings(self.terminal.config_file)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The models, the operator's file over the built-in ones. Raises ConfigurationError naming the line."""
+        return catalog_of(self.settings.catalog_file)
+
+    @property
+    def models(self) -> ModelNames:
+        """What people may call the models. Raises ConfigurationError as `catalog` does."""
+        passes_unknown = self.settings.unknown_models is UnknownModels.PASS
+        return ModelNames(self.catalog, passes_unknown, self.settings.successor_model)
+
+    @contextmanager
+    def existing(self) -> Iterator[Operator]:
+        """The database as it is there. Raises ConfigurationError where there is none, or an old one: makes nothing."""
+        file = sqlite_file(self.settings.database)
+        if file is not None and not file.is_file():
+            raise ConfigurationError(f"There is no database yet at {file}. {self._first_steps}")
+        with operating(self.terminal, self.settings.database) as operator:
+            if migrate.current(operator.engine) is None:
+                raise ConfigurationError(f"The database is empty. {self._first_steps}")
+            _refuse_old(operator)
+            yield operator
+
+    @contextmanager
+    def made(self) -> Iterator[Operator]:
+        """The database, set up where it is empty. Raises ConfigurationError for an old one."""
+        with operating(self.terminal, self.settings.database) as operator:
+            if migrate.current(operator.engine) is None:
+                migrate.upgrade(operator.engine)
+                say(f"Made a new database: {shown_place(self.settings.database)}")
+            _refuse_old(operator)
+            yield operator
+
+    @property
+    def _first_steps(self) -> str:
+        return (
+            f"`{PROGRAM} keys create --user NAME` makes it, so does `{PROGRAM} serve`. If there should be one, look at "
+            f"GATEWAY_DATA_DIR ({self.settings.data_dir}), GATEWAY_DATABASE_URL and GATEWAY_CONFIG."
+        )
+
+
+@contextmanager
+def operating(terminal: Terminal, database_url: str) -> Iterator[Operator]:
+    """The database as it is, for the use cases; who waits at a terminal sets no deadline."""
+    with opened(database_url) as engine:
+        yield Operator(engine, terminal.clock, terminal.who, terminal.random_bytes, has_deadline=False)
+
+
+def _refuse_old(operator: Operator) -> None:
+    version = migrate.current(operator.engine)
+    migrate.refuse_unknown(version)
+    if version != migrations.HEAD:
+        raise ConfigurationError(
+            f"The database has schema {version}, this version of {PROGRAM} needs {migrations.HEAD}. "
+            f"Stop the gateway, back the database up, then: {PROGRAM} db upgrade"
+        )

@@ -1,0 +1,171 @@
+"""Settings as the terminal sees them: loaded with faults explained, shown without secrets, with their origin.
+
+The only rules here are those a validator of one field cannot know: what kind of ZenMux key it is, misspelt names.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import SettingsError
+
+from app.admin.suggestion import suggestion
+from app.cli.terminal.parsing import MASK, mask_url
+from app.errors import ConfigurationError
+from app.secret_files import secret_names
+from app.settings import Settings, load_settings
+
+_CONFIG_NAME = "GATEWAY_CONFIG"
+_OPTION_NAMES = frozenset({_CONFIG_NAME, "GATEWAY_ACTOR"})  # of the command line itself
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSetting:
+    """One line of `config show`. `origin` is environment, file or default."""
+
+    name: str
+    value: str | None
+    origin: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What the form of a setting gives away. `serious`: the gateway could not work with it."""
+
+    message: str
+    serious: bool
+
+
+def setting_name(field: str) -> str:
+    """The name people write: `port` → `GATEWAY_PORT`."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"GATEWAY_{field.upper()}"
+
+
+def setting_names() -> list[str]:
+    """All of them, in the order of the settings file."""
+    return [setting_name(field) for field in Settings.model_fields]
+
+
+def secret_file_names() -> list[str]:
+    """`ZENMUX_API_KEY_FILE` and its like: what names the file a secret lies in."""
+    return [f"{name}_FILE" for name in sorted(secret_names(Settings.model_fields, "GATEWAY_"))]
+
+
+def read_settings(config_file: Path | None, **overrides: Any) -> Settings:  # noqa: ANN401 - see load_settings
+    """The settings; ConfigurationError tells every fault on a line of its own, and no value that could be a secret."""
+    try:
+        return load_settings(config_file, **overrides)
+    except FileNotFoundError:
+        raise ConfigurationError(f"{_CONFIG_NAME} (or --config) names {config_file}, which is not a file.") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"The settings file {config_file} is not UTF-8 text.") from None
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_explain(error))) from None
+    except SettingsError as error:
+        raise ConfigurationError(str(error).partition("\n")[0]) from None
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        written = str(fault["loc"][0]) if fault["loc"] else ""
+        name = setting_name(written) if written in Settings.model_fields else written.upper()
+        if fault["type"] == "extra_forbidden":
+            yield f"{name}: there is no such setting.{suggestion(name, [*setting_names(), *secret_file_names()])}"
+            continue
+        message = "That does not fit" if fault["type"] == "string_pattern_mismatch" else fault["msg"]
+        message = message.removeprefix("Value error, ").removesuffix(".")
+        field = next((field for field in Settings.model_fields if setting_name(field) == name), None)
+        meant = f" ({Settings.model_fields[field].description})" if field else ""
+        yield f"{name}: {message}.{meant}" if name else f"{message}."
+
+
+def misspelt_names(environment: Mapping[str, str]) -> list[str]:
+    """A line for each GATEWAY_… or ZENMUX_… variable that no setting has; pydantic passes those over in silence."""
+    known = {*setting_names(), *secret_file_names(), *_OPTION_NAMES}
+    strangers = [
+        name for name in sorted(environment) if name.startswith(("GATEWAY_", "ZENMUX_")) and name.upper() not in known
+    ]
+    return [f"{name}: there is no such setting.{suggestion(name, known)}" for name in strangers]
+
+
+def show_settings(settings: Settings, environment: Mapping[str, str]) -> list[ShownSetting]:
+    """Every setting with its value (secrets hidden) and where it came from."""
+    in_environment = {name.upper() for name, value in environment.items() if value}
+    return [
+        ShownSetting(
+            name=setting_name(field),
+            value=_shown(getattr(settings, field)),
+            origin=_origin(field, settings, in_environment),
+            description=information.description or "",
+        )
+        for field, information in Settings.model_fields.items()
+    ]
+
+
+def _origin(field: str, settings: Settings, in_environment: set[str]) -> str:
+    if {setting_name(field), f"{setting_name(field)}_FILE"} & in_environment:
+        return "environment"
+    return "file" if field in settings.model_fields_set else "default"
+
+
+def _shown(value: object) -> str | None:
+    match value:
+        case None:
+            return None
+        case SecretStr():
+            return MASK
+        case tuple():
+            return ",".join(str(part) for part in value)
+        case _:
+            return mask_url(str(value))
+
+
+def judge_key(key: SecretStr | None) -> list[Advice]:
+    """What the prefix of the ZenMux key says about using it here. Never repeats the key."""
+    if key is None:
+        return [
+            Advice(
+                "ZENMUX_API_KEY is not set: the gateway has nothing to buy pictures with. Make a pay-as-you-go key at "
+                "zenmux.ai and set it, or try the gateway without one: zenmux-gateway dev.",
+                serious=True,
+            )
+        ]
+    text = key.get_secret_value()
+    if text.startswith("sk-mg-"):
+        return [
+            Advice(
+                "ZENMUX_API_KEY is a management key (sk-mg-…): ZenMux refuses to make pictures with it. "
+                "Set a pay-as-you-go key (sk-ai-v1-…).",
+                serious=True,
+            )
+        ]
+    if text.startswith("sk-ss-v1-"):
+        return [
+            Advice(
+                "ZENMUX_API_KEY is a subscription key (sk-ss-v1-…): ZenMux's terms forbid sharing a subscription among "
+                "several people and using it in production. Use a pay-as-you-go or Organization key (sk-ai-v1-…).",
+                serious=False,
+            )
+        ]
+    if text.startswith("sk-zg-"):
+        return [Advice("ZENMUX_API_KEY is a key of this gateway, not one of ZenMux (sk-ai-v1-…).", serious=True)]
+    if not text.startswith("sk-ai-v1-"):
+        return [Advice("ZENMUX_API_KEY does not look like a ZenMux key (sk-ai-v1-…).", serious=False)]
+    return []
+
+
+def judge_workers(settings: Settings) -> list[Advice]:
+    """Several processes cannot share an SQLite file's one ledger."""
+    if settings.workers == 1 or not settings.database.startswith("sqlite"):
+        return []
+    return [
+        Advice(
+            f"GATEWAY_WORKERS is {settings.workers}, and an SQLite database serves one process. Set "
+            "GATEWAY_DATABASE_URL=postgresql://… for several workers, or leave GATEWAY_WORKERS at 1.",
+            serious=True,
+        )
+    ]

@@ -1,0 +1,112 @@
+"""The snippets, run as they stand against a gateway that answers well, with an error, or not at all.
+
+tests/e2e/test_dev.py runs them against the real one.
+"""
+
+import base64
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli.commands import snippets
+
+KEY = "sk-zg-abc-def"
+PICTURE = b"\x89PNG of a boat"
+
+
+class Gateway(ThreadingHTTPServer):
+    """Answers everything with `answer` and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status = 200
+        self.answer: dict[str, Any] = {"created": 1, "data": [{"b64_json": base64.b64encode(PICTURE).decode()}]}
+        self.text: str | None = None  # instead of the answer
+        self.asked: list[tuple[str, str | None, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Gateway
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.asked.append((self.path, self.headers["authorization"], body))
+        answer = (self.server.text or json.dumps(self.server.answer)).encode()
+        self.send_response(self.server.status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with Gateway() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def run(command: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_curl_saves_the_picture(gateway: Gateway, tmp_path: Path) -> None:
+    done = run(["sh", "-c", snippets.curl_snippet(gateway.url, KEY)], tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "saved boat.png\n", "")
+    assert (tmp_path / "boat.png").read_bytes() == PICTURE
+    [(path, authorization, body)] = gateway.asked
+    assert (path, authorization) == ("/v1/images/generations", f"Bearer {KEY}")
+    assert body["model"] == "gpt-image-2"
+
+
+def test_curl_tells_the_error_and_saves_nothing(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.status, gateway.answer = 429, {"error": {"message": "Your limit images:1/day is used up."}}
+    done = run(["sh", "-c", snippets.curl_snippet(gateway.url, KEY)], tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.endswith("Your limit images:1/day is used up.\n")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "boat.png").exists()
+
+
+def test_curl_shows_what_is_no_answer_of_the_gateway(gateway: Gateway, tmp_path: Path) -> None:
+    """A proxy's page, say."""
+    gateway.status, gateway.text = 502, "<html>Bad gateway</html>"
+    done = run(["sh", "-c", snippets.curl_snippet(gateway.url, KEY)], tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.endswith("<html>Bad gateway</html>\n")
+    assert not (tmp_path / "boat.png").exists()
+
+
+def test_curl_tells_when_nobody_answers(tmp_path: Path) -> None:
+    done = run(["sh", "-c", snippets.curl_snippet("http://127.0.0.1:9/v1", KEY)], tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("curl: (7)")
+    assert "Traceback" not in done.stderr
+
+
+def test_python_saves_the_picture(gateway: Gateway, tmp_path: Path) -> None:
+    done = run([sys.executable, "-c", snippets.python_snippet(gateway.url, KEY)], tmp_path)
+    assert (done.returncode, done.stdout) == (0, "saved boat.png\n"), done.stderr
+    assert (tmp_path / "boat.png").read_bytes() == PICTURE
+    assert gateway.asked[0][1] == f"Bearer {KEY}"
+
+
+def test_nothing_in_a_url_or_key_leaves_its_quotes() -> None:
+    hostile = "x'; touch hacked; '\"\\"
+    compile(snippets.python_snippet(hostile, hostile), "snippet", "exec")
+    words = snippets.curl_snippet(hostile, hostile)
+    assert subprocess.run(["sh", "-n", "-c", words], check=False).returncode == 0
