@@ -29,10 +29,10 @@ async def healthz() -> dict[str, str]:
 @router.head("/readyz")
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """It can serve: the database answers, ZenMux is configured, it is not stopping. 503 names what is not so."""
+    """It can sell: the database takes writes, ZenMux is configured, it is not stopping. 503 names what is not so."""
     house = services(request)
     checks = {
-        "database": "ok" if await _database_answers(house) else "does not answer",
+        "database": await _database(house),
         "upstream": _upstream(house),
         "draining": "yes" if house.draining else "no",
     }
@@ -53,7 +53,7 @@ async def metrics(request: Request) -> Response:
     return Response(house.metrics.exposition(), media_type=_EXPOSITION_TYPE)
 
 
-async def _database_answers(house: Services) -> bool:
+async def _database(house: Services) -> str:
     def ask() -> None:
         with reading(house.engine) as connection:
             connection.execute(text("SELECT 1"))
@@ -61,8 +61,12 @@ async def _database_answers(house: Services) -> bool:
     try:
         await house.probes.run(ask, _PROBE_SECONDS_MAX)
     except StoreUnavailable:
-        return False
-    return True
+        return "does not answer"
+    try:
+        await house.ledger.readiness.check(_PROBE_SECONDS_MAX)
+    except StoreUnavailable:
+        return "cannot be written"
+    return "ok"
 
 
 def _upstream(house: Services) -> str:

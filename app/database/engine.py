@@ -24,6 +24,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from app.database.store_file import OPTION, StoreFile
 from app.database.url import parse_url
 from app.errors import ConfigurationError, StoreUnavailable
 
@@ -141,7 +142,12 @@ def _is_failure(error: DBAPIError) -> bool:
 def _sqlite_engine(url: URL) -> Engine:
     _prepare_file(Path(url.database or ""))
     sqlite3.register_adapter(bool, int)  # as the driver writes them anyway, after two vain lookups for each value
-    engine = sqlalchemy.create_engine(url, hide_parameters=True, **_POOL)
+    file = StoreFile(Path(url.database or ""))
+    engine = sqlalchemy.create_engine(url, hide_parameters=True, execution_options={OPTION: file}, **_POOL)
+
+    @event.listens_for(engine, "do_connect")
+    def do_connect(*_: object) -> None:
+        file.check()  # first: SQLite would make a file that is gone anew
 
     @event.listens_for(engine, "connect")
     def connect(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - a sqlite3.Connection in disguise
@@ -149,9 +155,11 @@ def _sqlite_engine(url: URL) -> Engine:
         dbapi_connection.isolation_level = None
         for pragma in _SQLITE_PRAGMAS:
             dbapi_connection.execute(pragma)
+        file.remember()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        file.check()
         # IMMEDIATE takes the write lock first: a transaction that reads, then writes, could else fail in its middle.
         how = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
         connection.exec_driver_sql(f"BEGIN {how}")

@@ -15,6 +15,7 @@ from app.quotas.commands import (
     Expire,
     MarkDispatched,
     NewRow,
+    Probe,
     Record,
     Reserve,
     Reserved,
@@ -33,12 +34,12 @@ _PENDING = State.PENDING.value
 _DONE = Resolution.DONE  # looking a member up is slow in Python 3.11
 
 Outcome = Reserved | Resolution | LimitReached | DuplicateReservation | StoreUnavailable | None
-"""None: marked as dispatched."""
+"""None: marked as dispatched, or written for a probe."""
 
 
 def reservation_id(command: Command) -> str:
     """The reservation a command is about."""
-    return command.hold.id if isinstance(command, Reserve) else command.reservation_id
+    return command.hold.id if isinstance(command, Reserve | Probe) else command.reservation_id
 
 
 class Standing(NamedTuple):
@@ -79,6 +80,7 @@ class Writes:
     """What a batch leaves to write."""
 
     inserted: list[NewRow] = field(default_factory=list)
+    probes: list[NewRow] = field(default_factory=list)  # to be inserted and deleted again
     dispatched: list[tuple[int, str]] = field(default_factory=list)  # when, which
     closed: list[tuple[Closing, str]] = field(default_factory=list)  # how, which
     touched: set[Account] = field(default_factory=set)  # whose counters moved
@@ -115,6 +117,9 @@ def execute(commands: Sequence[Command], books: Books) -> tuple[list[Outcome], W
                 outcomes.append(_mark_dispatched(command, books, writes))
             case Expire():
                 outcomes.append(_expire(command, books, writes))
+            case Probe():
+                writes.probes.append(new_row(command.hold, books.instance))
+                outcomes.append(None)
             case _:
                 assert_never(command)
     return outcomes, writes

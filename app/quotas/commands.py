@@ -52,7 +52,13 @@ class Expire(NamedTuple):
     at: datetime
 
 
-Command = Reserve | MarkDispatched | Resolve | Expire
+class Probe(NamedTuple):
+    """Write as a reservation is written, and leave nothing: whether the store takes writes."""
+
+    hold: Hold
+
+
+Command = Reserve | MarkDispatched | Resolve | Expire | Probe
 
 
 class Reserved(NamedTuple):

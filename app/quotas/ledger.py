@@ -33,6 +33,7 @@ from app.quotas.commands import (
 )
 from app.quotas.heartbeat import Heartbeat
 from app.quotas.patience import Patience
+from app.quotas.readiness import Readiness
 from app.quotas.reservation import Hold, Resolution, Settlement
 from app.quotas.spool import Spool
 from app.quotas.spooler import ShowWaiting, Spooler
@@ -83,6 +84,7 @@ class Ledger:
             watch=replace(watch, announce=self._announce_from_thread),
         )
         self._alarm = Alarm(self._writer.wake)
+        self.readiness = Readiness(engine, clock, instance, self._submit)
         self._spooler: Spooler | None = None
         self._sweep = Sweep(engine, instance, self._readers, self._expire_one)
 
@@ -264,6 +266,7 @@ class Ledger:
             self._loop.call_soon_threadsafe(callback, *values)
 
     def _deliver(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
+        self.readiness.note(outcome for _, outcome in served)
         for ticket, outcome in sorted(served, key=_is_resolution):
             waiter = ticket.waiter
             is_heard = waiter is not None and not waiter.done()

@@ -61,6 +61,7 @@ _DATA_VERSION = "PRAGMA data_version"
 _LIMITS = 'SELECT unit, amount, "window", model, shadow FROM limits WHERE scope = ? AND scope_id = ? ORDER BY id'
 _RECORDS = f"SELECT {_comma(RECORD_COLUMNS)} FROM reservations WHERE id %s ORDER BY id%s"  # noqa: S608 - names of ours
 _NEW_RESERVATION = _insert("reservations", NewRow._fields)
+_FORGET_RESERVATION = "DELETE FROM reservations WHERE id = ?"
 _DISPATCHED = "UPDATE reservations SET dispatched_at_ms = ? WHERE id = ? AND state = 'pending'"
 _CLOSE = f"UPDATE reservations SET {_assign(Closing._fields)} WHERE id = ? AND state = 'pending'"  # noqa: S608 - names of ours
 _NEW_COUNTER = f"{_insert('counters', _KEY_COLUMNS)} ON CONFLICT DO NOTHING RETURNING 1"
@@ -176,6 +177,9 @@ class Store:
     def write(self, writes: Writes, counters: dict[CounterKey, Counter]) -> None:
         """Writes what a batch decided. RuntimeError, before any commit, when a row was not as it had been read."""
         self._many(_NEW_RESERVATION, writes.inserted)
+        if writes.probes:
+            self._many(_NEW_RESERVATION, writes.probes)
+            self._many(_FORGET_RESERVATION, [(row.id,) for row in writes.probes])
         self._many(_DISPATCHED, writes.dispatched)
         self._many(_CLOSE, [(*closing, id_) for closing, id_ in writes.closed])
         self._set_counters({key: counters[key] for account in writes.touched for key in account.keys})

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy.exc
 from sqlalchemy import Engine
 
+from app.database.store_file import check_file
 from app.errors import StoreUnavailable
 from app.quotas.batch import Books, Outcome, execute, parties_needed, reservation_id
 from app.quotas.commands import Command, Reserve, Resolve
@@ -204,6 +205,7 @@ class Writer:
         return self._transact(tickets)
 
     def _transact(self, tickets: list[Ticket]) -> list[Outcome]:
+        check_file(self._engine)
         store = self._store or self._connect()
         commands = [ticket.command for ticket in tickets]
         if self._book.turn_to(store.begin()):
@@ -262,8 +264,8 @@ class Writer:
             self._queue.extendleft(reversed(tickets))
 
     def _tells_of_the_store(self, error: Exception) -> bool:
-        driver = self._engine.dialect.loaded_dbapi
-        away = (driver.OperationalError, driver.InterfaceError, driver.InternalError, CounterVanished, CommitFailed)
+        driver, ours = self._engine.dialect.loaded_dbapi, (CounterVanished, CommitFailed, StoreUnavailable)
+        away = (driver.OperationalError, driver.InterfaceError, driver.InternalError, *ours)
         # A bare DatabaseError is SQLite's word for a damaged file; SQLAlchemy's errors come from its pool.
         return (
             isinstance(error, (*away, sqlalchemy.exc.SQLAlchemyError))

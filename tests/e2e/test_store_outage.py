@@ -218,7 +218,7 @@ def test_a_store_that_goes_away_before_a_request_is_sent_sends_nothing(
     if not with_spool:
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "spool").touch()
-        monkeypatch.setattr("app.exchange.exchange._SETTLE_SECONDS_MAX", 0.5)
+        monkeypatch.setattr("app.exchange.exchange.SETTLE_SECONDS_MAX", 0.5)
     trouble = install(monkeypatch, sqlite3)
     gateway = start_gateway(sandbox.url, ledger_wait_seconds=5)
     key = gateway.store.key("images:1/day")
