@@ -153,6 +153,7 @@ async def _open(
             requests_in_flight_max=settings.requests_in_flight_max,
             user_in_flight_percent=settings.user_in_flight_percent,
             abandoned_exchanges_max=settings.abandoned_exchanges_max,
+            usage_holds_max=settings.usage_holds_max,
         ),
         error_event=error_event,
         error_response=lambda error: error_response(wire_error(error)),

@@ -187,6 +187,12 @@ class Settings(SettingsWithSecretFiles):
     ledger_wait_seconds: float = Field(
         10, gt=0, le=120, description="Longest wait for a reservation to be written before 503."
     )
+    usage_holds_max: int = Field(
+        20,
+        ge=2,
+        le=10_000,
+        description="Reported usage of more than so many holds is not believed: the estimate is charged instead.",
+    )
     spool_bytes_max: int = Field(
         16_777_216,
         ge=0,

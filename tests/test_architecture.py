@@ -104,6 +104,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "main.py", "api/cors.py", "api/health.py", "api/images.py", "api/models.py", "api/schemas.py",
         "api/services.py", "api/usage.py", "quotas/overview.py",
     ),
+    ("e2e/test_odd_answers.py",): ("exchange/readers.py",),
     ("e2e/test_faults.py", "e2e/test_client_leaves.py", "e2e/test_pass_through.py"): (
         "exchange/exchange.py", "exchange/relay.py", "exchange/tasks.py",
         "upstream/client.py", "upstream/error_body.py", "upstream/failures.py", "upstream/headers.py",
@@ -115,6 +116,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("database/test_migrate.py",): ("database/schema.py",),
     ("images/test_catalog_file.py",): ("images/model_spec.py",),
+    ("images/test_events.py",): ("images/stream_event.py",),
     ("telemetry/test_metrics.py", "telemetry/test_logs.py"): ("telemetry/event.py",),
     ("api/test_error_responses.py",): ("errors.py",),
     ("server/test_protocol.py",): (

@@ -3,7 +3,7 @@
 docs/errors.md lists what clients see.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -153,14 +153,11 @@ def error_response(wire: WireError) -> Response:
     return Response(body, wire.status, headers=dict(wire.headers), media_type="application/json")
 
 
-def error_event(error: GatewayError, closing: bytes | None) -> bytes:
+def error_event(error: GatewayError, closing: Callable[[bytes], bytes]) -> bytes:
     """What ends a stream: the one event that every SDK raises on.
 
-    `closing` completes the text of an event that was cut in its middle, so that the error becomes one more of its
-    fields: SDKs raise on any event with an `error`, and would stumble over half an event. None: nothing was cut.
+    `closing(field)` ends an event that was cut in its middle, so that the error becomes one more of its fields: SDKs
+    raise on any event with an `error`, and would stumble over half an event.
     """
-    told = wire_error(error).error
-    event = b"event: error\ndata: " + orjson.dumps({"type": "error", "error": told}) + b"\n\n"
-    if closing is None:
-        return event
-    return closing + b',"error":' + orjson.dumps(told) + b"}\n\n" + event
+    told = orjson.dumps(wire_error(error).error)
+    return closing(b'"error":' + told) + b'event: error\ndata: {"type":"error","error":' + told + b"}\n\n"

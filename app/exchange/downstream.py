@@ -13,7 +13,9 @@ from starlette.types import Receive, Send
 
 from app.exchange.tasks import Tasks
 
-_KEEPALIVE_COMMENT = b": keep-alive\n\n"
+# One line: a blank line behind it would be an empty event to SDKs that have read an `id:`.
+_KEEPALIVE_COMMENT = b": keep-alive\n"
+Closing = Callable[[bytes], bytes]
 
 
 class Downstream:
@@ -38,8 +40,8 @@ class Downstream:
         self.headers: list[tuple[bytes, bytes]] = []
         self.left = False
         self.started = False
-        # Set for an event stream: what completes the text of an event that was cut in its middle.
-        self.event_closing: Callable[[], bytes | None] | None = None
+        # Set for an event stream: what ends an event that was cut in its middle, with a last field given to it.
+        self.event_closing: Closing | None = None
 
     async def start(self, status: int, content_length: int | None) -> None:
         self.started = True
@@ -61,7 +63,7 @@ class Downstream:
             self._finished = True
             await self._pass({"type": "http.response.body", "body": chunk, "more_body": False})
 
-    async def end_early(self, answer: Response, event: Callable[[bytes | None], bytes]) -> None:
+    async def end_early(self, answer: Response, event: Callable[[Closing], bytes]) -> None:
         """Tell the client now how this ends, and send nothing afterwards: with `answer` where none has begun, in a
         stream with the event that `event` makes. Does nothing to a document that has begun, which cannot tell it."""
         if self.started and self.event_closing is None:
@@ -71,7 +73,7 @@ class Downstream:
         if was_silent:  # also a client that takes nothing: the end of its connection has to do
             return
         if self.event_closing is not None:
-            body = event(self.event_closing())
+            body = event(self.event_closing)
         else:
             body = bytes(answer.body)
             head = {"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers}

@@ -123,7 +123,7 @@ class Exchange(Response):
         elif not downstream.started:
             raise facts.error
         elif downstream.event_closing is not None:
-            await downstream.finish(shared.error_event(facts.error, downstream.event_closing()))
+            await downstream.finish(shared.error_event(facts.error, downstream.event_closing))
         # else: a document cannot tell that it failed; left unfinished, the server breaks the connection
 
     def _on_leave(self) -> None:
@@ -176,21 +176,21 @@ class Exchange(Response):
         try:
             self._note_response(response)
             downstream.headers = [*response.headers, *self._answer_headers]
-            await relay(response, downstream, shared.bounds.keepalive_seconds, self._note_reading)
+            await relay(response, downstream, self._request, shared.bounds.keepalive_seconds, self._note_reading)
         finally:
             response.close()
 
     def _note_reading(self, reading: Reading) -> None:
-        """What the answer says so far. Once it is whole, settling begins before its last bytes leave: a client's
-        next request to this process, sent the moment this answer ends, finds this reservation settled."""
+        """What the answer says so far. Once it is whole and well, settling begins before its last bytes leave: a
+        client's next request to this process, sent the moment this answer ends, finds this reservation settled."""
         self._facts.reading = reading
-        if reading.complete:
+        if self._facts.complete:
             self._settle()
 
     def _settle(self) -> asyncio.Future[Resolution]:
         """Begin to settle, once; later calls return the same future."""
         if self._settling is None:
-            conclusion = conclude(self._facts, self._request, self._estimate)
+            conclusion = conclude(self._facts, self._request, self._estimate, self._shared.bounds.usage_holds_max)
             settlement = self._settlement(conclusion)
             self._note_conclusion(conclusion)
             self._settling = self._resolve(settlement)
@@ -286,6 +286,7 @@ class Exchange(Response):
         event.usage_source, event.usage = conclusion.usage_source.value, conclusion.usage
         event.images, event.cost_nanousd = conclusion.charged.images, conclusion.charged.nanousd
         event.unpriced = not conclusion.priced and conclusion.usage_source is not UsageSource.NONE
+        event.usage_implausible = conclusion.implausible
 
 
 def _draining() -> Draining:

@@ -31,20 +31,21 @@ class Bounds:
     requests_in_flight_max: int
     user_in_flight_percent: int
     abandoned_exchanges_max: int
+    usage_holds_max: int
 
 
 @dataclass(slots=True)
 class Exchanges:
-    """`error_event(error, closing)` makes the bytes that end a stream for its client, where `closing` completes the
-    text of a cut event (None: between events); `error_response` the whole answer that tells of an error. `headers` go
-    out with every answer. `show_in_flight` is told how many run whenever that changes."""
+    """`error_event(error, closing)` makes the bytes that end a stream for its client, where `closing(field)` ends an
+    event that was cut, with a last field if there is a place for one; `error_response` the whole answer that tells of
+    an error. `headers` go out with every answer. `show_in_flight` is told how many run whenever that changes."""
 
     ledger: Ledger
     upstream: Upstream
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     bounds: Bounds
-    error_event: Callable[[GatewayError, bytes | None], bytes]
+    error_event: Callable[[GatewayError, Callable[[bytes], bytes]], bytes]
     error_response: Callable[[GatewayError], Response]
     headers: tuple[tuple[bytes, bytes], ...] = ()
     show_in_flight: Callable[[int], None] = lambda _: None

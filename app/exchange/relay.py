@@ -1,89 +1,130 @@
-"""Moves an answer's bytes to the client as they come, while a scanner reads usage out of them. Keeps none of them."""
+"""Moves an answer's bytes to the client as they come, while a reader finds usage in them. Keeps none of them."""
 
+import asyncio
 from collections.abc import Callable
 
-from app.errors import UpstreamBroken
+from app.errors import UpstreamBroken, UpstreamError
 from app.exchange.downstream import Downstream
-from app.images.events import EventScanner
-from app.images.scanner import JsonScanner
+from app.exchange.readers import Reader, reader_of
+from app.images.request import ImageRequest
 from app.images.usage import Reading
 from app.upstream.client import UpstreamResponse
-from app.upstream.failures import stream_failure
+from app.upstream.failures import no_image, told_failure
 
-EVENT_STREAM = "text/event-stream"
-_DOCUMENT = "application/json"
+# A document begins to go out when its image does, or when so much of it has come: until then it may be refused.
+_HELD_BYTES_MAX = 16_384
 OnReading = Callable[[Reading], None]
 
 
 async def relay(
-    response: UpstreamResponse, downstream: Downstream, keepalive_seconds: float, on_reading: OnReading
+    response: UpstreamResponse,
+    downstream: Downstream,
+    request: ImageRequest,
+    keepalive_seconds: float,
+    on_reading: OnReading,
 ) -> None:
-    """Relay the whole answer; its own content type, not the request, decides how it is read.
+    """Relay the whole answer, translated where a document was asked for and a stream came, or the other way.
 
     `on_reading` is told once what the answer says: when it is whole, before its last bytes are sent, or else when
-    it ends. Raises UpstreamError when it ends before it is whole or tells of a failure; what was sent by then is
-    left unfinished for the exchange to end.
+    it ends; again, if it tells of a failure after it was whole. Raises UpstreamError when it ends before it is whole,
+    brings no image or tells of a failure; what was sent by then is left unfinished for the exchange to end.
     """
-    if response.content_type == EVENT_STREAM:
-        await _relay_events(response, downstream, keepalive_seconds, on_reading)
-    elif response.content_type == _DOCUMENT:
-        await _relay_document(response, downstream, on_reading)
-    else:
-        raise _not_an_answer()
-
-
-async def _relay_document(response: UpstreamResponse, downstream: Downstream, on_reading: OnReading) -> None:
-    scanner = JsonScanner()
-    told = False
-    try:
-        while (chunk := await response.read()) is not None:
-            scanner.feed(chunk.data, len(chunk.view))
-            if scanner.complete and not told:
-                told = True
-                on_reading(scanner.finish())
-            if not downstream.started:
-                if scanner.malformed or scanner.failure is not None:
-                    raise _not_an_answer()
-                await downstream.start(response.status, response.content_length)
-            await downstream.write(chunk.view, is_whole=told)
-            del chunk  # the next one may take its memory
-    finally:
-        if not told:
-            on_reading(scanner.finish())
-    if not told:
-        raise _incomplete()
-
-
-async def _relay_events(
-    response: UpstreamResponse, downstream: Downstream, keepalive_seconds: float, on_reading: OnReading
-) -> None:
-    scanner = EventScanner()
-    told = False
-    downstream.event_closing = scanner.closing
-    await downstream.start(response.status, None)
-    with downstream.kept_alive(keepalive_seconds, lambda: scanner.at_boundary):
-        try:
-            while (chunk := await response.read()) is not None:
-                passed = scanner.feed(chunk.data, len(chunk.view))
-                if scanner.complete and not told:
-                    told = True
-                    on_reading(scanner.finish())
-                if passed:
-                    await downstream.write(passed)
-                del chunk, passed  # the next one may take their memory
-        finally:
-            if not told:
-                on_reading(scanner.finish())
-    if told:
-        await downstream.write(scanner.flush())
+    reader = reader_of(response.content_type, request)
+    if reader is None:
+        raise _not_an_answer(f"a 200 answer of the type {response.content_type[:80]!a}")
+    passing = _Passing(response, downstream, reader, on_reading)
+    if reader.closing is None or not reader.image_begun:
+        await passing.run()
         return
-    failure = scanner.finish().failure
-    raise _incomplete() if failure is None else stream_failure(failure)
+    await passing.begin()
+    with downstream.kept_alive(keepalive_seconds, lambda: reader.at_boundary):
+        await passing.run()
 
 
-def _not_an_answer() -> UpstreamBroken:
-    return UpstreamBroken("ZenMux answered with something that is not an image answer.", kind="not_an_answer")
+class _Passing:
+    """One answer on its way."""
+
+    def __init__(
+        self, response: UpstreamResponse, downstream: Downstream, reader: Reader, on_reading: OnReading
+    ) -> None:
+        self._response = response
+        self._downstream = downstream
+        self._reader = reader
+        self._on_reading = on_reading
+        self._held = b""
+        self._told = False  # that it came whole and well
+
+    async def begin(self) -> None:
+        response, downstream, reader = self._response, self._downstream, self._reader
+        downstream.event_closing = reader.closing
+        if reader.content_type is None:
+            await downstream.start(response.status, None if reader.closing else response.content_length)
+            return
+        kept = [header for header in downstream.headers if header[0] != b"content-type"]
+        downstream.headers = [*kept, (b"content-type", reader.content_type)]
+        await downstream.start(response.status, None)
+
+    async def run(self) -> None:
+        reader = self._reader
+        try:
+            while (chunk := await self._response.read()) is not None:
+                at, size = 0, len(chunk.view)
+                while True:
+                    passed = reader.feed(chunk.data, size, at)
+                    at = reader.read_to
+                    if not self._told and reader.delivers:
+                        self._tell()
+                    if passed or not self._downstream.started:
+                        await self._pass(passed)
+                    del passed
+                    if at >= size:
+                        break
+                    await asyncio.sleep(0)  # there is much to read in it: others run before it goes on
+                del chunk  # the next one may take its memory
+        finally:
+            if not self._told:
+                self._on_reading(reader.finish())
+        reading = reader.finish()
+        if not reading.delivers:
+            if self._told:
+                self._on_reading(reading)
+            raise _verdict(reading, reader)
+        if rest := reader.flush():
+            await self._pass(rest)
+
+    def _tell(self) -> None:
+        reading = self._reader.finish()
+        if reading.delivers:
+            self._told = True
+            self._on_reading(reading)
+
+    async def _pass(self, passed: bytes | memoryview) -> None:
+        downstream, reader = self._downstream, self._reader
+        if not downstream.started:
+            if reader.malformed:
+                raise _not_an_answer("a body that is no JSON object")
+            if reader.refuses:
+                raise _verdict(reader.finish(), reader)
+            if not self._told and not reader.image_begun and len(self._held) + len(passed) <= _HELD_BYTES_MAX:
+                self._held += passed
+                return
+            await self.begin()
+        if self._held:
+            passed, self._held = self._held + passed, b""
+        if passed:
+            await downstream.write(passed, is_whole=self._told)
 
 
-def _incomplete() -> UpstreamBroken:
+def _verdict(reading: Reading, reader: Reader) -> UpstreamError:
+    """Why an answer is not what was asked for."""
+    if reading.failure is not None:
+        return told_failure(reading.failure, streamed=reader.reads_stream)
+    if reading.complete:
+        return no_image(reading.remark)
     return UpstreamBroken("ZenMux's answer ended before it was whole.", kind="incomplete")
+
+
+def _not_an_answer(reason: str) -> UpstreamBroken:
+    error = UpstreamBroken("ZenMux answered with something that is not an image answer.", kind="not_an_answer")
+    error.reason = reason
+    return error

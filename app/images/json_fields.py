@@ -4,10 +4,12 @@ It follows the structure of the document and jumps over strings; what stands ins
 It must not keep, copy or decode a picture.
 """
 
-import json
 import re
 from collections.abc import Callable
 
+from app.images.json_values import SCALAR_GRAMMAR, decode, decode_key, rest_of_escape, rest_of_scalar
+
+STEPS_MAX = 4096  # of one `feed`, some milliseconds: what others send must not hold the event loop
 VALUE_BYTES_MAX = 4096  # a captured value longer than this counts as unreadable
 _KEY_BYTES_MAX = 48  # eight letters, each written as \uXXXX: no longer key can be one of ours
 _SCALAR_BYTES_MAX = 512
@@ -35,25 +37,33 @@ _QUOTE, _BACKSLASH, _COMMA, _OBJECT, _ARRAY = b'"\\,{['
 _CLOSERS = {_OBJECT: 0x7D, _ARRAY: 0x5D}
 _BLANKS = re.compile(rb"[ \t\r\n]*")
 _SCALAR = re.compile(rb"[-+.0-9A-Za-z]*")
-_SCALAR_GRAMMAR = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null")
-_CUT_ESCAPE = re.compile(rb"\\u[0-9a-fA-F]{0,3}\Z")
 _IMAGE_KEYS = frozenset({"b64_json", "url"})
-UNREADABLE = object()  # stands for a value that was too long, or whose inside is malformed
+OnImage = Callable[[bytes | bytearray, int, int], None]
 
 
 class FieldScanner:
     """Captures the named fields of one JSON object, however its bytes are cut, and counts the images in its `data`.
 
     `on_field(name)` is called when a named field ends: in document order, and at the same byte whatever the chunks
-    are. As in json.loads, the last of equal keys wins.
+    are. As in json.loads, the last of equal keys wins. `on_image(chunk, start, stop)` is called with each part of the
+    text of an image, in an object of `data` or in the document itself, before any field that comes later.
     """
 
-    def __init__(self, names: frozenset[str], on_field: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, names: frozenset[str], on_field: Callable[[str], None] | None = None, on_image: OnImage | None = None
+    ) -> None:
         self.image_count = 0
+        self.has_image = False  # directly in the document
+        self.image_begun = False
+        self.steps = 0  # taken so far
+        self.text_count = 0  # of images begun
         self.closed = False  # a whole object was read, and nothing but blanks after it
         self.broken = False  # malformed: nothing more is read
         self._names = names
         self._on_field = on_field
+        self._on_image = on_image
+        self._is_image_text = False  # the string being read is an image's
+        self._has_text = False  # and is not empty
         self._values: dict[str, bytearray | None] = {}  # undecoded; None was too long
         self._next = _DOCUMENT
         self._open = bytearray()  # the brackets that are open
@@ -72,25 +82,45 @@ class FieldScanner:
 
     def get(self, name: str) -> object:
         """The value of a named field; None if it did not come or is null."""
-        return _decode(self._values[name]) if name in self._values else None
+        return decode(self._values[name]) if name in self._values else None
+
+    @property
+    def image_number(self) -> int:
+        """Of the image in `data` that is being read, from 1; 0 elsewhere."""
+        return self.image_count + 1 if self._in_image else 0
 
     def mute(self) -> None:
         """Tells of no more fields, and lets go of who was told: it holds this scanner as a rule, a circle."""
-        self._on_field = None
+        self._on_field = self._on_image = None
 
-    def feed(self, chunk: bytes | bytearray, start: int = 0, stop: int | None = None) -> None:
-        """Reads chunk[start:stop]. Malformed input is no error: the document just never closes."""
+    @property
+    def begun(self) -> bool:
+        """Whether anything but blanks has come."""
+        return self._next != _DOCUMENT or self.broken
+
+    def feed(
+        self, chunk: bytes | bytearray, start: int = 0, stop: int | None = None, steps_max: int = STEPS_MAX
+    ) -> int:
+        """Reads chunk[start:stop], in so many steps at most; returns where it stopped.
+
+        Malformed input is no error: the document just never closes.
+        """
         stop = len(chunk) if stop is None else stop
         self._capture_from = start
-        while start < stop and not self.broken:
+        last_step = self.steps + steps_max
+        while start < stop and not self.broken and self.steps < last_step:
+            self.steps += 1
             if self._in_string:
                 start = self._read_string(chunk, start, stop)
             elif self._scalar is not None:
                 start = self._read_scalar(self._scalar, chunk, start, stop)
             else:
                 start = self._read_mark(chunk, start, stop)
+        if self.broken:
+            return stop
         if self._captured is not None:
-            self._keep(self._captured, chunk, stop)
+            self._keep(self._captured, chunk, start)
+        return start
 
     def closing(self) -> bytes | None:
         """What completes the text read so far up to a last field, so that `,"name":value}` may follow it.
@@ -100,10 +130,10 @@ class FieldScanner:
         if self.broken or self.closed:
             return None
         if self._in_string:
-            rest = b"\\" if self._escaping else _rest_of_escape(self._string_tail)
+            rest = b"\\" if self._escaping else rest_of_escape(self._string_tail)
             end = rest + (b'":null' if self._in_key else b'"')
         elif self._scalar is not None:
-            end = _rest_of_scalar(bytes(self._scalar))
+            end = rest_of_scalar(bytes(self._scalar))
         else:
             end = _MISSING.get(self._next, b"")
         return end + bytes(_CLOSERS[bracket] for bracket in reversed(self._open[1:]))
@@ -116,10 +146,11 @@ class FieldScanner:
             start += 1
         quote = chunk.find(b'"', start, stop)
         end = stop if quote < 0 else quote
-        run = end
-        while run > start and chunk[run - 1] == _BACKSLASH:
-            run -= 1
-        escaped = (end - run) % 2 == 1
+        escaped = False
+        if end > start and chunk[end - 1] == _BACKSLASH:
+            escaped = (end - start - len(chunk[start:end].rstrip(b"\\"))) % 2 == 1
+        if self._is_image_text and (end > begin or escaped):
+            self._see_image(chunk, begin, end + 1 if quote >= 0 and escaped else end)
         if quote < 0:
             self._escaping = escaped
             self._string_tail = (self._string_tail + chunk[max(begin, stop - 5) : stop])[-5:]
@@ -132,6 +163,13 @@ class FieldScanner:
                 self._end_value(chunk, quote + 1)
         return quote + 1
 
+    def _see_image(self, chunk: bytes | bytearray, start: int, stop: int) -> None:
+        if not self._has_text:
+            self._has_text = self.image_begun = True
+            self.text_count += 1
+        if self._on_image is not None:
+            self._on_image(chunk, start, stop)
+
     def _read_scalar(self, scalar: bytearray, chunk: bytes | bytearray, start: int, stop: int) -> int:
         """A number, true, false or null: it ends where something else begins, perhaps in the next chunk."""
         end = _match_end(_SCALAR, chunk, start, stop)
@@ -139,10 +177,10 @@ class FieldScanner:
             return self._break()
         scalar += chunk[start:end]
         if end < stop:
-            if not _SCALAR_GRAMMAR.fullmatch(scalar):
+            if not SCALAR_GRAMMAR.fullmatch(scalar):
                 return self._break()
             self._scalar = None
-            self._end_value(chunk, end, null=scalar == b"null")
+            self._end_value(chunk, end)
         return end
 
     def _read_mark(self, chunk: bytes | bytearray, start: int, stop: int) -> int:
@@ -174,6 +212,7 @@ class FieldScanner:
 
     def _begin_key(self, start: int) -> None:
         self._in_string = self._in_key = True
+        self._is_image_text = False
         self._string_tail = b""
         if len(self._open) == 1 or self._in_image:
             self._begin_capture(start, _KEY_BYTES_MAX)
@@ -182,9 +221,9 @@ class FieldScanner:
         self._in_key = False
         self._next = _COLON
         if len(self._open) == 1:
-            self._field = _decode_key(self._end_capture(chunk, quote))
+            self._field = decode_key(self._end_capture(chunk, quote))
         elif self._in_image:
-            self._image_key = _decode_key(self._end_capture(chunk, quote))
+            self._image_key = decode_key(self._end_capture(chunk, quote))
 
     def _begin_value(self, mark: int, start: int) -> int:
         if len(self._open) == 1:
@@ -192,7 +231,10 @@ class FieldScanner:
                 self.image_count = 0
             if self._field in self._names:
                 self._begin_capture(start, VALUE_BYTES_MAX)
+        self._has_text = False
         if mark == _QUOTE:
+            key = self._field if len(self._open) == 1 else self._image_key if self._in_image else ""
+            self._is_image_text = key in _IMAGE_KEYS
             self._in_string = True
             self._string_tail = b""
         elif mark not in (_OBJECT, _ARRAY):
@@ -215,21 +257,23 @@ class FieldScanner:
         self._in_image = self._field == "data" and self._open == b"{[{"
         self._end_value(chunk, end)
 
-    def _end_value(self, chunk: bytes | bytearray, end: int, *, null: bool = False) -> None:
+    def _end_value(self, chunk: bytes | bytearray, end: int) -> None:
         if not self._open:
             self.closed = True
             self._next = _NOTHING
             return
         self._next = _COMMA_OR_END[self._open[-1]]
         if self._in_image and self._image_key in _IMAGE_KEYS:
-            if null:
-                self._image_has.discard(self._image_key)
-            else:
+            if self._has_text:
                 self._image_has.add(self._image_key)
+            else:
+                self._image_has.discard(self._image_key)
         elif len(self._open) == 1 and self._captured is not None:
             self._values[self._field] = self._end_capture(chunk, end)
             if self._on_field is not None:
                 self._on_field(self._field)
+        elif len(self._open) == 1 and self._field in _IMAGE_KEYS:
+            self.has_image = self._has_text
 
     def _begin_capture(self, start: int, bytes_max: int) -> None:
         self._captured = bytearray()
@@ -248,37 +292,6 @@ class FieldScanner:
         return captured if len(captured) <= self._capture_max else None
 
 
-def _decode(captured: bytearray | None) -> object:
-    if captured is None:
-        return UNREADABLE
-    try:
-        return json.loads(captured)
-    except (ValueError, RecursionError):
-        return UNREADABLE
-
-
-def _decode_key(captured: bytearray | None) -> str:
-    """The key between its quotes; "" if it cannot be one that matters."""
-    if captured is not None and b"\\" not in captured:
-        return captured.decode("utf-8", "replace")
-    key = _decode(captured and bytearray(b'"') + captured + b'"')
-    return key if isinstance(key, str) else ""
-
-
 def _match_end(pattern: re.Pattern[bytes], chunk: bytes | bytearray, start: int, stop: int) -> int:
     match = pattern.match(chunk, start, stop)
     return match.end() if match else start
-
-
-def _rest_of_escape(tail: bytes) -> bytes:
-    """What completes the \\uXXXX that a string may have been cut in; where it was none, zeros do no harm."""
-    cut = _CUT_ESCAPE.search(tail)
-    return b"0" * (6 - len(cut[0])) if cut else b""
-
-
-def _rest_of_scalar(scalar: bytes) -> bytes:
-    """What completes a number, true, false or null."""
-    for word in (b"true", b"false", b"null"):
-        if word.startswith(scalar):
-            return word[len(scalar) :]
-    return b"" if _SCALAR_GRAMMAR.fullmatch(scalar) else b"0"

@@ -1,9 +1,11 @@
 """What usage costs and what a request may cost at most, in integer nano-USD. Counts no tokens: tokens.py does."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from app.images.model_spec import ImagePrice, ModelSpec
 from app.images.request import ImageRequest
+from app.images.sizes import parse_size
 from app.images.tokens import hold_tokens
 from app.images.usage import Usage
 
@@ -47,3 +49,13 @@ def estimate(request: ImageRequest) -> Estimate:
         assert request.model.hold_nanousd is not None, "a model without prices has an amount to hold"
         nanousd = request.model.hold_nanousd * request.n
     return Estimate(request.n, usage.total_tokens, nanousd, usage, priced)
+
+
+def bounded_estimate(request: ImageRequest, worst: Estimate, size: str | None, quality: str | None) -> Estimate:
+    """The estimate of an image that came, in the size and quality that its answer names: never above `worst`."""
+    known = size if size is not None and parse_size(size) is not None else request.size
+    try:
+        named = estimate(replace(request, size=known, quality=quality or request.quality))
+    except (KeyError, ValueError):  # words the model does not know
+        return worst
+    return named if named.nanousd <= worst.nanousd and named.tokens <= worst.tokens else worst

@@ -57,6 +57,7 @@ class RequestEvent:
     cost_nanousd: int | None = None
     held_nanousd: int | None = None
     unpriced: bool = False
+    usage_implausible: Usage | None = None  # what was reported and not believed
     dispatched_at: float | None = None
     first_byte_at: float | None = None
     ended_at: float | None = None

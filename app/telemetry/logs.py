@@ -194,6 +194,7 @@ def request_line(event: RequestEvent) -> dict[str, object]:
         "usage_source": event.usage_source,
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,
+        "implausible_tokens": event.usage_implausible.total_tokens if event.usage_implausible else None,
         "images": event.images if event.state else None,
         "cost_usd": _usd(event.cost_nanousd),
         "held_usd": _usd(event.held_nanousd),

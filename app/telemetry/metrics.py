@@ -54,6 +54,7 @@ class Metrics:
         self._refusals = self._counter("refusals", "Requests refused before anything was bought.", "reason")
         self._shadow = self._counter("shadow_refusals", "Requests a shadow limit would have refused.", "scope", "unit")
         self._usage_missing = self._counter("usage_missing", "Answers settled at the estimate.", *by_model)
+        self._implausible = self._counter("usage_implausible", "Reported usage that was not believed.", *by_model)
         self._unpriced = self._counter("unpriced", "Answers of models without a price.", *by_model)
         self._upstream_errors = self._counter("upstream_errors", "Failures of ZenMux or the way to it.", "kind")
         self.in_flight = self._live("in_flight_requests", "Image requests being served now.").labels()
@@ -143,6 +144,8 @@ class Metrics:
             self._user_cost.of[user,].inc(event.cost_nanousd / 1e9)
         if event.unpriced:
             self._unpriced.of[where].inc()
+        if event.usage_implausible is not None:
+            self._implausible.of[where].inc()
         if event.usage_source == "estimated":
             self._usage_missing.of[where].inc()
         if event.usage is not None:

@@ -65,6 +65,7 @@ _NO_PROVIDER = _Meaning(
 _PROVIDER = _Meaning(
     "provider_error", 502, "ZenMux or its provider failed to make the picture.", code="upstream_failed", billed=None
 )
+_NO_IMAGE = _Meaning("no_image", 502, "ZenMux answered without an image.", code="no_image", billed=None)
 _TIMEOUT = _Meaning("provider_timeout", 504, "ZenMux's provider did not answer in time.", billed=None)
 _REDIRECT = _Meaning("redirect", 502, "ZenMux answered with a redirect, which is not followed.")
 _UNEXPECTED = _Meaning("unexpected_status", 502, "ZenMux refused the request in an unexpected way.")
@@ -121,8 +122,8 @@ def translate(status: int, body: bytes, retry_after: str | None = None) -> Upstr
     return error
 
 
-def stream_failure(failure: Failure) -> UpstreamError:
-    """A failure told inside an answer that had begun, in the words of its kind. What was drawn may be billed."""
+def told_failure(failure: Failure, *, streamed: bool) -> UpstreamError:
+    """A failure told inside a 200, in the words of its kind. What was drawn may be billed."""
     told = ErrorBody(
         message=scrub(failure.message),
         type=failure.type,
@@ -132,7 +133,15 @@ def stream_failure(failure: Failure) -> UpstreamError:
     meaning = _meaning_of_words(told) or replace(_PROVIDER, in_its_words=True)
     if meaning in (_CREDIT, _KEY):
         meaning = replace(meaning, code="upstream_failed")
-    return _refused(replace(meaning, kind="stream_failure", billed=None, retryable=False), told, 200)
+    meaning = replace(meaning, kind="document_failure", billed=None, retryable=False)
+    return _refused(replace(meaning, kind="stream_failure") if streamed else meaning, told, 200)
+
+
+def no_image(remark: str | None) -> UpstreamError:
+    """A whole answer without an image, which may say why. It may be billed all the same."""
+    said = scrub(remark or "")
+    message = f"ZenMux answered without an image: {said}" if said else _NO_IMAGE.message
+    return _refused(replace(_NO_IMAGE, message=message), ErrorBody(), 200)
 
 
 def _meaning(status: int, told: ErrorBody) -> _Meaning:

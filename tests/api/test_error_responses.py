@@ -89,7 +89,7 @@ ERROR = errors.UpstreamBroken("ZenMux's answer ended.", "incomplete")
 
 
 def test_a_stream_between_events_ends_in_one_error_event() -> None:
-    head, data, *rest = error_event(ERROR, None).decode().split("\n")
+    head, data, *rest = error_event(ERROR, lambda _: b"").decode().split("\n")
     assert head == "event: error"
     told = json.loads(data.removeprefix("data: "))
     assert told["type"] == "error"
@@ -99,7 +99,7 @@ def test_a_stream_between_events_ends_in_one_error_event() -> None:
 
 def test_a_stream_cut_inside_an_event_ends_in_that_event_with_an_error_field() -> None:
     sent = b'event: image_generation.completed\ndata: {"type":"image_generation.completed","b64_json":"AAAA'
-    first, second, rest = (sent + error_event(ERROR, b'"')).decode().split("\n\n")
+    first, second, rest = (sent + error_event(ERROR, lambda field: b'",' + field + b"}\n\n")).decode().split("\n\n")
     told = json.loads(first.partition("data: ")[2])
     assert told["error"]["code"] == "upstream_broken"
     assert second.startswith("event: error\n")

@@ -64,7 +64,7 @@ FAULTS = [
     Fault("no-usage", 200, None, "settled", "estimated", "completed"),
     Fault("no-usage", 200, None, "settled", "estimated", "completed", stream=True),
     Fault("no-details", 200, None, *GOOD),
-    Fault("usage=100x", 200, None, *GOOD),
+    Fault("usage=10x", 200, None, *GOOD),
     Fault("no-completed", 200, "upstream_broken", *FAILED, stream=True, kind="incomplete"),
     Fault("error-event", 200, "any", *FAILED, stream=True, kind="stream_failure"),
     Fault("body=3MB", 200, None, *GOOD),
@@ -76,11 +76,12 @@ FAULTS = [
     Fault("headers", 200, None, *GOOD),
     Fault("chunked", 200, None, *GOOD),
     Fault("gzip", 200, None, *GOOD),
+    Fault("gzip", 502, "upstream_broken", *FAILED, stream=True, retry="false", kind="connection_broken"),
 ]
 
 
 def error_of(answer: httpx2.Response, *, stream: bool) -> dict[str, object] | None:
-    if not stream:
+    if not stream or answer.status_code >= 400:
         told = answer.json().get("error")
         return dict(told) if told else None
     for event in answer.text.split("\n\n"):

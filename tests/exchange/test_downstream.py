@@ -148,7 +148,7 @@ async def test_a_silent_stream_gets_comments_between_events_only() -> None:
         assert not client.arrived.is_set()
         at_boundary = True
         await asyncio.wait_for(client.arrived.wait(), 10)
-    assert client.body.startswith(b": keep-alive\n\n")
+    assert client.body.startswith(b": keep-alive\n")
 
 
 async def test_a_busy_stream_gets_no_comments() -> None:

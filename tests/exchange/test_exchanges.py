@@ -32,6 +32,7 @@ async def exchanges(seconds: Seconds) -> Exchanges:
         requests_in_flight_max=20,
         user_in_flight_percent=50,
         abandoned_exchanges_max=0,
+        usage_holds_max=20,
     )
     unused = cast("Any", None)
     return Exchanges(unused, unused, unused, seconds, bounds, unused, unused)

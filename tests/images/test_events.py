@@ -26,6 +26,7 @@ COMPLETED = event("image_generation.completed", b64_json=PICTURE, usage=USAGE)
 COMMENT = b": ZENMUX PROCESSING\n\n"
 DONE = b"data: [DONE]\n\n"
 WHOLE = Reading(complete=True, image_count=1, usage=READ)
+HOLLOW = Reading(complete=True, image_count=0, usage=READ)
 NOTHING = Reading(complete=False, image_count=0, usage=None)
 UNTOLD = "The provider reported an error."
 
@@ -66,7 +67,10 @@ def scan(*chunks: bytes) -> tuple[bytes, Reading]:
     scanner, memory, out = EventScanner(), bytearray(), b""
     for chunk in chunks:
         memory[: len(chunk)] = chunk
-        out += scanner.feed(memory, len(chunk))
+        at = 0
+        while at < len(chunk):
+            out += scanner.feed(memory, len(chunk), at)
+            at = scanner.read_to
         memory[:] = b"\n" * len(memory)
     out += scanner.flush()
     assert scanner.flush() == b""
@@ -102,16 +106,16 @@ def test_the_very_chunk_passes_when_nothing_is_withheld() -> None:
 
 def test_a_known_event_passes_as_it_arrives() -> None:
     scanner = EventScanner()
-    name_line = COMPLETED[: COMPLETED.index(b"\n") + 1]
-    assert scanner.feed(name_line[:-1]) == b""
-    assert scanner.feed(name_line[-1:]) == name_line
-    assert scanner.feed(b"data: {") == b"data: {"
+    begin = COMPLETED[: COMPLETED.index(b'_json": "') + len(b'_json": "')]
+    assert scanner.feed(begin) == b""
+    assert scanner.feed(b"A") == begin + b"A"
+    assert scanner.feed(b"BC") == b"BC"
 
 
 def test_an_event_without_a_name_passes_once_its_type_is_known() -> None:
     scanner = EventScanner()
-    assert scanner.feed(b'data: {"n":1,"type":"image_generation.partial_im') == b""
-    assert scanner.feed(b'age"') == b'data: {"n":1,"type":"image_generation.partial_image"'
+    assert scanner.feed(b'data: {"b64_json":"A","type":"image_generation.partial_im') == b""
+    assert scanner.feed(b'age"') == b'data: {"b64_json":"A","type":"image_generation.partial_image"'
     assert scanner.feed(b",") == b","
 
 
@@ -155,19 +159,77 @@ def test_a_failure_is_told_beside_a_completed_event_and_the_first_one_counts() -
 
 def test_a_completed_event_with_an_error_is_a_failure() -> None:
     failing = event("image_generation.completed", error={"message": "m"}, usage=USAGE)
-    assert scan(failing) == (failing, Reading(False, 0, None, Failure("m")))
+    assert scan(failing) == (b"", Reading(False, 0, READ, Failure("m")))
+    late = event("image_generation.completed", b64_json="QQ==", error={"message": "m"}, usage=USAGE)
+    assert scan(late) == scan(*one_by_one(late)) == (late, Reading(False, 0, READ, Failure("m")))
 
 
 def test_a_null_error_is_none() -> None:
-    stream = event("image_generation.completed", error=None, usage=USAGE)
-    assert scan(stream) == (stream, WHOLE)
+    nothings: list[object] = [None, {}, [], "", {"message": "", "type": "", "param": "", "code": None}, {"code": 0}]
+    for nothing in nothings:
+        stream = event("image_generation.completed", b64_json="QQ==", error=nothing, usage=USAGE)
+        assert scan(stream) == (stream, WHOLE)
+
+
+@pytest.mark.parametrize("image", [None, "", 1, {}, False])
+@pytest.mark.parametrize("kind", ["completed", "partial_image"])
+@pytest.mark.parametrize("named", [True, False])
+def test_an_event_without_its_image_is_withheld(image: object, kind: str, named: bool) -> None:
+    hollow = event(f"image_generation.{kind}", named=named, b64_json=image, usage=USAGE)
+    reading = HOLLOW if kind == "completed" else NOTHING
+    assert scan(hollow) == scan(*one_by_one(hollow)) == (b"", reading)
+
+
+def test_size_and_quality_are_read() -> None:
+    _, reading = scan(event("image_edit.completed", b64_json="QQ==", size="1024x1024", quality="low"))
+    assert (reading.size, reading.quality) == ("1024x1024", "low")
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_nothing_that_passes_is_an_event_without_data(line_end: bytes) -> None:
+    first, last = b"id: 1\n" + PARTIAL, b"id: 2\nretry: 5\n" + COMPLETED
+    stream = (
+        b"retry: 5\n\nid\n\n"
+        + first
+        + COMMENT
+        + b"\n\nevent: x\n\nid: 7\n\n: a\n: b\n\ndata:\n\ndata\n\n"
+        + last
+        + COMMENT
+    )
+    passed = first + b": ZENMUX PROCESSING\n: a\n: b\n" + last + b": ZENMUX PROCESSING\n"
+    stream, passed = stream.replace(b"\n", line_end), passed.replace(b"\n", line_end)
+    for chunks in ([stream], one_by_one(stream), [stream[:100], stream[100:]]):
+        assert scan(*chunks) == (passed, WHOLE)
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        b":\n\n",
+        b"\n",
+        b"\r",
+        b":\r\r",
+        b"data: {}\n\n",
+        b'data: [1,2,3,4,5,6,7,8,9],\ndata: "a"\n\n',
+        b"event: error\n\n",
+        b"id: 1\n",
+    ],
+)
+def test_a_flood_is_read_in_slices(flood: bytes) -> None:
+    scanner, chunk, feeds, at = EventScanner(), flood * (65_536 // len(flood)), 0, 0
+    while at < len(chunk):
+        scanner.feed(chunk, len(chunk), at)
+        assert scanner.read_to > at
+        at, feeds = scanner.read_to, feeds + 1
+    assert feeds > len(chunk) / len(flood) / 1000
 
 
 def test_usage_is_the_sum_of_completed_events_or_unknown() -> None:
     twice = Reading(True, 2, Usage(input_text_tokens=36, output_image_tokens=392))
     assert scan(COMPLETED + COMPLETED)[1] == twice
-    assert scan(COMPLETED + event("image_generation.completed"))[1] == Reading(True, 2, None)
-    assert scan(event("image_generation.completed") + COMPLETED)[1] == Reading(True, 2, None)
+    without = event("image_generation.completed", b64_json="QQ==")
+    assert scan(COMPLETED + without)[1] == Reading(True, 2, None)
+    assert scan(without + COMPLETED)[1] == Reading(True, 2, None)
 
 
 @pytest.mark.parametrize(("cut", "tail"), [(1, b"\n"), (2, b"\n\n")])
@@ -182,17 +244,18 @@ def test_a_last_event_without_its_empty_line_is_given_one(cut: int, tail: bytes)
 def test_completeness_shows_as_soon_as_the_picture_is_whole() -> None:
     scanner = EventScanner()
     scanner.feed(COMPLETED[:-3])
-    assert (scanner.complete, scanner.finish()) == (False, NOTHING)
+    assert (scanner.delivers, scanner.finish()) == (False, NOTHING)
     scanner.feed(COMPLETED[-3:-2])
-    assert (scanner.complete, scanner.finish()) == (True, WHOLE)
+    assert (scanner.delivers, scanner.finish()) == (True, WHOLE)
     scanner.feed(COMPLETED[-2:])
-    assert (scanner.complete, scanner.finish()) == (True, WHOLE)
+    assert (scanner.delivers, scanner.finish()) == (True, WHOLE)
 
 
 @pytest.mark.parametrize("cut", [3, 100, 20_000, len(COMPLETED) - 20, len(COMPLETED) - 5])
 def test_a_cut_stream_is_not_complete(cut: int) -> None:
     stream = PARTIAL + COMPLETED[:-cut]
-    assert scan(stream) == (stream, NOTHING)
+    passed = stream if cut < 30_000 else PARTIAL  # until its image begins, an event is held
+    assert scan(stream) == (passed, NOTHING)
 
 
 def test_a_byte_order_mark_is_skipped_and_passes() -> None:
@@ -211,13 +274,13 @@ def test_a_comment_may_follow_only_between_events() -> None:
         (COMMENT[5:-1], True),
         (COMMENT[-1:], True),
         (PARTIAL[:20], True),  # held: nothing of it was put out
-        (PARTIAL[20:50], False),
+        (PARTIAL[20:50], True),
         (PARTIAL[50:-1], False),
         (PARTIAL[-1:], True),
         (b"event: err", True),
         (b"or\ndata: x", True),  # withheld
         (b"\n\n", True),
-        (b"event: x\n\nevent: image_edit.completed\n", False),
+        (b'event: x\n\nevent: image_edit.completed\ndata: {"b64_json":"A', False),
     ):
         scanner.feed(chunk)
         assert scanner.at_boundary is at_boundary, chunk
@@ -232,6 +295,8 @@ def streams(draw: st.DrawFn) -> bytes:
         event("image_generation.partial_image", b64_json="AB" * 9),
         event("image_edit.completed", usage=USAGE),
         event("image_generation.completed", named=False, b64_json="AB"),
+        event("image_generation.completed", b64_json="A\\", error={"message": "m"}),
+        b"id: 3\n",
         event("ping", a=[1, {"error": 2}]),
         b"data: {\n",
         b"event: image_generation.completed\n",
@@ -277,19 +342,25 @@ def read_events(stream: bytes) -> list[tuple[str, str]]:
 def test_an_error_can_always_be_told_where_a_stream_was_cut(data: st.DataObject) -> None:
     """Whatever was put out by then, the client finds a whole last event with the error in it, or the error's own."""
     stream = data.draw(
-        st.sampled_from([PARTIAL, COMPLETED, COMMENT + PARTIAL + COMPLETED, event("image_edit.completed", named=False)])
+        st.sampled_from(
+            [
+                PARTIAL,
+                COMPLETED,
+                b"id: 1\n" + PARTIAL + COMMENT + COMPLETED,
+                event("image_edit.completed", named=False, b64_json="QQ=="),
+            ]
+        )
     ).replace(b"\n", data.draw(st.sampled_from([b"\n", b"\r\n", b"\r"])))
     scanner = EventScanner()
     out = bytes(scanner.feed(stream[: data.draw(st.integers(0, len(stream)))]))
-    closing = scanner.closing()
     error = b'"error":{"code":"cut"}'
-    if closing is not None:
-        out += closing + b"," + error + b"}\n\n"
+    closing = scanner.closing(error)
+    out += closing
     events = read_events(out + b"event: error\ndata: {" + error + b"}\n\n")
     assert events[-1] == ("error", '{"error":{"code":"cut"}}')
     for _, text in events:
         json.loads(text or "{}")
-    if closing is not None and closing.endswith(b'"'):
+    if error in closing:
         assert json.loads(events[-2][1])["error"] == {"code": "cut"}
 
 

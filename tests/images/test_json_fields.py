@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.images.json_fields import UNREADABLE, VALUE_BYTES_MAX, FieldScanner
+from app.images.json_fields import VALUE_BYTES_MAX, FieldScanner
+from app.images.json_values import UNREADABLE
 
 NAMES = frozenset({"usage", "error"})
 KEYS = st.sampled_from(["usage", "error", "data", "b64_json", "url", "a", 'q"\\', "é\n", "x" * 60])
@@ -73,7 +74,7 @@ def image_count(document: dict[str, Any]) -> int:
     if not isinstance(data, list):
         return 0
     items = [item for item in data if isinstance(item, dict)]
-    return sum(item.get("b64_json") is not None or item.get("url") is not None for item in items)
+    return sum(any(isinstance(item.get(key), str) and item[key] != "" for key in ("b64_json", "url")) for item in items)
 
 
 @given(documents())

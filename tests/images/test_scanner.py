@@ -32,7 +32,9 @@ def scan(text: bytes, size: int = 0) -> Reading:
         piece = text[at : at + step]
         memory[:] = b'"' * step
         memory[: len(piece)] = piece
-        scanner.feed(memory, len(piece))
+        read_to = 0
+        while read_to < len(piece):
+            read_to = scanner.feed(memory, len(piece), read_to)
     return scanner.finish()
 
 
@@ -48,6 +50,7 @@ def test_only_items_with_a_picture_are_counted() -> None:
     with_picture = b'{"b64_json":"A"},{"url":"u","b64_json":"A"}'
     without = b'{"b64_json":null},{"revised_prompt":"a"},{"a":{"url":"u"}},"url",[],[{"url":"u"}]'
     assert scan(b'{"data":[%b,%b]}' % (without, with_picture)).image_count == 2
+    assert scan(b'{"data":[{"b64_json":"","url":""},{"b64_json":1},{"url":true},{"url":{"a":"b"}}]}').image_count == 0
     assert scan(b'{"data":{"b64_json":"A"},"items":[{"b64_json":"A"}]}').image_count == 0
 
 
@@ -70,11 +73,11 @@ def test_what_is_no_whole_object_is_not_complete(text: bytes) -> None:
 def test_completeness_and_malformation_show_at_once() -> None:
     scanner = JsonScanner()
     scanner.feed(b' {"data":[]')
-    assert (scanner.complete, scanner.malformed) == (False, False)
+    assert (scanner.ended, scanner.malformed) == (False, False)
     scanner.feed(b"}\n")
-    assert (scanner.complete, scanner.malformed) == (True, False)
+    assert (scanner.ended, scanner.malformed) == (True, False)
     scanner.feed(b"<")
-    assert (scanner.complete, scanner.malformed) == (False, True)
+    assert (scanner.ended, scanner.malformed) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +85,13 @@ def test_completeness_and_malformation_show_at_once() -> None:
     [
         ('{"message":"m","type":"t","param":"p","code":"c"}', Failure("m", "t", "c", "p")),
         ('{"message":"m","type":"t","param":null,"code":429}', Failure("m", "t", "429", None)),
-        ('{"code":""}', Failure("The provider reported an error.")),
-        ("{}", Failure("The provider reported an error.")),
+        ('{"code":""}', None),
+        ("{}", None),
+        ('{"message":"","type":"","param":"","code":null}', None),
+        ('{"code":0,"message":" "}', None),
+        ('{"code":"x"}', Failure("The provider reported an error.", None, "x")),
+        ('{"msg":"m"}', Failure("m")),
+        ('[{"message":""},{"message":"m"}]', Failure("m")),
         ('"broken"', Failure("broken")),
         ('{"message":"%s"}' % ("x" * 5000), Failure("The provider reported an error.")),
         ("null", None),
@@ -95,6 +103,23 @@ def test_completeness_and_malformation_show_at_once() -> None:
 def test_an_error_in_the_answer_is_a_failure(error: str, failure: Failure | None) -> None:
     text = b'{"error":%b}' % error.encode()
     assert scan(text) == scan(text, 3) == Reading(complete=True, image_count=0, usage=None, failure=failure)
+
+
+def test_an_answer_without_an_image_may_say_why() -> None:
+    assert scan(b'{"code":500,"message":"system busy","data":null}').remark == "system busy"
+    assert scan(b'{"data":[{"url":"u"}],"message":"ok"}').remark is None
+
+
+@pytest.mark.parametrize("flood", [b"1,", b"{},", b'"\\\\",', b'{"b64_json":"A"},', b" \n"])
+def test_a_flood_is_read_in_slices(flood: bytes) -> None:
+    scanner, chunk = JsonScanner(), b'{"data":[' + flood * 100_000
+    at = scanner.feed(chunk)
+    feeds = 1
+    while at < len(chunk):
+        feeds, after = feeds + 1, scanner.feed(chunk, len(chunk), at)
+        assert after > at
+        at = after
+    assert feeds > 10 or flood == b" \n"
 
 
 def test_an_absent_error_is_no_failure() -> None:

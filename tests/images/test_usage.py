@@ -89,13 +89,37 @@ def test_input_that_is_not_itemised_is_text_unless_images_were_sent(
         {"output_tokens": 1},
         {"input_tokens": -1, "output_tokens": 1},
         {"input_tokens": 1, "output_tokens": True},
-        {"input_tokens": 1, "output_tokens": 1.0},
-        {"input_tokens": "1", "output_tokens": 1},
-        {"input_tokens": 1, "output_tokens": 10**13},
+        {"input_tokens": 1, "output_tokens": float("nan")},
+        {"input_tokens": 1, "output_tokens": -0.5},
+        {"input_tokens": "one", "output_tokens": 1},
+        {"input_tokens": 1, "output_tokens": "1e3"},
+        {"total_tokens": 207},
     ],
 )
 def test_what_makes_no_sense_is_no_usage(reported: object) -> None:
     assert parse_usage(reported) is None
+
+
+@pytest.mark.parametrize(
+    "reported",
+    [
+        {"input_tokens": 11.0, "output_tokens": 196.0},
+        {"input_tokens": 10.2, "output_tokens": 195.92},
+        {"input_tokens": "11", "output_tokens": "195.5"},
+        {"prompt_tokens": 11, "completion_tokens": 196},
+        {"total_tokens": 207, "output_tokens": 196},
+        {"total_tokens": 207.0, "input_tokens": 11, "output_tokens": None},
+    ],
+)
+def test_every_spelling_with_one_meaning_counts(reported: object) -> None:
+    assert parse_usage(reported) == Usage(input_text_tokens=11, output_image_tokens=196)
+
+
+@pytest.mark.parametrize("absurd", [2**63, 10**400, 1e300, float("inf"), "9" * 400])
+def test_an_absurd_count_is_a_large_one(absurd: object) -> None:
+    usage = parse_usage({"input_tokens": absurd, "output_tokens": absurd})
+    assert usage is not None
+    assert usage.total_tokens == 2 * 10**12
 
 
 def test_zero_is_a_value() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.errors import UpstreamAccountFault, UpstreamError, UpstreamRefused, UpstreamTimeout
 from app.images.usage import Failure
-from app.upstream.failures import stream_failure, translate
+from app.upstream.failures import no_image, told_failure, translate
 
 INVALID, USER_ERROR = "invalid_request_error", "image_generation_user_error"
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body>nginx/1.25 at edge-7.internal</body></html>"
@@ -268,9 +268,17 @@ def test_any_answer_is_an_error_that_can_be_told(status: int, body: bytes, retry
     ],
 )
 def test_a_failure_in_a_stream(failure: Failure, message: str | None, kind: str, code: str) -> None:
-    error = stream_failure(failure)
+    error = told_failure(failure, streamed=True)
     assert isinstance(error, UpstreamRefused)
     assert (error.kind, error.type, error.code) == ("stream_failure", kind, code)
     assert (error.billed, error.retryable) == (None, False)
     assert error.message == message or message is None
     assert "SECRET" not in error.message
+
+
+@pytest.mark.parametrize("remark", [None, "", "system busy (request_id: req_0a1b2c3d4e)"])
+def test_an_answer_without_an_image(remark: str | None) -> None:
+    error = no_image(remark)
+    assert isinstance(error, UpstreamRefused)
+    assert (error.kind, error.status, error.code, error.billed) == ("no_image", 502, "no_image", None)
+    assert error.message == "ZenMux answered without an image" + (": system busy" if remark else ".")

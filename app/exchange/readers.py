@@ -1,0 +1,106 @@
+"""How an answer is read and passed on, in one shape for documents and event streams, as they are or translated. Reads
+nothing itself: app/images does."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from app.images.events import EventScanner
+from app.images.request import ImageRequest
+from app.images.scanner import JsonScanner
+from app.images.translation import DocumentAsEvents, EventsAsDocument
+from app.images.usage import Reading
+
+EVENT_STREAM = "text/event-stream"
+DOCUMENT = "application/json"
+
+
+class Reader(Protocol):
+    """`feed` gives what may go out of data[start:size], up to `read_to`; `flush` what may go out at the end.
+
+    An answer does not begin to go out before `image_begun`, and not at all once it `refuses` or is `malformed`.
+    `closing` ends a cut event of a stream; it is None where a document goes out, which cannot tell of an error once it
+    has begun.
+    `delivers` once an image came whole. `content_type` is what goes out where that is another than came.
+    """
+
+    @property
+    def reads_stream(self) -> bool: ...
+    @property
+    def content_type(self) -> bytes | None: ...
+    @property
+    def closing(self) -> Callable[[bytes], bytes] | None: ...
+    @property
+    def read_to(self) -> int: ...
+    @property
+    def at_boundary(self) -> bool: ...
+    @property
+    def delivers(self) -> bool: ...
+    @property
+    def image_begun(self) -> bool: ...
+    @property
+    def malformed(self) -> bool: ...
+    @property
+    def refuses(self) -> bool: ...
+
+    def feed(self, data: bytes | bytearray, size: int, start: int, /) -> bytes | memoryview: ...
+    def finish(self) -> Reading: ...
+    def flush(self) -> bytes: ...
+
+
+def reader_of(content_type: str, request: ImageRequest) -> Reader | None:
+    """The reader of an answer of that type; None where it is no answer."""
+    if content_type == EVENT_STREAM:
+        return EventReader() if request.stream else EventsAsDocument()
+    if content_type == DOCUMENT:
+        return DocumentAsEvents(request.operation) if request.stream else DocumentReader()
+    return None
+
+
+class DocumentReader:
+    """A document that goes out as it is."""
+
+    reads_stream = False
+    content_type = None
+    closing = None
+    at_boundary = False
+
+    def __init__(self) -> None:
+        self._scanner = JsonScanner()
+        self.read_to = 0
+
+    @property
+    def delivers(self) -> bool:
+        return self._scanner.ended
+
+    @property
+    def image_begun(self) -> bool:
+        return self._scanner.image_begun
+
+    @property
+    def malformed(self) -> bool:
+        return self._scanner.malformed
+
+    @property
+    def refuses(self) -> bool:
+        return self._scanner.failure is not None or (self._scanner.ended and not self._scanner.image_begun)
+
+    def feed(self, data: bytes | bytearray, size: int, start: int, /) -> bytes | memoryview:
+        self.read_to = self._scanner.feed(data, size, start)
+        return memoryview(data)[start : self.read_to]
+
+    def finish(self) -> Reading:
+        return self._scanner.finish()
+
+    def flush(self) -> bytes:
+        return b""
+
+
+class EventReader(EventScanner):
+    """An event stream that goes out as it is, but for what EventScanner withholds: it begins at once, and an error is
+    told in it."""
+
+    reads_stream = True
+    content_type = None
+    image_begun = True
+    malformed = False
+    refuses = False
