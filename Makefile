@@ -36,10 +36,11 @@ test: install node ## set everything up and run every test
 
 SECONDS ?= 600
 CLIENTS ?= 200
+GARBAGE ?= 200000
 SEED ?=
 
-soak: install ## the chaos test for SECONDS=600 with CLIENTS=200, repeated with SEED=…
-	CHAOS_SECONDS="$(SECONDS)" CHAOS_CLIENTS="$(CLIENTS)" CHAOS_SEED="$(SEED)" $(BIN)/python -m pytest -s tests/chaos
+soak: install ## the chaos test for SECONDS=600 with CLIENTS=200, GARBAGE=200000 malformed requests, repeated with SEED=…
+	GARBAGE_COUNT="$(GARBAGE)" CHAOS_SECONDS="$(SECONDS)" CHAOS_CLIENTS="$(CLIENTS)" CHAOS_SEED="$(SEED)" $(BIN)/python -m pytest -s tests/chaos
 
 # openai-node, for the tests that drive the gateway with it.
 node:

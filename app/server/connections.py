@@ -17,6 +17,7 @@ _TICK_SECONDS_MAX = 1.0
 _TICKS_A_BOUND = 4
 _LOG_SECONDS = 60.0
 _ENDING_SECONDS = 2.0
+_REFUSED_MAX = 32  # beyond the most connections, while they take their answer
 # Above this share of the most connections, idle ones make room for others soon.
 _CROWDED = 0.9
 _CROWDED_IDLE_SECONDS = 5.0
@@ -46,15 +47,19 @@ class Connections:
         self._timer: asyncio.TimerHandle | None = None
 
     def admit(self, connection: Connection, loop: asyncio.AbstractEventLoop, hooks: Hooks) -> bool:
-        """Watch it from now on, unless there are too many already. `hooks` are the same for all."""
+        """Whether it may stay. Watch it from now on; one of too many is watched while it is told so, and where even those
+        are too many it is closed. `hooks` are the same for all."""
         self.hooks = hooks
-        if len(self._watches) >= self.bounds.connections_max:
+        excess = len(self._watches) - self.bounds.connections_max
+        if excess >= 0:
             self.count(Fault.TOO_MANY, loop.time())
-            return False
+            if excess >= _REFUSED_MAX:
+                connection.close()
+                return False
         self._watches[connection] = Watch(loop.time())
         if self._timer is None:
             self._timer = loop.call_later(self._tick_seconds, self._tick, loop)
-        return True
+        return excess < 0
 
     def dismiss(self, connection: Connection) -> None:
         self._watches.pop(connection, None)

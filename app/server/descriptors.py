@@ -3,7 +3,7 @@
 import resource
 from dataclasses import dataclass
 
-_RESERVED = 64  # the database, the log, the listener, the spool, and what libraries open for a moment
+_RESERVED = 96  # the database, the log, the listener, the spool, callers that are being refused
 _CONNECTIONS_MIN = 16
 
 

@@ -53,13 +53,14 @@ class GatewayProtocol(HttpToolsProtocol):
         self._unread_bytes = 0
         self._upgrade_offered = False
         self._is_deaf = False
+        self._is_excess = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if not self.shared.admit(self, self.loop, self._hooks):
-            self._is_deaf = True
-            self._write_answer(Fault.TOO_MANY)
-            transport.close()
+            self._is_deaf = self._is_excess = True
+            if not transport.is_closing():
+                self._answer_and_end(Fault.TOO_MANY)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.shared.dismiss(self)
@@ -245,7 +246,9 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _leave_unread(self, size: int) -> None:
         self._unread_bytes += size
-        if self._unread_bytes > _UNREAD_BYTES_MAX:
+        if self._is_excess:  # it makes room as soon as it can
+            self.transport.close()
+        elif self._unread_bytes > _UNREAD_BYTES_MAX:
             self.flow.pause_reading()
 
     # --- Answering and ending
@@ -274,14 +277,14 @@ class GatewayProtocol(HttpToolsProtocol):
             if cycle.response_started:
                 self.transport.close()
                 return
-        self._write_answer(fault)
+        self._answer_and_end(fault)
+
+    def _answer_and_end(self, fault: Fault) -> None:
+        response = self._hooks.answer(error_of(fault))
+        self.transport.write(answer_bytes(response, self.server_state.default_headers))
         # Closed when the caller has closed, or soon: closing with unread bytes would take the answer away from it.
         self.transport.write_eof()
         self._enter(Stage.ENDING)
-
-    def _write_answer(self, fault: Fault) -> None:
-        response = self._hooks.answer(error_of(fault))
-        self.transport.write(answer_bytes(response, self.server_state.default_headers))
 
 
 def protocol_of(bounds: Bounds) -> type[GatewayProtocol]:
