@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from signal import SIGINT, SIGTERM, Signals, signal
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, signal
 from typing import Any
 
 import uvicorn
@@ -130,6 +130,7 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         # Uvicorn's own raises the signal again after a graceful stop, and the exit code would speak of a failure.
         originals = {number: signal(number, self.handle_exit) for number in self._signals}
+        originals[SIGHUP] = signal(SIGHUP, SIG_IGN)  # a closed terminal, or a habit of operators, ends no image
         try:
             yield
         finally:

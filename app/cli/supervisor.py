@@ -23,6 +23,7 @@ from app.settings import Settings
 from app.telemetry.board import Board, shared_memory
 
 _START_SECONDS_MAX = 120.0
+_SILENCE_SECONDS_MAX = 30.0  # a worker that says nothing for so long is frozen; it says something every two seconds
 _END_SECONDS_MAX = 10.0  # from the line's end to the process's
 _CLOSE_SECONDS = 45.0  # beyond the time for running requests: for what a worker still writes after it
 
@@ -40,6 +41,7 @@ class _Place:
     listener: socket.socket | None = None
     started_at: float = 0.0
     ready_at: float | None = None
+    heard_at: float = 0.0  # when it last said that it lives
     due_at: float | None = None
 
     def close_listener(self) -> None:
@@ -99,6 +101,7 @@ class Supervisor:
             self._selector.register(reader, selectors.EVENT_READ, None)
             wakeup = signal.set_wakeup_fd(writer.fileno())
             originals = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+            originals[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
             try:
                 yield
             finally:
@@ -115,7 +118,9 @@ class Supervisor:
                 for number in received:
                     self._signalled(number)
             elif received:
-                self._ready(key.data)
+                key.data.heard_at = time.monotonic()
+                if key.data.ready_at is None:
+                    self._ready(key.data)
             else:
                 self._ended(key.data)
         now = time.monotonic()
@@ -123,12 +128,22 @@ class Supervisor:
             if place.process and place.ready_at is None and now >= place.started_at + _START_SECONDS_MAX:
                 _log.error("worker_start_too_long", extra={"worker": place.number, "pid": place.process.pid})
                 place.process.kill()
+            if self._is_frozen(place, now):
+                assert place.process is not None
+                _log.error("worker_frozen", extra={"worker": place.number, "pid": place.process.pid})
+                place.close_listener()
+                place.heard_at = now
+                place.process.kill()  # what it has accepted and what waits for it ends with it; another takes its place
             if place.due_at is not None and now >= place.due_at:
                 self._start(place)
         if self._stop_deadline is not None and now >= self._stop_deadline:
             _log.error("workers_killed", extra={"after_seconds": self._settings.shutdown_seconds + _CLOSE_SECONDS})
             self._code = 1
             self._kill_all()
+
+    def _is_frozen(self, place: _Place, now: float) -> bool:
+        is_serving = place.process is not None and place.ready_at is not None and self._stop_deadline is None
+        return is_serving and now >= place.heard_at + _SILENCE_SECONDS_MAX
 
     def _seconds_to_next_moment(self) -> float | None:
         moments = [place.due_at for place in self._places if place.due_at is not None]
@@ -137,7 +152,9 @@ class Supervisor:
             for place in self._places
             if place.process is not None and place.ready_at is None
         ]
-        if self._stop_deadline is not None:
+        if self._stop_deadline is None:
+            moments += [place.heard_at + _SILENCE_SECONDS_MAX for place in self._places if place.ready_at is not None]
+        else:
             moments.append(self._stop_deadline)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from app.settings import Settings
 from app.telemetry.board import Board
 
 READY = b"ready\n"
+ALIVE = b"."
+ALIVE_SECONDS = 2.0  # how often its event loop says that it still turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ def run(line_descriptor: int) -> None:
     """The whole life of a worker; exits with 0 after a graceful stop."""
     # Ctrl-C reaches every process of the terminal, but stopping is the supervisor's word alone: it is given once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with socket.socket(fileno=line_descriptor) as line:
         try:
             with line.makefile("rb") as reader:
@@ -90,5 +94,11 @@ def _tell_ready(line: socket.socket) -> None:
         loop.remove_reader(line)
         signal.raise_signal(signal.SIGTERM)
 
+    def show_life() -> None:
+        with suppress(OSError):  # the supervisor is gone, or reads nothing: then it does not wait for this either
+            line.send(ALIVE, socket.MSG_DONTWAIT)
+        loop.call_later(ALIVE_SECONDS, show_life)
+
     loop.add_reader(line, stop)
     line.sendall(READY)
+    loop.call_later(ALIVE_SECONDS, show_life)

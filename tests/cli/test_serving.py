@@ -134,6 +134,15 @@ def test_a_signal_lets_running_requests_finish_and_exits_0(number: int) -> None:
         assert process.wait(20) == 0
 
 
+def test_a_hangup_ends_nothing() -> None:
+    with running() as (process, port), ask(port, "/slow") as connection:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(signal.SIGHUP)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        assert process.poll() is None
+
+
 def test_a_request_that_never_ends_is_cut_after_the_time_to_finish() -> None:
     with running("hurried") as (process, port), ask(port, "/endless") as connection:
         assert process.stdout is not None

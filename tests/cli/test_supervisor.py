@@ -152,3 +152,29 @@ def test_a_second_ctrl_c_does_not_wait(supervisor: Run) -> None:
         timer.start()
 
     assert supervisor("ready(); until_the_end(); time.sleep(600)", on_ready).run() == 0
+
+
+def test_a_frozen_worker_is_killed_and_replaced(
+    supervisor: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.cli.supervisor._SILENCE_SECONDS_MAX", 1.0)
+    text = """
+        life = lives()
+        ready()
+        if number == "1" and life == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if number == "1" and life == 2:
+            os.kill(os.getppid(), signal.SIGHUP)
+            os.kill(os.getppid(), signal.SIGTERM)
+        line.settimeout(0.1)
+        while True:
+            try:
+                if not line.recv(65536):
+                    break
+            except TimeoutError:
+                line.sendall(b".")
+        """
+    assert supervisor(text, lambda: None).run() == 0
+    assert [(tmp_path / f"lives-{number}").stat().st_size for number in (1, 2)] == [2, 1]
+    [frozen] = [record for record in caplog.records if record.getMessage() == "worker_frozen"]
+    assert frozen.__dict__["worker"] == 1
