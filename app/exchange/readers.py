@@ -30,6 +30,11 @@ class Reader(Protocol):
     @property
     def closing(self) -> Callable[[bytes], bytes] | None: ...
     @property
+    def fails(self) -> bool:
+        """Whether a failure has been told, also after an image that came whole."""
+        ...
+
+    @property
     def read_to(self) -> int: ...
     @property
     def at_boundary(self) -> bool: ...
@@ -83,6 +88,10 @@ class DocumentReader:
     @property
     def refuses(self) -> bool:
         return self._scanner.failure is not None or (self._scanner.ended and not self._scanner.image_begun)
+
+    @property
+    def fails(self) -> bool:
+        return self._scanner.failure is not None
 
     def feed(self, data: bytes | bytearray, size: int, start: int, /) -> bytes | memoryview:
         self.read_to = self._scanner.feed(data, size, start)

@@ -84,11 +84,12 @@ class _Passing:
         finally:
             if not self._told:
                 self._on_reading(reader.finish())
-        reading = reader.finish()
-        if not reading.delivers:
+        if not self._told or reader.fails:
+            reading = reader.finish()
             if self._told:
                 self._on_reading(reading)
-            raise _verdict(reading, reader)
+            if not reading.delivers:
+                raise _verdict(reading, reader)
         if rest := reader.flush():
             await self._pass(rest)
 

@@ -51,6 +51,11 @@ class EventScanner:
         return self._totals.image_count > 0 or (self._event.is_final() and self._event.has_image())
 
     @property
+    def fails(self) -> bool:
+        """Whether a failure has been told, also after an image that came whole."""
+        return self._totals.failure is not None or (self._event.has_fields and self._event.failure() is not None)
+
+    @property
     def image_number(self) -> int:
         """Of the finished image that is being read, from 1."""
         return self._totals.image_count + 1

@@ -21,6 +21,7 @@ class _Translation:
     """What both have in common. `broken` once an image holds what would break out of its event."""
 
     reads_stream = False
+    fails = True  # its end is looked at in any case
 
     def __init__(self) -> None:
         self._out: list[bytes | memoryview] = []
