@@ -1,4 +1,4 @@
-"""`zenmux-gateway dev`, as a stranger types it: what it prints is pasted, and a picture is there."""
+"""`zenmux-gateway dev`, as a stranger types it: what it prints is pasted, and an image is there."""
 
 import os
 import signal
@@ -41,8 +41,8 @@ def test_what_dev_prints_works_when_pasted_also_the_second_time(tmp_path: Path) 
                     command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
                 )
                 assert done.returncode == 0, done.stderr
-                with Image.open(tmp_path / "boat.png") as picture:
-                    assert picture.size == (1024, 1024)
+                with Image.open(tmp_path / "boat.png") as image:
+                    assert image.size == (1024, 1024)
             assert "SANDBOX" in (tmp_path / f"{turn}.log").read_text()
             assert fetch_json(f"http://127.0.0.1:{port}/readyz")["upstream"].startswith("sandbox")
         finally:

@@ -28,7 +28,7 @@ def show_catalog(
     *,
     as_json: Json = False,
 ) -> None:
-    """Show every model, or one of them with its rules and what its pictures cost.
+    """Show every model, or one of them with its rules and what its images cost.
 
     \b
     zenmux-gateway catalog show
@@ -48,7 +48,7 @@ def show_catalog(
         show_json([model_json(spec) for spec in catalog.models])
         return
     show_table(
-        ["model", "1024x1024 picture", "price", "ends"],
+        ["model", "1024x1024 image", "price", "ends"],
         [[spec.name, _span(spec), _prices(spec), _end(spec, today)] for spec in catalog.models],
     )
     say(f"More of one: {PROGRAM} catalog show MODEL")
@@ -90,7 +90,7 @@ def _show_one(spec: ModelSpec, today: date) -> None:
             "qualities": ", ".join(spec.qualities) or "any",
             "formats": ", ".join(spec.output_formats) or "any",
             "backgrounds": ", ".join(backgrounds(spec)) or "any",
-            "at most": f"{spec.n_max} pictures a request, {spec.prompt_chars_max:,} characters of prompt",
+            "at most": f"{spec.n_max} images a request, {spec.prompt_chars_max:,} characters of prompt",
             "price": _prices(spec),
         }
     )
@@ -103,7 +103,7 @@ def _show_one(spec: ModelSpec, today: date) -> None:
     ]
     if known:
         says_most = isinstance(spec.token_rule, AreaTokens) and max(spec.token_rule.percent.values()) > 100
-        show(f"\nA picture costs{' at most' if says_most else ''}, before its prompt and input images:")
+        show(f"\nAn image costs{' at most' if says_most else ''}, before its prompt and input images:")
         show_table(["size", *qualities], known, right=qualities)
 
 
@@ -145,7 +145,7 @@ def _rounded(nanousd: int) -> str:
 def _prices(spec: ModelSpec) -> str:
     match spec.prices:
         case ImagePrice(per_image=nanousd):
-            return f"${format_usd(nanousd)} a picture"
+            return f"${format_usd(nanousd)} an image"
         case TokenPrices() as prices:
             rates = ", ".join(
                 f"{name.replace('_', ' ')} ${format_usd(rate * 10**6)}"
@@ -154,7 +154,7 @@ def _prices(spec: ModelSpec) -> str:
             )
             return f"{rates} a million tokens"
         case None:
-            return f"unknown: ${format_usd(spec.hold_nanousd or 0)} is held and charged for a picture"
+            return f"unknown: ${format_usd(spec.hold_nanousd or 0)} is held and charged for an image"
 
 
 def _end(spec: ModelSpec, today: date) -> str:

@@ -85,7 +85,7 @@ def _checks(context: typer.Context) -> Iterator[Check]:
     advices = judge_key(settings.zenmux_api_key)
     yield from (Check("key", _ERROR if each.serious else _WARNING, each.message) for each in advices)
     if not advices:
-        yield Check("key", _OK, "ZENMUX_API_KEY is set; whether ZenMux takes it shows with the first picture")
+        yield Check("key", _OK, "ZENMUX_API_KEY is set; whether ZenMux takes it shows with the first image")
     yield _check_models(settings)
     yield from (Check("workers", _ERROR, each.message) for each in judge_workers(settings))
     yield _check_database(settings)

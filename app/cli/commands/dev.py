@@ -59,8 +59,8 @@ def dev(context: typer.Context, host: Host = None, port: Port = None) -> None:
         gateway = make_gateway(settings)
         with prepared(settings):
             key = _key(settings, terminal)
-            told = Greeting(serving.base_url(listener), key, bill_url, _called())
-            code = run_gateway(gateway, settings, listener, lambda: show(told.text()))
+            greeting = Greeting(serving.base_url(listener), key, bill_url, _called())
+            code = run_gateway(gateway, settings, listener, lambda: show(greeting.text()))
     raise typer.Exit(code)
 
 
@@ -76,10 +76,10 @@ class Greeting:
     def text(self) -> str:
         url = f"{self.root}/v1"
         if self.bill_url is None:
-            upstream = ["Pictures are BOUGHT from ZenMux with your ZENMUX_API_KEY."]
+            upstream = ["Images are BOUGHT from ZenMux with your ZENMUX_API_KEY."]
         else:
             upstream = [
-                "SANDBOX: there is no ZENMUX_API_KEY, so a stand-in on this machine draws the pictures.",
+                "SANDBOX: there is no ZENMUX_API_KEY, so a stand-in on this machine draws the images.",
                 "Nothing is bought; every price and cost you see is pretended.",
             ]
         facts = [
@@ -100,10 +100,10 @@ class Greeting:
                 f"{frame}\n",
                 f"{PROGRAM} {__version__} is ready.\n",
                 *(f"{what + ':':<11}{where}" for what, where in facts),
-                f"\nA picture, from a second terminal:\n\n{curl_snippet(url, self.key)}\n",
+                f"\nAn image, from a second terminal:\n\n{curl_snippet(url, self.key)}\n",
                 f"Or in Python:\n\n{python_snippet(url, self.key)}\n",
                 "Ctrl-C stops it; the key stays the same next time. "
-                f"With real pictures: ZENMUX_API_KEY=sk-ai-v1-... {self.program} serve\n",
+                f"With real images: ZENMUX_API_KEY=sk-ai-v1-... {self.program} serve\n",
             ]
         )
 

@@ -17,7 +17,7 @@ def sandbox(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="NUMBER", help="Port; 0 picks a free one.")] = 8090,
 ) -> None:
-    """Run the pretend ZenMux until Ctrl-C. It draws real pictures, keeps a bill, and charges nobody.
+    """Run the pretend ZenMux until Ctrl-C. It draws real images, keeps a bill, and charges nobody.
 
     \b
     zenmux-gateway sandbox --port 8090

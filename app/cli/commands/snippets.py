@@ -3,7 +3,7 @@
 import json
 import shlex
 
-PICTURE_FILE = "boat.png"
+IMAGE_FILE = "boat.png"
 _REQUEST = {
     "model": "gpt-image-2",
     "prompt": "A paper boat on a calm sea at dawn, watercolour",
@@ -16,15 +16,15 @@ text = sys.stdin.read()
 try: answer = json.loads(text)
 except ValueError: sys.exit(text[:500] or 1)
 if "error" in answer: sys.exit(answer["error"]["message"])
-open("{PICTURE_FILE}", "wb").write(base64.b64decode(answer["data"][0]["b64_json"]))
-print("saved {PICTURE_FILE}")"""
+open("{IMAGE_FILE}", "wb").write(base64.b64decode(answer["data"][0]["b64_json"]))
+print("saved {IMAGE_FILE}")"""
 
 
 def curl_snippet(base_url: str, key: str) -> str:
-    """Shell lines that save a picture as boat.png, on Linux and macOS: curl (7.76 or newer) and any python3,
+    """Shell lines that save an image as boat.png, on Linux and macOS: curl (7.76 or newer) and any python3,
     nothing else.
 
-    base64 and sed are not the same on both, and would save an error as a broken picture.
+    base64 and sed are not the same on both, and would save an error as a broken image.
     """
     return " \\\n  ".join(
         [
@@ -38,7 +38,7 @@ def curl_snippet(base_url: str, key: str) -> str:
 
 
 def python_snippet(base_url: str, key: str) -> str:
-    """A Python program that saves a picture as boat.png with openai's own SDK."""
+    """A Python program that saves an image as boat.png with openai's own SDK."""
     return f"""\
 # pip install openai
 import base64, pathlib
@@ -51,8 +51,8 @@ answer = client.images.generate(
     size={_quoted(_REQUEST["size"])},
     quality={_quoted(_REQUEST["quality"])},
 )
-pathlib.Path({_quoted(PICTURE_FILE)}).write_bytes(base64.b64decode(answer.data[0].b64_json))
-print("saved {PICTURE_FILE}")"""
+pathlib.Path({_quoted(IMAGE_FILE)}).write_bytes(base64.b64decode(answer.data[0].b64_json))
+print("saved {IMAGE_FILE}")"""
 
 
 def _quoted(text: str) -> str:

@@ -129,7 +129,7 @@ def judge_key(key: SecretStr | None) -> list[Advice]:
     if key is None:
         return [
             Advice(
-                "ZENMUX_API_KEY is not set: the gateway has nothing to buy pictures with. Make a pay-as-you-go key at "
+                "ZENMUX_API_KEY is not set: the gateway has nothing to buy images with. Make a pay-as-you-go key at "
                 "zenmux.ai and set it, or try the gateway without one: zenmux-gateway dev.",
                 serious=True,
             )
@@ -138,7 +138,7 @@ def judge_key(key: SecretStr | None) -> list[Advice]:
     if text.startswith("sk-mg-"):
         return [
             Advice(
-                "ZENMUX_API_KEY is a management key (sk-mg-…): ZenMux refuses to make pictures with it. "
+                "ZENMUX_API_KEY is a management key (sk-mg-…): ZenMux refuses to make images with it. "
                 "Set a pay-as-you-go key (sk-ai-v1-…).",
                 serious=True,
             )

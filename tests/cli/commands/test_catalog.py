@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import Cli
 
 
-def test_all_models_with_what_a_picture_costs(cli: Cli) -> None:
+def test_all_models_with_what_an_image_costs(cli: Cli) -> None:
     table = cli("catalog", "show").stdout
     assert "$0.0059 to $0.2107" in next(line for line in table.splitlines() if line.startswith("gpt-image-2 "))
     assert not cli.data_dir.exists()
@@ -52,8 +52,8 @@ def test_a_good_file_tells_what_it_changes(cli: Cli, tmp_path: Path) -> None:
         '[models."gpt-image-2"]\nprices = { text_in = "4", image_in = "8", image_out = "30" }\n'
     )
     told = cli("catalog", "check", str(file)).stdout
-    assert "added qwen-image-2.0, $0.0289 a picture" in told
-    assert "added secret-model, unknown: $0.50 is held and charged for a picture" in told
+    assert "added qwen-image-2.0, $0.0289 an image" in told
+    assert "added secret-model, unknown: $0.50 is held and charged for an image" in told
     assert "changed gpt-image-2, text in $4.00" in told
     assert "removed gpt-image-1-mini" in told
     answer = cli.json("catalog", "check", str(file))

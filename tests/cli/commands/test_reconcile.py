@@ -1,4 +1,4 @@
-"""`ledger reconcile`: what is asked, shown, kept, and the exit code. tests/e2e/test_reconcile.py buys real pictures."""
+"""`ledger reconcile`: what is asked, shown, kept, and the exit code. tests/e2e/test_reconcile.py buys real images."""
 
 import json
 import re

@@ -64,7 +64,7 @@ def run(command: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_curl_saves_the_picture(gateway: Gateway, tmp_path: Path) -> None:
+def test_curl_saves_the_image(gateway: Gateway, tmp_path: Path) -> None:
     done = run(["sh", "-c", snippets.curl_snippet(gateway.url, KEY)], tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "saved boat.png\n", "")
     assert (tmp_path / "boat.png").read_bytes() == PICTURE
@@ -98,7 +98,7 @@ def test_curl_tells_when_nobody_answers(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_python_saves_the_picture(gateway: Gateway, tmp_path: Path) -> None:
+def test_python_saves_the_image(gateway: Gateway, tmp_path: Path) -> None:
     done = run([sys.executable, "-c", snippets.python_snippet(gateway.url, KEY)], tmp_path)
     assert (done.returncode, done.stdout) == (0, "saved boat.png\n"), done.stderr
     assert (tmp_path / "boat.png").read_bytes() == PICTURE

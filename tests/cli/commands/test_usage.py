@@ -51,7 +51,7 @@ def reservation(number: int, at: datetime, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def used(cli: Cli) -> Cli:
-    """alice used three pictures in two months, bob one, of another model."""
+    """alice used three images in two months, bob one, of another model."""
     ids = {name: cli.json("users", "create", name)["id"] for name in ("alice", "bob")}
     rows = [
         reservation(1, datetime(2026, 10, 31, 23, 59, 59, tzinfo=UTC), user_id=ids["alice"]),
