@@ -30,6 +30,7 @@ from app.images.catalog import catalog_of
 from app.images.policy import request_policy
 from app.images.request import RequestPolicy
 from app.keys.authentication import Authenticator
+from app.quotas.corrections import Corrected
 from app.quotas.heartbeat import Heartbeat
 from app.quotas.ledger import Ledger
 from app.quotas.spool import Spool
@@ -127,9 +128,7 @@ async def _open(
         instance=instance,
         queue_max=settings.ledger_queue_max,
         wait_seconds=settings.ledger_wait_seconds,
-        watch=Watch(
-            settings.thresholds_percent, sender is not None, lambda crossed: _announce(crossed, metrics, sender)
-        ),
+        watch=_watch(settings, metrics, sender),
     )
     stack.push_async_callback(ledger.close)
     heartbeat = Heartbeat(engine, instance, settings.heartbeat_seconds, asyncio.get_running_loop().time)
@@ -206,6 +205,15 @@ def _sender(engine: Engine, settings: Settings, clock: Clock, metrics: Metrics) 
     return Sender(engine, hook, clock, random.random, lambda result: metrics.webhooks.labels(result).inc())
 
 
+def _watch(settings: Settings, metrics: Metrics, sender: Sender | None) -> Watch:
+    return Watch(
+        settings.thresholds_percent,
+        webhook=sender is not None,
+        announce=lambda crossed: _announce(crossed, metrics, sender),
+        corrected=lambda corrected: _count_corrections(corrected, metrics),
+    )
+
+
 def _announce(crossed: Sequence[Announcement], metrics: Metrics, sender: Sender | None) -> None:
     """Tells, once, that limits have been used up to a percentage."""
     for announcement in crossed:
@@ -215,6 +223,11 @@ def _announce(crossed: Sequence[Announcement], metrics: Metrics, sender: Sender 
         metrics.threshold_events.labels(event.scope, event.unit, event.window, str(event.percent), shadow).inc()
     if sender is not None:
         sender.wake()
+
+
+def _count_corrections(corrected: Sequence[Corrected], metrics: Metrics) -> None:
+    for each in corrected:
+        metrics.count_correction(each.delta.nanousd, each.passed)
 
 
 async def _finish_sending(sender: Sender, sending: asyncio.Task[None]) -> None:

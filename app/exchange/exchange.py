@@ -212,6 +212,8 @@ class Exchange(Response):
         if error is not None:
             # The reservation stays pending and the sweep will close it at the estimate: nothing is lost.
             logger.error("settlement_not_written", exc_info=error, extra=extra)
+        elif settled.result() is Resolution.CORRECTED:
+            logger.warning("settlement_corrected", extra=extra)  # the process was held to be dead meanwhile
         elif (resolution := settled.result()) not in (Resolution.DONE, Resolution.SPOOLED):
             logger.error("reservation_resolved_twice", extra={**extra, "resolution": resolution.value})
 

@@ -104,6 +104,7 @@ def audit(connection: Connection, now: datetime) -> list[Finding]:
             for id_ in connection.execute(select(_rows.id).where(condition).order_by(_rows.id)).scalars()
         )
     found += bounded(_wrong_totals(connection))
+    found += bounded(_wrong_corrections(connection))
     return [*found, *bounded(_overdue(connection, now)), *bounded(_excess(connection))]
 
 
@@ -158,8 +159,10 @@ def _sum_of(scope: str, window: Window, has_model: bool) -> Select[Any]:  # noqa
             *(func.sum(_rows[f"held_{unit}"]).filter(is_pending).label(f"pending_{unit}") for unit in held),
         ).where(*counted(schema.reservations, "reserved_at_ms"))
     ]
+    nothing = [literal_column("0", BigInteger) for _ in _UNITS]
+    late = select(*(func.sum(schema.corrections.c[f"charged_{unit}"]) for unit in _UNITS), *nothing)
+    parts.append(late.where(*counted(schema.corrections, "reserved_at_ms")))
     if window not in PART_OF_A_DAY:
-        nothing = [literal_column("0", BigInteger) for _ in _UNITS]
         days = select(*(func.sum(_days[f"charged_{unit}"]) for unit in _UNITS), *nothing)
         parts.append(days.where(*counted(schema.usage_days, "day_start_ms")))
     return select(*(func.sum(column) for column in union_all(*parts).subquery().c))
@@ -171,6 +174,22 @@ def _wrong_totals(connection: Connection) -> Iterator[Finding]:
         day = f"{from_ms(start_ms):%Y-%m-%d}"
         message = f"the total of {day} for key {key_id} and {model} is none that reservations can have"
         yield Finding(Severity.ERROR, "totals", f"{day} {key_id}", message)
+
+
+def _wrong_corrections(connection: Connection) -> Iterator[Finding]:
+    """A correction is of an expired reservation and has its owner; together they charge nothing below zero."""
+    late = schema.corrections.c
+    same = and_(*(late[name] == _rows[name] for name in ("key_id", "user_id", "model", "reserved_at_ms")))
+    teams = func.coalesce(late.team_id, "") == func.coalesce(_rows.team_id, "")
+    wrong = or_(
+        _rows.state != "expired",
+        not_(and_(same, teams)),
+        *(late[column.name] + column < 0 for column in _CHARGED),
+        and_(late.state == "released", *(late[column.name] + column != 0 for column in _CHARGED)),
+    )
+    joined = schema.corrections.join(schema.reservations, late.reservation_id == _rows.id)
+    for id_ in connection.execute(select(_rows.id).select_from(joined).where(wrong).order_by(_rows.id)).scalars():
+        yield Finding(Severity.ERROR, "corrections", id_, f"the correction of reservation {id_} does not fit it")
 
 
 def _unwatched_counters(connection: Connection) -> Iterator[Finding]:

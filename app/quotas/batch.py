@@ -20,17 +20,19 @@ from app.quotas.commands import (
     Reserve,
     Reserved,
     Resolve,
+    bounded,
     closing_of,
     closing_of_expired,
     new_row,
 )
-from app.quotas.counters import Counter, CounterKey
+from app.quotas.corrections import Corrected, Correction, correction_of, is_of
+from app.quotas.counters import Counter, CounterKey, amount_of
 from app.quotas.limits import Limit
 from app.quotas.plans import Account, Party
 from app.quotas.reservation import Amounts, Resolution, State
 from app.quotas.thresholds import UNWATCHED, Crossing, Thresholds
 
-_PENDING = State.PENDING.value
+_PENDING, _EXPIRED = State.PENDING.value, State.EXPIRED.value
 _DONE = Resolution.DONE  # looking a member up is slow in Python 3.11
 
 Outcome = Reserved | Resolution | LimitReached | DuplicateReservation | StoreUnavailable | None
@@ -54,7 +56,8 @@ class Books:
     """What a transaction has read. `records` and `counters` are brought forward by each command in turn.
 
     `accounts` has those of every reservation that may be taken or closed. `in_doubt`: ids whose resolution was sent
-    before, with no answer about its commit. `standings` are made of `counters`, of the accounts asked for so far.
+    before, with no answer about its commit. `corrections` are those of expired `records`.
+    `standings` are made of `counters`, of the accounts asked for so far.
     """
 
     instance: str
@@ -64,6 +67,7 @@ class Books:
     in_doubt: frozenset[str] = frozenset()
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(UNWATCHED))
     standings: dict[Account, Standing] = field(default_factory=dict)
+    corrections: dict[str, Correction] = field(default_factory=dict)
 
     def standing(self, account: Account) -> Standing:
         """The same at every call: many reservations share an account."""
@@ -85,6 +89,8 @@ class Writes:
     closed: list[tuple[Closing, str]] = field(default_factory=list)  # how, which
     touched: set[Account] = field(default_factory=set)  # whose counters moved
     crossings: list[Crossing] = field(default_factory=list)  # some may be written already, by whomever
+    corrections: list[Correction] = field(default_factory=list)
+    corrected: list[Corrected] = field(default_factory=list)  # the same, to be told
 
 
 def parties_needed(commands: Iterable[Command], records: Mapping[str, Record]) -> dict[str, tuple[Party, int]]:
@@ -98,7 +104,8 @@ def parties_needed(commands: Iterable[Command], records: Mapping[str, Record]) -
                 needed.setdefault(hold.id, (party, to_ms(hold.reserved_at)))
         elif isinstance(command, Resolve | Expire):
             record = records.get(command.reservation_id)
-            if record is not None and record.state == _PENDING:
+            late = isinstance(command, Resolve) and record is not None and record.state == _EXPIRED
+            if record is not None and (late or record.state == _PENDING):
                 needed[record.id] = record.party, record.reserved_at_ms
     return needed
 
@@ -160,9 +167,11 @@ def _resolve(command: Resolve, books: Books, writes: Writes) -> Outcome:
     record = books.records.get(command.reservation_id)
     if record is None:
         return Resolution.UNKNOWN
-    closing = closing_of(command.settlement)
+    closing = closing_of(bounded(command.settlement, record.held))
     if record.state == _PENDING:
-        return _close(record, closing, command.settlement.charged, books, writes)
+        return _close(record, closing, closing.charged, books, writes)
+    if record.state == _EXPIRED:
+        return _correct(record, closing, books, writes)
     # The first try may have been committed and only its answer lost: then this is its answer.
     same = (record.state, record.resolved_at_ms, record.outcome) == (
         closing.state,
@@ -170,6 +179,36 @@ def _resolve(command: Resolve, books: Books, writes: Writes) -> Outcome:
         closing.outcome,
     )
     return Resolution.DONE if same and record.id in books.in_doubt else Resolution.ALREADY_RESOLVED
+
+
+def _correct(record: Record, closing: Closing, books: Books, writes: Writes) -> Resolution:
+    """It had been given up, and was under way all the same. What it cost counts where the reservation counts, also
+    above a limit: it was bought."""
+    made = books.corrections.get(record.id)
+    if made is not None:
+        again = record.id in books.in_doubt and is_of(made, closing)
+        return Resolution.CORRECTED if again else Resolution.ALREADY_RESOLVED
+    correction = books.corrections[record.id] = correction_of(record, closing)
+    account, delta = books.accounts[record.id], correction.delta
+    standing = books.standing(account)
+    for counter in standing.counters:
+        counter.resolve(NOTHING, delta)
+    passed = []
+    for limit, look in account.limits:
+        key, counter = account.keys[look], standing.counters[look]
+        writes.crossings += books.thresholds.crossed(limit, key, counter, delta, closing.resolved_at_ms)
+        if amount_of(delta, limit.unit) > 0 and counter.settled(limit.unit) > limit.amount:
+            passed.append((limit.scope.value, limit.unit.value))
+    writes.touched.add(account)
+    writes.corrections.append(correction)
+    writes.corrected.append(Corrected(record.id, delta, tuple(passed)))
+    return Resolution.CORRECTED
+
+
+def late_ids(commands: Iterable[Command], records: Mapping[str, Record]) -> list[str]:
+    """Reservations that have expired and are to be resolved now: their corrections have to be read."""
+    ids = {each.reservation_id for each in commands if isinstance(each, Resolve)}
+    return sorted(id_ for id_ in ids if id_ in records and records[id_].state == _EXPIRED)
 
 
 def _expire(command: Expire, books: Books, writes: Writes) -> Outcome:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from app.database import schema
 from app.database.clock import to_ms
@@ -19,22 +19,28 @@ from app.quotas.reservation import State, UsageSource
 from app.quotas.retention import pruned_until
 
 _rows = schema.reservations.c
+_late = schema.corrections.c
+
+
+def _known(name: str) -> ColumnElement[Any]:
+    """What the correction says, where there is one."""
+    return func.coalesce(_late[name], _rows[name]).label(name)
+
+
+def _sum(name: str) -> ColumnElement[int]:
+    return (_rows[name] + func.coalesce(_late[name], 0)).label(name)
+
+
 _COLUMNS = (
     _rows.id,
     _rows.model,
-    _rows.state,
+    _known("state"),
     _rows.dispatched_at_ms,
     _rows.held_images,
-    _rows.usage_source,
-    _rows.priced,
-    _rows.charged_requests,
-    _rows.charged_images,
-    _rows.charged_nanousd,
-    _rows.input_text_tokens,
-    _rows.input_image_tokens,
-    _rows.output_text_tokens,
-    _rows.output_image_tokens,
-    _rows.upstream_request_id,
+    *(_known(name) for name in ("usage_source", "priced")),
+    *(_sum(name) for name in ("charged_requests", "charged_images", "charged_nanousd")),
+    *(_known(f"{kind}_tokens") for kind in ("input_text", "input_image", "output_text", "output_image")),
+    _known("upstream_request_id"),
 )
 _PAGE = 1000
 _LIFE_MAX = timedelta(hours=3)  # of a reservation, beyond what settings.py allows
@@ -77,7 +83,8 @@ def compare_with_bill(connection: Connection, bill: Mapping[str, Any], since: da
     """
     entries = read_bill(bill)
     comparison = _Comparison(_by_id(entries), not bill.get("dropped"), pruned_until(connection))
-    query = select(*_COLUMNS).order_by(_rows.reserved_at_ms, _rows.id)
+    both = schema.reservations.outerjoin(schema.corrections, _late.reservation_id == _rows.id)
+    query = select(*_COLUMNS).select_from(both).order_by(_rows.reserved_at_ms, _rows.id)
     if since is not None:
         query = query.where(_rows.reserved_at_ms >= to_ms(since))
     rows: Iterable[Row[Any]] = connection.execute(query, execution_options={"yield_per": _PAGE})

@@ -2,7 +2,7 @@
 statements.py writes the rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -12,6 +12,9 @@ from app.quotas.plans import Party
 from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
 
 NOTHING = Amounts()
+AMOUNT_MAX = 2**47
+"""Of one request: 140,000 dollars in nano-USD. Thirty thousand such requests fit into the 2^62 that a sum may reach."""
+
 ONE_REQUEST = Amounts(requests=1)
 """The charge of a request that was sent and refused."""
 
@@ -195,12 +198,24 @@ def closing_of(settlement: Settlement) -> Closing:
     )
 
 
+def bounded(settlement: Settlement, held: Amounts) -> Settlement:
+    """The settlement, or the estimate where it tells of more than anything can cost: sums of such amounts would not fit
+    into the databases' numbers."""
+    usage = settlement.usage
+    if max(settlement.charged) <= AMOUNT_MAX and (usage is None or max(astuple(usage)) <= AMOUNT_MAX):
+        return settlement
+    return settlement._replace(usage_source=UsageSource.ESTIMATED, charged=held, usage=None)
+
+
 def closing_of_expired(record: Record, at: datetime) -> Closing:
     """What expiry writes: bytes may have gone upstream, so the hold is the bill; none did, so nothing is."""
-    dispatched = record.dispatched_at_ms is not None
-    charged = record.held if dispatched else NOTHING
-    source = UsageSource.ESTIMATED if dispatched else UsageSource.NONE
-    return Closing(State.EXPIRED.value, to_ms(at), "expired", source.value, *charged)
+    source = UsageSource.NONE if record.dispatched_at_ms is None else UsageSource.ESTIMATED
+    return Closing(State.EXPIRED.value, to_ms(at), "expired", source.value, *charge_of_expired(record))
+
+
+def charge_of_expired(record: Record) -> Amounts:
+    """The hold if it was dispatched, else nothing."""
+    return NOTHING if record.dispatched_at_ms is None else record.held
 
 
 def withdrawal(hold: Hold, at: datetime) -> Resolve:
@@ -231,6 +246,8 @@ def check_hold(hold: Hold) -> None:
         raise ValueError(f"a hold is one request, not {amounts.requests}")
     if min(amounts) < 0:
         raise ValueError(f"negative hold: {amounts}")
+    if max(amounts) > AMOUNT_MAX:
+        raise ValueError(f"no hold can be so large: {amounts}")
 
 
 def check_settlement(settlement: Settlement) -> None:

@@ -39,7 +39,7 @@ from app.quotas.spool import Spool
 from app.quotas.spooler import ShowWaiting, Spooler
 from app.quotas.standing import LimitStatus, standing_of
 from app.quotas.sweep import Sweep
-from app.quotas.thresholds import UNWATCHED, Announcement, Watch
+from app.quotas.thresholds import UNWATCHED, Watch
 from app.quotas.writer import Ticket, Writer
 
 _READERS_MAX = 4
@@ -75,13 +75,16 @@ class Ledger:
         self._readers = Readers(_READERS_MAX, "ledger-reader")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._patience = Patience(wait_seconds, self._give_up)
-        self._announce = watch.announce
         self._writer = Writer(
             engine,
             instance=instance,
             queue_max=queue_max,
             deliver=self._deliver_from_thread,
-            watch=replace(watch, announce=self._announce_from_thread),
+            watch=replace(
+                watch,
+                announce=partial(self._call_from_thread, watch.announce),
+                corrected=partial(self._call_from_thread, watch.corrected),
+            ),
         )
         self._alarm = Alarm(self._writer.wake)
         self.readiness = Readiness(engine, clock, instance, self._submit)
@@ -253,9 +256,6 @@ class Ledger:
 
     def _deliver_from_thread(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
         self._call_from_thread(self._deliver, served)
-
-    def _announce_from_thread(self, crossed: Sequence[Announcement]) -> None:
-        self._call_from_thread(self._announce, crossed)
 
     def _tell_of_spooled(self, tickets: Sequence[Ticket]) -> None:
         self._call_from_thread(self._deliver, [(ticket, Resolution.SPOOLED) for ticket in tickets])

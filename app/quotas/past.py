@@ -20,6 +20,7 @@ _PENDING_MAX = 10_000  # more than can have been under way for a day
 
 _rows = schema.reservations.c
 _days = schema.usage_days.c
+_late = schema.corrections.c
 _counters = schema.counters
 
 _UNITS = Amounts._fields
@@ -30,7 +31,8 @@ _BOTH = (*(_rows[f"charged_{unit}"] for unit in _UNITS), *(_rows[f"held_{unit}"]
 class Past:
     """What a counter counts of the reservations made before `until_ms`: `settled`, and the ids of those still pending.
 
-    `made` is how many of its scope there were, whatever became of them: the same later, or the rest is not right.
+    `made` is how many of its scope there were, whatever became of them, `corrections` how many of these and their sums:
+    the same later, or the rest is not right.
     """
 
     key: CounterKey
@@ -38,6 +40,7 @@ class Past:
     settled: Amounts
     pending: frozenset[str]
     made: int
+    corrections: tuple[int, ...]
 
 
 def add_up_past(connection: Connection, limit: Limit, now: datetime) -> Past | None:
@@ -58,7 +61,9 @@ def add_up_past(connection: Connection, limit: Limit, now: datetime) -> Past | N
     charged = _amounts(connection, select(*(func.sum(_rows[f"charged_{unit}"]) for unit in _UNITS)).where(*mine))
     totals = select(*(func.sum(_days[f"charged_{unit}"]) for unit in _UNITS))
     pruned = _amounts(connection, totals.where(*_counted(schema.usage_days, key)))
-    return Past(key, until_ms, _plus(charged, pruned), frozenset(pending), _made(connection, key, until_ms))
+    corrections = _corrections(connection, key)
+    settled = _plus(_plus(charged, pruned), Amounts(*corrections[1:]))
+    return Past(key, until_ms, settled, frozenset(pending), _made(connection, key, until_ms), corrections)
 
 
 def make_counter(connection: Connection, past: Past) -> bool:
@@ -67,6 +72,8 @@ def make_counter(connection: Connection, past: Past) -> bool:
     False when the past is not what it was, or the counter is there by now: then the ledger does what is to be done.
     """
     if _is_there(connection, past.key) or _made(connection, past.key, past.until_ms) != past.made:
+        return False
+    if _corrections(connection, past.key) != past.corrections:
         return False
     late = connection.execute(select(*_BOTH, _rows.state).where(_rows.id.in_(past.pending))).all()
     if len(late) != len(past.pending):
@@ -103,6 +110,13 @@ def _made(connection: Connection, key: CounterKey, until_ms: int) -> int:
     there = connection.execute(select(func.count()).where(*mine, _rows.reserved_at_ms < until_ms)).scalar_one()
     pruned = select(func.sum(_days.requests)).where(*_counted(schema.usage_days, key, any_model=True))
     return int(there) + int(connection.execute(pruned).scalar_one() or 0)
+
+
+def _corrections(connection: Connection, key: CounterKey) -> tuple[int, ...]:
+    """There are few, ever."""
+    sums = (func.sum(_late[f"charged_{unit}"]) for unit in _UNITS)
+    query = select(func.count(), *sums).where(*_counted(schema.corrections, key))
+    return tuple(int(value or 0) for value in connection.execute(query).one())
 
 
 def _amounts(connection: Connection, query: Select[tuple[int, ...]]) -> Amounts:

@@ -1,7 +1,7 @@
 """Compares one UTC day of the ledger with what the provider says it billed for it, model by model, and keeps the newest
 comparison of each day. Asks nobody; a request belongs to the day in which it was made."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
@@ -146,7 +146,7 @@ def compare_day(
     models: dict[str, ModelDay] = {}
     elsewhere: dict[str, Tally] = {}
     start_ms = to_ms(_start(day))
-    for read_part in (_recorded, _crossing, _pruned):
+    for read_part in (_recorded, _corrected, _crossing, _pruned):
         for name, part in read_part(connection, start_ms):
             models.setdefault(name_of(name) or name, ModelDay()).add(part)
     for name, tally in billed:
@@ -236,6 +236,24 @@ def _recorded(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay
         (name, ModelDay(*(Tally(*sums[at : at + 2]) for at in range(0, len(sums), 2))))
         for name, *sums in connection.execute(query)
     ]
+
+
+def _corrected(connection: Connection, start_ms: int) -> Iterator[tuple[str, ModelDay]]:
+    """What corrections change of the reservations made in the day: the amount, and mostly that it was an estimate."""
+    late, was = schema.corrections.c, _rows.usage_source == UsageSource.ESTIMATED
+    after = _rows.charged_nanousd + late.charged_nanousd
+    query = (
+        select(_rows.model, was, _rows.charged_nanousd, late.usage_source, late.priced, after)
+        .select_from(schema.corrections.join(schema.reservations, late.reservation_id == _rows.id))
+        .where(late.reserved_at_ms >= start_ms, late.reserved_at_ms < start_ms + DAY_MS)
+    )
+    for name, was_estimated, before, source, priced, nanousd in connection.execute(query):
+        old = Tally(int(was_estimated), before)
+        new = Tally(int(source != UsageSource.NONE), nanousd)
+        estimated = new if source == UsageSource.ESTIMATED else _NOTHING
+        unpriced = _NOTHING if priced or source == UsageSource.NONE else new
+        doubtful, gone = max(estimated, unpriced), _NOTHING.minus(old)
+        yield name, ModelDay(new.plus(gone), estimated.plus(gone), unpriced, doubtful.plus(gone), gone)
 
 
 def _crossing(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay]]:

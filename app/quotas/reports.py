@@ -25,6 +25,7 @@ from sqlalchemy import (
 from app.database import schema
 from app.database.clock import from_ms, to_ms
 from app.errors import Conflict
+from app.quotas.corrections import COUNTS
 from app.quotas.retention import splits_a_total
 from app.quotas.windows import DAY_MS
 
@@ -110,10 +111,13 @@ def _rows_of(connection: Connection, query: Select[Any], by: Grouping) -> Iterat
 
 
 def _query(by: Grouping, since: datetime | None, until: datetime | None) -> Select[Any]:
-    """Both tables are added up each by itself, then together, then named: what is sorted and joined is small."""
-    rows, days = schema.reservations, schema.usage_days
+    """All tables are added up each by itself, then together, then named: what is sorted and joined is small."""
+    rows, late, days = schema.reservations, schema.corrections, schema.usage_days
     parts = union_all(
         _part(_group(by, rows, "reserved_at_ms"), _sums_of_rows()).where(*_between(_rows.reserved_at_ms, since, until)),
+        _part(_group(by, late, "reserved_at_ms"), _sums_of_corrections()).where(
+            *_between(late.c.reserved_at_ms, since, until)
+        ),
         _part(_group(by, days, "day_start_ms"), _sums_of_days()).where(*_between(_days.day_start_ms, since, until)),
     ).subquery()
     group, *sums = parts.c
@@ -155,6 +159,12 @@ def _sums_of_rows() -> Iterator[ColumnElement[int]]:
     yield func.count().filter(_rows.usage_source == "estimated")
     yield func.count().filter(_rows.priced.is_(False) & (_rows.usage_source != "none"))
     yield from (func.coalesce(func.sum(_rows[name]), 0) for name in _AMOUNTS)
+
+
+def _sums_of_corrections() -> Iterator[ColumnElement[int]]:
+    for name in ("requests", "pending", "released", "refused", "estimated", "unpriced"):
+        yield func.sum(literal_column(COUNTS.get(name, "0"), BigInteger))
+    yield from (func.coalesce(func.sum(schema.corrections.c[name]), 0) for name in _AMOUNTS)
 
 
 def _sums_of_days() -> Iterator[ColumnElement[int]]:

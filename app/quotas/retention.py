@@ -4,16 +4,18 @@ Knows what a daily total is made of. Every counter and report adds totals to the
 prune changes neither. Every function blocks; nothing here runs by itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, delete, func, select, text
+from sqlalchemy.sql.elements import TextClause
 
 from app.database import schema
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import from_ms, to_ms
 from app.database.engine import reading, writing
+from app.quotas.corrections import COUNTS
 from app.quotas.windows import DAY_MS
 
 MIN_AGE = timedelta(days=35)
@@ -53,12 +55,21 @@ _SUMS = {
         )
     },
 }
-_ADD_UP = text(
-    f"INSERT INTO usage_days ({', '.join((*_KEY, *_SUMS))}) "  # noqa: S608 - names of ours
-    f"SELECT {', '.join((*_KEY.values(), *_SUMS.values()))} FROM reservations WHERE id IN :ids GROUP BY 1, 2, 3, 4, 5 "
-    f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
-    + ", ".join(f"{name} = usage_days.{name} + excluded.{name}" for name in _SUMS)
-).bindparams(bindparam("ids", expanding=True))
+_CORRECTED_SUMS = _SUMS | {name: f"SUM({each})" for name, each in COUNTS.items()}
+
+
+def _adding_up(sums: Mapping[str, str], table: str, id_column: str) -> TextClause:
+    """Adds rows of a table to their days' totals."""
+    return text(
+        f"INSERT INTO usage_days ({', '.join((*_KEY, *sums))}) "  # noqa: S608 - names of ours
+        f"SELECT {', '.join((*_KEY.values(), *sums.values()))} FROM {table} WHERE {id_column} IN :ids "
+        f"GROUP BY 1, 2, 3, 4, 5 ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
+        + ", ".join(f"{name} = usage_days.{name} + excluded.{name}" for name in sums)
+    ).bindparams(bindparam("ids", expanding=True))
+
+
+_ADD_UP = _adding_up(_SUMS, "reservations", "id")
+_ADD_CORRECTIONS_UP = _adding_up(_CORRECTED_SUMS, "corrections", "reservation_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +140,8 @@ def _prune_some(engine: Engine, position: int, cutoff: int, records_max: int) ->
             return None
         ids = [row.id for row in found]
         connection.execute(_ADD_UP, {"ids": ids})
+        connection.execute(_ADD_CORRECTIONS_UP, {"ids": ids})
+        connection.execute(delete(schema.corrections).where(schema.corrections.c.reservation_id.in_(ids)))
         deleted = connection.execute(delete(schema.reservations).where(_rows.id.in_(ids))).rowcount
         if deleted != len(ids):
             raise RuntimeError(f"{deleted} records deleted instead of {len(ids)}")

@@ -130,7 +130,7 @@ class Spooler:
             kept = self._kept.pop(ticket)
             resolution, settlement = ticket.outcome, kept.resolution.settlement
             # A hold that was given back may never have been taken: that was in doubt.
-            expected = resolution is Resolution.DONE or (
+            expected = resolution in (Resolution.DONE, Resolution.CORRECTED) or (
                 resolution is Resolution.UNKNOWN and settlement.state is State.RELEASED
             )
             if not expected:

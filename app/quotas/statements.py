@@ -11,6 +11,7 @@ from typing import Any
 
 from app.quotas.batch import Standing, Writes
 from app.quotas.commands import RECORD_COLUMNS, Closing, NewRow, Record, record_read
+from app.quotas.corrections import Correction
 from app.quotas.counters import Counter, CounterKey
 from app.quotas.limits import Limit, Scope, Unit, Window
 from app.quotas.memory import Memory
@@ -64,6 +65,8 @@ _NEW_RESERVATION = _insert("reservations", NewRow._fields)
 _FORGET_RESERVATION = "DELETE FROM reservations WHERE id = ?"
 _DISPATCHED = "UPDATE reservations SET dispatched_at_ms = ? WHERE id = ? AND state = 'pending'"
 _CLOSE = f"UPDATE reservations SET {_assign(Closing._fields)} WHERE id = ? AND state = 'pending'"  # noqa: S608 - names of ours
+_CORRECTIONS = f"SELECT {_comma(Correction._fields)} FROM corrections WHERE reservation_id = ?"  # noqa: S608 - names of ours
+_NEW_CORRECTION = _insert("corrections", Correction._fields)
 _NEW_COUNTER = f"{_insert('counters', _KEY_COLUMNS)} ON CONFLICT DO NOTHING RETURNING 1"
 _COUNTER = f"SELECT {_comma(_COUNTER_COLUMNS)} FROM counters WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608 - names of ours
 _SET_COUNTER = f"UPDATE counters SET {_assign(_COUNTER_COLUMNS)} WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608 - names of ours
@@ -138,6 +141,11 @@ class Store:
             found.update((row[0], record_read(row)) for row in rows)
         return found
 
+    def read_corrections(self, ids: Sequence[str]) -> dict[str, Correction]:
+        """Those that are there, of reservations that this transaction has locked."""
+        found = self._each(_CORRECTIONS, [(id_,) for id_ in ids])
+        return {id_: Correction(*rows[0]) for id_, rows in zip(ids, found, strict=True) if rows}
+
     def standings(self) -> dict[Account, Standing]:
         """Those made before of the counters that are known, for the transaction to add to."""
         return {} if self._memory is None else self._memory.standings
@@ -181,6 +189,7 @@ class Store:
             self._many(_NEW_RESERVATION, writes.probes)
             self._many(_FORGET_RESERVATION, [(row.id,) for row in writes.probes])
         self._many(_DISPATCHED, writes.dispatched)
+        self._many(_NEW_CORRECTION, writes.corrections)
         self._many(_CLOSE, [(*closing, id_) for closing, id_ in writes.closed])
         self._set_counters({key: counters[key] for account in writes.touched for key in account.keys})
 

@@ -1,6 +1,6 @@
-"""A counter as the sum of what it counts: the reservations that are there and, where its window is made of whole days,
-the daily totals of those that were pruned. One statement: a prune beside it is seen whole or not at all. audit.py has
-the same sum in other words; a test holds the two to each other."""
+"""A counter as the sum of what it counts: the reservations that are there, their corrections and, where its window is
+made of whole days, the daily totals of those that were pruned. One statement: a prune beside it is seen whole or not at
+all. audit.py has the same sum in other words; a test holds the two to each other."""
 
 from app.quotas.counters import CounterKey
 from app.quotas.limits import Scope, Window
@@ -21,7 +21,9 @@ _OF_RESERVATIONS = (
     "COUNT(CASE WHEN state = 'pending' THEN 1 END)",
     *(f"SUM(CASE WHEN state = 'pending' THEN held_{unit} END)" for unit in _UNITS[1:]),
 )
-_OF_DAYS = (*(f"SUM(charged_{unit})" for unit in _UNITS), *("0" for _ in _UNITS))
+_OF_CORRECTIONS = (*(f"SUM(charged_{unit})" for unit in _UNITS), *("0" for _ in _UNITS))
+
+_OF_DAYS = _OF_CORRECTIONS
 
 
 def counter_sum(key: CounterKey) -> tuple[str, list[object]]:
@@ -29,11 +31,13 @@ def counter_sum(key: CounterKey) -> tuple[str, list[object]]:
     window = Window(key.window)
     conditions = _whose(key)
     rows, values = _select(_OF_RESERVATIONS, "reservations", [*conditions, *_when(window, key, "reserved_at_ms")])
-    if window in PART_OF_A_DAY:
-        return rows, values
-    days, more = _select(_OF_DAYS, "usage_days", [*conditions, *_when(window, key, "day_start_ms")])
-    both = ", ".join(f"SUM({name})" for name in _NAMES)
-    return f"SELECT {both} FROM ({rows} UNION ALL {days}) AS parts", [*values, *more]  # noqa: S608 - names of ours
+    parts = [_select(_OF_CORRECTIONS, "corrections", [*conditions, *_when(window, key, "reserved_at_ms")])]
+    if window not in PART_OF_A_DAY:
+        parts.append(_select(_OF_DAYS, "usage_days", [*conditions, *_when(window, key, "day_start_ms")]))
+    all_of_them = " UNION ALL ".join([rows, *(text for text, _ in parts)])
+    sums = ", ".join(f"SUM({name})" for name in _NAMES)
+    more = [value for _, part in parts for value in part]
+    return f"SELECT {sums} FROM ({all_of_them}) AS parts", [*values, *more]  # noqa: S608 - names of ours
 
 
 def _whose(key: CounterKey) -> Conditions:

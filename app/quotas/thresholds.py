@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from app.database.clock import from_ms
+from app.quotas.corrections import Corrected
 from app.quotas.counters import Counter, CounterKey, amount_of
 from app.quotas.limits import Limit, Scope, Unit, Window, format_limit, format_usd
 from app.quotas.reservation import Amounts
@@ -60,7 +61,7 @@ class Announcement(NamedTuple):
     name: str
 
 
-def _unheard(_: Sequence[Announcement]) -> None:
+def _unheard(_: Sequence[Announcement] | Sequence[Corrected]) -> None:
     """Nobody wants to know."""
 
 
@@ -69,12 +70,13 @@ class Watch:
     """What is watched for, and who is told. Without percentages, nothing is.
 
     `webhook`: events wait in the store to be sent. `announce` is called once for every event, by the process that
-    wrote it, after the commit; it must not block.
+    wrote it, after the commit; `corrected` likewise for corrections. They must not block.
     """
 
     percents: tuple[int, ...] = ()
     webhook: bool = False
     announce: Callable[[Sequence[Announcement]], None] = _unheard
+    corrected: Callable[[Sequence[Corrected]], None] = _unheard
 
 
 UNWATCHED = Watch()
@@ -103,7 +105,7 @@ class Thresholds:
             return []
         known = self._known.get((key, limit.unit.value), 0)
         due = [percent for percent in self._percents if percent > known and used * 100 >= percent * limit.amount]
-        if not due or not amount_of(charged, limit.unit):
+        if not due or amount_of(charged, limit.unit) <= 0:
             return []
         # A rate is reached and forgotten within a minute: that is for logs and graphs, not for a message to people.
         next_try_at_ms = at_ms if self._webhook and limit.window is not _MINUTE else None

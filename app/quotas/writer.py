@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import Engine
 
 from app.database.store_file import check_file
 from app.errors import StoreUnavailable
-from app.quotas.batch import Books, Outcome, execute, parties_needed, reservation_id
+from app.quotas.batch import Books, Outcome, execute, late_ids, parties_needed, reservation_id
 from app.quotas.commands import Command, Reserve, Resolve
 from app.quotas.plans import LimitBook
 from app.quotas.statements import CounterVanished, Store
@@ -111,14 +112,10 @@ class Writer:
         with self._lock:
             self._changed.notify()
 
-    def withdraw(self, ticket: Ticket) -> bool:
-        """Takes a command back that has not been begun; False when it is too late for that."""
-        with self._lock:
-            try:
-                self._queue.remove(ticket)
-            except ValueError:
-                return False
-            return True
+    def withdraw(self, ticket: Ticket) -> None:
+        """Takes a command back, if it has not been begun."""
+        with self._lock, suppress(ValueError):
+            self._queue.remove(ticket)
 
     @property
     def is_store_away(self) -> bool:
@@ -223,6 +220,8 @@ class Writer:
         in_doubt = frozenset(reservation_id(ticket.command) for ticket in tickets if ticket.in_doubt)
         standings = store.standings()
         books = Books(self._instance, records, accounts, counters, in_doubt, self._thresholds, standings)
+        if late := late_ids(commands, records):
+            books.corrections.update(store.read_corrections(late))
         outcomes, writes = execute(commands, books)
         store.write(writes, counters)
         if self._crossed or writes.crossings:
@@ -231,6 +230,8 @@ class Writer:
         self._commit(store, tickets)
         store.keep(records)
         self._thresholds.remember(writes.crossings)
+        if writes.corrected:
+            self._watch.corrected(writes.corrected)
         return outcomes
 
     def _commit(self, store: Store, tickets: list[Ticket]) -> None:

@@ -3,6 +3,8 @@
 docs/metrics.md explains each; tests/test_docs.py holds the two together.
 """
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
@@ -57,6 +59,8 @@ class Metrics:
         self._implausible = self._counter("usage_implausible", "Reported usage that was not believed.", *by_model)
         self._unpriced = self._counter("unpriced", "Answers of models without a price.", *by_model)
         self._upstream_errors = self._counter("upstream_errors", "Failures of ZenMux or the way to it.", "kind")
+        self._corrections = self._counter("corrections", "Settlements after their reservation had expired.", "charged")
+        self._limits_passed = self._counter("limits_passed", "Limits passed by a correction.", "scope", "unit")
         self.in_flight = self._live("in_flight_requests", "Image requests being served now.").labels()
         self._connection_faults = self._counter("connection_faults", "Connections refused or ended.", "kind")
         self.connections = self._live("connections", "Connections of callers.").labels()
@@ -116,6 +120,13 @@ class Metrics:
         """How many settlements wait for the database."""
         self._waiting.labels("disk").set(on_disk)
         self._waiting.labels("memory").set(in_memory_only)
+
+    def count_correction(self, delta_nanousd: int, passed: Iterable[tuple[str, str]]) -> None:
+        """A settlement that came after its reservation had expired; `passed`: scope and unit of the limits that this
+        brought above their amount."""
+        self._corrections.labels("more" if delta_nanousd > 0 else "less" if delta_nanousd < 0 else "equal").inc()
+        for scope, unit in passed:
+            self._limits_passed.labels(scope, unit).inc()
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

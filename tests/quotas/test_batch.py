@@ -166,7 +166,7 @@ class TestAnswerThatWasLost:
 
     def test_somebody_elses_resolution_is_not_taken_for_ours(self) -> None:
         desk = Desk(records=pending(), in_doubt=frozenset({"r1"}))
-        desk.run(Expire("r1", NOON))
+        desk.run(Resolve("r1", released()))
         assert desk.run(Resolve("r1", settled()))[0] == [Resolution.ALREADY_RESOLVED]
 
     def test_without_doubt_the_same_twice_is_a_bug_to_be_told(self) -> None:

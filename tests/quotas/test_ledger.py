@@ -316,7 +316,7 @@ class TestExpiry:
             "settled_tokens": 1800,
             "settled_nanousd": 180_000_000,
         }
-        assert await ledger.resolve("sent", settled()) is Resolution.ALREADY_RESOLVED
+        assert await ledger.resolve("done", settled()) is Resolution.ALREADY_RESOLVED
         assert errors(engine) == []
 
     async def test_any_number_is_closed_in_one_sweep(self, ledger: Ledger, engine: Engine) -> None:

@@ -45,6 +45,7 @@ from tests.quotas.making import (
 )
 
 KEYS = ("key-1", "key-2")
+ENDINGS = st.sampled_from((settled(images=4), settled(images=0), released(), refused()))
 WHO = st.sampled_from(("one", "other"))
 PERCENTS = (50, 100)
 WRITTEN = ("images:6/day", "images:3/hour", "requests:8/total", "usd:1/month", "tokens:5000/minute", "concurrent:2")
@@ -59,6 +60,8 @@ class Known:
     dispatched: bool = False
     charged: Amounts | None = None  # None: pending
     pruned: bool = False
+    expired: bool = False
+    corrected: bool = False
 
 
 def taken(known: Known, unit: Unit) -> int:
@@ -222,7 +225,31 @@ class Machine(RuleBasedStateMachine):
         if resolved:
             id_ = data.draw(st.sampled_from(resolved))
             again = self.resolve(self.ledger_of(who), id_, settled(self.clock.now))
-            assert again is (Resolution.UNKNOWN if self.known[id_].pruned else Resolution.ALREADY_RESOLVED)
+            if self.known[id_].pruned:
+                assert again is Resolution.UNKNOWN
+            elif self.known[id_].expired and not self.known[id_].corrected:
+                assert again is Resolution.CORRECTED
+                self.correct(id_, settled().charged)
+            else:
+                assert again is Resolution.ALREADY_RESOLVED
+
+    @rule(
+        data=st.data(), who=WHO, ending=st.sampled_from((settled(images=4), settled(images=0), released(), refused()))
+    )
+    def come_back(self, data: st.DataObject, who: str, ending: Settlement) -> None:
+        """Its process was only paused: the truth comes after the expiry."""
+        late = [id_ for id_, known in self.known.items() if known.expired and not known.corrected and not known.pruned]
+        if late:
+            id_ = data.draw(st.sampled_from(late))
+            settlement = ending._replace(resolved_at=self.clock.now)
+            assert self.resolve(self.ledger_of(who), id_, settlement) is Resolution.CORRECTED
+            self.correct(id_, settlement.charged)
+
+    def correct(self, id_: str, amounts: Amounts) -> None:
+        known = self.known[id_]
+        assert known.charged is not None
+        self.charge(known, amounts, known.charged)
+        known.corrected = True
 
     @rule(data=st.data(), who=WHO)
     def reserve_again(self, data: st.DataObject, who: str) -> None:
@@ -257,14 +284,19 @@ class Machine(RuleBasedStateMachine):
     def close(self, ids: set[str]) -> None:
         for id_ in ids:
             known = self.known[id_]
+            known.expired = True
             self.charge(known, known.hold.amounts if known.dispatched else Amounts())
 
-    def charge(self, known: Known, amounts: Amounts) -> None:
+    def charge(self, known: Known, amounts: Amounts, before: Amounts = Amounts()) -> None:  # noqa: B008 - a value
         """Ends a reservation, and crosses the thresholds that what is settled has reached by now."""
         known.charged = amounts
         for limit in self.limits.values():
             mine = limit.scope is not Scope.KEY or known.hold.key_id == limit.scope_id
-            if not mine or limit.unit is Unit.CONCURRENT or not taken(known, limit.unit):
+            if (
+                not mine
+                or limit.unit is Unit.CONCURRENT
+                or taken(known, limit.unit) <= taken(Known(known.hold, charged=before), limit.unit)
+            ):
                 continue
             start = window_start(limit.window, known.hold.reserved_at)
             used = sum(
@@ -356,13 +388,16 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_passes_a_limit(self) -> None:
-        """But by what was charged beyond a hold, and by what was there already when the limit was set."""
+        """But by what was charged beyond a hold or too late, and by what was there when the limit was set."""
         for name, limit in self.limits.items():
             counted = self.counted(limit, self.clock.now)
             most = {id_: most_taken(known, limit.unit) for id_, known in counted.items()}
             found = sum(most[id_] for id_ in counted.keys() & self.found[name])
             excess = sum(
-                max(taken(known, limit.unit) - taken(Known(known.hold), limit.unit), 0) for known in counted.values()
+                taken(known, limit.unit)
+                if known.corrected  # others may have had its room meanwhile
+                else max(taken(known, limit.unit) - taken(Known(known.hold), limit.unit), 0)
+                for known in counted.values()
             )
             assert self.used(limit, self.clock.now) <= max(limit.amount, found) + excess
 

@@ -239,9 +239,10 @@ def test_what_is_known_to_be_written_is_not_asked_for_again(
     assert [count for count in asked if count] == [1, 1]  # half, and all of it
 
 
-def test_somebody_who_expired_it_meanwhile_is_told(desk: Desk, trouble: Trouble, engine: Engine) -> None:
+def test_a_correction_without_an_answer_is_known_again(desk: Desk, trouble: Trouble, engine: Engine) -> None:
     desk.do(Reserve(a_hold("r1")), Expire("r1", NOON))
     trouble.fail("answer")
+    assert desk.do(Resolve("r1", settled())) == [Resolution.CORRECTED]
     assert desk.do(Resolve("r1", settled())) == [Resolution.ALREADY_RESOLVED]
 
 
@@ -274,7 +275,7 @@ def test_conflicts_between_processes_are_tried_again(desk: Desk, trouble: Troubl
     assert is_away(desk.do(Reserve(a_hold("r2")))[0])
 
 
-@pytest.mark.parametrize("command", [Reserve(a_hold("bad", images=2**70)), Resolve("old", settled(images=2**70))])
+@pytest.mark.parametrize("command", [Reserve(a_hold("bad", images=2**70)), Resolve("old", settled(duration_ms=2**70))])
 def test_a_command_that_cannot_be_carried_out_does_not_poison_the_others(
     desk: Desk, trouble: Trouble, engine: Engine, command: Command, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -333,9 +334,8 @@ class TestQueue:
         begun = desk.submit(Reserve(a_hold("begun")))
         assert trouble.began.wait(30)
         waiting = desk.submit(Reserve(a_hold("waiting")))
-        assert desk.writer.withdraw(waiting)
-        assert not desk.writer.withdraw(waiting)
-        assert not desk.writer.withdraw(begun)
+        for ticket in (waiting, waiting, begun):
+            desk.writer.withdraw(ticket)
         trouble.may_begin.set()
         outcome_of(begun)
         assert set(states(engine)) == {"begun"}
