@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypedDict
 
+import httpx2
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from sqlalchemy import Engine
@@ -44,6 +45,7 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording
 from app.telemetry.sampling import Sampler
 from app.upstream.client import Upstream
+from app.upstream.network import Network
 from app.webhooks.hook import webhook_of
 from app.webhooks.sender import Sender
 
@@ -78,6 +80,7 @@ def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None =
     """
     policy = request_policy(settings, catalog_of(settings.catalog_file))
     webhook_of(settings)  # refused here, before anything is opened
+    Network(settings).check(httpx2.URL(settings.zenmux_base_url))
     metrics = Metrics(app.__version__, settings.metrics_users_max, board)
 
     @asynccontextmanager
@@ -136,7 +139,7 @@ async def _open(
     await ledger.start(spool, metrics.show_waiting, heartbeat)
     if expired := await ledger.expire_orphans(clock()):
         logger.warning("reservations_expired_at_start", extra={"reservations": len(expired)})
-    upstream = Upstream(settings)
+    upstream = Upstream(settings, clock)
     await upstream.open()
     stack.push_async_callback(upstream.aclose)
     exchanges = Exchanges(
@@ -202,7 +205,15 @@ def _sender(engine: Engine, settings: Settings, clock: Clock, metrics: Metrics) 
     hook = webhook_of(settings)
     if hook is None:
         return None
-    return Sender(engine, hook, clock, random.random, lambda result: metrics.webhooks.labels(result).inc())
+    network = Network(settings)
+    return Sender(
+        engine,
+        hook,
+        clock,
+        random.random,
+        lambda result: metrics.webhooks.labels(result).inc(),
+        lambda: network.client(httpx2.URL(hook.url)),
+    )
 
 
 def _watch(settings: Settings, metrics: Metrics, sender: Sender | None) -> Watch:

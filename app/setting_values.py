@@ -3,6 +3,7 @@
 import re
 from enum import StrEnum
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, HttpUrl
 from pydantic_settings import NoDecode
@@ -24,6 +25,26 @@ class UnknownModels(StrEnum):
 
     REFUSE = "refuse"
     PASS = "pass"  # noqa: S105 - a word, not a secret
+
+
+class UpstreamTransport(StrEnum):
+    """Which of HTTPX's transports carries requests to ZenMux."""
+
+    AUTO = "auto"
+    HTTP1 = "http1"
+    HTTPX = "httpx"
+
+
+def _proxy_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https", "socks5", "socks5h") or not parts.hostname:
+        raise ValueError("write it as http://host:port, https://host:port or socks5://host:port")
+    if parts.path.strip("/") or parts.query:
+        raise ValueError("a proxy has a host and a port, and no path")
+    return text
+
+
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
 
 
 def _without_trailing_slash(url: HttpUrl) -> str:

@@ -11,7 +11,15 @@ from pydantic_settings import (
 )
 
 from app.secret_files import SettingsWithSecretFiles
-from app.setting_values import Compatibility, Origins, Percents, UnknownModels, UpstreamUrl
+from app.setting_values import (
+    Compatibility,
+    Origins,
+    Percents,
+    ProxyUrl,
+    UnknownModels,
+    UpstreamTransport,
+    UpstreamUrl,
+)
 
 _WEBHOOK_SECRET_LENGTH_MIN = 16
 
@@ -42,6 +50,18 @@ class Settings(SettingsWithSecretFiles):
         None,
         validation_alias="ZENMUX_MANAGEMENT_KEY",
         description="A management key (sk-mg-…), with which `ledger reconcile` asks ZenMux what a day cost.",
+    )
+
+    upstream_proxy: ProxyUrl | None = Field(
+        None,
+        description="Proxy to ZenMux and other hosts: http://host:port, https://… or socks5://…; unset: HTTPS_PROXY.",
+    )
+    upstream_transport: UpstreamTransport = Field(
+        UpstreamTransport.AUTO,
+        description="auto: http1, or httpx where a proxy is used; http1: ours, in constant memory; httpx: stock HTTPX.",
+    )
+    upstream_ca_file: Path | None = Field(
+        None, description="PEM file of a private CA, trusted beside the system's or SSL_CERT_FILE's certificates."
     )
 
     sandbox: bool = Field(

@@ -29,7 +29,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "database": frozenset({"errors"}),
     "keys": frozenset({"errors", "database"}),
     "quotas": frozenset({"errors", "images", "database"}),
-    "upstream": frozenset({"errors", "settings", "images"}),
+    "upstream": frozenset({"errors", "settings", "setting_values", "images"}),
     "telemetry": frozenset({"images"}),
     "webhooks": frozenset({"errors", "settings", "database", "quotas", "upstream"}),
     "admin": frozenset({"errors", "settings", "images", "database", "keys", "quotas", "upstream"}),
@@ -113,6 +113,10 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("quotas/test_ledger.py", "cli/test_commands.py"): (
         "quotas/administration.py", "quotas/audit.py", "quotas/bill.py", "quotas/findings.py", "quotas/reports.py",
         "quotas/standing.py",
+    ),
+    ("upstream/test_contract.py", "upstream/test_network.py"): (
+        "upstream/chunks.py", "upstream/http1/sending.py", "upstream/http1/waiting.py", "upstream/http1/origin.py",
+        "upstream/route.py", "upstream/sending.py", "upstream/sockets.py",
     ),
     ("database/test_migrate.py",): ("database/schema.py",),
     ("images/test_catalog_file.py",): ("images/model_spec.py",),

@@ -1,5 +1,6 @@
 """Use cases of the provider's bill: a day compared with what ZenMux billed, the sandbox's bill fetched for an audit."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import date
@@ -32,26 +33,39 @@ async def reconcile_day(operator: Operator, day: date, catalog: Catalog, setting
     return comparison
 
 
-def fetch_sandbox_bill(url: str) -> dict[str, Any]:
-    """The bill at `url`, bounded in size and time. Raises RemoteFailure."""
+async def fetch_sandbox_bill(settings: Settings, url: str) -> dict[str, Any]:
+    """The bill at `url`, bounded in size and time, through the operator's proxy. Raises RemoteFailure, and
+    ConfigurationError for a proxy or a CA that cannot work."""
     import httpx2  # noqa: PLC0415 - few audits need it
 
-    body = bytearray()
     try:
-        with httpx2.stream("GET", url, timeout=_BILL_SECONDS_MAX) as answer:
-            answer.raise_for_status()
-            for chunk in answer.iter_bytes():
-                body += chunk
-                if len(body) > _BILL_BYTES_MAX:
-                    raise RemoteFailure(f"The bill at {url} is over {_BILL_BYTES_MAX // 1_000_000} MB.")
-        bill = json.loads(body)
+        bill = json.loads(await _fetch(settings, url))
     except httpx2.HTTPStatusError as error:
         raise RemoteFailure(f"There is no bill at {url}: it answers {error.response.status_code}.") from None
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
         raise RemoteFailure(f"No bill could be read at {url}: {error or type(error).__name__}.") from None
     if not isinstance(bill, dict) or not isinstance(bill.get("generations"), list):
         raise RemoteFailure(f"What is at {url} is no bill: it has no list of generations.")
     return bill
+
+
+async def _fetch(settings: Settings, url: str) -> bytes:
+    import httpx2  # noqa: PLC0415 - as above
+
+    from app.upstream.network import Network  # noqa: PLC0415
+
+    body = bytearray()
+    async with (
+        asyncio.timeout(_BILL_SECONDS_MAX),
+        Network(settings).client(httpx2.URL(url), _BILL_SECONDS_MAX) as client,
+        client.stream("GET", url) as answer,
+    ):
+        answer.raise_for_status()
+        async for chunk in answer.aiter_bytes():
+            body += chunk
+            if len(body) > _BILL_BYTES_MAX:
+                raise RemoteFailure(f"The bill at {url} is over {_BILL_BYTES_MAX // 1_000_000} MB.")
+    return bytes(body)
 
 
 def day_json(comparison: DayComparison) -> dict[str, Any]:

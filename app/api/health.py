@@ -29,7 +29,11 @@ async def healthz() -> dict[str, str]:
 @router.head("/readyz")
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """It can sell: the database takes writes, ZenMux is configured, it is not stopping. 503 names what is not so."""
+    """It can sell: the database takes writes, ZenMux is configured, it is not stopping. 503 names what is not so.
+
+    An unreachable ZenMux is named and leaves it ready: only a request that connects can show that it is back, and a
+    load balancer would send none. Requests are answered 502 meanwhile, and nothing is charged.
+    """
     house = services(request)
     checks = {
         "database": await _database(house),
@@ -70,6 +74,9 @@ async def _database(house: Services) -> str:
 
 
 def _upstream(house: Services) -> str:
+    since = house.exchanges.upstream.unreachable_since
+    if since is not None:
+        return f"unreachable since {since:%Y-%m-%dT%H:%M:%SZ}"
     if house.settings.sandbox:
         return "sandbox: pictures are drawn here, nothing is bought"
     return "ok" if house.settings.zenmux_api_key is not None else "not configured"

@@ -26,7 +26,7 @@ from app.quotas.commands import Reserved
 from app.quotas.reservation import Amounts, Hold, Resolution, Settlement, UsageSource
 from app.telemetry.event import Outcome, RequestEvent
 from app.upstream.client import UpstreamResponse
-from app.upstream.http1.connection import Connection
+from app.upstream.route import Route
 
 logger = logging.getLogger("gateway.exchange")
 
@@ -46,7 +46,7 @@ class Exchange(Response):
         self._estimate = estimate(request)
         self._facts = Facts()
         self._answer_headers: list[tuple[bytes, bytes]] = []
-        self._connection: Connection | None = None  # lent, and not yet given to the request
+        self._route: Route | None = None
         self._deadline: asyncio.Timeout | None = None
         self._is_abandoned = False
         self._settling: asyncio.Future[Resolution] | None = None
@@ -67,7 +67,7 @@ class Exchange(Response):
                 raise
             finally:
                 downstream.close()
-                self._give_back()
+                await self._close_route()
                 # Whatever ended this task, accounting finishes: nothing takes a settlement back that was begun. A
                 # client that is still to be told of an error does not wait for a store that is away.
                 await asyncio.wait({self._settle()}, timeout=SETTLE_SECONDS_MAX)
@@ -80,17 +80,16 @@ class Exchange(Response):
     async def _reserve(self) -> None:
         """Where a connection waits already, the reservation counts as dispatched from its first moment on: that is one
         transaction less before the first byte goes out."""
-        self._connection = await self._shared.upstream.lend_waiting()
+        self._route = await self._shared.upstream.choose()
         try:
             self._note_reserved(await self._shared.ledger.reserve(self._hold(self._shared.clock())))
         except BaseException:
-            self._give_back()
+            await self._close_route()
             raise
 
-    def _give_back(self) -> None:
-        if self._connection is not None:
-            self._connection.end()
-            self._connection = None
+    async def _close_route(self) -> None:
+        if self._route is not None:
+            await self._route.aclose()
 
     async def _forward(self, downstream: Downstream) -> None:
         """Send the request, relay the answer. An error after the answer began ends it instead of being raised."""
@@ -160,25 +159,26 @@ class Exchange(Response):
         shared = self._shared
         body = orjson.dumps(dict(self._request.fields))
         path = _UPSTREAM_PATHS[self._request.operation]
-        connection, self._connection = self._connection, None  # the request's from now on
+        assert self._route is not None
+        is_marked = self._route.waiting is not None  # with the reservation
 
         async def on_sending() -> None:
             if downstream.left:
                 raise ClientLeft("The client left before its request was sent.")
             if self._facts.interrupted:
                 raise _draining()
-            if connection is None:
+            if not is_marked:
                 await shared.ledger.mark_dispatched(self._event.request_id, shared.clock())
             self._facts.dispatched = True
             self._event.dispatched_at = shared.monotonic()
 
-        response = await shared.upstream.ask(path, body, "application/json", on_sending, connection)
+        response = await shared.upstream.ask(self._route, path, body, "application/json", on_sending)
         try:
             self._note_response(response)
             downstream.headers = [*response.headers, *self._answer_headers]
             await relay(response, downstream, self._request, shared.bounds.keepalive_seconds, self._note_reading)
         finally:
-            response.close()
+            await response.aclose()
 
     def _note_reading(self, reading: Reading) -> None:
         """What the answer says so far. Once it is whole and well, settling begins before its last bytes leave: a
@@ -232,7 +232,7 @@ class Exchange(Response):
             amounts=Amounts(1, worst.images, worst.tokens, worst.nanousd),
             reserved_at=now,
             expires_at=now + timedelta(seconds=self._shared.bounds.reservation_seconds),
-            is_dispatched=self._connection is not None,
+            is_dispatched=self._route is not None and self._route.waiting is not None,
         )
 
     def _settlement(self, conclusion: Conclusion) -> Settlement:

@@ -150,7 +150,7 @@ def configure_logging(level: str, log_format: str, worker: int | None = None) ->
     if not any(isinstance(known, _ExpectedCuts) for known in uvicorn_errors.filters):
         uvicorn_errors.addFilter(_ExpectedCuts())
     # These tell of every connection and statement; what matters of them is in the request's own line.
-    for name in ("httpx2", "alembic", "sqlalchemy", "asyncio"):
+    for name in ("httpx2", "httpcore2", "alembic", "sqlalchemy", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -1,5 +1,6 @@
 """Which headers cross, in each direction: only those named here. Pure. No caller's header ever gets here."""
 
+import re
 from collections.abc import Iterable
 
 import app
@@ -7,6 +8,7 @@ import app
 # Content-Length is the relay's to set: bytes may be withheld. Content-Encoding is gone: the transport undoes it.
 _BACK = frozenset({"content-type", "cache-control"})
 _REQUEST_IDS = ("x-zenmux-requestid", "x-request-id", "x-generation-id")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _REQUEST_ID_LENGTH_MAX = 128
 # Every name whose value is of any use here; the rest of an answer's headers need not be decoded.
 LOOKED_AT = frozenset({*_BACK, *_REQUEST_IDS, "content-length", "content-encoding"})
@@ -16,7 +18,7 @@ def request_headers(key: str | None, content_type: str | None) -> dict[str, str]
     """All that ZenMux is told, besides Host and Content-Length: the gateway's own key and name.
 
     Without a body there is no `content_type`. `accept` is what OpenAI's SDKs send, for streams too. Compression is
-    declined: it gains nothing on pictures.
+    declined: it gains nothing on images. Raises ValueError for what no header can hold.
     """
     headers = {
         "authorization": None if key is None else f"Bearer {key}",
@@ -25,7 +27,10 @@ def request_headers(key: str | None, content_type: str | None) -> dict[str, str]
         "accept-encoding": "identity",
         "user-agent": f"zenmux-gateway/{app.__version__}",
     }
-    return {name: value for name, value in headers.items() if value is not None}
+    present = {name: value for name, value in headers.items() if value is not None}
+    if any(_CONTROL.search(value) for value in present.values()):
+        raise ValueError("A header holds what cannot be sent.")
+    return present
 
 
 def response_headers(received: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

@@ -4,6 +4,7 @@ are told for the person at the terminal; no message holds a key."""
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 from decimal import Decimal
@@ -15,8 +16,7 @@ from app.errors import ConfigurationError, RemoteFailure
 from app.settings import Settings
 from app.upstream.error_body import read_error_body
 from app.upstream.headers import request_headers
-from app.upstream.http1.pool import Bounds
-from app.upstream.http1.transport import Transport
+from app.upstream.network import Network
 
 _TRIES = 3
 _SECONDS_MAX = 60
@@ -58,28 +58,25 @@ async def fetch_day_cost(
         params=asked,
         headers=request_headers(key.get_secret_value(), None),
     )
-    transport = Transport(Bounds(settings.connect_timeout_seconds, _SILENCE_SECONDS, connections_max=1))
     try:
-        async with asyncio.timeout(_SECONDS_MAX):
-            return read_day_cost(await _ask(transport, request, sleep), day)
+        async with Network(settings).client(request.url, _SILENCE_SECONDS) as client, asyncio.timeout(_SECONDS_MAX):
+            return read_day_cost(await _ask(client, request, sleep), day)
     except TimeoutError:
         raise RemoteFailure(f"ZenMux did not tell within {_SECONDS_MAX} seconds what the day cost.") from None
-    finally:
-        await transport.aclose()
 
 
-async def _ask(transport: Transport, request: httpx2.Request, sleep: Callable[[float], Awaitable[None]]) -> bytes:
+async def _ask(client: httpx2.AsyncClient, request: httpx2.Request, sleep: Callable[[float], Awaitable[None]]) -> bytes:
     """The body of a good answer."""
     for tried in range(_TRIES):
         if tried:
             await sleep(2 ** (tried - 1))
         try:
-            response = await transport.handle_async_request(request)
+            response = await client.send(request, stream=True)
             try:
                 body = await _read(response)
             finally:
                 await response.aclose()
-        except httpx2.TransportError as error:
+        except (httpx2.RequestError, ssl.SSLError) as error:
             failure = RemoteFailure(f"ZenMux cannot be reached at ZENMUX_BASE_URL ({type(error).__name__}).")
             continue
         if response.status_code == 200:
@@ -92,8 +89,7 @@ async def _ask(transport: Transport, request: httpx2.Request, sleep: Callable[[f
 
 async def _read(response: httpx2.Response) -> bytes:
     body = bytearray()
-    assert isinstance(response.stream, httpx2.AsyncByteStream)
-    async for chunk in response.stream:
+    async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > _BYTES_MAX:
             raise RemoteFailure(f"ZenMux's answer about the day is over {_BYTES_MAX // 1_000_000} MB.")

@@ -6,6 +6,7 @@ logs the URL, the secret or what the receiver answers.
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -15,8 +16,6 @@ from sqlalchemy import Engine
 
 from app.database.clock import Clock
 from app.quotas.outbox import DueEvent, finish_tries, take_due
-from app.upstream.http1.pool import Bounds
-from app.upstream.http1.transport import Transport
 from app.webhooks.hook import Hook
 from app.webhooks.message import body_of, event_id, headers_of, seconds_until_next_try
 
@@ -32,29 +31,36 @@ class Sender:
     """The only sender of a process. Open and run it in one event loop.
 
     `jitter` gives a number in [0, 1), a new one each time; `count` is told how each try ended: `delivered`, `failed`
-    (it will be tried again) or `given_up`.
+    (it will be tried again) or `given_up`. `new_client` makes what sends, with the operator's proxy and certificates.
     """
 
     def __init__(
-        self, engine: Engine, hook: Hook, clock: Clock, jitter: Callable[[], float], count: Callable[[str], None]
+        self,
+        engine: Engine,
+        hook: Hook,
+        clock: Clock,
+        jitter: Callable[[], float],
+        count: Callable[[str], None],
+        new_client: Callable[[], httpx2.AsyncClient],
     ) -> None:
         self._engine = engine
         self._hook = hook
         self._clock = clock
         self._jitter = jitter
         self._count = count
-        self._transport: Transport | None = None
+        self._new_client = new_client
+        self._client: httpx2.AsyncClient | None = None
         self._woken = asyncio.Event()
         self._stopping = False
 
     async def open(self) -> None:
         """Must run in the loop that will use it."""
-        self._transport = Transport(Bounds(_TRY_SECONDS_MAX, _TRY_SECONDS_MAX, connections_max=_AT_ONCE))
+        self._client = self._new_client()
 
     async def aclose(self) -> None:
         """Breaks off what is being sent. May be called more than once."""
-        if self._transport is not None:
-            await self._transport.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     def wake(self) -> None:
         """There is something new."""
@@ -104,18 +110,16 @@ class Sender:
 
     async def _post(self, event: DueEvent) -> str | None:
         """None when the receiver has taken it, else why not, in a word. What it answers is not read."""
-        assert self._transport is not None, "open() first"
+        assert self._client is not None, "open() first"
         body = body_of(event)
         headers = headers_of(event, body, self._hook.secret, self._clock())
         try:
             request = httpx2.Request("POST", self._hook.url, content=body, headers=headers)
-            if request.url.userinfo:
-                next(httpx2.BasicAuth(request.url.username, request.url.password).auth_flow(request))
             async with asyncio.timeout(_TRY_SECONDS_MAX):
-                answer = await self._transport.handle_async_request(request)
+                answer = await self._client.send(request, stream=True)
                 await answer.aclose()
         except TimeoutError:
             return "timeout"
-        except (httpx2.TransportError, httpx2.InvalidURL, ValueError) as error:
+        except (httpx2.RequestError, httpx2.InvalidURL, ssl.SSLError, ValueError) as error:
             return type(error).__name__
         return None if 200 <= answer.status_code < 300 else f"status {answer.status_code}"

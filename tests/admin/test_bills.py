@@ -15,9 +15,9 @@ from app.settings import Settings
 DAY = date(2026, 11, 23)
 
 
-def test_a_bill_that_is_not_there_is_somebody_elses_failure() -> None:
+async def test_a_bill_that_is_not_there_is_somebody_elses_failure() -> None:
     with pytest.raises(RemoteFailure, match="No bill could be read"):
-        fetch_sandbox_bill("http://127.0.0.1:9/sandbox/bill")
+        await fetch_sandbox_bill(Settings(_env_file=None), "http://127.0.0.1:9/sandbox/bill")
 
 
 def test_a_day_cannot_be_compared_without_a_management_key(operator: Operator) -> None:

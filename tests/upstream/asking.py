@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx2
 import pytest
 
 from app.upstream.client import UpstreamResponse
 from app.upstream.http1.pool import Bounds
-from app.upstream.http1.transport import ON_SENDING, OnSending, Transport
+from app.upstream.http1.transport import FIRST_BYTE, Transport
+from app.upstream.sending import OnSending
 from tests.upstream.raw_server import Connection, answered
 
 
@@ -19,6 +21,13 @@ def both_loops(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
     if request.param:
         pytest.importorskip("uvloop")
     return "asyncio", {"use_uvloop": request.param}
+
+
+@pytest.fixture(name="carrier", params=["http1", "httpx"])
+def each_transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both of HTTPX's transports, in one place and under the same rules; what differs is said where it does."""
+    monkeypatch.setenv("GATEWAY_UPSTREAM_TRANSPORT", request.param)
+    return str(request.param)
 
 
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.LocalProtocolError)
@@ -43,8 +52,20 @@ class Sendings:
 
 
 def post(url: str, on_sending: OnSending | None = None, content: bytes = b"{}") -> httpx2.Request:
-    extensions = {} if on_sending is None else {ON_SENDING: on_sending}
-    return httpx2.Request("POST", f"{url}/images", content=content, extensions=extensions)
+    return httpx2.Request("POST", f"{url}/images", content=content, extensions=traced(on_sending))
+
+
+def traced(on_sending: OnSending | None) -> dict[str, Any]:
+    """Extensions of a request that announce its first byte."""
+    if on_sending is None:
+        return {}
+
+    async def trace(event: str, info: dict[str, Any]) -> None:
+        assert info["request"].method not in ("CONNECT", b"CONNECT")
+        if event == FIRST_BYTE:
+            await on_sending()
+
+    return {"trace": trace}
 
 
 async def body_of(response: httpx2.Response) -> bytes:
@@ -59,7 +80,7 @@ async def read_whole(response: UpstreamResponse) -> bytes:
     return body
 
 
-async def ask(opened: Transport, request: httpx2.Request) -> bytes:
+async def ask(opened: httpx2.AsyncBaseTransport, request: httpx2.Request) -> bytes:
     """The whole exchange, ended whatever happens."""
     response = await opened.handle_async_request(request)
     try:

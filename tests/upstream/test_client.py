@@ -1,10 +1,11 @@
-"""Asking ZenMux: one request, its answer as it comes, or what its failure means. Against a server of raw bytes."""
+"""Asking ZenMux: one request, its answer as it comes, or what its failure means. Against a server of raw bytes, over
+each transport."""
 
 import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -18,18 +19,23 @@ from app.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from app.main import utc_now
 from app.settings import Settings
 from app.upstream import client as client_module
 from app.upstream.client import Upstream, UpstreamResponse
-from tests.upstream.asking import read_whole
+from tests.upstream.asking import each_transport, read_whole
 from tests.upstream.raw_server import Connection, answered, serve
 
 KEY = "sk-ai-v1-test"
+PATH, JSON = "/images/generations", "application/json"
+
+carrier = each_transport
+pytestmark = pytest.mark.usefixtures("carrier")
 
 
 @asynccontextmanager
 async def upstream_at(url: str, jitter: Callable[[], float] = lambda: 0.0, **settings: Any) -> AsyncIterator[Upstream]:
-    upstream = Upstream(Settings(zenmux_api_key=KEY, zenmux_base_url=f"{url}/api/v1", **settings), jitter)
+    upstream = Upstream(Settings(zenmux_api_key=KEY, zenmux_base_url=f"{url}/api/v1", **settings), utc_now, jitter)
     await upstream.open()
     try:
         yield upstream
@@ -50,7 +56,9 @@ class Sendings:
 async def ask(upstream: Upstream, on_sending: Sendings | None = None) -> tuple[UpstreamResponse, bytes]:
     """The whole exchange: the response, and its body."""
     sendings = on_sending or Sendings()
-    with closing(await upstream.ask("/images/generations", b'{"a":1}', "application/json", sendings)) as response:
+    async with aclosing(
+        await upstream.ask(await upstream.choose(), "/images/generations", b'{"a":1}', "application/json", sendings)
+    ) as response:
         return response, await read_whole(response)
 
 
@@ -116,7 +124,9 @@ class TestAnswers:
             gone.set()
 
         async with serve(send) as server, upstream_at(server.url) as upstream:
-            with closing(await upstream.ask("/x", b"{}", "application/json", Sendings())) as response:
+            async with aclosing(
+                await upstream.ask(await upstream.choose(), "/x", b"{}", "application/json", Sendings())
+            ) as response:
                 assert response.status == 200
             await gone.wait()
 
@@ -132,7 +142,7 @@ class TestAnswers:
         assert [body for _, body in answers] == [b"ok"] * 20
 
     async def test_closing_twice_and_never_opened(self) -> None:
-        upstream = Upstream(Settings(zenmux_api_key=KEY))
+        upstream = Upstream(Settings(zenmux_api_key=KEY), utc_now)
         await upstream.aclose()
         await upstream.open()
         await upstream.aclose()
@@ -211,14 +221,14 @@ class TestConnecting:
 
         async with serve(answer(answered(b"ok"))) as server, upstream_at(server.url) as upstream:
             with pytest.raises(StoreUnavailable):
-                await upstream.ask("/x", b"{}", "application/json", refuse)
+                await upstream.ask(await upstream.choose(), PATH, b"{}", JSON, refuse)
             assert (server.requests, server.connections_made) == ([], 1)
 
     async def test_a_header_that_cannot_be_sent_costs_nothing(self) -> None:
         sendings = Sendings()
         async with serve(answer(answered(b"ok"))) as server, upstream_at(server.url) as upstream:
             with pytest.raises(UpstreamUnreachable):
-                await upstream.ask("/x", b"{}", "a\r\nb: c", sendings)
+                await upstream.ask(await upstream.choose(), "/x", b"{}", "a\r\nb: c", sendings)
             assert (sendings.count, server.connections_made) == (0, 0)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import UpstreamUnreachable
+from app.main import utc_now
 from app.settings import Settings
 from app.upstream.client import Upstream
 from app.upstream.unreachable import reason_of
@@ -19,7 +20,7 @@ CERTIFICATES = Path(__file__).parent / "certificates"  # each issued by itself, 
 
 async def reason_of_asking(url: str) -> str | None:
     settings = Settings(_env_file=None, zenmux_api_key="sk-ai-v1-x", zenmux_base_url=url, connect_retries=0)
-    upstream = Upstream(settings)
+    upstream = Upstream(settings, utc_now)
     await upstream.open()
 
     async def on_sending() -> None:
@@ -27,7 +28,7 @@ async def reason_of_asking(url: str) -> str | None:
 
     try:
         with pytest.raises(UpstreamUnreachable) as caught:
-            await upstream.ask("/images/generations", b"{}", "application/json", on_sending)
+            await upstream.ask(await upstream.choose(), "/images/generations", b"{}", "application/json", on_sending)
     finally:
         await upstream.aclose()
     assert "refused" not in caught.value.message  # for the operator alone

@@ -8,12 +8,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
+import httpx2
 import pytest
 from sqlalchemy import Engine
 
 from app.database.clock import from_ms
 from app.database.engine import create_engine
 from app.quotas.outbox import take_due
+from app.settings import Settings
+from app.upstream.network import Network
 from app.webhooks.hook import Hook
 from app.webhooks.message import TRIES_MAX
 from app.webhooks.sender import Sender
@@ -29,7 +32,12 @@ class Desk:
     def __init__(self, engine: Engine, url: str, clock: Callable[[], datetime]) -> None:
         self.results: Counter[str] = Counter()
         self.sender = Sender(
-            engine, Hook(url, SECRET.encode()), clock, lambda: 0.0, lambda result: self.results.update([result])
+            engine,
+            Hook(url, SECRET.encode()),
+            clock,
+            lambda: 0.0,
+            lambda result: self.results.update([result]),
+            lambda: Network(Settings(_env_file=None)).client(httpx2.URL(url)),
         )
 
     async def send(self) -> int:

@@ -1,9 +1,11 @@
 """`config`: check everything the gateway needs before it starts, and show the settings and where each comes from."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -18,7 +20,7 @@ from app.database import migrate, migrations
 from app.database.engine import opened
 from app.database.pooling import refuse_transaction_pooling
 from app.database.url import shown_place, sqlite_file
-from app.errors import ConfigurationError, GatewayError
+from app.errors import ConfigurationError, GatewayError, RemoteFailure
 from app.images.catalog import catalog_of
 from app.images.policy import request_policy
 from app.settings import Settings
@@ -40,14 +42,18 @@ class Check:
 
 
 @app.command()
-def check(context: typer.Context, as_json: Json = False) -> None:
+def check(
+    context: typer.Context,
+    connect: Annotated[bool, typer.Option("--connect", help="Also connect to ZenMux once; sends no key.")] = False,
+    as_json: Json = False,
+) -> None:
     """Check settings, ZenMux key, models and database; start and change nothing. Exit code 1 if `serve` would fail.
 
     \b
     zenmux-gateway config check
-    zenmux-gateway --config gateway.env config check
+    zenmux-gateway --config gateway.env config check --connect
     """
-    checks = list(_checks(context))
+    checks = list(_checks(context, connect=connect))
     failed = any(each.status == _ERROR for each in checks)
     if as_json:
         show_json({"ok": not failed, "checks": [asdict(each) for each in checks]})
@@ -73,7 +79,7 @@ def show(context: typer.Context, as_json: Json = False) -> None:
     say(f"The file is {file}; the environment wins over it." if file else "No settings file is named (GATEWAY_CONFIG).")
 
 
-def _checks(context: typer.Context) -> Iterator[Check]:
+def _checks(context: typer.Context, *, connect: bool) -> Iterator[Check]:
     try:
         settings = Session(context).settings
     except ConfigurationError as error:
@@ -90,6 +96,7 @@ def _checks(context: typer.Context) -> Iterator[Check]:
     yield from (Check("workers", _ERROR, each.message) for each in judge_workers(settings))
     yield _check_database(settings)
     yield from _check_webhook(settings)
+    yield _check_upstream(settings, connect=connect)
     yield from (Check(name, _WARNING, message) for name, message in exposures(settings, file, os.environ))
 
 
@@ -100,6 +107,31 @@ def _check_models(settings: Settings) -> Check:
     except ConfigurationError as error:
         return Check("models", _ERROR, str(error))
     return Check("models", _OK, f"{len(catalog.models)} in the catalog")
+
+
+def _check_upstream(settings: Settings, *, connect: bool) -> Check:
+    """Which way requests will take to ZenMux; with `connect`, what that way looks like."""
+    import httpx2  # noqa: PLC0415 - slow to load, as what it is needed for
+
+    from app.upstream.network import Network  # noqa: PLC0415
+    from app.upstream.probe import look, without_password  # noqa: PLC0415
+
+    url, network = httpx2.URL(settings.zenmux_base_url), Network(settings)
+    try:
+        network.check(url)
+        if not connect:
+            proxy = network.proxy_of(url) if network.uses_httpx(url) else None
+            way = f"through {without_password(proxy)}" if proxy else "directly"
+            return Check("upstream", _OK, f"{url.host} is asked {way}; --connect tries it")
+        seen = asyncio.run(look(settings))
+    except (ConfigurationError, RemoteFailure) as error:
+        return Check("upstream", _ERROR, error.message)
+    told = [f"connected to {seen.address or url.host}", f"transport {seen.transport}"]
+    told += [f"proxy {seen.proxy}"] if seen.proxy else ["no proxy"]
+    if seen.issuer or seen.expires:
+        told.append(f"certificate issued by {seen.issuer}, good until {seen.expires}")
+    told.append(f"GET /models answers {seen.status}")
+    return Check("upstream", _OK if seen.status == 200 else _WARNING, "; ".join(told))
 
 
 def _check_webhook(settings: Settings) -> Iterator[Check]:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from app.secret_files import secret_names
+from app.setting_values import UpstreamTransport
 from app.settings import Settings
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -35,9 +36,10 @@ def exposures(
             f"GATEWAY_METRICS_KEY is shorter than {_GUESSABLE} characters and can be guessed; make one with "
             "openssl rand -hex 32",
         )
-    for name in sorted(environment):
-        if name.upper() in _PROXIES and environment[name]:
-            yield "proxy", f"{name} is set and not used: the gateway connects to ZenMux directly"
+    if settings.upstream_transport is UpstreamTransport.HTTP1:
+        for name in sorted(environment):
+            if name.upper() in _PROXIES and environment[name]:
+                yield "proxy", f"{name} is set and not used: GATEWAY_UPSTREAM_TRANSPORT=http1 knows no proxies"
 
 
 def _readable_file(file: Path) -> Iterator[str]:

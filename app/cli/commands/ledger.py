@@ -36,8 +36,9 @@ def audit_(
     zenmux-gateway ledger audit
     zenmux-gateway ledger audit --against-bill http://127.0.0.1:8090/sandbox/bill
     """
-    bill = fetch_sandbox_bill(against_bill) if against_bill is not None else None
-    with Session(context).existing() as operator:
+    session = Session(context)
+    bill = asyncio.run(fetch_sandbox_bill(session.settings, against_bill)) if against_bill is not None else None
+    with session.existing() as operator:
         found = audit(operator, bill)
     if as_json:
         show_json(found.as_json())

@@ -2,19 +2,13 @@
 into again once nobody looks at it any more. Knows no connection."""
 
 from collections import deque
-from typing import NamedTuple
+
+from app.upstream.chunks import Chunk
 
 _LENT_MAX = 8  # for as many answers that pass at full speed; slow clients, who keep them, get copies of the right size
 # A chunk up to this size is copied: to keep a whole buffer for it would be a waste of memory. Larger ones go on without
 # a copy, which saves a tenth of an answer's CPU or more (docs/performance.md).
 COPIED_BYTES_MAX = 65_536
-
-
-class Chunk(NamedTuple):
-    """A part of a body: `view` shows the first bytes of `data`. They stay as they are while the view is alive."""
-
-    data: bytes | bytearray
-    view: memoryview
 
 
 class Buffers:

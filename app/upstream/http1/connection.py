@@ -4,14 +4,17 @@ Nothing is read until the next chunk is asked for, so an answer holds one chunk 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import httpx2
 
-from app.upstream.http1.buffers import Buffers, Chunk
+from app.upstream.chunks import Chunk
+from app.upstream.http1.buffers import Buffers
 from app.upstream.http1.framing import Body, Head, Malformed, take_head
+from app.upstream.http1.origin import Origin
+from app.upstream.http1.waiting import Waiter
 
 # Large reads cost a quarter less CPU for each byte than small ones, here and on the way to the client. A chunk that
 # waits for a slow client is memory, though; so reads begin small, grow while they are filled and taken at once, and are
@@ -24,15 +27,6 @@ _HEAD_READ_BYTES = 16_384  # what comes with a head is copied several times; nea
 # server is closing has an unknown outcome, and that costs more than a new connection every few seconds.
 IDLE_SECONDS_MAX = 4.0
 _WRITE_BYTES = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Whom a connection is with."""
-
-    tls: bool
-    host: str
-    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +54,9 @@ class Connection(asyncio.BufferedProtocol):
         self._asked = False
         self._surroundings = surroundings
         self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._deadline = 0.0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = Waiter(surroundings.loop, surroundings.silence_seconds, self._on_silence)
         self._unsent = memoryview(b"")
+        self._streaming = False  # the body comes from a stream, and has not been sent whole
         self._writing_paused = False
         self._method = ""
         self._begun = b""  # what has come of a head
@@ -91,21 +84,26 @@ class Connection(asyncio.BufferedProtocol):
     def lend(self) -> None:
         self.busy = True
 
-    async def ask(self, method: str, head: bytes, body: bytes) -> Head:
+    async def ask(self, method: str, head: bytes, body: bytes | AsyncIterator[bytes]) -> Head:
         """Write a request and wait for the head of its answer. Some bytes may have been sent, whatever happens.
 
-        Raises ReadTimeout, ReadError and RemoteProtocolError.
+        A stream gives what is to be written, framing and all, and is asked for more as the server takes it. Raises
+        ReadTimeout, ReadError, RemoteProtocolError, and what the stream raises.
         """
         assert self.busy
         assert self.usable
         self._asked, self._method = True, method
-        if len(body) <= _WRITE_BYTES:
+        if not isinstance(body, bytes):
+            self._write(head)
+            await self._stream(body)
+        elif len(body) <= _WRITE_BYTES:
             self._write(head + body)
         else:
             self._write(head)
             self._unsent = memoryview(body)
             self._push()
-        await self._wait()
+        if self._head is None and self._error is None:
+            await self._waiter.wait()
         if self._head is None:
             raise self._error or httpx2.ReadError("The connection is gone.")
         return self._head
@@ -119,7 +117,7 @@ class Connection(asyncio.BufferedProtocol):
         assert body is not None, "ask() first"
         if self._chunk is None and not body.complete and self._error is None:
             self._resume()
-            await self._wait()
+            await self._waiter.wait()
         chunk, self._chunk = self._chunk, None
         self._taken_at = self._surroundings.loop.time()
         if body.complete:
@@ -137,12 +135,18 @@ class Connection(asyncio.BufferedProtocol):
         whole = head is not None and body is not None and head.keeps and body.complete and not body.surplus
         if self._asked:
             self.touch()
-            if not whole or self._unsent:
+            if not whole or self._unsent or self._streaming:
                 self.drop()
-        self.busy = self._asked = False
+        self.busy = self._asked = self._streaming = False
         self._head = self._body = self._error = None
         self._begun, self._chunk, self._unsent = b"", None, memoryview(b"")
         self._surroundings.on_free(self)
+
+    def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - httpcore's signature, in its words
+        """`socket`, `server_addr` or `ssl_object`; None for what there is not."""
+        if self._transport is None:
+            return None
+        return self._transport.get_extra_info("peername" if name == "server_addr" else name)
 
     def close(self) -> None:
         if self._transport is not None:
@@ -171,13 +175,11 @@ class Connection(asyncio.BufferedProtocol):
         if self._body is not None:
             self._body.end()
         self._fail(httpx2.ReadError("The server closed the connection."))
-        self._wake()
+        self._waiter.wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._waiter.close()
         self._fail(httpx2.ReadError("The connection is gone." if exc is None else type(exc).__name__))
         self._surroundings.on_lost(self)
 
@@ -187,6 +189,8 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._writing_paused = False
         self._push()
+        if self._streaming:
+            self._waiter.wake()
 
     # --- in
 
@@ -219,7 +223,7 @@ class Connection(asyncio.BufferedProtocol):
             self._begun = b""
             if rest:
                 self._receive_rest(self._body, rest)
-            self._wake()
+            self._waiter.wake()
 
     def _receive_rest(self, body: Body, rest: bytes) -> None:
         """What came with the head."""
@@ -237,7 +241,7 @@ class Connection(asyncio.BufferedProtocol):
         elif chunk is not None and not body.complete and self._transport is not None and self.usable:
             self._transport.pause_reading()
         if chunk is not None or body.complete:
-            self._wake()
+            self._waiter.wake()
 
     def _resume(self) -> None:
         if self._surroundings.loop.time() - self._taken_at > _SLOW_SECONDS:
@@ -256,43 +260,38 @@ class Connection(asyncio.BufferedProtocol):
     def _push(self) -> None:
         """Write on while the server takes it. Once it has refused, it does not: writing into a connection that it is
         closing would lose the answer."""
-        if self._head is not None and self._head.status >= 300:
+        if self._is_refused():
             return
         while self._unsent and not self._writing_paused:
             piece, self._unsent = self._unsent[:_WRITE_BYTES], self._unsent[_WRITE_BYTES:]
             self._write(piece)
 
-    # --- waiting
+    async def _stream(self, pieces: AsyncIterator[bytes]) -> None:
+        """As `_push`, of a body that is not in memory: no piece is asked for before the last one went out."""
+        self._streaming = True
+        async for piece in pieces:
+            while self._writing_paused and self._is_taken():
+                await self._waiter.wait()
+            if not self._is_taken():
+                return
+            self._write(piece)
+        self._streaming = False
 
-    async def _wait(self) -> None:
-        """Until something came, the connection failed, or nothing came for too long."""
-        loop = self._surroundings.loop
-        self._deadline = loop.time() + self._surroundings.silence_seconds
-        if self._timer is None:
-            self._timer = loop.call_at(self._deadline, self._on_timer)
-        self._waiter = loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _is_refused(self) -> bool:
+        return self._head is not None and self._head.status >= 300
 
-    def _on_timer(self) -> None:
-        """One timer for all waits: most waits end soon, and then it is not worth being moved."""
-        self._timer = None
-        if self._waiter is None:
-            return
-        loop = self._surroundings.loop
-        if loop.time() >= self._deadline:
-            self._fail(httpx2.ReadTimeout("No byte came for too long."))
-        else:
-            self._timer = loop.call_at(self._deadline, self._on_timer)
+    def _is_taken(self) -> bool:
+        """Whether the server may still take more of a body. Once its answer is whole, none is needed."""
+        is_answered = self._body is not None and self._body.complete
+        return self._error is None and self.usable and not is_answered and not self._is_refused()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    # --- failing
+
+    def _on_silence(self) -> None:
+        self._fail(httpx2.ReadTimeout("No byte came for too long."))
 
     def _fail(self, error: httpx2.TransportError) -> None:
         """The first reason stands. A whole answer cannot fail any more."""
         if self._asked and self._error is None and (self._body is None or not self._body.complete):
             self._error = error
-            self._wake()
+            self._waiter.wake()

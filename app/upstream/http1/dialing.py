@@ -3,15 +3,17 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import cast
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from app.upstream.http1.buffers import Buffers
-from app.upstream.http1.connection import Connection, Origin, Surroundings
-from app.upstream.http1.tls import PLAIN_BYTES, TlsConnection, tls_context
+from app.upstream.http1.connection import Connection, Surroundings
+from app.upstream.http1.origin import Origin
+from app.upstream.http1.tls import PLAIN_BYTES, TlsConnection
+from app.upstream.sockets import keep_alive
 
 _ADDRESS_SECONDS = 10.0
 _NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305: how long an address may not answer before the next is tried beside it
@@ -21,9 +23,12 @@ _STRAIGHT_SECONDS_MAX = 1.0  # and how long the one that answered last may be si
 class Dialer:
     """`socket_buffer_bytes` bounds what the kernel holds of an answer; None leaves that to the kernel."""
 
-    def __init__(self, surroundings: Surroundings, socket_buffer_bytes: int | None) -> None:
+    def __init__(
+        self, surroundings: Surroundings, socket_buffer_bytes: int | None, tls: Callable[[], ssl.SSLContext]
+    ) -> None:
         self._surroundings = surroundings
         self._socket_buffer_bytes = socket_buffer_bytes
+        self._tls = tls
         self._plain = Buffers(PLAIN_BYTES)
         self._context: ssl.SSLContext | None = None
         self._resolving = asyncio.Lock()
@@ -39,6 +44,7 @@ class Dialer:
             connection = await self._go_straight(origin)
         if connection is None:
             connection = await self._try_all(origin, addresses)
+        keep_alive(connection.get_extra_info("socket"))
         try:
             if isinstance(connection, TlsConnection):
                 await connection.ready
@@ -85,7 +91,7 @@ class Dialer:
         if not origin.tls:
             return Connection(self._surroundings, origin)
         if self._context is None:
-            self._context = tls_context()
+            self._context = self._tls()
         return TlsConnection(self._surroundings, origin, self._context, self._plain)
 
     def _socket(self, address: AddrInfoType) -> socket.socket:

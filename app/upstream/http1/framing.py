@@ -16,7 +16,7 @@ _INTERIM_MAX = 100  # interim answers (1xx) before the one that counts
 _LINE_BYTES_MAX = 4_096  # the size of a chunk with its extensions, or one trailer
 _TRAILER_BYTES_MAX = 16_384
 _VERSIONS = ("1.0", "1.1")
-_OF_THE_BODY = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+_OF_THE_BODY = frozenset({b"content-length", b"transfer-encoding"})
 _BEGINNING = b"HTTP/1."
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -50,12 +50,10 @@ class Body(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """An answer's status and headers. `encoding` is how its body is compressed; `keeps` if the server lets the
-    connection be used again."""
+    """An answer's status and headers. `keeps` if the server lets the connection be used again."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
-    encoding: bytes
     keeps: bool
     body: Body
 
@@ -132,7 +130,7 @@ def _read(text: bytes, method: str) -> Head:
         body = Sized(int(told[b"content-length"]))
     else:
         body = UntilEnd()
-    return Head(status, reader.headers, told.get(b"content-encoding", b""), reader.keeps, body)
+    return Head(status, reader.headers, reader.keeps, body)
 
 
 def _told(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

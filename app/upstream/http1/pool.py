@@ -1,13 +1,16 @@
 """Connections kept for the next request: how many there may be, how long they are kept, which comes next."""
 
 import asyncio
+import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx2
 
 from app.upstream.http1.buffers import Buffers
-from app.upstream.http1.connection import IDLE_SECONDS_MAX, READ_BYTES_MAX, Connection, Origin, Surroundings
+from app.upstream.http1.connection import IDLE_SECONDS_MAX, READ_BYTES_MAX, Connection, Surroundings
 from app.upstream.http1.dialing import Dialer
+from app.upstream.http1.origin import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Bounds:
 class Pool:
     """Make it in the loop that will use it. At most `connections_max` connections are lent at a time."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, tls: Callable[[], ssl.SSLContext]) -> None:
         self._bounds = bounds
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(bounds.connections_max)
@@ -38,7 +41,7 @@ class Pool:
             on_lost=self._on_lost,
             received=Buffers(READ_BYTES_MAX),
         )
-        self._dialer = Dialer(surroundings, bounds.socket_buffer_bytes)
+        self._dialer = Dialer(surroundings, bounds.socket_buffer_bytes, tls)
 
     async def lend(self, origin: Origin) -> Connection:
         """A usable connection, the last used first, the caller's until its `end`. Nothing has been sent over it.

@@ -6,12 +6,14 @@ Decrypts each read at once and whole, so that nothing waits here while a chunk w
 import asyncio
 import ssl
 from contextlib import suppress
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import httpx2
 
 from app.upstream.http1.buffers import Buffers
-from app.upstream.http1.connection import READ_BYTES_MAX, Connection, Origin, Surroundings
+from app.upstream.http1.connection import READ_BYTES_MAX, Connection, Surroundings
+from app.upstream.http1.origin import Origin
 
 # What one read can become: itself, and the record that was cut by the read before it.
 PLAIN_BYTES = READ_BYTES_MAX + 32_768
@@ -20,9 +22,15 @@ _PIECE_BYTES = 32_768
 _RECORD_BYTES_MAX = 16_384 + 256 + 5
 
 
-def tls_context() -> ssl.SSLContext:
-    """The system's certificates, or those of SSL_CERT_FILE. An end without TLS's own goodbye is told as an error."""
+def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
+    """Trusts the system's certificates, or those of SSL_CERT_FILE, and those of `ca_file` beside them. An end without
+    close_notify is an error.
+
+    Raises OSError, which ssl.SSLError is too, where `ca_file` cannot be read.
+    """
     context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
     context.set_alpn_protocols(["http/1.1"])
     context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     return context
@@ -40,6 +48,9 @@ class TlsConnection(Connection):
         self._plain_bytes = 0  # how much of the current one is filled
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=origin.host)
+
+    def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - as the method that it extends
+        return self._tls if name == "ssl_object" else super().get_extra_info(name)
 
     def close(self) -> None:
         with suppress(ssl.SSLError):

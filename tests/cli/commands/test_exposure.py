@@ -58,6 +58,8 @@ def test_a_metrics_key_cannot_be_guessed() -> None:
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "http_proxy"])
 def test_a_proxy_that_is_not_used_is_told(name: str) -> None:
-    [told] = found(environment={name: "http://user:secret@proxy:3128"})
-    assert told == f"proxy: {name} is set and not used: the gateway connects to ZenMux directly"
+    environment = {name: "http://user:secret@proxy:3128"}
+    assert found(environment=environment) == []
+    [line] = found(environment=environment, upstream_transport="http1")
+    assert line == f"proxy: {name} is set and not used: GATEWAY_UPSTREAM_TRANSPORT=http1 knows no proxies"
     assert found(environment={name: ""}) == []

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 from aiohappyeyeballs import start_connection
 
-from app.upstream.http1.connection import Origin
 from app.upstream.http1.dialing import Dialer
+from app.upstream.http1.origin import Origin
 from app.upstream.http1.transport import Transport
 from tests.upstream.asking import answer_ok, ask, both_loops, drop, give_up, post, transport
 from tests.upstream.raw_server import Connection, serve

@@ -191,11 +191,6 @@ class TestHeads:
     def test_without_a_body(self, text: bytes, method: str) -> None:
         assert head_of(text, method).body.complete
 
-    def test_say_how_the_body_is_compressed(self) -> None:
-        assert head_of(OK + b"Content-Encoding: gzip\r\n\r\n").encoding == b"gzip"
-        assert head_of(OK + b"content-encoding: br\r\nContent-Encoding: gzip\r\n\r\n").encoding == b"br,gzip"
-        assert head_of(OK + b"\r\n").encoding == b""
-
 
 @pytest.mark.parametrize("step", [1, 100, 1_000_000])
 def test_interim_answers_are_bounded_in_number_and_size(step: int) -> None:

@@ -2,8 +2,9 @@
 database is busy, and servers close idle connections after five."""
 
 import asyncio
-from contextlib import closing
+from contextlib import aclosing
 
+from app.main import utc_now
 from app.settings import Settings
 from app.upstream.client import Upstream
 from tests.upstream.asking import read_whole
@@ -25,12 +26,13 @@ async def test_a_connection_lost_while_sending_is_announced_is_not_written_into(
         await asyncio.sleep(0.1)  # whether the other side has seen it, nothing tells
 
     async with serve(answer) as server:
-        upstream = Upstream(Settings(zenmux_api_key="sk-ai-v1-test", zenmux_base_url=f"{server.url}/api/v1"))
+        upstream = Upstream(Settings(zenmux_api_key="sk-ai-v1-test", zenmux_base_url=f"{server.url}/api/v1"), utc_now)
         await upstream.open()
         try:
             for on_sending in (nothing, lose_it):
-                asked = await upstream.ask("/images/generations", b"{}", "application/json", on_sending)
-                with closing(asked) as response:
+                route = await upstream.choose()
+                asked = await upstream.ask(route, "/images/generations", b"{}", "application/json", on_sending)
+                async with aclosing(asked) as response:
                     assert await read_whole(response) == b"{}"
         finally:
             await upstream.aclose()

@@ -7,7 +7,7 @@ import pytest
 
 from app.upstream.http1 import connection as connection_module
 from app.upstream.http1 import pool as pool_module
-from app.upstream.http1.transport import OVER, Transport, origin_of
+from app.upstream.http1.transport import Transport
 from tests.upstream.asking import Sendings, answer_ok, ask, body_of, both_loops, post, transport
 from tests.upstream.raw_server import Connection, Server, answered, serve
 
@@ -73,19 +73,17 @@ async def test_one_that_was_idle_for_too_long_is_not_used_even_before_it_is_clos
 
 async def test_one_that_waits_can_be_taken_before_there_is_a_request() -> None:
     async with serve(answer_ok) as server, transport(connections_max=1) as opened:
-        origin = origin_of(httpx2.URL(server.url))
+        origin = httpx2.URL(server.url)
         assert await opened.lend_waiting(origin) is None
         await ask(opened, post(server.url))
-        assert await opened.lend_waiting(origin_of(httpx2.URL("http://127.0.0.1:1"))) is None
+        assert await opened.lend_waiting(httpx2.URL("http://127.0.0.1:1")) is None
         unused = await opened.lend_waiting(origin)
         assert unused is not None
         assert await opened.lend_waiting(origin) is None
-        unused.end()
+        await unused.aclose()
         taken = await opened.lend_waiting(origin)
         assert taken is not None
-        request = post(server.url)
-        request.extensions[OVER] = taken
-        assert await ask(opened, request) == b"ok"
+        assert await ask(taken, post(server.url)) == b"ok"
         assert (server.connections_made, opened._pool._slots._value) == (1, 1)
 
 
@@ -100,14 +98,13 @@ async def test_one_that_was_taken_and_lost_is_replaced() -> None:
     sendings = Sendings()
     async with serve(answer_then_close) as server, transport(connections_max=1) as opened:
         await ask(opened, post(server.url))
-        taken = await opened.lend_waiting(origin_of(httpx2.URL(server.url)))
+        taken = await opened.lend_waiting(httpx2.URL(server.url))
         assert taken is not None
         closes.set()
-        while taken.usable:  # noqa: ASYNC110 - what notices is the connection itself
+        assert taken._connection is not None
+        while taken._connection.usable:  # noqa: ASYNC110 - what notices is the connection itself
             await asyncio.sleep(0)
-        request = post(server.url, sendings)
-        request.extensions[OVER] = taken
-        assert await ask(opened, request) == b"ok"
+        assert await ask(taken, post(server.url, sendings)) == b"ok"
         assert (server.connections_made, len(server.requests), sendings.count) == (2, 2, 1)
         assert opened._pool._slots._value == 1
 
@@ -115,13 +112,15 @@ async def test_one_that_was_taken_and_lost_is_replaced() -> None:
 async def test_taking_one_for_nothing_does_not_make_it_younger(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serve(answer_ok) as server, transport() as opened:
         await ask(opened, post(server.url))
-        taken = await opened.lend_waiting(origin_of(httpx2.URL(server.url)))
+        taken = await opened.lend_waiting(httpx2.URL(server.url))
         assert taken is not None
-        quiet_since = taken.quiet_since
-        taken.end()
-        assert taken.quiet_since == quiet_since
+        connection = taken._connection
+        assert connection is not None
+        quiet_since = connection.quiet_since
+        await taken.aclose()
+        assert connection.quiet_since == quiet_since
         monkeypatch.setattr(connection_module, "IDLE_SECONDS_MAX", 0)
-        assert await opened.lend_waiting(origin_of(httpx2.URL(server.url))) is None
+        assert await opened.lend_waiting(httpx2.URL(server.url)) is None
 
 
 @pytest.mark.parametrize("is_lent_before", [True, False])
@@ -136,9 +135,8 @@ async def test_one_that_became_too_old_while_sending_was_announced_is_replaced(
     async with serve(answer_ok) as server, transport(connections_max=1) as opened:
         await ask(opened, post(server.url))
         request = post(server.url, wait_long)
-        if is_lent_before:
-            request.extensions[OVER] = await opened.lend_waiting(origin_of(httpx2.URL(server.url)))
-        assert await ask(opened, request) == b"ok"
+        taken = await opened.lend_waiting(httpx2.URL(server.url)) if is_lent_before else None
+        assert await ask(taken or opened, request) == b"ok"
         assert (server.connections_made, len(server.requests)) == (2, 2)
 
 

@@ -1,0 +1,42 @@
+"""A request's body as it goes over the wire: in a known length, or in chunks. Keeps none of a stream.
+
+Whoever's stream it is, a body is never longer or shorter than its head says.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterable
+
+import httpx2
+
+
+async def of_length(stream: AsyncIterable[bytes], length: int) -> AsyncGenerator[bytes]:
+    """The stream's pieces. Raises LocalProtocolError before it gives a byte too much, or at the end of too few; and
+    whatever the stream raises. Closes the stream where it can be closed."""
+    missing, pieces = length, aiter(stream)
+    try:
+        async for piece in pieces:
+            missing -= len(piece)
+            if missing < 0:
+                raise httpx2.LocalProtocolError("The body is longer than was announced.")
+            yield piece
+    finally:
+        await _close(pieces)
+    if missing:
+        raise httpx2.LocalProtocolError("The body is shorter than was announced.")
+
+
+async def in_chunks(stream: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
+    """The stream in HTTP/1.1's chunked coding. Raises whatever the stream raises; closes it where it can be closed."""
+    pieces = aiter(stream)
+    try:
+        async for piece in pieces:
+            if piece:  # an empty chunk would be the last
+                yield b"%x\r\n%b\r\n" % (len(piece), piece)
+    finally:
+        await _close(pieces)
+    yield b"0\r\n\r\n"
+
+
+async def _close(pieces: object) -> None:
+    close = getattr(pieces, "aclose", None)
+    if close is not None:
+        await close()

@@ -1,0 +1,101 @@
+"""Connects to ZenMux once, the way requests will, and says what it saw. Sends no key and buys nothing."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from app.errors import RemoteFailure
+from app.settings import Settings
+from app.upstream.headers import request_headers
+from app.upstream.http1.pool import Bounds
+from app.upstream.network import Network
+from app.upstream.sending import FAILURES, Sending
+from app.upstream.unreachable import reason_of
+
+_SILENCE_SECONDS = 20.0
+_GRACE_SECONDS = 0.25  # as the client's
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """`address` is the other end of the socket: the proxy's, where there is one. `issuer` and `expires` are the
+    certificate's, None without TLS; `status` is the answer's to GET /models."""
+
+    address: str | None
+    proxy: str | None
+    transport: str
+    issuer: str | None
+    expires: str | None
+    status: int
+
+
+async def look(settings: Settings) -> Seen:
+    """Raises RemoteFailure that says why no answer came and what to do, ConfigurationError for settings that cannot
+    work. Takes half a minute at most."""
+    network, url = Network(settings), httpx2.URL(settings.zenmux_base_url + "/models")
+    proxy = network.proxy_of(url) if network.uses_httpx(url) else None
+    connect = settings.connect_timeout_seconds
+    transport = network.transport(url, Bounds(connect, _SILENCE_SECONDS, connections_max=1))
+    timeouts = httpx2.Timeout(connect=connect, pool=connect, read=_SILENCE_SECONDS, write=_SILENCE_SECONDS).as_dict()
+    request = httpx2.Request("GET", url, headers=request_headers(None, None), extensions={"timeout": timeouts})
+    try:
+        async with asyncio.timeout(connect + _GRACE_SECONDS) as deadline:
+
+            async def sent() -> None:
+                deadline.reschedule(asyncio.get_running_loop().time() + _SILENCE_SECONDS)
+
+            request.extensions["trace"] = Sending(sent, deadline)
+            response = await transport.handle_async_request(request)
+        try:
+            stream = response.extensions["network_stream"]
+            issuer, expires = _certificate(stream.get_extra_info("ssl_object"))
+            address = _address(stream.get_extra_info("server_addr"))
+        finally:
+            await response.aclose()
+    except FAILURES as error:
+        raise RemoteFailure(_advice(error, proxy)) from error
+    finally:
+        await transport.aclose()
+    kind = "httpx" if network.uses_httpx(url) else "http1"
+    return Seen(address, without_password(proxy), kind, issuer, expires, response.status_code)
+
+
+def without_password(proxy: str | None) -> str | None:
+    """The proxy as it may be shown."""
+    if proxy is None:
+        return None
+    parts = urlsplit(proxy)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _certificate(tls: ssl.SSLObject | None) -> tuple[str | None, str | None]:
+    """Who issued it and when it ends."""
+    found: Mapping[str, Any] = (tls.getpeercert() or {}) if tls is not None else {}
+    issuer = {name: value for ((name, value), *_) in found.get("issuer", ())}
+    named = [issuer[each] for each in ("commonName", "organizationName") if each in issuer]
+    return ", ".join(named) or None, found.get("notAfter")
+
+
+def _address(found: object) -> str | None:
+    if not isinstance(found, tuple) or len(found) < 2:
+        return None
+    host, port = found[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def _advice(error: Exception, proxy: str | None) -> str:
+    way = f"through {without_password(proxy)}" if proxy else "directly"
+    why = reason_of(error)
+    advice = "check ZENMUX_BASE_URL, and that nothing in between is down"
+    if isinstance(error, httpx2.ProxyError):
+        advice = "ask whoever runs the proxy; a 407 wants GATEWAY_UPSTREAM_PROXY=http://name:password@host:port"
+    elif "certificate is not trusted" in why:
+        advice = "if your company inspects TLS, name its CA in GATEWAY_UPSTREAM_CA_FILE"
+    elif proxy is None:
+        advice = "if only a proxy leads out of here, name it in GATEWAY_UPSTREAM_PROXY"
+    return f"ZenMux cannot be reached {way}: {why}; {advice}"

@@ -1,0 +1,71 @@
+"""When a request's first byte is about to be sent, as HTTPX's `trace` extension tells it; and what a failure proves.
+
+The same for every transport: nothing here knows whose it is.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from app.upstream.http1.sending import of_length
+from app.upstream.http1.transport import FIRST_BYTE
+from app.upstream.sockets import keep_alive
+
+OnSending = Callable[[], Awaitable[None]]
+# A proxy is asked for a tunnel by a request of its own, in the same words.
+_TUNNEL = ("CONNECT", b"CONNECT")
+# What HTTPX's transports raise, and what stock httpx2 lets through: TLS that breaks in the middle is an OSError, a host
+# that no DNS can hold a ValueError.
+FAILURES = (httpx2.TransportError, OSError, ValueError)
+_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A body that is not in memory: `chunks` is read once, and only while ZenMux takes it. `length` None: unknown."""
+
+    chunks: AsyncIterable[bytes]
+    length: int | None = None
+
+
+class UploadStream(httpx2.AsyncByteStream):
+    """An Upload as HTTPX takes it."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Raises LocalProtocolError where the upload is longer or shorter than its `length`."""
+        chunks, length = self._upload.chunks, self._upload.length
+        return aiter(chunks) if length is None else of_length(chunks, length)
+
+
+class Sending:
+    """The `trace` of one try: awaits `on_sending` before the first byte is written, and remembers what happened.
+
+    `deadline` bounds the way to a connection, a proxy's part of it included; from `on_sending` on it is off.
+    """
+
+    def __init__(self, on_sending: OnSending, deadline: asyncio.Timeout) -> None:
+        self._on_sending = on_sending
+        self._deadline = deadline
+        self._is_announced = False
+        self.is_refused = False  # on_sending raised: its error is what comes out
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == FIRST_BYTE:
+            if info["request"].method in _TUNNEL:
+                return
+            self._deadline.reschedule(None)
+            self.is_refused = True
+            await self._on_sending()
+            self.is_refused, self._is_announced = False, True
+        elif event.endswith("connect_tcp.complete"):
+            keep_alive(info["return_value"].get_extra_info("socket"))
+
+    def proves_nothing_sent(self, error: Exception) -> bool:
+        """Whether a failure of this try shows that not one byte of the request was sent."""
+        return not self._is_announced or isinstance(error, _NEVER_SENT)
