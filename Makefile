@@ -68,8 +68,8 @@ format: install ## put the code in shape
 	$(BIN)/ruff format .
 
 lock: install ## make the lock files anew from pyproject.toml, and the npm one from its package.json
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade pyproject.toml --group dev -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --extra socks pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --extra socks pyproject.toml --group dev -o requirements-dev.lock
 	npm --prefix tests/node install --package-lock-only --no-audit --no-fund
 
 clean: ## remove what was built, keep data/

@@ -46,6 +46,7 @@ from app.telemetry.recording import Recording
 from app.telemetry.sampling import Sampler
 from app.upstream.client import Upstream
 from app.upstream.network import Network
+from app.upstream.proxies import check_way
 from app.webhooks.hook import webhook_of
 from app.webhooks.sender import Sender
 
@@ -80,7 +81,7 @@ def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None =
     """
     policy = request_policy(settings, catalog_of(settings.catalog_file))
     webhook_of(settings)  # refused here, before anything is opened
-    Network(settings).check(httpx2.URL(settings.zenmux_base_url))
+    check_way(settings, settings.zenmux_base_url)
     metrics = Metrics(app.__version__, settings.metrics_users_max, board)
 
     @asynccontextmanager

@@ -116,7 +116,8 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("upstream/test_contract.py", "upstream/test_network.py"): (
         "upstream/chunks.py", "upstream/http1/sending.py", "upstream/http1/waiting.py", "upstream/http1/origin.py",
-        "upstream/route.py", "upstream/sending.py", "upstream/sockets.py",
+        "upstream/route.py", "upstream/sending.py", "upstream/sockets.py", "upstream/proxies.py",
+        "upstream/certificates.py",
     ),
     ("database/test_migrate.py",): ("database/schema.py",),
     ("images/test_catalog_file.py",): ("images/model_spec.py",),

@@ -5,7 +5,6 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -14,6 +13,7 @@ from app.settings import Settings
 from app.upstream.headers import request_headers
 from app.upstream.http1.pool import Bounds
 from app.upstream.network import Network
+from app.upstream.proxies import proxy_of, uses_httpx, without_password
 from app.upstream.sending import FAILURES, Sending
 from app.upstream.unreachable import reason_of
 
@@ -38,7 +38,9 @@ async def look(settings: Settings) -> Seen:
     """Raises RemoteFailure that says why no answer came and what to do, ConfigurationError for settings that cannot
     work. Takes half a minute at most."""
     network, url = Network(settings), httpx2.URL(settings.zenmux_base_url + "/models")
-    proxy = network.proxy_of(url) if network.uses_httpx(url) else None
+    is_stock = uses_httpx(settings, str(url))
+    found = proxy_of(settings, str(url)) if is_stock else None
+    proxy = None if found is None else without_password(found)
     connect = settings.connect_timeout_seconds
     transport = network.transport(url, Bounds(connect, _SILENCE_SECONDS, connections_max=1))
     timeouts = httpx2.Timeout(connect=connect, pool=connect, read=_SILENCE_SECONDS, write=_SILENCE_SECONDS).as_dict()
@@ -61,16 +63,7 @@ async def look(settings: Settings) -> Seen:
         raise RemoteFailure(_advice(error, proxy)) from error
     finally:
         await transport.aclose()
-    kind = "httpx" if network.uses_httpx(url) else "http1"
-    return Seen(address, without_password(proxy), kind, issuer, expires, response.status_code)
-
-
-def without_password(proxy: str | None) -> str | None:
-    """The proxy as it may be shown."""
-    if proxy is None:
-        return None
-    parts = urlsplit(proxy)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return Seen(address, proxy, "httpx" if is_stock else "http1", issuer, expires, response.status_code)
 
 
 def _certificate(tls: ssl.SSLObject | None) -> tuple[str | None, str | None]:
@@ -89,7 +82,7 @@ def _address(found: object) -> str | None:
 
 
 def _advice(error: Exception, proxy: str | None) -> str:
-    way = f"through {without_password(proxy)}" if proxy else "directly"
+    way = f"through {proxy}" if proxy else "directly"
     why = reason_of(error)
     advice = "check ZENMUX_BASE_URL, and that nothing in between is down"
     if isinstance(error, httpx2.ProxyError):

@@ -15,7 +15,8 @@ from app.settings import Settings
 from app.upstream.client import Upstream
 from app.upstream.http1.pool import Bounds
 from app.upstream.http1.transport import Transport
-from app.upstream.network import Network, is_loopback
+from app.upstream.network import Network
+from app.upstream.proxies import check_way, is_loopback, proxy_of, uses_httpx
 from tests.upstream.asking import both_loops
 from tests.upstream.forward_proxy import Proxy, forward_proxy
 from tests.upstream.raw_server import Connection, answered, serve
@@ -24,7 +25,7 @@ from tests.upstream.test_client import Sendings, ask, upstream_at
 anyio_backend = both_loops
 
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
-ZENMUX = httpx2.URL("https://zenmux.ai/api/v1")
+ZENMUX = "https://zenmux.ai/api/v1"
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -35,8 +36,12 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-def network(**settings: Any) -> Network:
-    return Network(Settings(_env_file=None, **settings))
+def settings(**chosen: Any) -> Settings:
+    return Settings(_env_file=None, **chosen)
+
+
+def network(**chosen: Any) -> Network:
+    return Network(settings(**chosen))
 
 
 class TestProxyOf:
@@ -66,17 +71,17 @@ class TestProxyOf:
     ) -> None:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        assert network().proxy_of(httpx2.URL(url)) == proxy
+        assert proxy_of(settings(), url) == proxy
 
     def test_of_the_settings_comes_first_but_never_for_this_machine_or_what_no_proxy_names(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "http://other:1")
         monkeypatch.setenv("NO_PROXY", "hooks.internal")
-        chosen = network(upstream_proxy="http://mine:1")
-        assert chosen.proxy_of(ZENMUX) == "http://mine:1"
-        assert chosen.proxy_of(httpx2.URL("http://127.8.8.8:1")) is None
-        assert chosen.proxy_of(httpx2.URL("https://hooks.internal/x")) is None
+        chosen = settings(upstream_proxy="http://mine:1")
+        assert proxy_of(chosen, ZENMUX) == "http://mine:1"
+        assert proxy_of(chosen, "http://127.8.8.8:1") is None
+        assert proxy_of(chosen, "https://hooks.internal/x") is None
 
     @pytest.mark.parametrize(
         ("host", "expected"),
@@ -94,47 +99,47 @@ class TestTransport:
          ("http1", None, True)],
     )  # fmt: skip
     async def test_is_chosen(self, kind: str, proxy: str | None, ours: bool) -> None:
-        made = network(upstream_transport=kind, upstream_proxy=proxy).transport(ZENMUX, Bounds(1, 1, 1))
+        made = network(upstream_transport=kind, upstream_proxy=proxy).transport(httpx2.URL(ZENMUX), Bounds(1, 1, 1))
         assert type(made) is (Transport if ours else httpx2.AsyncHTTPTransport)
         await made.aclose()
 
     def test_ours_and_a_proxy_contradict_each_other(self) -> None:
         with pytest.raises(ConfigurationError, match="GATEWAY_UPSTREAM_TRANSPORT=http1"):
-            network(upstream_transport="http1", upstream_proxy="http://p:1").check(ZENMUX)
+            check_way(settings(upstream_transport="http1", upstream_proxy="http://p:1"), ZENMUX)
 
     def test_ours_passes_the_environments_proxies_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "http://p:1")
-        assert not network(upstream_transport="http1").uses_httpx(ZENMUX)
-        assert network().uses_httpx(ZENMUX)
+        assert not uses_httpx(settings(upstream_transport="http1"), ZENMUX)
+        assert uses_httpx(settings(), ZENMUX)
 
     def test_a_ca_file_must_hold_certificates(self, tmp_path: Path) -> None:
         file = tmp_path / "ca.pem"
         with pytest.raises(ConfigurationError, match="GATEWAY_UPSTREAM_CA_FILE"):
-            network(upstream_ca_file=file).check(ZENMUX)
+            check_way(settings(upstream_ca_file=file), ZENMUX)
         file.write_text("no certificate")
         with pytest.raises(ConfigurationError, match="GATEWAY_UPSTREAM_CA_FILE"):
-            network(upstream_ca_file=file).check(ZENMUX)
+            check_way(settings(upstream_ca_file=file), ZENMUX)
 
     def test_socks_needs_its_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
         with pytest.raises(ConfigurationError, match=r"zenmux-gateway\[socks\]"):
-            network(upstream_proxy="socks5://p:1").check(ZENMUX)
+            check_way(settings(upstream_proxy="socks5://p:1"), ZENMUX)
 
     def test_a_proxy_of_the_environment_that_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "gopher://p:1")
         with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
-            network().check(ZENMUX)
+            check_way(settings(), ZENMUX)
 
 
 @asynccontextmanager
-async def through(proxy: Proxy, port: int, scheme: str = "https", **settings: Any) -> AsyncIterator[Upstream]:
+async def through(proxy: Proxy, port: int, scheme: str = "https", **more: Any) -> AsyncIterator[Upstream]:
     """The way to a server on `port` that leads through the proxy: its name is not this machine's."""
-    chosen = {"upstream_proxy": proxy.url, "upstream_ca_file": CERTIFICATE, "connect_retries": 0, **settings}
+    chosen = {"upstream_proxy": proxy.url, "upstream_ca_file": CERTIFICATE, "connect_retries": 0, **more}
     async with upstream_at(f"{scheme}://zenmux.test:{port}", **chosen) as upstream:
         yield upstream
 
 
-def with_name(name: str | None = None) -> ssl.SSLContext:
+def server_side() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
     return context
@@ -160,7 +165,7 @@ class TestThroughAProxy:
         sendings = Sendings()
         async with (
             forward_proxy() as proxy,
-            serve(answer_ok, tls=with_name()) as server,
+            serve(answer_ok, tls=server_side()) as server,
             through(proxy, server.port) as upstream,
         ):
             for _ in range(2):
@@ -215,7 +220,7 @@ class TestThroughAProxy:
     async def test_certificates_that_are_not_trusted_behind_it_are_released(self) -> None:
         async with (
             forward_proxy() as proxy,
-            serve(answer_ok, tls=with_name()) as server,
+            serve(answer_ok, tls=server_side()) as server,
             through(proxy, server.port, upstream_ca_file=None) as upstream,
         ):
             assert isinstance(await refused(upstream), UpstreamUnreachable)
@@ -244,7 +249,7 @@ class TestThroughAProxy:
         sendings = Sendings()
         async with (
             forward_proxy() as proxy,
-            serve(drop, tls=with_name()) as server,
+            serve(drop, tls=server_side()) as server,
             through(proxy, server.port) as upstream,
         ):
             with pytest.raises(UpstreamBroken) as raised:

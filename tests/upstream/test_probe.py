@@ -9,7 +9,8 @@ import pytest
 
 from app.errors import RemoteFailure
 from app.settings import Settings
-from app.upstream.probe import Seen, look, without_password
+from app.upstream.probe import Seen, look
+from app.upstream.proxies import without_password
 from tests.servers import free_port
 from tests.upstream.asking import each_transport
 from tests.upstream.forward_proxy import forward_proxy
@@ -83,4 +84,3 @@ async def test_a_proxy_that_does_not_let_through(hangs: bool) -> None:
 
 def test_passwords_are_not_shown() -> None:
     assert without_password("http://a:b@host:1") == "http://host:1"
-    assert without_password(None) is None

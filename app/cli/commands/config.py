@@ -111,22 +111,19 @@ def _check_models(settings: Settings) -> Check:
 
 def _check_upstream(settings: Settings, *, connect: bool) -> Check:
     """Which way requests will take to ZenMux; with `connect`, what that way looks like."""
-    import httpx2  # noqa: PLC0415 - slow to load, as what it is needed for
+    from app.upstream.proxies import check_way  # noqa: PLC0415 - other commands need none of it
 
-    from app.upstream.network import Network  # noqa: PLC0415
-    from app.upstream.probe import look, without_password  # noqa: PLC0415
-
-    url, network = httpx2.URL(settings.zenmux_base_url), Network(settings)
+    host = urlsplit(settings.zenmux_base_url).hostname
     try:
-        network.check(url)
+        way = check_way(settings, settings.zenmux_base_url)
         if not connect:
-            proxy = network.proxy_of(url) if network.uses_httpx(url) else None
-            way = f"through {without_password(proxy)}" if proxy else "directly"
-            return Check("upstream", _OK, f"{url.host} is asked {way}; --connect tries it")
+            return Check("upstream", _OK, f"{host} is asked {way}; --connect tries it")
+        from app.upstream.probe import look  # noqa: PLC0415 - loads the HTTP client
+
         seen = asyncio.run(look(settings))
     except (ConfigurationError, RemoteFailure) as error:
         return Check("upstream", _ERROR, error.message)
-    told = [f"connected to {seen.address or url.host}", f"transport {seen.transport}"]
+    told = [f"connected to {seen.address or host}", f"transport {seen.transport}"]
     told += [f"proxy {seen.proxy}"] if seen.proxy else ["no proxy"]
     if seen.issuer or seen.expires:
         told.append(f"certificate issued by {seen.issuer}, good until {seen.expires}")

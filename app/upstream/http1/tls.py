@@ -6,7 +6,6 @@ Decrypts each read at once and whole, so that nothing waits here while a chunk w
 import asyncio
 import ssl
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, cast
 
 import httpx2
@@ -20,20 +19,6 @@ PLAIN_BYTES = READ_BYTES_MAX + 32_768
 # OpenSSL keeps memory for the most it was ever given at once.
 _PIECE_BYTES = 32_768
 _RECORD_BYTES_MAX = 16_384 + 256 + 5
-
-
-def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
-    """Trusts the system's certificates, or those of SSL_CERT_FILE, and those of `ca_file` beside them. An end without
-    close_notify is an error.
-
-    Raises OSError, which ssl.SSLError is too, where `ca_file` cannot be read.
-    """
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    context.set_alpn_protocols(["http/1.1"])
-    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
-    return context
 
 
 class TlsConnection(Connection):
