@@ -11,15 +11,7 @@ from pydantic_settings import (
 )
 
 from app.secret_files import SettingsWithSecretFiles
-from app.setting_values import (
-    Compatibility,
-    Origins,
-    Percents,
-    ProxyUrl,
-    UnknownModels,
-    UpstreamTransport,
-    UpstreamUrl,
-)
+from app.setting_values import Compatibility, Origins, Percents, ProxyUrl, UnknownModels, UpstreamTransport, UpstreamUrl
 
 _WEBHOOK_SECRET_LENGTH_MIN = 16
 
