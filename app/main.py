@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypedDict
@@ -18,9 +18,10 @@ from starlette.types import ASGIApp
 
 import app
 from app.api import docs, health, images, models, usage
-from app.api.cors import with_cors
+from app.api.cors import Cors
 from app.api.error_responses import error_event, error_response, http_refusal, wire_error
 from app.api.front import Front, answer_gateway_error
+from app.api.layers import Layer, wrapped
 from app.api.services import Services, event_of
 from app.database.clock import Clock
 from app.database.engine import create_engine
@@ -104,16 +105,21 @@ def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None =
         gateway.include_router(door.router)
     gateway.add_exception_handler(GatewayError, _answer_gateway_error)
     gateway.add_exception_handler(HTTPException, _answer_http_error)
-    front = Front(gateway, images.DIRECT)
-    recording = Recording(
-        front,
+    return wrapped(Front(gateway, images.DIRECT), _layers(settings, metrics))
+
+
+def _layers(settings: Settings, metrics: Metrics) -> Iterator[Layer]:
+    """What wraps every request, the outermost first: those that FastAPI answers and those that go past it."""
+    if settings.cors_origins:
+        yield lambda inner: Cors(inner, settings.cors_origins)
+    yield lambda inner: Recording(
+        inner,
         metrics,
         new_request_id=_request_ids(),
         fault=_fault_response,
         stopping=_stopping_response,
         unauthenticated=Sampler(settings.log_unauthenticated_per_second),
     )
-    return with_cors(recording, settings.cors_origins) if settings.cors_origins else recording
 
 
 async def _open(

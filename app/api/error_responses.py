@@ -143,6 +143,12 @@ def http_refusal(status: int, detail: str, method: str, path: str, headers: Mapp
     return WireError(status, _INVALID, None, detail, Outcome.REJECTED, headers=sent)
 
 
+def preflight_refusal(reason: str) -> WireError:
+    """A browser asked for a page whether it may call, and it may not."""
+    message = f"{reason}. GATEWAY_CORS_ORIGINS names the pages that may call this gateway."
+    return WireError(400, _INVALID, "cors_not_allowed", message, Outcome.REJECTED)
+
+
 def _retry_after(seconds: int | None) -> dict[str, str]:
     return {} if seconds is None else {"retry-after": str(max(1, min(seconds, _RETRY_AFTER_SECONDS_MAX)))}
 
