@@ -2,7 +2,13 @@
 
 import pytest
 
+from tests.memory import use_temporary_root
+
 pytest_plugins = ["tests.stores"]
+
+
+def pytest_configure() -> None:
+    use_temporary_root()
 
 
 @pytest.fixture(scope="session")

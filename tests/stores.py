@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 
 from app.database import migrate
 from app.database.engine import create_engine
+from tests.memory import temporary_root
 
 _TEMPLATE = "template_gateway"
 
@@ -31,7 +32,7 @@ class PostgresqlServer:
     """A server of our own in a temporary folder, listening on a Unix socket only."""
 
     def __init__(self, conf: str = _POSTGRESQL_CONF) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="gateway-pg-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="gateway-pg-", dir=temporary_root()))
         self._names = (f"store_{number}" for number in count(1))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns where there is no XDG_RUNTIME_DIR
