@@ -104,8 +104,7 @@ def parties_needed(commands: Iterable[Command], records: Mapping[str, Record]) -
                 needed.setdefault(hold.id, (party, to_ms(hold.reserved_at)))
         elif isinstance(command, Resolve | Expire):
             record = records.get(command.reservation_id)
-            late = isinstance(command, Resolve) and record is not None and record.state == _EXPIRED
-            if record is not None and (late or record.state == _PENDING):
+            if record is not None and (record.state == _PENDING or _is_late(command, record)):
                 needed[record.id] = record.party, record.reserved_at_ms
     return needed
 
@@ -207,8 +206,14 @@ def _correct(record: Record, closing: Closing, books: Books, writes: Writes) -> 
 
 def late_ids(commands: Iterable[Command], records: Mapping[str, Record]) -> list[str]:
     """Reservations that have expired and are to be resolved now: their corrections have to be read."""
-    ids = {each.reservation_id for each in commands if isinstance(each, Resolve)}
-    return sorted(id_ for id_ in ids if id_ in records and records[id_].state == _EXPIRED)
+    expired = [id_ for id_, record in records.items() if record.state == _EXPIRED]
+    return (
+        sorted({each.reservation_id for each in commands if isinstance(each, Resolve)} & {*expired}) if expired else []
+    )
+
+
+def _is_late(command: Command, record: Record) -> bool:
+    return record.state == _EXPIRED and isinstance(command, Resolve)
 
 
 def _expire(command: Expire, books: Books, writes: Writes) -> Outcome:

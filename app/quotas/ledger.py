@@ -183,11 +183,9 @@ class Ledger:
         held may be charged: it was bought. Raises ValueError for a settlement that cannot be, StoreUnavailable once
         the ledger is closed.
         """
-        try:
-            check_settlement(settlement)
-        except ValueError:
-            self._sweep.running.discard(reservation_id)  # the sweep resolves it in its time
-            raise
+        # From here on it is in the queue, before any expiry; or else it is lost, and the sweep closes it in its time.
+        self._sweep.running.discard(reservation_id)
+        check_settlement(settlement)
         waiter: asyncio.Future[Resolution] = self._enqueue(Resolve(reservation_id, settlement)).waiter
         if self._engine.dialect.name == "sqlite":
             self._alarm.later(_LINGER_SECONDS)
@@ -276,8 +274,6 @@ class Ledger:
                 waiter.set_result(outcome)
             if ticket.in_doubt or not is_heard:
                 self._undo(ticket, outcome)
-            if outcome is not Resolution.SPOOLED and isinstance(ticket.command, Resolve):
-                self._sweep.running.discard(ticket.command.reservation_id)
         self._patience.forget_answered()
 
     def _undo(self, ticket: Ticket, outcome: Outcome) -> None:

@@ -47,7 +47,7 @@ class Resolution(StrEnum):
     DONE = "done"
     SPOOLED = "spooled"  # the store is away: it is kept on disk, and written when the store is back
     CORRECTED = "corrected"  # it had expired: what came too late is in the reservation's one correction
-    ALREADY_RESOLVED = "already_resolved"  # a no-op, and a bug or a late settlement: the caller logs it
+    ALREADY_RESOLVED = "already_resolved"  # a no-op, and a bug: the caller logs it
     UNKNOWN = "unknown"  # no such reservation: a bug
 
 

@@ -213,7 +213,7 @@ class TestWriter:
         assert "SELECT value" not in self.statements_of(desk, Reserve(a_hold("r3")))
 
     def test_what_a_failed_transaction_would_have_left_is_forgotten(self, desk: Desk, engine: Engine) -> None:
-        poison = Resolve("r1", settled(images=2**70))
+        poison = Resolve("r1", settled(duration_ms=2**70))
         desk.do(poison)
         assert desk.do(Resolve("r1", settled(images=1)), Reserve(a_hold("r3", images=3))) == [
             Resolution.DONE,

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
+from app.database import schema
+from app.database.engine import reading
 from app.errors import StoreUnavailable
 from app.quotas.commands import Command, Expire, Reserve, Resolve, withdrawal
 from app.quotas.reservation import Resolution
@@ -200,11 +202,24 @@ def test_a_line_that_is_written_again_changes_nothing(
     assert "spooled_settlement_not_written" not in logged(caplog)
 
 
-def test_one_that_comes_too_late_is_told_with_its_amounts_and_goes(
+def test_one_that_comes_after_an_expiry_is_a_correction(process: Process, engine: Engine, folder: Path) -> None:
+    process.do(Reserve(a_hold("r1")), Expire("r1", NOON))
+    dead = Spool(folder, "dead", 100_000)
+    dead.keep([Resolve("r1", settled())])
+    dead.close()
+    process.spooler.take_over()
+    process.quiet()
+    assert files(folder) == []
+    assert states(engine) == {"r1": "expired"}
+    with reading(engine) as connection:
+        assert connection.execute(select(schema.corrections.c.charged_nanousd)).scalars().all() == [80_000_000]
+
+
+def test_one_of_what_has_ended_otherwise_is_told_with_its_amounts_and_goes(
     process: Process, trouble: Trouble, engine: Engine, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     process.do(Reserve(a_hold("r1")))
-    process.do(Expire("r1", NOON))
+    process.do(Resolve("r1", released()))
     dead = Spool(folder, "dead", 100_000)
     dead.keep([Resolve("r1", settled(images=1, tokens=800, nanousd=80_000_000))])
     dead.close()
@@ -242,7 +257,7 @@ def test_one_that_cannot_be_carried_out_stays_too(
 ) -> None:
     process.do(Reserve(a_hold("r1")), Reserve(a_hold("r2")))
     dead = Spool(folder, "dead", 100_000)
-    dead.keep([Resolve("r1", settled(images=2**70)), Resolve("r2", settled())])
+    dead.keep([Resolve("r1", settled(duration_ms=2**70)), Resolve("r2", settled())])
     dead.close()
     process.spooler.take_over()
     process.quiet()
