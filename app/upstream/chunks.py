@@ -6,7 +6,7 @@ Undoes compression that nobody asked for. Knows no connection.
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, cast
 
 import httpx2
 
@@ -20,7 +20,6 @@ class Chunk(NamedTuple):
     view: memoryview
 
 
-@runtime_checkable
 class Chunks(Protocol):
     """A body that can be read without copying it. Close it, if it was not read to its end."""
 
@@ -36,8 +35,8 @@ class Chunks(Protocol):
 
 def chunks_of(stream: object, encoding: str) -> Chunks:
     """The body of an answer that a transport gave, decompressed. Raises RemoteProtocolError for an unknown encoding."""
-    if isinstance(stream, Chunks):
-        chunks: Chunks = stream
+    if hasattr(stream, "read"):  # not isinstance: a protocol is looked through at every check
+        chunks = cast("Chunks", stream)
     else:
         assert isinstance(stream, httpx2.AsyncByteStream)
         chunks = _Iterated(stream)

@@ -6,6 +6,7 @@ Speaks HTTPX's AsyncBaseTransport to whichever transport the network gives, and 
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime
 
 import httpx2
@@ -169,11 +170,13 @@ class Upstream:
         """Tries again only where not one byte was sent."""
         tries = 0
         while True:
-            deadline = asyncio.timeout(self._settings.connect_timeout_seconds + _GRACE_SECONDS)
+            deadline = None
+            if route.waiting is None:
+                deadline = asyncio.timeout(self._settings.connect_timeout_seconds + _GRACE_SECONDS)
             sending = Sending(on_sending, deadline)
             request.extensions = {"trace": sending, "timeout": self._timeouts}
             try:
-                async with deadline:
+                async with deadline or nullcontext():
                     response = await route.take().handle_async_request(request)
             except FAILURES as error:
                 if sending.is_refused:

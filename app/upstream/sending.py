@@ -46,10 +46,11 @@ class UploadStream(httpx2.AsyncByteStream):
 class Sending:
     """The `trace` of one try: awaits `on_sending` before the first byte is written, and remembers what happened.
 
-    `deadline` bounds the way to a connection, a proxy's part of it included; from `on_sending` on it is off.
+    `deadline` bounds the way to a connection, a proxy's part of it included; from `on_sending` on it is off. None where
+    a connection is there already.
     """
 
-    def __init__(self, on_sending: OnSending, deadline: asyncio.Timeout) -> None:
+    def __init__(self, on_sending: OnSending, deadline: asyncio.Timeout | None) -> None:
         self._on_sending = on_sending
         self._deadline = deadline
         self._is_announced = False
@@ -59,7 +60,8 @@ class Sending:
         if event == FIRST_BYTE:
             if info["request"].method in _TUNNEL:
                 return
-            self._deadline.reschedule(None)
+            if self._deadline is not None:
+                self._deadline.reschedule(None)
             self.is_refused = True
             await self._on_sending()
             self.is_refused, self._is_announced = False, True

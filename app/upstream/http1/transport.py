@@ -17,7 +17,7 @@ from app.upstream.certificates import tls_context
 from app.upstream.chunks import Chunk
 from app.upstream.http1.connection import Connection
 from app.upstream.http1.framing import Head
-from app.upstream.http1.origin import origin_of
+from app.upstream.http1.origin import Origin, origin_of
 from app.upstream.http1.pool import Bounds, Pool
 from app.upstream.http1.sending import in_chunks, of_length
 
@@ -37,6 +37,7 @@ class Transport(httpx2.AsyncBaseTransport):
 
     def __init__(self, bounds: Bounds, tls: Callable[[], ssl.SSLContext] = tls_context) -> None:
         self._pool = Pool(bounds, tls)
+        self._asked_last: tuple[httpx2.URL, Origin] | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Raises httpx2.TransportError, what `trace` raised, or what a streamed body raised."""
@@ -69,7 +70,9 @@ class Transport(httpx2.AsyncBaseTransport):
 
     async def lend_waiting(self, url: httpx2.URL) -> "LentConnection | None":
         """A kept connection to that server, if one waits there."""
-        connection = await self._pool.lend_waiting(origin_of(url))
+        if self._asked_last is None or self._asked_last[0] is not url:  # taking a URL apart costs more than the rest
+            self._asked_last = (url, origin_of(url))
+        connection = await self._pool.lend_waiting(self._asked_last[1])
         return None if connection is None else LentConnection(self, connection)
 
     async def aclose(self) -> None:
