@@ -123,12 +123,12 @@ def _check_upstream(settings: Settings, *, connect: bool) -> Check:
         seen = asyncio.run(look(settings))
     except (ConfigurationError, RemoteFailure) as error:
         return Check("upstream", _ERROR, error.message)
-    told = [f"connected to {seen.address or host}", f"transport {seen.transport}"]
-    told += [f"proxy {seen.proxy}"] if seen.proxy else ["no proxy"]
+    seen_parts = [f"connected to {seen.address or host}", f"transport {seen.transport}"]
+    seen_parts += [f"proxy {seen.proxy}"] if seen.proxy else ["no proxy"]
     if seen.issuer or seen.expires:
-        told.append(f"certificate issued by {seen.issuer}, good until {seen.expires}")
-    told.append(f"GET /models answers {seen.status}")
-    return Check("upstream", _OK if seen.status == 200 else _WARNING, "; ".join(told))
+        seen_parts.append(f"certificate issued by {seen.issuer}, good until {seen.expires}")
+    seen_parts.append(f"GET /models answers {seen.status}")
+    return Check("upstream", _OK if seen.status == 200 else _WARNING, "; ".join(seen_parts))
 
 
 def _check_webhook(settings: Settings) -> Iterator[Check]:

@@ -1,6 +1,6 @@
 """HTTPX's transport over connections of our own, with errors that tell whether a request had begun to be sent.
 
-Before the first byte of a request is written, its `trace` extension is told of FIRST_BYTE, as httpcore tells of it; if
+Before the first byte of a request is written, its `trace` extension is called with FIRST_BYTE, as httpcore calls it; if
 that raises, nothing is sent and its error comes out. ConnectError, ConnectTimeout and PoolTimeout mean that not one
 byte was sent, whenever they come; so does LocalProtocolError before FIRST_BYTE. Nothing is ever sent twice.
 """
