@@ -23,7 +23,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     GATEWAY_DATA_DIR=/data
 # Python's own library comes uncompiled in this image, and the gateway's user may not write there: every start would take
 # twice as long. What serving and the health check load is compiled here, some 6 MB.
-RUN python -c "import app.cli.serve, app.main, psycopg, sqlite3, urllib.request, uvloop"
+RUN python -c "import app.cli.commands.serve, app.main, psycopg, sqlite3, urllib.request, uvloop"
 USER 10001:10001
 WORKDIR /data
 VOLUME /data

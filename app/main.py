@@ -17,6 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 import app
+from app.alerts.hook import webhook_of
+from app.alerts.sender import Sender
 from app.api import docs, health, images, models, usage
 from app.api.cors import Cors
 from app.api.error_responses import error_event, error_response, http_refusal, wire_error
@@ -27,29 +29,27 @@ from app.database.clock import Clock
 from app.database.engine import create_engine
 from app.database.migrate import upgrade
 from app.errors import GatewayError, Interrupted
-from app.exchange.exchanges import Bounds, Exchanges
-from app.images.catalog import catalog_of
-from app.images.policy import request_policy
-from app.images.request import RequestPolicy
-from app.keys.authentication import Authenticator
-from app.quotas.corrections import Corrected
-from app.quotas.heartbeat import Heartbeat
-from app.quotas.ledger import Ledger
-from app.quotas.spool import Spool
-from app.quotas.sweep import sweep_for_ever
-from app.quotas.thresholds import Announcement, Watch, describe_crossing
-from app.server.bounds import Hooks
+from app.exchange.in_flight import Bounds, Exchanges
+from app.identity.keys.authentication import Authenticator
+from app.images.catalog.catalog import catalog_of
+from app.images.request.normalize import RequestPolicy
+from app.images.request.policy import request_policy
+from app.quotas.ledger.corrections import Corrected
+from app.quotas.ledger.heartbeat import Heartbeat
+from app.quotas.ledger.ledger import Ledger
+from app.quotas.ledger.spool.file import Spool
+from app.quotas.ledger.sweep import sweep_for_ever
+from app.quotas.rules.thresholds import Announcement, Watch, describe_crossing
+from app.server.http.bounds import Hooks
 from app.settings import Settings
-from app.telemetry.board import Board
 from app.telemetry.logs import count_dropped_lines
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording
 from app.telemetry.sampling import Sampler
-from app.upstream.client import Upstream
+from app.telemetry.shared_counters import Board
 from app.upstream.network import Network
-from app.upstream.proxies import check_way
-from app.webhooks.hook import webhook_of
-from app.webhooks.sender import Sender
+from app.upstream.wire.proxies import check_way
+from app.upstream.zenmux import Upstream
 
 logger = logging.getLogger("gateway")
 

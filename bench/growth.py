@@ -33,13 +33,13 @@ from app.database.changes import Change
 from app.database.clock import to_ms
 from app.database.engine import create_engine, reading, writing
 from app.database.migrate import upgrade
-from app.quotas.administration import set_limit
-from app.quotas.ledger import Ledger
-from app.quotas.limits import Scope, parse_limit
-from app.quotas.overview import read_overview
-from app.quotas.past import add_up_past, make_counter
-from app.quotas.reports import Grouping, usage_report
-from app.quotas.retention import prune
+from app.quotas.ledger.ledger import Ledger
+from app.quotas.limits.manage import set_limit
+from app.quotas.limits.opening_balance import add_up_past, make_counter
+from app.quotas.reports.overview import read_overview
+from app.quotas.reports.retention import prune
+from app.quotas.reports.usage import Grouping, usage_report
+from app.quotas.rules.limits import Scope, parse_limit
 from bench.ledger import hold, settlement
 
 DAYS = 400

@@ -21,14 +21,14 @@ from pathlib import Path
 
 import uvloop
 
-from app.cli.serving import tune_interpreter
 from app.database.changes import Change
 from app.database.engine import create_engine, writing
 from app.database.migrate import upgrade
-from app.quotas.administration import set_limit
-from app.quotas.ledger import Ledger
-from app.quotas.limits import Scope, parse_limit
-from app.quotas.reservation import Amounts, Hold, Resolution, Settlement, State, UsageSource
+from app.quotas.ledger.ledger import Ledger
+from app.quotas.limits.manage import set_limit
+from app.quotas.rules.limits import Scope, parse_limit
+from app.quotas.rules.reservation import Amounts, Hold, Resolution, Settlement, State, UsageSource
+from app.server.serving import tune_interpreter
 from bench.figures import percentile
 
 _RESERVED_FOR = timedelta(minutes=20)

@@ -19,18 +19,18 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, select
 
-from app.cli.serving import server_config
 from app.database import schema
 from app.database.changes import Change
 from app.database.clock import Clock
 from app.database.engine import create_engine, reading, writing
-from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
-from app.keys.records import NewKey, create_key, create_user, find_user
+from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
+from app.identity.keys.records import NewKey, create_key, create_user, find_user
 from app.main import create_app, utc_now
-from app.quotas.administration import set_limit
-from app.quotas.audit import Finding, audit, compare_with_bill
-from app.quotas.limits import Scope, parse_limit
-from app.server.bounds import Bounds
+from app.quotas.limits.manage import set_limit
+from app.quotas.reports.audit import Finding, audit, compare_with_bill
+from app.quotas.rules.limits import Scope, parse_limit
+from app.server.http.bounds import Bounds
+from app.server.serving import server_config
 from app.settings import Settings
 
 UPSTREAM_KEY = "sk-ai-v1-test-upstream-key"

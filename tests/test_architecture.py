@@ -68,25 +68,25 @@ ROOMS: dict[str, frozenset[str]] = {
 # Files that decide and do nothing else: no waiting, no clock, no chance, no I/O.
 PURE = (
     "images/*.py",
-    "keys/format.py",
-    "quotas/limits.py",
-    "quotas/windows.py",
-    "quotas/csv_cells.py",
-    "quotas/reservation.py",
-    "quotas/admission.py",
-    "quotas/thresholds.py",
-    "webhooks/message.py",
-    "upstream/http1/inflate.py",
+    "identity/keys/format.py",
+    "quotas/rules/limits.py",
+    "quotas/rules/windows.py",
+    "admin/csv_cells.py",
+    "quotas/rules/reservation.py",
+    "quotas/rules/admission.py",
+    "quotas/rules/thresholds.py",
+    "alerts/message.py",
+    "upstream/wire/inflate.py",
     "upstream/http1/framing.py",
     "api/routes.py",
     "telemetry/sampling.py",
     "telemetry/shown_path.py",
-    "quotas/spool_lines.py",
+    "quotas/ledger/spool/format.py",
     "admin/catalog.py",
     "admin/model_names.py",
     "admin/suggestion.py",
     "admin/views.py",
-    "server/deadlines.py",
+    "server/http/deadlines.py",
 )
 # fmt: off
 IMPURE_MODULES = frozenset({
@@ -102,30 +102,30 @@ IMPURE_CALLS = frozenset({"open", "input", "print", "now", "utcnow", "today", "u
 SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("e2e/test_doors.py", "e2e/test_openai_python.py"): (
         "main.py", "api/health.py", "api/images.py", "api/models.py", "api/schemas.py",
-        "api/services.py", "api/usage.py", "quotas/overview.py",
+        "api/services.py", "api/usage.py", "quotas/reports/overview.py",
     ),
     ("e2e/test_odd_answers.py",): ("exchange/readers.py",),
     ("e2e/test_faults.py", "e2e/test_client_leaves.py", "e2e/test_pass_through.py"): (
         "exchange/exchange.py", "exchange/relay.py", "exchange/tasks.py",
-        "upstream/client.py", "upstream/error_body.py", "upstream/failures.py", "upstream/headers.py",
+        "upstream/zenmux.py", "upstream/error_body.py", "upstream/failures.py", "upstream/headers.py",
     ),
     ("cli/test_commands.py",): ("__main__.py",),
-    ("quotas/test_ledger.py", "cli/test_commands.py"): (
-        "quotas/administration.py", "quotas/audit.py", "quotas/bill.py", "quotas/findings.py", "quotas/reports.py",
-        "quotas/standing.py",
+    ("quotas/ledger/test_ledger.py", "cli/test_commands.py"): (
+        "quotas/limits/manage.py", "quotas/reports/audit.py", "quotas/reports/bill_check.py", "quotas/reports/findings.py", "quotas/reports/usage.py",
+        "quotas/reports/limit_status.py",
     ),
     ("upstream/test_contract.py", "upstream/test_network.py"): (
-        "upstream/chunks.py", "upstream/http1/sending.py", "upstream/http1/waiting.py", "upstream/http1/origin.py",
-        "upstream/route.py", "upstream/sending.py", "upstream/sockets.py", "upstream/proxies.py",
-        "upstream/certificates.py",
+        "upstream/wire/chunks.py", "upstream/http1/sending.py", "upstream/http1/waiting.py", "upstream/http1/origin.py",
+        "upstream/route.py", "upstream/sending.py", "upstream/wire/sockets.py", "upstream/wire/proxies.py",
+        "upstream/wire/certificates.py",
     ),
     ("database/test_migrate.py",): ("database/schema.py",),
-    ("images/test_catalog_file.py",): ("images/model_spec.py",),
-    ("images/test_events.py",): ("images/stream_event.py",),
+    ("images/catalog/test_file.py",): ("images/catalog/model_spec.py",),
+    ("images/answers/test_events.py",): ("images/answers/stream_event.py",),
     ("telemetry/test_metrics.py", "telemetry/test_logs.py"): ("telemetry/event.py",),
     ("api/test_error_responses.py",): ("errors.py",),
-    ("server/test_protocol.py",): (
-        "server/bounds.py", "server/connections.py", "server/cycle.py", "server/refusals.py",
+    ("server/http/test_protocol.py",): (
+        "server/http/bounds.py", "server/http/connections.py", "server/http/cycle.py", "server/http/refusals.py",
     ),
 }
 # fmt: on
@@ -318,8 +318,8 @@ def takers_of_connections(module: str) -> set[str]:
 
 
 def test_what_takes_a_connection_is_found() -> None:
-    assert "set_limit" in takers_of_connections("app.quotas.administration")
-    assert takers_of_connections("app.quotas.windows") == set()
+    assert "set_limit" in takers_of_connections("app.quotas.limits.manage")
+    assert takers_of_connections("app.quotas.rules.windows") == set()
 
 
 @pytest.mark.parametrize("source", [each for each in sources() if each.room == "cli"], ids=lambda source: source.name)

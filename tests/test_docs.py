@@ -22,8 +22,8 @@ from typer.core import TyperGroup
 import app
 from app.cli.terminal.root import load
 from app.cli.terminal.settings_view import secret_file_names
-from app.images.catalog import load_catalog
-from app.sandbox.directives import DIRECTIVES
+from app.images.catalog.catalog import load_catalog
+from app.sandbox.requests.directives import DIRECTIVES
 from app.sandbox.server import SandboxServer
 from app.settings import Settings, load_settings
 from app.telemetry.event import Outcome

@@ -8,9 +8,9 @@ from typing import Any
 
 from app.admin.operator import Operator
 from app.errors import RemoteFailure
-from app.images.catalog import Catalog
-from app.quotas.limits import format_usd
-from app.quotas.reconciliation import DayComparison, ModelDay, Tally, compare_day, keep
+from app.images.catalog.catalog import Catalog
+from app.quotas.reports.reconcile_day import DayComparison, ModelDay, Tally, compare_day, keep
+from app.quotas.rules.limits import format_usd
 from app.settings import Settings
 
 _BILL_BYTES_MAX = 100_000_000
@@ -22,7 +22,7 @@ async def reconcile_day(operator: Operator, day: date, catalog: Catalog, setting
 
     Raises ConfigurationError without ZENMUX_MANAGEMENT_KEY, RemoteFailure when ZenMux does not tell.
     """
-    from app.upstream.management import fetch_day_cost  # noqa: PLC0415 - the transport is slow to load
+    from app.upstream.costs import fetch_day_cost  # noqa: PLC0415 - the transport is slow to load
 
     costs = await fetch_day_cost(settings, day)
     billed = [(model, Tally(requests, nanousd)) for model, requests, nanousd in costs]

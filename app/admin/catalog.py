@@ -3,13 +3,13 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from app.images.catalog import Catalog, ModelSpec
-from app.images.model_spec import AUTO, ImagePrice, TokenPrices
-from app.images.pricing import price
-from app.images.sizes import AnySize, SizeBounds, SizeList
-from app.images.tokens import output_tokens
-from app.images.usage import Usage
-from app.quotas.limits import format_usd
+from app.images.catalog.catalog import Catalog, ModelSpec
+from app.images.catalog.model_spec import AUTO, ImagePrice, TokenPrices
+from app.images.catalog.sizes import AnySize, SizeBounds, SizeList
+from app.images.cost.pricing import price
+from app.images.cost.tokens import output_tokens
+from app.images.cost.usage import Usage
+from app.quotas.rules.limits import format_usd
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from app.admin.lookup import existing_key, existing_user
 from app.admin.operator import Operator
 from app.admin.users import add_user
 from app.admin.views import KeyView, MintedKeyView, UserView
-from app.keys import records
-from app.keys.credentials import read_credential
-from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint, mint_again, parse
-from app.keys.records import Key, NewKey, find_user
-from app.quotas.administration import set_limit
-from app.quotas.limits import Scope, WrittenLimit
+from app.identity.keys import records
+from app.identity.keys.credentials import read_credential
+from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint, mint_again, parse
+from app.identity.keys.records import Key, NewKey, find_user
+from app.quotas.limits.manage import set_limit
+from app.quotas.rules.limits import Scope, WrittenLimit
 
 
 @dataclass(frozen=True, slots=True)

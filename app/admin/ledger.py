@@ -9,13 +9,13 @@ from typing import Any
 from app.admin.operator import Operator
 from app.admin.views import iso
 from app.errors import InvalidValue
-from app.quotas import audit as audits
-from app.quotas import retention
-from app.quotas.findings import Finding, Severity
-from app.quotas.ledger import Ledger
-from app.quotas.retention import Pruned
-from app.quotas.spool import Spool
-from app.quotas.thresholds import Watch
+from app.quotas.ledger.ledger import Ledger
+from app.quotas.ledger.spool.file import Spool
+from app.quotas.reports import audit as audits
+from app.quotas.reports import retention
+from app.quotas.reports.findings import Finding, Severity
+from app.quotas.reports.retention import Pruned
+from app.quotas.rules.thresholds import Watch
 from app.settings import Settings
 
 

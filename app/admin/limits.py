@@ -8,11 +8,11 @@ from sqlalchemy import Connection
 from app.admin.lookup import existing_key, existing_team, existing_user
 from app.admin.operator import Operator
 from app.admin.views import LimitStatusView, LimitView, written_limit
-from app.keys.records import list_keys, list_teams, list_users
-from app.quotas import administration
-from app.quotas.limits import Limit, Scope, Window, WrittenLimit
-from app.quotas.past import Past, add_up_past, make_counter
-from app.quotas.standing import standing_of
+from app.identity.keys.records import list_keys, list_teams, list_users
+from app.quotas.limits import manage as administration
+from app.quotas.limits.opening_balance import Past, add_up_past, make_counter
+from app.quotas.reports.limit_status import standing_of
+from app.quotas.rules.limits import Limit, Scope, Window, WrittenLimit
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from sqlalchemy import Connection
 
 from app.admin.suggestion import suggestion
 from app.errors import NotFound
-from app.keys.format import PREFIX, is_public_id
-from app.keys.records import Key, Team, User, find_key, find_team, find_user, list_teams, list_users
+from app.identity.keys.format import PREFIX, is_public_id
+from app.identity.keys.records import Key, Team, User, find_key, find_team, find_user, list_teams, list_users
 
 
 def existing_user(connection: Connection, name: str) -> User:

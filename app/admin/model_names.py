@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from app.admin.suggestion import suggestion
 from app.errors import InvalidValue, NotFound
-from app.images.catalog import Catalog, ModelSpec, names_of
-from app.quotas.limits import WrittenLimit, parse_limit
+from app.images.catalog.catalog import Catalog, ModelSpec, names_of
+from app.quotas.rules.limits import WrittenLimit, parse_limit
 
 _UNLISTED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,119}")
 

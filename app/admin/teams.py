@@ -9,9 +9,9 @@ from app.admin.lookup import existing_team, existing_user
 from app.admin.operator import Operator
 from app.admin.views import TeamView
 from app.errors import Conflict
-from app.keys import records
-from app.keys.records import Team
-from app.quotas.limits import Scope
+from app.identity.keys import records
+from app.identity.keys.records import Team
+from app.quotas.rules.limits import Scope
 
 
 def create_team(operator: Operator, name: str) -> TeamView:

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from app.admin.operator import Operator
-from app.quotas import reports
-from app.quotas.limits import format_usd
-from app.quotas.reports import Grouping, UsageRow
+from app.quotas.reports import usage as reports
+from app.quotas.reports.usage import Grouping, UsageRow
+from app.quotas.rules.limits import format_usd
 
 
 @contextmanager

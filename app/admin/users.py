@@ -9,10 +9,10 @@ from app.admin.lookup import existing_team, existing_user
 from app.admin.operator import Operator
 from app.admin.views import UserView
 from app.database.changes import Change
-from app.keys import records
-from app.keys.records import Team, User, list_keys
-from app.quotas.administration import copy_defaults, set_limit
-from app.quotas.limits import Scope, WrittenLimit
+from app.identity.keys import records
+from app.identity.keys.records import Team, User, list_keys
+from app.quotas.limits.manage import copy_defaults, set_limit
+from app.quotas.rules.limits import Scope, WrittenLimit
 
 
 def create_user(

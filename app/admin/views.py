@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from app.keys.records import Key, Team, User
-from app.quotas.limits import Limit, Unit, format_limit, format_usd
-from app.quotas.standing import LimitStatus
+from app.identity.keys.records import Key, Team, User
+from app.quotas.reports.limit_status import LimitStatus
+from app.quotas.rules.limits import Limit, Unit, format_limit, format_usd
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from app.api.services import Services, services
 from app.database.engine import reading
 from app.errors import AuthenticationFailed, StoreUnavailable
-from app.quotas.overview import read_overview
-from app.quotas.reconciliation import LastCheck
+from app.quotas.reports.overview import read_overview
+from app.quotas.reports.reconcile_day import LastCheck
 from app.telemetry.metrics import OTHER
 
 router = APIRouter(include_in_schema=False)

@@ -8,7 +8,7 @@ from app.api.schemas import GENERATION_DOCS
 from app.api.services import authenticated, event_of, services
 from app.errors import Draining, ModelForbidden
 from app.exchange.exchange import Exchange
-from app.images.request import ImageRequest, normalize
+from app.images.request.normalize import ImageRequest, normalize
 from app.telemetry.event import RequestEvent
 
 router = APIRouter()

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from app.api.routes import MODELS
 from app.api.services import authenticated, services
 from app.errors import ModelNotFound
-from app.images.catalog import ModelSpec
+from app.images.catalog.catalog import ModelSpec
 
 router = APIRouter(prefix=MODELS)
 

@@ -1,4 +1,4 @@
-"""What /docs tells of the image routes. The rules themselves are data, in images/catalog.toml."""
+"""What /docs tells of the image routes. The rules themselves are data, in images/catalog/catalog.toml."""
 
 from typing import Any
 

@@ -10,10 +10,10 @@ from starlette.requests import HTTPConnection
 
 from app.api.headers import header
 from app.database.readers import Readers
-from app.exchange.exchanges import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
-from app.images.request import RequestPolicy
-from app.keys.authentication import Authenticator, Caller
-from app.quotas.ledger import Ledger
+from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
+from app.identity.keys.authentication import Authenticator, Caller
+from app.images.request.normalize import RequestPolicy
+from app.quotas.ledger.ledger import Ledger
 from app.settings import Settings
 from app.telemetry.event import RequestEvent
 from app.telemetry.metrics import Metrics

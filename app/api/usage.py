@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from app.admin.views import limit_status_json
 from app.api.routes import USAGE
 from app.api.services import Services, authenticated, services
-from app.quotas.limits import Scope
-from app.quotas.standing import LimitStatus
+from app.quotas.reports.limit_status import LimitStatus
+from app.quotas.rules.limits import Scope
 
 router = APIRouter(prefix=USAGE)
 

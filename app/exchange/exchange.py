@@ -14,19 +14,19 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.errors import ClientLeft, Draining, Interrupted, UpstreamError, UpstreamTimeout
-from app.exchange.conclusion import Conclusion, Facts, conclude
 from app.exchange.downstream import Downstream
-from app.exchange.exchanges import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
+from app.exchange.ending import Conclusion, Facts, conclude
+from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
 from app.exchange.relay import relay
-from app.images.pricing import estimate
-from app.images.request import ImageRequest
-from app.images.usage import Reading
-from app.keys.authentication import Caller
-from app.quotas.commands import Reserved
-from app.quotas.reservation import Amounts, Hold, Resolution, Settlement, UsageSource
+from app.identity.keys.authentication import Caller
+from app.images.cost.pricing import estimate
+from app.images.cost.usage import Reading
+from app.images.request.normalize import ImageRequest
+from app.quotas.ledger.commands import Reserved
+from app.quotas.rules.reservation import Amounts, Hold, Resolution, Settlement, UsageSource
 from app.telemetry.event import Outcome, RequestEvent
-from app.upstream.client import UpstreamResponse
 from app.upstream.route import Route
+from app.upstream.zenmux import UpstreamResponse
 
 logger = logging.getLogger("gateway.exchange")
 

@@ -4,11 +4,11 @@ nothing itself: app/images does."""
 from collections.abc import Callable
 from typing import Protocol
 
-from app.images.events import EventScanner
-from app.images.request import ImageRequest
-from app.images.scanner import JsonScanner
-from app.images.translation import DocumentAsEvents, EventsAsDocument
-from app.images.usage import Reading
+from app.images.answers.events import EventScanner
+from app.images.answers.scanner import JsonScanner
+from app.images.answers.translation import DocumentAsEvents, EventsAsDocument
+from app.images.cost.usage import Reading
+from app.images.request.normalize import ImageRequest
 
 EVENT_STREAM = "text/event-stream"
 DOCUMENT = "application/json"

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from app.errors import UpstreamBroken, UpstreamError
 from app.exchange.downstream import Downstream
 from app.exchange.readers import Reader, reader_of
-from app.images.request import ImageRequest
-from app.images.usage import Reading
-from app.upstream.client import UpstreamResponse
+from app.images.cost.usage import Reading
+from app.images.request.normalize import ImageRequest
 from app.upstream.failures import no_image, told_failure
+from app.upstream.zenmux import UpstreamResponse
 
 # A document begins to go out when its image does, or when so much of it has come: until then it may be refused.
 _HELD_BYTES_MAX = 16_384

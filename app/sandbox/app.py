@@ -12,12 +12,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.images.catalog import Catalog, ModelSpec, load_catalog
-from app.images.model_spec import ImagePrice, TokenPrices
-from app.sandbox.bill import Bill, Row, UnknownPeriod, cost_report, usd
+from app.images.catalog.catalog import Catalog, ModelSpec, load_catalog
+from app.images.catalog.model_spec import ImagePrice, TokenPrices
+from app.sandbox.answers.bill import Bill, Row, UnknownPeriod, cost_report, usd
 from app.sandbox.generations import MANAGEMENT_KEY_PREFIX, ImageEndpoint, Studio, check_key
 from app.sandbox.options import SandboxOptions
-from app.sandbox.refusals import Refusal, zenmux
+from app.sandbox.requests.refusals import Refusal, zenmux
 
 API_PATH: Final = "/api/v1"
 BILL_PATH: Final = "/sandbox/bill"

@@ -9,21 +9,21 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from app.images.catalog import Catalog
-from app.images.pricing import price
-from app.images.usage import Usage
-from app.sandbox.answers import Answer, odd_answer, pictures_answer, refusal_answer
-from app.sandbox.asked import Asked, check
-from app.sandbox.bill import Bill, Row, cost_parts
-from app.sandbox.connection import connection_of
-from app.sandbox.delivery import Line, deliver
-from app.sandbox.directives import Directives
-from app.sandbox.drawing import draw_all
-from app.sandbox.lettering import Lettering
-from app.sandbox.metering import meter
+from app.images.catalog.catalog import Catalog
+from app.images.cost.pricing import price
+from app.images.cost.usage import Usage
+from app.sandbox.answers.bill import Bill, Row, cost_parts
+from app.sandbox.answers.bodies import Answer, odd_answer, pictures_answer, refusal_answer
+from app.sandbox.answers.connection import connection_of
+from app.sandbox.answers.delivery import Line, deliver
+from app.sandbox.answers.metering import meter
+from app.sandbox.images.drawing import draw_all
+from app.sandbox.images.lettering import Lettering
 from app.sandbox.options import SandboxOptions
-from app.sandbox.reading import read_body
-from app.sandbox.refusals import (
+from app.sandbox.requests.asked import Asked, check
+from app.sandbox.requests.directives import Directives
+from app.sandbox.requests.reading import read_body
+from app.sandbox.requests.refusals import (
     BILLED_STATUSES,
     Refusal,
     from_table,

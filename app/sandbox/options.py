@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.images.catalog import Catalog
+from app.images.catalog.catalog import Catalog
 
 
 def _now() -> datetime:

@@ -9,8 +9,8 @@ from typing import Final, Self
 
 import uvicorn
 
+from app.sandbox.answers.connection import BreakableProtocol
 from app.sandbox.app import API_PATH, BILL_PATH, create_sandbox
-from app.sandbox.connection import BreakableProtocol
 from app.sandbox.options import SandboxOptions
 
 _START_SECONDS_MAX: Final = 30.0

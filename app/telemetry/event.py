@@ -6,7 +6,7 @@ Holds numbers, ids and closed words. No prompt, no picture, no secret has a fiel
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from app.images.usage import Usage
+from app.images.cost.usage import Usage
 
 
 class Outcome(StrEnum):

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
-from app.images.usage import Usage
-from app.telemetry.board import Board
+from app.images.cost.usage import Usage
 from app.telemetry.event import Outcome, RequestEvent
-from app.telemetry.series import Counter, Histogram, LiveGauge
+from app.telemetry.prometheus_families import Counter, Histogram, LiveGauge
+from app.telemetry.shared_counters import Board
 
 PREFIX = "zenmux_gateway"
 OTHER = "other"
@@ -113,7 +113,7 @@ class Metrics:
             self._record_charge(event, where)
 
     def count_connection_fault(self, kind: str) -> None:
-        """`kind` is of a closed set: app/server/bounds.py."""
+        """`kind` is of a closed set: app/server/http/bounds.py."""
         self._connection_faults.labels(kind).inc()
 
     def show_waiting(self, on_disk: int, in_memory_only: int) -> None:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from app.errors import UpstreamAccountFault, UpstreamError, UpstreamRefused, UpstreamTimeout
-from app.images.usage import Failure
+from app.images.cost.usage import Failure
 from app.upstream.error_body import ErrorBody, describe_page, read_error_body, scrub
 
 _INVALID = "invalid_request_error"

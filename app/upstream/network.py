@@ -10,11 +10,11 @@ from functools import cached_property
 import httpx2
 
 from app.settings import Settings
-from app.upstream.certificates import trusted
 from app.upstream.http1.connection import IDLE_SECONDS_MAX
 from app.upstream.http1.pool import Bounds
 from app.upstream.http1.transport import Transport
-from app.upstream.proxies import proxy_of, uses_httpx
+from app.upstream.wire.certificates import trusted
+from app.upstream.wire.proxies import proxy_of, uses_httpx
 
 
 class Network:

@@ -13,9 +13,9 @@ from app.settings import Settings
 from app.upstream.headers import request_headers
 from app.upstream.http1.pool import Bounds
 from app.upstream.network import Network
-from app.upstream.proxies import proxy_of, uses_httpx, without_password
 from app.upstream.sending import FAILURES, Sending
 from app.upstream.unreachable import reason_of
+from app.upstream.wire.proxies import proxy_of, uses_httpx, without_password
 
 _SILENCE_SECONDS = 20.0
 _GRACE_SECONDS = 0.25  # as the client's

@@ -12,7 +12,7 @@ import httpx2
 
 from app.upstream.http1.sending import of_length
 from app.upstream.http1.transport import FIRST_BYTE
-from app.upstream.sockets import keep_alive
+from app.upstream.wire.sockets import keep_alive
 
 OnSending = Callable[[], Awaitable[None]]
 # A proxy is asked for a tunnel by a request of its own, in the same words.

@@ -8,8 +8,8 @@ import pytest
 from app.admin.bills import day_json, fetch_sandbox_bill, reconcile_day
 from app.admin.operator import Operator
 from app.errors import ConfigurationError, RemoteFailure
-from app.images.catalog import load_catalog
-from app.quotas.reconciliation import Tally, compare_day
+from app.images.catalog.catalog import load_catalog
+from app.quotas.reports.reconcile_day import Tally, compare_day
 from app.settings import Settings
 
 DAY = date(2026, 11, 23)

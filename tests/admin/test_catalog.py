@@ -1,7 +1,7 @@
 """What a model costs and accepts, and how catalogs differ."""
 
 from app.admin.catalog import compare_catalogs, image_cost, model_json, named_qualities
-from app.images.catalog import load_catalog
+from app.images.catalog.catalog import load_catalog
 
 BUILTIN = load_catalog()
 

@@ -17,7 +17,7 @@ from app.admin.keys import (
 from app.admin.operator import Operator
 from app.admin.users import disable_user, list_users
 from app.errors import InvalidValue, NotFound
-from app.quotas.limits import parse_limit
+from app.quotas.rules.limits import parse_limit
 from tests.admin.conftest import NOW
 
 

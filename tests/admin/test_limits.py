@@ -11,8 +11,8 @@ from app.admin.operator import Operator
 from app.admin.teams import add_to_team, create_team
 from app.database import schema
 from app.errors import NotFound
-from app.quotas.audit import audit
-from app.quotas.limits import Scope, parse_limit
+from app.quotas.reports.audit import audit
+from app.quotas.rules.limits import Scope, parse_limit
 from tests.admin.conftest import NOW
 from tests.cli.commands.test_usage import reservation
 

@@ -4,7 +4,7 @@ import pytest
 
 from app.admin.model_names import ModelNames
 from app.errors import InvalidValue, NotFound
-from app.images.catalog import load_catalog
+from app.images.catalog.catalog import load_catalog
 
 NAMES = ModelNames(load_catalog(), passes_unknown=False, successor="gpt-image-2")
 PASSING = ModelNames(load_catalog(), passes_unknown=True, successor="gpt-image-2")

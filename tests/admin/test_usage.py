@@ -5,7 +5,7 @@ from sqlalchemy import insert
 from app.admin.operator import Operator
 from app.admin.usage import usage_report, usage_row_json
 from app.database import schema
-from app.quotas.reports import Grouping
+from app.quotas.reports.usage import Grouping
 from tests.admin.conftest import NOW
 from tests.cli.commands.test_usage import reservation
 

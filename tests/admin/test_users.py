@@ -9,7 +9,7 @@ from app.admin.teams import create_team
 from app.admin.users import create_user, disable_user, enable_user, list_users, set_user_team, show_user
 from app.database.changes import list_changes
 from app.errors import Conflict, InvalidValue, NotFound
-from app.quotas.limits import Scope, parse_limit
+from app.quotas.rules.limits import Scope, parse_limit
 
 
 def test_every_new_user_gets_a_copy_of_the_defaults(operator: Operator) -> None:

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from app.admin.views import LimitStatusView, LimitView, iso, limit_status_json, written_limit
-from app.quotas.limits import Scope, parse_limit
-from app.quotas.standing import LimitStatus
+from app.quotas.reports.limit_status import LimitStatus
+from app.quotas.rules.limits import Scope, parse_limit
 from tests.admin.conftest import NOW
 
 

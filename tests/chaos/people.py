@@ -15,11 +15,11 @@ from sqlalchemy import Connection, Engine
 from app.database.changes import Change
 from app.database.engine import reading, writing
 from app.errors import StoreUnavailable
-from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
-from app.keys.records import NewKey, create_key, create_team, create_user
+from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
+from app.identity.keys.records import NewKey, create_key, create_team, create_user
 from app.main import utc_now
-from app.quotas.administration import list_limits, remove_limit, set_limit
-from app.quotas.limits import Limit, Scope, parse_limit
+from app.quotas.limits.manage import list_limits, remove_limit, set_limit
+from app.quotas.rules.limits import Limit, Scope, parse_limit
 from tests.chaos.provider import MODELS
 from tests.chaos.world import still_time
 

@@ -5,7 +5,7 @@
 
 import sys
 
-from app.images.catalog import load_catalog
+from app.images.catalog.catalog import load_catalog
 from app.sandbox.options import SandboxOptions
 from app.sandbox.server import run
 

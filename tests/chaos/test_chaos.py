@@ -25,7 +25,7 @@ from sqlalchemy import select
 from app.database import schema
 from app.database.engine import reading
 from app.main import utc_now
-from app.quotas.ledger import Ledger
+from app.quotas.ledger.ledger import Ledger
 from tests.chaos.clients import Client, Scores
 from tests.chaos.judge import charged_unsent, left_open, passed_limits, tally, untrue_successes
 from tests.chaos.people import administrate, make_people

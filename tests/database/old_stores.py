@@ -17,13 +17,13 @@ from sqlalchemy import Engine
 from app.database import migrate, migrations
 from app.database.changes import Change
 from app.database.engine import create_engine, writing
-from app.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
-from app.keys.records import NewKey, create_key, create_team, create_user, rotate_key, set_user_disabled
-from app.quotas.administration import copy_defaults, set_limit
-from app.quotas.limits import Limit, Scope, parse_limit
-from app.quotas.reconciliation import Tally, compare_day, keep
-from app.quotas.reservation import Hold, UsageSource
-from app.quotas.thresholds import Watch
+from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
+from app.identity.keys.records import NewKey, create_key, create_team, create_user, rotate_key, set_user_disabled
+from app.quotas.limits.manage import copy_defaults, set_limit
+from app.quotas.reports.reconcile_day import Tally, compare_day, keep
+from app.quotas.rules.limits import Limit, Scope, parse_limit
+from app.quotas.rules.reservation import Hold, UsageSource
+from app.quotas.rules.thresholds import Watch
 from tests.quotas.making import MODEL, NOON, StillClock, a_hold, prune_all, released, running_ledger, settled, sweep
 from tests.stores import PostgresqlServer
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, MetaData, func, select
 from app.database import migrate, migrations, schema
 from app.database.engine import create_engine, reading
 from app.errors import Conflict
-from app.quotas.reports import Grouping, usage_report
+from app.quotas.reports.usage import Grouping, usage_report
 from tests.database.old_stores import KEY_ID, dump_of, restore
 from tests.database.test_migrate import STEP, described
 from tests.quotas.making import NOON, StillClock, a_hold, errors, prune_all, reports, running_ledger, settled

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
-from app.sandbox.directives import DIRECTIVES, ERROR_SHAPES
+from app.sandbox.requests.directives import DIRECTIVES, ERROR_SHAPES
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
 from tests.servers import fetch_json

@@ -16,8 +16,8 @@ from app.cli.terminal.output import Terminal
 from app.database.changes import Change
 from app.database.engine import writing
 from app.main import utc_now
-from app.quotas.administration import set_limit
-from app.quotas.limits import Scope, parse_limit
+from app.quotas.limits.manage import set_limit
+from app.quotas.rules.limits import Scope, parse_limit
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
 from tests.servers import Key, RunningGateway, fetch_json, wait_until

@@ -15,10 +15,10 @@ from app.database import migrations
 from app.database.changes import Change
 from app.database.engine import create_engine, writing
 from app.database.migrate import current
-from app.keys.records import set_key_disabled
+from app.identity.keys.records import set_key_disabled
 from app.main import utc_now
-from app.quotas.administration import set_limit
-from app.quotas.limits import Scope, parse_limit
+from app.quotas.limits.manage import set_limit
+from app.quotas.rules.limits import Scope, parse_limit
 from app.sandbox.server import SandboxServer
 from tests.servers import GatewayProcess, Key, Store, fetch_json
 from tests.stores import PostgresqlServer

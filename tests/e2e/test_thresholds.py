@@ -12,11 +12,11 @@ import pytest
 from app.database.clock import to_ms
 from app.main import utc_now
 from app.sandbox.server import SandboxServer
+from tests.alerts.receiver import SECRET, Receiver, receiving
 from tests.e2e.conftest import StartGateway
 from tests.quotas.making import events
 from tests.servers import UPSTREAM_KEY, GatewayProcess, Key, RunningGateway, Store, fetch_json, wait_until
 from tests.stores import PostgresqlServer
-from tests.webhooks.receiver import SECRET, Receiver, receiving
 
 BODY = {"model": "gpt-image-2", "prompt": "a house in the fog", "size": "1024x1024", "quality": "low"}
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from app.quotas.batch import Writes
-from app.quotas.counters import Counter, CounterKey
-from app.quotas.statements import Store
+from app.quotas.ledger.execute import Writes
+from app.quotas.ledger.store import Store
+from app.quotas.rules.counters import Counter, CounterKey
 
 _ODDS = 0.05
 
@@ -71,5 +71,5 @@ def install(monkeypatch: pytest.MonkeyPatch, dbapi: Any) -> Trouble:
             super().commit()
             trouble.strike("answer")
 
-    monkeypatch.setattr("app.quotas.writer.Store", TroubledStore)
+    monkeypatch.setattr("app.quotas.ledger.writer.Store", TroubledStore)
     return trouble

@@ -14,16 +14,16 @@ from app.database import schema
 from app.database.changes import Change
 from app.database.clock import to_ms
 from app.database.engine import reading, writing
-from app.images.usage import Usage
-from app.quotas.administration import remove_limit, set_limit
-from app.quotas.audit import Finding, Severity, audit
-from app.quotas.ledger import Ledger
-from app.quotas.limits import Limit, Scope, parse_limit
-from app.quotas.plans import Party
-from app.quotas.reports import Grouping, UsageRow, usage_report
-from app.quotas.reservation import Amounts, Hold, Settlement, State, UsageSource
-from app.quotas.retention import prune
-from app.quotas.spool import Spool
+from app.images.cost.usage import Usage
+from app.quotas.ledger.ledger import Ledger
+from app.quotas.ledger.spool.file import Spool
+from app.quotas.limits.manage import remove_limit, set_limit
+from app.quotas.reports.audit import Finding, Severity, audit
+from app.quotas.reports.retention import prune
+from app.quotas.reports.usage import Grouping, UsageRow, usage_report
+from app.quotas.rules.applicable import Party
+from app.quotas.rules.limits import Limit, Scope, parse_limit
+from app.quotas.rules.reservation import Amounts, Hold, Settlement, State, UsageSource
 
 NOON = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)  # a Tuesday
 MODEL = "openai/gpt-image-2"

@@ -21,14 +21,14 @@ from sqlalchemy import Engine
 from app.database.clock import to_ms
 from app.database.engine import create_engine, reading
 from app.errors import DuplicateReservation, LimitReached
-from app.quotas.ledger import Ledger
-from app.quotas.limits import Limit, Scope, Unit, Window, parse_limit
-from app.quotas.reports import Grouping, usage_report
-from app.quotas.reservation import Amounts, Hold, Resolution, Settlement
-from app.quotas.retention import prune
-from app.quotas.sums import PART_OF_A_DAY
-from app.quotas.thresholds import Watch
-from app.quotas.windows import window_start
+from app.quotas.ledger.counter_sql import PART_OF_A_DAY
+from app.quotas.ledger.ledger import Ledger
+from app.quotas.reports.retention import prune
+from app.quotas.reports.usage import Grouping, usage_report
+from app.quotas.rules.limits import Limit, Scope, Unit, Window, parse_limit
+from app.quotas.rules.reservation import Amounts, Hold, Resolution, Settlement
+from app.quotas.rules.thresholds import Watch
+from app.quotas.rules.windows import window_start
 from tests.quotas.making import (
     StillClock,
     a_change,

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import httpx2
 from PIL import Image
 
-from app.images.catalog import load_catalog
-from app.sandbox.asked import Asked, check
+from app.images.catalog.catalog import load_catalog
+from app.sandbox.requests.asked import Asked, check
 from app.sandbox.server import SandboxServer
 
 KEY = "sk-ai-v1-test"

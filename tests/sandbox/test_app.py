@@ -6,10 +6,10 @@ from decimal import Decimal
 import httpx2
 import pytest
 
-from app.images.catalog import load_catalog
-from app.images.usage import Usage
+from app.images.catalog.catalog import load_catalog
+from app.images.cost.usage import Usage
+from app.sandbox.answers.bill import Bill, Row
 from app.sandbox.app import _bill_json, create_sandbox
-from app.sandbox.bill import Bill, Row
 from app.sandbox.options import SandboxOptions
 from app.sandbox.server import SandboxServer
 from tests.sandbox.support import NOON, Client

@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from app.api.error_responses import error_response, wire_error
-from app.cli.serving import server_config
-from app.server.bounds import HOOKS, Bounds, Fault, Hooks
+from app.server.http.bounds import HOOKS, Bounds, Fault, Hooks
+from app.server.serving import server_config
 from tests.servers import wait_until
 
 BIG = 20_000_000

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from app.images.usage import Usage
+from app.images.cost.usage import Usage
 from app.telemetry.event import Outcome, RequestEvent
 from app.telemetry.metrics import Metrics
 

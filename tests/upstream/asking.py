@@ -8,10 +8,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.upstream.client import UpstreamResponse
 from app.upstream.http1.pool import Bounds
 from app.upstream.http1.transport import FIRST_BYTE, Transport
 from app.upstream.sending import OnSending
+from app.upstream.zenmux import UpstreamResponse
 from tests.upstream.raw_server import Connection, answered
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from app.errors import ClientLeft, UpstreamBroken, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
-from app.upstream.client import Upstream, UpstreamResponse
 from app.upstream.sending import OnSending, Upload
+from app.upstream.zenmux import Upstream, UpstreamResponse
 from tests.upstream.asking import both_loops, each_transport, read_whole
 from tests.upstream.raw_server import Connection, answered, serve
-from tests.upstream.test_client import JSON, PATH, Sendings, ask, free_port, upstream_at
+from tests.upstream.test_zenmux import JSON, PATH, Sendings, ask, free_port, upstream_at
 
 anyio_backend = both_loops
 carrier = each_transport

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import UpstreamAccountFault, UpstreamError, UpstreamRefused, UpstreamTimeout
-from app.images.usage import Failure
+from app.images.cost.usage import Failure
 from app.upstream.failures import no_image, told_failure, translate
 
 INVALID, USER_ERROR = "invalid_request_error", "image_generation_user_error"

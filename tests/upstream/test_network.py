@@ -12,15 +12,15 @@ import pytest
 
 from app.errors import ConfigurationError, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamUnreachable
 from app.settings import Settings
-from app.upstream.client import Upstream
 from app.upstream.http1.pool import Bounds
 from app.upstream.http1.transport import Transport
 from app.upstream.network import Network
-from app.upstream.proxies import check_way, is_loopback, proxy_of, uses_httpx
+from app.upstream.wire.proxies import check_way, is_loopback, proxy_of, uses_httpx
+from app.upstream.zenmux import Upstream
 from tests.upstream.asking import both_loops
 from tests.upstream.forward_proxy import Proxy, forward_proxy
 from tests.upstream.raw_server import Connection, answered, serve
-from tests.upstream.test_client import Sendings, ask, upstream_at
+from tests.upstream.test_zenmux import Sendings, ask, upstream_at
 
 anyio_backend = both_loops
 

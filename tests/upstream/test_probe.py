@@ -10,7 +10,7 @@ import pytest
 from app.errors import RemoteFailure
 from app.settings import Settings
 from app.upstream.probe import Seen, look
-from app.upstream.proxies import without_password
+from app.upstream.wire.proxies import without_password
 from tests.servers import free_port
 from tests.upstream.asking import each_transport
 from tests.upstream.forward_proxy import forward_proxy

@@ -10,8 +10,8 @@ import pytest
 from app.errors import UpstreamUnreachable
 from app.main import utc_now
 from app.settings import Settings
-from app.upstream.client import Upstream
 from app.upstream.unreachable import reason_of
+from app.upstream.zenmux import Upstream
 from tests.servers import free_port
 from tests.upstream.raw_server import Connection, answered, serve
 

@@ -11,10 +11,10 @@ from app.admin.catalog import backgrounds, compare_catalogs, image_cost, model_j
 from app.cli.terminal.options import Json, commands
 from app.cli.terminal.output import PROGRAM, say, show, show_json, show_lines, show_table
 from app.cli.terminal.session import Session
-from app.images.catalog import ModelSpec, load_catalog, read_catalog
-from app.images.model_spec import AreaTokens, ImagePrice, TokenPrices
-from app.images.sizes import AnySize, SizeBounds, SizeList, parse_size
-from app.quotas.limits import format_usd
+from app.images.catalog.catalog import ModelSpec, load_catalog, read_catalog
+from app.images.catalog.model_spec import AreaTokens, ImagePrice, TokenPrices
+from app.images.catalog.sizes import AnySize, SizeBounds, SizeList, parse_size
+from app.quotas.rules.limits import format_usd
 
 app = commands("Show models, their rules and prices; check a catalog file.")
 

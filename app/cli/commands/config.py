@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from app.alerts.hook import webhook_of
 from app.cli.commands.exposure import LOOPBACK, exposures
 from app.cli.terminal.options import Json, commands
 from app.cli.terminal.output import PROGRAM, Terminal, say, show_json, show_table
@@ -21,10 +22,9 @@ from app.database.engine import opened
 from app.database.pooling import refuse_transaction_pooling
 from app.database.url import shown_place, sqlite_file
 from app.errors import ConfigurationError, GatewayError, RemoteFailure
-from app.images.catalog import catalog_of
-from app.images.policy import request_policy
+from app.images.catalog.catalog import catalog_of
+from app.images.request.policy import request_policy
 from app.settings import Settings
-from app.webhooks.hook import webhook_of
 
 app = commands("Check and show the settings.")
 
@@ -111,7 +111,7 @@ def _check_models(settings: Settings) -> Check:
 
 def _check_upstream(settings: Settings, *, connect: bool) -> Check:
     """Which way requests will take to ZenMux; with `connect`, what that way looks like."""
-    from app.upstream.proxies import check_way  # noqa: PLC0415 - other commands need none of it
+    from app.upstream.wire.proxies import check_way  # noqa: PLC0415 - other commands need none of it
 
     host = urlsplit(settings.zenmux_base_url).hostname
     try:

@@ -15,16 +15,16 @@ from pydantic import SecretStr
 from app import __version__
 from app.admin.keys import WantedKey, create_key, key_opens
 from app.admin.users import list_users
-from app.cli import serving
+from app.cli.commands.serve import DEV_KEY_FILE, Host, Port, chosen, make_gateway, prepared, run_gateway
 from app.cli.commands.snippets import curl_snippet, python_snippet
-from app.cli.serve import DEV_KEY_FILE, Host, Port, chosen, make_gateway, prepared, run_gateway
 from app.cli.terminal.options import command
 from app.cli.terminal.output import PROGRAM, Terminal, say, show
 from app.cli.terminal.session import operating
 from app.cli.terminal.settings_view import judge_key, read_settings
 from app.errors import ConfigurationError, Conflict
-from app.images.catalog import catalog_of
-from app.quotas.limits import parse_limit
+from app.images.catalog.catalog import catalog_of
+from app.quotas.rules.limits import parse_limit
+from app.server import serving
 from app.settings import Settings
 
 app = command()

@@ -19,7 +19,7 @@ from app.cli.terminal.options import Json, Yes, commands
 from app.cli.terminal.output import PROGRAM, WrongUse, confirm, read_as_written, say, show_json, show_table
 from app.cli.terminal.parsing import day_and_time
 from app.cli.terminal.session import Session
-from app.quotas.limits import Scope, Unit, describe_amount, format_limit
+from app.quotas.rules.limits import Scope, Unit, describe_amount, format_limit
 
 app = commands("Set, list, remove and explain limits.")
 

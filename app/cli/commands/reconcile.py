@@ -11,8 +11,8 @@ from app.admin.bills import day_json, reconcile_day
 from app.cli.terminal.options import Json
 from app.cli.terminal.output import read, say, show_json, show_table
 from app.cli.terminal.session import Session
-from app.quotas.limits import format_usd
-from app.quotas.reconciliation import DayComparison, ModelDay, Tally, Verdict
+from app.quotas.reports.reconcile_day import DayComparison, ModelDay, Tally, Verdict
+from app.quotas.rules.limits import format_usd
 
 _NUMBERS = ("requests", "billed requests", "charged", "billed", "drift", "estimated", "unpriced")
 _MEANINGS = {

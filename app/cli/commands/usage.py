@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
+from app.admin.csv_cells import csv_text
 from app.admin.usage import usage_report, usage_row_json
 from app.cli.terminal.options import Json, commands
 from app.cli.terminal.output import WrongUse, read, say, show_json_rows, show_table
 from app.cli.terminal.parsing import day_and_time, parse_since, parse_until
 from app.cli.terminal.session import Session
-from app.quotas.csv_cells import csv_text
-from app.quotas.limits import format_usd
-from app.quotas.reports import Grouping, UsageRow
+from app.quotas.reports.usage import Grouping, UsageRow
+from app.quotas.rules.limits import format_usd
 
 app = commands("Report who used what, and what it cost.")
 

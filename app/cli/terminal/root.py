@@ -8,9 +8,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from app.cli.terminal.lazy_imports import loading
 from app.cli.terminal.output import say
 from app.errors import GatewayError, StoreUnavailable
+from app.server.loading import loading
 
 _START = "Start"
 _PEOPLE = "People and keys"

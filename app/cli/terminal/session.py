@@ -17,7 +17,7 @@ from app.database import migrate, migrations
 from app.database.engine import opened
 from app.database.url import shown_place, sqlite_file
 from app.errors import ConfigurationError
-from app.images.catalog import Catalog, catalog_of
+from app.images.catalog.catalog import Catalog, catalog_of
 from app.setting_values import UnknownModels
 from app.settings import Settings
 

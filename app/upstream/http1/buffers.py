@@ -3,7 +3,7 @@ into again once nobody looks at it any more. Knows no connection."""
 
 from collections import deque
 
-from app.upstream.chunks import Chunk
+from app.upstream.wire.chunks import Chunk
 
 _LENT_MAX = 8  # for as many answers that pass at full speed; slow clients, who keep them, get copies of the right size
 # A chunk up to this size is copied: to keep a whole buffer for it would be a waste of memory. Larger ones go on without

@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import httpx2
 
-from app.upstream.chunks import Chunk
 from app.upstream.http1.buffers import Buffers
 from app.upstream.http1.framing import Body, Head, Malformed, take_head
 from app.upstream.http1.origin import Origin
 from app.upstream.http1.waiting import Waiter
+from app.upstream.wire.chunks import Chunk
 
 # Large reads cost a quarter less CPU for each byte than small ones, here and on the way to the client. A chunk that
 # waits for a slow client is memory, though; so reads begin small, grow while they are filled and taken at once, and are

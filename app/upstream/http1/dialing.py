@@ -13,7 +13,7 @@ from app.upstream.http1.buffers import Buffers
 from app.upstream.http1.connection import Connection, Surroundings
 from app.upstream.http1.origin import Origin
 from app.upstream.http1.tls import PLAIN_BYTES, TlsConnection
-from app.upstream.sockets import keep_alive
+from app.upstream.wire.sockets import keep_alive
 
 _ADDRESS_SECONDS = 10.0
 _NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305: how long an address may not answer before the next is tried beside it

@@ -13,13 +13,13 @@ from itertools import chain
 
 import httpx2
 
-from app.upstream.certificates import tls_context
-from app.upstream.chunks import Chunk
 from app.upstream.http1.connection import Connection
 from app.upstream.http1.framing import Head
 from app.upstream.http1.origin import Origin, origin_of
 from app.upstream.http1.pool import Bounds, Pool
 from app.upstream.http1.sending import in_chunks, of_length
+from app.upstream.wire.certificates import tls_context
+from app.upstream.wire.chunks import Chunk
 
 FIRST_BYTE = "http11.send_request_headers.started"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.cli.serve import prepared
+from app.cli.commands.serve import prepared
 from app.cli.terminal.parsing import MASK
 from app.cli.terminal.root import explain
 from app.cli.terminal.settings_view import read_settings

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from app.database.engine import opened, reading
-from app.keys.credentials import read_credential
-from app.keys.format import parse
+from app.identity.keys.credentials import read_credential
+from app.identity.keys.format import parse
 from app.settings import Settings
 from tests.cli.conftest import Cli
 

@@ -16,8 +16,8 @@ from app.cli.commands import ledger
 from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import opened, writing
-from app.quotas.commands import Resolve
-from app.quotas.spool import Spool
+from app.quotas.ledger.commands import Resolve
+from app.quotas.ledger.spool.file import Spool
 from app.settings import Settings
 from tests.cli.commands.test_usage import reservation
 from tests.cli.conftest import NOW, Cli

@@ -57,7 +57,7 @@ def test_a_report_may_take_longer_than_a_request(cli: Cli, store_url: str, monke
             asked.append(connection.exec_driver_sql("SHOW statement_timeout").scalar_one())
         return iter(())
 
-    monkeypatch.setattr("app.quotas.reports.usage_report", report)
+    monkeypatch.setattr("app.quotas.reports.usage.usage_report", report)
     cli("usage", "report")
     assert asked == (["0"] if store_url.startswith("postgresql") else [])
 

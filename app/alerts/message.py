@@ -1,0 +1,71 @@
+"""What a webhook is sent: the event as JSON, its id, its signature, and when a try that failed is made again. Pure."""
+
+import hashlib
+from datetime import datetime
+
+import orjson
+from standardwebhooks import Webhook
+
+from app import __version__
+from app.alerts.outbox import DueEvent
+from app.database.clock import from_ms
+from app.quotas.rules.limits import describe_amount
+from app.quotas.rules.thresholds import describe_crossing
+
+TRIES_MAX = 10
+
+_TYPE = "limit.threshold_crossed"
+# 10 s, 30 s, 90 s … 18 h: ten tries take about a day, and a receiver that only restarted is told within the minute.
+_WAIT_SECONDS = 10
+_WAIT_FACTOR = 3
+
+
+def event_id(event: DueEvent) -> str:
+    """The same for every try of an event, and another for every other event, of other gateways too."""
+    told = "\n".join(str(part) for part in (event.id, *event.announcement.crossing[:-1]))
+    return f"evt_{hashlib.sha256(told.encode()).hexdigest()[:24]}"
+
+
+def body_of(event: DueEvent) -> bytes:
+    """The event as JSON: what docs/webhooks.md lists, no prompt, no picture, no secret."""
+    crossing = event.announcement.crossing
+    data = describe_crossing(event.announcement)
+    return orjson.dumps(
+        {
+            "id": event_id(event),
+            "type": _TYPE,
+            "created_at": from_ms(crossing.crossed_at_ms).isoformat(timespec="seconds"),
+            "text": _text(event, str(data["limit"])),
+            "data": data,
+        }
+    )
+
+
+def headers_of(event: DueEvent, body: bytes, secret: bytes, signed_at: datetime) -> dict[str, str]:
+    """What goes with `body`: the headers of Standard Webhooks. `secret` is the key itself, not base64 of it."""
+    id_ = event_id(event)
+    return {
+        "content-type": "application/json",
+        "user-agent": f"zenmux-gateway/{__version__}",
+        "webhook-id": id_,
+        "webhook-timestamp": str(int(signed_at.timestamp())),
+        "webhook-signature": Webhook(secret).sign(id_, signed_at, body.decode()),
+    }
+
+
+def seconds_until_next_try(tries: int, jitter: float) -> float | None:
+    """How long to wait after the try of this number failed; None: no more. `jitter` is in [0, 1)."""
+    if tries >= TRIES_MAX:
+        return None
+    return float(_WAIT_SECONDS * _WAIT_FACTOR ** (tries - 1)) * (1 + jitter) / 2
+
+
+def _text(event: DueEvent, written: str) -> str:
+    """The event for people, as a chat may show it."""
+    crossing, name = event.announcement
+    limit = crossing.limit
+    whose = name if crossing.scope == name else f"{crossing.scope} {name}"
+    used, amount = describe_amount(limit.unit, crossing.used), describe_amount(limit.unit, crossing.amount)
+    reset = f"resets at {crossing.resets_at:%Y-%m-%d %H:%M} UTC" if crossing.resets_at else "does not reset"
+    shadow = "shadow limit" if crossing.shadow else "limit"
+    return f"{whose} has reached {crossing.percent} % of the {shadow} {written}: {used} of {amount} used. It {reset}."

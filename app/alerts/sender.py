@@ -1,0 +1,125 @@
+"""Sends what waits in the outbox to the operator's webhook, beside the requests: leased, signed, tried again.
+
+At least once: a process that dies, or a database that fails, between the sending and its noting sends again. Never
+logs the URL, the secret or what the receiver answers.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import httpx2
+from sqlalchemy import Engine
+
+from app.alerts.hook import Hook
+from app.alerts.message import body_of, event_id, headers_of, seconds_until_next_try
+from app.alerts.outbox import DueEvent, finish_tries, take_due
+from app.database.clock import Clock
+
+logger = logging.getLogger("gateway.webhooks")
+
+_POLL_SECONDS = 10.0  # for retries, and what other processes left
+_AT_ONCE = 8
+_TRY_SECONDS_MAX = 10.0
+_LEASE = timedelta(seconds=60)  # well beyond the longest try
+
+
+class Sender:
+    """The only sender of a process. Open and run it in one event loop.
+
+    `jitter` gives a number in [0, 1), a new one each time; `count` is told how each try ended: `delivered`, `failed`
+    (it will be tried again) or `given_up`. `new_client` makes what sends, with the operator's proxy and certificates.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        hook: Hook,
+        clock: Clock,
+        jitter: Callable[[], float],
+        count: Callable[[str], None],
+        new_client: Callable[[], httpx2.AsyncClient],
+    ) -> None:
+        self._engine = engine
+        self._hook = hook
+        self._clock = clock
+        self._jitter = jitter
+        self._count = count
+        self._new_client = new_client
+        self._client: httpx2.AsyncClient | None = None
+        self._woken = asyncio.Event()
+        self._stopping = False
+
+    async def open(self) -> None:
+        """Must run in the loop that will use it."""
+        self._client = self._new_client()
+
+    async def aclose(self) -> None:
+        """Breaks off what is being sent. May be called more than once."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    def wake(self) -> None:
+        """There is something new."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Makes `run` end after the tries it has begun."""
+        self._stopping = True
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Until it is stopped: sends what is due, now, whenever it is woken, and every so often."""
+        while not self._stopping:
+            self._woken.clear()
+            try:
+                await self.send_due()
+            except Exception:  # whatever it is, the next event must find a sender
+                logger.warning("webhooks_wait", exc_info=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._woken.wait()
+
+    async def send_due(self) -> int:
+        """Tries each event that is due once, and returns how many. Raises StoreUnavailable."""
+        sent = 0
+        while not self._stopping:
+            events = await asyncio.to_thread(take_due, self._engine, self._clock(), _LEASE, _AT_ONCE)
+            if not events:
+                break
+            next_tries = await asyncio.gather(*(self._send(event) for event in events))
+            # All at once, so that requests never wait for a connection to the database because of webhooks.
+            await asyncio.to_thread(finish_tries, self._engine, list(zip(events, next_tries, strict=True)))
+            sent += len(events)
+        return sent
+
+    async def _send(self, event: DueEvent) -> datetime | None:
+        """One try; when the next one is to be made, None for never."""
+        failure = await self._post(event)
+        wait = None if failure is None else seconds_until_next_try(event.tries, self._jitter())
+        result = "delivered" if failure is None else "given_up" if wait is None else "failed"
+        level = {"delivered": logging.INFO, "failed": logging.WARNING, "given_up": logging.ERROR}[result]
+        logger.log(
+            level, f"webhook_{result}", extra={"event_id": event_id(event), "tries": event.tries, "reason": failure}
+        )
+        self._count(result)
+        return None if wait is None else self._clock() + timedelta(seconds=wait)
+
+    async def _post(self, event: DueEvent) -> str | None:
+        """None when the receiver has taken it, else why not, in a word. What it answers is not read."""
+        assert self._client is not None, "open() first"
+        body = body_of(event)
+        headers = headers_of(event, body, self._hook.secret, self._clock())
+        try:
+            request = httpx2.Request("POST", self._hook.url, content=body, headers=headers)
+            async with asyncio.timeout(_TRY_SECONDS_MAX):
+                answer = await self._client.send(request, stream=True)
+                await answer.aclose()
+        except TimeoutError:
+            return "timeout"
+        except (httpx2.RequestError, httpx2.InvalidURL, ssl.SSLError, ValueError) as error:
+            return type(error).__name__
+        return None if 200 <= answer.status_code < 300 else f"status {answer.status_code}"

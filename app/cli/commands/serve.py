@@ -1,0 +1,138 @@
+"""`serve`: the real thing. Refuses to start when something is missing, and says what."""
+
+import logging
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Annotated, Any
+
+import typer
+from starlette.types import ASGIApp
+
+from app import __version__
+from app.cli.terminal.options import command
+from app.cli.terminal.output import PROGRAM, Terminal, say
+from app.cli.terminal.settings_view import judge_key, judge_workers, read_settings
+from app.database import migrate
+from app.database.engine import opened
+from app.database.instance import only_instance
+from app.database.pooling import refuse_transaction_pooling
+from app.database.url import shown_place, sqlite_file
+from app.errors import ConfigurationError
+from app.images.catalog.catalog import catalog_of
+from app.server import serving
+from app.server.loading import loading
+from app.settings import Settings
+
+app = command()
+
+DEV_KEY_FILE = "dev-key"
+
+Host = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Address to listen on, instead of GATEWAY_HOST.", show_default=False),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=65535, metavar="NUMBER", help="Port, instead of GATEWAY_PORT; 0 picks one.", show_default=False
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, metavar="NUMBER", help="Processes, instead of GATEWAY_WORKERS.", show_default=False),
+]
+
+_PORT_SETTING = "GATEWAY_PORT or --port"
+
+_logger = logging.getLogger("gateway")
+
+
+@app.command()
+def serve(context: typer.Context, host: Host = None, port: Port = None, workers: Workers = None) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C; requests that run then are finished first.
+
+    \b
+    ZENMUX_API_KEY=sk-ai-v1-... zenmux-gateway serve
+    zenmux-gateway --config gateway.env serve --host 0.0.0.0
+    zenmux-gateway --config gateway.env serve --workers 4
+    """
+    settings = read_settings(Terminal.of(context).config_file, **chosen(host=host, port=port, workers=workers))
+    advices = [*judge_key(settings.zenmux_api_key), *judge_workers(settings)]
+    for advice in advices:
+        if advice.serious:
+            raise ConfigurationError(advice.message)
+    serving.start_logging(settings)
+    for advice in advices:
+        _logger.warning(advice.message)
+    if (settings.data_dir / DEV_KEY_FILE).exists():
+        _logger.warning(
+            f"{settings.data_dir} was used by `{PROGRAM} dev`: what its sandbox pretended to sell stands in the "
+            f"records, and the key of user dev works here too (`{PROGRAM} users disable dev`)."
+        )
+    raise typer.Exit(_serve_alone(settings) if settings.workers == 1 else _serve_with_workers(settings))
+
+
+def _serve_alone(settings: Settings) -> int:
+    gateway = make_gateway(settings)
+    listener = serving.listen(settings.host, settings.port, _PORT_SETTING)
+    with listener, prepared(settings):
+        return run_gateway(gateway, settings, listener, lambda: _tell(listener))
+
+
+def _serve_with_workers(settings: Settings) -> int:
+    from app.server.supervisor import Supervisor  # noqa: PLC0415 - nobody else needs it
+
+    catalog_of(settings.catalog_file)  # what is wrong in the operator's file is told once, and before anything is made
+    holder = serving.bind(settings.host, settings.port, _PORT_SETTING)
+    with holder, prepared(settings):
+        code = Supervisor(settings, holder, lambda: _tell(holder, workers=settings.workers)).run()
+    _logger.info("stopped")
+    return code
+
+
+def _tell(listener: socket.socket, **more: int) -> None:
+    url = f"{serving.base_url(listener)}/v1"
+    _logger.info("listening", extra={"url": url, "version": __version__, **more})
+    if sys.stderr.isatty():
+        say(f"\n{PROGRAM} {__version__} serves {url} (Ctrl-C stops it)\n")
+
+
+def chosen(**options: object) -> dict[str, Any]:
+    """The options that were given: they win over the settings."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@contextmanager
+def prepared(settings: Settings) -> Iterator[None]:
+    """The database up to date, and held against a second process where it is an SQLite file."""
+    file = sqlite_file(settings.database)
+    # By whatever name it is called, one file has one place, and that is where its lock lies.
+    with only_instance(file.resolve().parent) if file else nullcontext():
+        with opened(settings.database) as engine:
+            refuse_transaction_pooling(engine)
+            before = migrate.current(engine)
+            migrate.upgrade(engine)
+            after = migrate.current(engine)
+        if before != after:
+            place = {"database": shown_place(settings.database), "before": before, "after": after}
+            _logger.info("database_upgraded", extra=place)
+        yield
+
+
+def make_gateway(settings: Settings) -> ASGIApp:
+    """The app; opens nothing yet. Raises ConfigurationError for settings that cannot work."""
+    with loading():
+        from app.main import create_app  # noqa: PLC0415 - the whole house: only when nothing simpler is wrong
+
+    return create_app(settings)
+
+
+def run_gateway(gateway: ASGIApp, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> int:
+    """Serve on `listener` until a signal; the exit code."""
+    serving.bound_buffers(listener, settings.socket_buffer_bytes)
+    seconds, bounds = settings.shutdown_seconds, serving.bounds_of(settings)
+    code = serving.run(gateway, listener, shutdown_seconds=seconds, on_ready=on_ready, bounds=bounds)
+    _logger.info("stopped" if code == 0 else "not_started")
+    return code

@@ -1,0 +1,94 @@
+"""How an exchange ends: from what was seen to the outcome and the charge. Pure; the ledger's rule 5 as code.
+
+What counts, most telling first:
+1. believable usage came: charge it, whatever else went wrong
+2. proof that nothing was billed: a refusal of what was sent counts as one request, anything else is released
+3. anything else was sent and may be billed: charge the estimate, and say that it is one
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from app.errors import UpstreamAccountFault, UpstreamError, UpstreamUnreachable
+from app.images.cost.pricing import Estimate, bounded_estimate, price
+from app.images.cost.usage import Reading, Usage
+from app.images.request.normalize import ImageRequest
+from app.quotas.rules.reservation import Amounts, State, UsageSource
+from app.telemetry.event import Outcome
+
+
+@dataclass(slots=True)
+class Facts:
+    """What an exchange saw. Filled as it happens."""
+
+    dispatched: bool = False
+    reading: Reading | None = None
+    error: UpstreamError | None = None
+    client_left: bool = False
+    interrupted: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """The whole answer came, with an image, and it tells of no failure."""
+        return self.reading is not None and self.reading.delivers
+
+
+class Conclusion(NamedTuple):
+    """What follows from the facts. `priced` is False when the catalog knows no price for the model; `implausible` is
+    reported usage that was too much to be believed."""
+
+    outcome: Outcome
+    state: State
+    usage_source: UsageSource
+    charged: Amounts
+    usage: Usage | None
+    priced: bool
+    implausible: Usage | None = None
+
+
+def conclude(facts: Facts, request: ImageRequest, estimate: Estimate, usage_holds_max: int) -> Conclusion:
+    """The one ending that the facts allow: reported usage of more than so many holds is not charged. Never raises."""
+    outcome = _outcome(facts)
+    reading = facts.reading
+    held = Amounts(1, estimate.images, estimate.tokens, estimate.nanousd)
+    usage = None if reading is None else reading.usage
+    if reading is not None and usage is not None:
+        charged, priced = _reported(usage, reading, request, estimate)
+        if all(amount <= usage_holds_max * most for amount, most in zip(charged, held, strict=True)):
+            return Conclusion(outcome, State.SETTLED, UsageSource.REPORTED, charged, usage, priced)
+    elif not facts.dispatched or (facts.error is not None and facts.error.billed is False):
+        if outcome is Outcome.UPSTREAM_REFUSED and not isinstance(facts.error, UpstreamAccountFault):
+            # However it was refused, ZenMux counts it against the rate of the one account that all share.
+            return Conclusion(outcome, State.SETTLED, UsageSource.NONE, Amounts(requests=1), None, estimate.priced)
+        return Conclusion(outcome, State.RELEASED, UsageSource.NONE, Amounts(), None, estimate.priced)
+    if reading is not None and reading.delivers:
+        estimate = bounded_estimate(request, estimate, reading.size, reading.quality)
+        held = Amounts(1, estimate.images, estimate.tokens, estimate.nanousd)
+    return Conclusion(outcome, State.SETTLED, UsageSource.ESTIMATED, held, estimate.usage, estimate.priced, usage)
+
+
+def _outcome(facts: Facts) -> Outcome:
+    if facts.interrupted:  # its caller was told so, even where the answer was read to its end afterwards
+        return Outcome.INTERRUPTED
+    if facts.complete:
+        return Outcome.CLIENT_LEFT if facts.client_left else Outcome.COMPLETED
+    if facts.error is not None:
+        # Announced, and then not sent: what was said to be dispatched may still turn out to be unreachable.
+        sent = facts.dispatched and not isinstance(facts.error, UpstreamUnreachable)
+        refused = sent and facts.error.billed is False
+        return Outcome.UPSTREAM_REFUSED if refused else Outcome.UPSTREAM_FAILED
+    if facts.client_left:
+        return Outcome.CLIENT_LEFT
+    return Outcome.FAULT if facts.dispatched else Outcome.UNAVAILABLE
+
+
+def _reported(usage: Usage, reading: Reading, request: ImageRequest, estimate: Estimate) -> tuple[Amounts, bool]:
+    """What was reported, as amounts, and whether it has a price.
+
+    A cut answer may hold the usage of images that never came: those that were asked for are counted. Of a whole answer
+    that delivers none, none is counted; but where images have a price each, they are paid for.
+    """
+    images = reading.image_count if reading.complete else max(reading.image_count, request.n)
+    nanousd = price(usage, images if reading.delivers else max(images, request.n), request.model)
+    charged = Amounts(1, images, usage.total_tokens, estimate.nanousd if nanousd is None else nanousd)
+    return charged, nanousd is not None

@@ -1,0 +1,1 @@
+"""Keys: their form, their secrets' hashes, and who a key belongs to."""

@@ -1,0 +1,103 @@
+"""What a presented key stands for: one read of the database, and whether it may pass at a given moment (pure)."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from app.database.clock import from_ms
+from app.database.schema import key_secrets, keys, teams, users
+from app.identity.keys.format import PREFIX, PresentedKey
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking. `models` None means every model."""
+
+    key_id: str
+    key_name: str | None
+    user_id: str
+    user_name: str
+    team_id: str | None
+    team_name: str | None
+    models: frozenset[str] | None
+
+    def may_use(self, model_id: str) -> bool:
+        """Whether the key may use the model with this full catalog id."""
+        return self.models is None or model_id in self.models
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A secret that is in the database, with all that can end it."""
+
+    caller: Caller
+    key_disabled: bool
+    user_disabled: bool
+    key_expires_at: datetime | None
+    secret_expires_at: datetime | None
+
+    def refusal(self, now: datetime) -> str | None:
+        """Why it may not pass at `now`, in words for its holder; None when it may."""
+        key_id = self.caller.key_id
+        if self.key_disabled:
+            return f"The API key {shown_key(key_id)} is disabled."
+        if self.user_disabled:
+            return f"The user of the API key {shown_key(key_id)} is disabled."
+        if self.key_expires_at is not None and self.key_expires_at <= now:
+            return f"The API key {shown_key(key_id)} expired at {self.key_expires_at:%Y-%m-%d %H:%M:%S} UTC."
+        if self.secret_expires_at is not None and self.secret_expires_at <= now:
+            return f"The API key {shown_key(key_id)} was replaced by a newer one; use that."
+        return None
+
+
+def shown_key(key_id: str) -> str:
+    """How a key is called in messages: its public part only."""
+    return f"{PREFIX}{key_id}-…"
+
+
+def read_credential(connection: Connection, presented: PresentedKey) -> Credential | None:
+    """The credential of the presented key, or None when nothing fits both its secret and its public id."""
+    # Found by the hash of the secret: no comparison of secrets happens, so none can leak by its timing.
+    row = connection.execute(
+        _SELECT.where(key_secrets.c.secret_sha256 == presented.secret_sha256, keys.c.id == presented.id)
+    ).first()
+    if row is None:
+        return None
+    caller = Caller(
+        key_id=row.key_id,
+        key_name=row.key_name,
+        user_id=row.user_id,
+        user_name=row.user_name,
+        team_id=row.team_id,
+        team_name=row.team_name,
+        models=None if row.models is None else frozenset(json.loads(row.models)),
+    )
+    return Credential(
+        caller=caller,
+        key_disabled=row.key_disabled_at_ms is not None,
+        user_disabled=row.user_disabled_at_ms is not None,
+        key_expires_at=None if row.key_expires_at_ms is None else from_ms(row.key_expires_at_ms),
+        secret_expires_at=None if row.secret_expires_at_ms is None else from_ms(row.secret_expires_at_ms),
+    )
+
+
+_SELECT = (
+    select(
+        keys.c.id.label("key_id"),
+        keys.c.name.label("key_name"),
+        keys.c.models,
+        keys.c.disabled_at_ms.label("key_disabled_at_ms"),
+        keys.c.expires_at_ms.label("key_expires_at_ms"),
+        key_secrets.c.expires_at_ms.label("secret_expires_at_ms"),
+        users.c.id.label("user_id"),
+        users.c.name.label("user_name"),
+        users.c.disabled_at_ms.label("user_disabled_at_ms"),
+        users.c.team_id,
+        teams.c.name.label("team_name"),
+    )
+    .join_from(key_secrets, keys)
+    .join(users, keys.c.user_id == users.c.id)
+    .outerjoin(teams, users.c.team_id == teams.c.id)
+)

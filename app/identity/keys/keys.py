@@ -1,0 +1,179 @@
+"""Keys: made, found, listed, disabled, rotated. Each change is recorded in its transaction, which the caller opens
+and ends; nothing here sees a secret, and no record of a change holds its hash."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, insert, or_, select, update
+
+from app.database.changes import Change, lock_changes, record_change
+from app.database.clock import from_ms, to_ms
+from app.database.schema import key_secrets, keys, users
+from app.errors import Conflict, InvalidValue, NotFound
+from app.identity.keys.format import MintedKey, is_public_id
+from app.identity.people.names import checked_name
+from app.identity.people.users import find_user
+
+OVERLAP_MAX = timedelta(days=366)
+MODELS_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is known of a key. `id` is the public id inside it; `models` None means every model."""
+
+    id: str
+    user_id: str
+    user_name: str
+    name: str | None
+    models: tuple[str, ...] | None
+    created_at: datetime
+    expires_at: datetime | None
+    disabled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """What a key shall be. `models` are full catalog ids, None for every model; `expires_at` None for never."""
+
+    user_id: str
+    name: str | None = None
+    models: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
+
+
+def create_key(connection: Connection, new: NewKey, minted: MintedKey, *, change: Change) -> Key:
+    """A new key for a user. Raises NotFound when the user is not there, InvalidValue when what it shall be makes no
+    sense."""
+    name = None if new.name is None else checked_name(new.name, "key")
+    models = _checked_models(new.models)
+    if new.expires_at is not None and new.expires_at <= change.now:
+        raise InvalidValue("The key would have expired already; give a time to come.")
+    lock_changes(connection)
+    user = find_user(connection, new.user_id)
+    if user is None:
+        raise NotFound("There is no such user to make a key for.")
+    if find_key(connection, minted.id) is not None:
+        raise Conflict("By chance the new key has the id of another one; try again.")
+    expires_at_ms = None if new.expires_at is None else to_ms(new.expires_at)
+    connection.execute(
+        insert(keys).values(
+            id=minted.id,
+            user_id=user.id,
+            name=name,
+            models=None if models is None else json.dumps(models),
+            created_at_ms=to_ms(change.now),
+            expires_at_ms=expires_at_ms,
+        )
+    )
+    _add_secret(connection, minted, change)
+    key = _read(connection, minted.id)
+    after = {
+        "user_id": key.user_id,
+        "name": key.name,
+        "models": key.models,
+        "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
+    }
+    record_change(connection, change, "key.create", key.id, None, after)
+    return key
+
+
+def find_key(connection: Connection, key_id: str) -> Key | None:
+    """The key with this public id, or None."""
+    if not is_public_id(key_id):
+        return None
+    row = connection.execute(_select_keys().where(keys.c.id == key_id)).first()
+    return None if row is None else _key_of(row)
+
+
+def list_keys(connection: Connection, user_id: str | None = None) -> list[Key]:
+    """Every key, or every key of one user, oldest first."""
+    wanted = _select_keys().order_by(keys.c.created_at_ms, keys.c.id)
+    if user_id is not None:
+        wanted = wanted.where(keys.c.user_id == user_id)
+    return [_key_of(row) for row in connection.execute(wanted)]
+
+
+def set_key_disabled(connection: Connection, key_id: str, disabled: bool, *, change: Change) -> Key:  # noqa: FBT001 - the new value
+    """Disables or enables the key. Changes nothing when it is so already. Raises NotFound for no such key."""
+    key = _existing(connection, key_id)
+    if (key.disabled_at is not None) == disabled:
+        return key
+    disabled_at_ms = to_ms(change.now) if disabled else None
+    connection.execute(update(keys).where(keys.c.id == key_id).values(disabled_at_ms=disabled_at_ms))
+    action = "key.disable" if disabled else "key.enable"
+    record_change(connection, change, action, key_id, {"disabled": not disabled}, {"disabled": disabled})
+    return _read(connection, key_id)
+
+
+def rotate_key(connection: Connection, key_id: str, minted: MintedKey, overlap: timedelta, *, change: Change) -> Key:
+    """Gives the key the secret of `minted` (made by `mint_again`); its older secrets work for `overlap` more, or
+    as long as they would have if that is less. Id, limits and use stay.
+
+    Raises NotFound when there is no such key, InvalidValue when the overlap is not between 0 and 366 days.
+    """
+    if not timedelta() <= overlap <= OVERLAP_MAX:
+        raise InvalidValue(f"The overlap must be between 0 and {OVERLAP_MAX.days} days.")
+    key = _existing(connection, key_id)
+    if minted.id != key_id:
+        raise ValueError("the new secret was minted for another key")
+    ends_at = change.now + overlap
+    connection.execute(
+        update(key_secrets)
+        .where(key_secrets.c.key_id == key_id)
+        .where(or_(key_secrets.c.expires_at_ms.is_(None), key_secrets.c.expires_at_ms > to_ms(ends_at)))
+        .values(expires_at_ms=to_ms(ends_at))
+    )
+    _add_secret(connection, minted, change)
+    record_change(connection, change, "key.rotate", key_id, None, {"old_secrets_end_at": ends_at.isoformat()})
+    return key
+
+
+def _add_secret(connection: Connection, minted: MintedKey, change: Change) -> None:
+    connection.execute(
+        insert(key_secrets).values(
+            secret_sha256=minted.secret_sha256, key_id=minted.id, created_at_ms=to_ms(change.now)
+        )
+    )
+
+
+def _checked_models(models: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if models is None:
+        return None
+    if not models:
+        raise InvalidValue("A key without any model could do nothing; leave the models out to allow every model.")
+    if len(set(models)) > MODELS_MAX:
+        raise InvalidValue(f"A key can name {MODELS_MAX} models at most; leave them out to allow every model.")
+    return tuple(sorted({checked_name(model, "model") for model in models}))
+
+
+def _existing(connection: Connection, key_id: str) -> Key:
+    lock_changes(connection)
+    key = find_key(connection, key_id)
+    if key is None:
+        # What was typed may be a whole key, so it is shown only when it has the form of an id.
+        raise NotFound(f"There is no key {key_id}." if is_public_id(key_id) else "There is no key with this id.")
+    return key
+
+
+def _read(connection: Connection, key_id: str) -> Key:
+    return _key_of(connection.execute(_select_keys().where(keys.c.id == key_id)).one())
+
+
+def _select_keys() -> Select[Any]:
+    return select(keys, users.c.name.label("user_name")).join_from(keys, users)
+
+
+def _key_of(row: Row[Any]) -> Key:
+    return Key(
+        id=row.id,
+        user_id=row.user_id,
+        user_name=row.user_name,
+        name=row.name,
+        models=None if row.models is None else tuple(json.loads(row.models)),
+        created_at=from_ms(row.created_at_ms),
+        expires_at=None if row.expires_at_ms is None else from_ms(row.expires_at_ms),
+        disabled_at=None if row.disabled_at_ms is None else from_ms(row.disabled_at_ms),
+    )

@@ -1,0 +1,1 @@
+"""Users and teams, and the names they may have."""

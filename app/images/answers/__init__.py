@@ -1,0 +1,1 @@
+"""What an answer says, read out of its bytes as they pass. Pure; keeps no image."""

@@ -1,0 +1,239 @@
+"""Reads usage, image count and failures out of a passing event stream (SSE), and withholds its failure events.
+
+Everything else goes out byte for byte and as it arrives: an event is held back only until its kind is known and its
+image has begun, and never more than HELD_BYTES_MAX of it. Events without data are withheld too: SDKs stumble over
+them. It must not keep, copy or decode an image.
+"""
+
+from app.images.answers.json_fields import STEPS_MAX, FieldScanner, OnImage
+from app.images.answers.stream_event import FIELDS, Event, Fate
+from app.images.cost.usage import Reading, Usage
+
+HELD_BYTES_MAX = 16_384  # an event of unknown kind passes once it is longer
+_LINE_STEPS = 8  # what reading a line costs, in steps of reading JSON
+_LINE_BYTES_MAX = 256  # of a line that is not data; a longer one says nothing that matters here
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_DATA = b"data:"
+
+
+class EventScanner:
+    """Reads an Images answer that is an event stream. Holds under 64 KiB, whatever the size of the answer.
+
+    What it puts out and what it reads depend on the bytes alone, never on where they are cut into chunks. `read_to` is
+    how far the last `feed` read: less than its `size` where others should run before it goes on.
+    """
+
+    def __init__(self, on_image: OnImage | None = None, more: frozenset[str] = frozenset()) -> None:
+        self._on_image = on_image
+        self._fields = FIELDS | more if more else FIELDS
+        self._more = more
+        self.last: dict[str, object] = {}  # the `more` fields of the last finished image
+        self._event = Event(on_image, self._fields)
+        self.read_to = 0
+        self._steps_left = 0
+        self._next_feed = -1  # where the next line feed of the chunk stands, once looked for
+        self._has_id = False  # an `id:` has gone out: SDKs take each blank line behind it for an event
+        self._held = bytearray()  # bytes of the current event that came in earlier chunks
+        self._mark_bytes = 0  # of the byte order mark that may begin the stream
+        self._line = bytearray()  # the beginning of the current line, up to where it turns out to be data
+        self._data: FieldScanner | None = None  # reads the current line, if that is data
+        self._after_cr = False  # a line feed that comes next belongs to the same line end
+        self._totals = Reading(complete=False, image_count=0, usage=None)
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether what was put out so far ends between two events, so that a comment or event may follow."""
+        return self._event.fate is not Fate.PASS
+
+    @property
+    def delivers(self) -> bool:
+        """Whether a finished image has come whole: in the data of a `*.completed` event."""
+        return self._totals.image_count > 0 or (self._event.is_final() and self._event.has_image())
+
+    @property
+    def fails(self) -> bool:
+        """Whether a failure has been told, also after an image that came whole."""
+        return self._totals.failure is not None or (self._event.has_fields and self._event.failure() is not None)
+
+    @property
+    def image_number(self) -> int:
+        """Of the finished image that is being read, from 1."""
+        return self._totals.image_count + 1
+
+    @property
+    def text_count(self) -> int:
+        """How many texts of images have begun in the event that is being read."""
+        return 0 if self._event.data is None else self._event.data.text_count
+
+    def closing(self, field: bytes) -> bytes:
+        """What to put out where the stream was cut, so that its last event ends: with `field`, as in `"error":{…}`, for
+        its last one, where there is a place for it. b"" between events."""
+        if self.at_boundary:
+            return b""
+        text = self._event.data.closing() if self._event.data else None
+        is_open = bool(self._line) or self._data is not None or self._after_cr
+        if text is None:
+            return b"\n\n" if is_open else b"\n"
+        if self._data is None or self._after_cr:
+            text = (b"\ndata:" if self._line else b"data:") + text
+        return text + b"," + field + b"}\n\n"
+
+    def feed(self, data: bytes | bytearray, size: int | None = None, start: int = 0) -> bytes | memoryview:
+        """Takes the next bytes, data[start:size], up to `read_to`. Returns what may go out now: a view of `data` itself
+        where it can be had without a copy."""
+        size = len(data) if size is None else size
+        view, out = memoryview(data), list[bytes | memoryview]()
+        pass_from = event_from = at = start  # data[pass_from:event_from] passes, the current event's bytes follow
+        self._steps_left, self._next_feed = STEPS_MAX, -1
+        while at < size and self._steps_left > 0:
+            event, stop = self._event, size
+            if event.fate is Fate.HOLD:
+                stop = min(stop, at + HELD_BYTES_MAX - event.bytes_count)
+            line_end = self._read_line(data, at, stop, size)
+            event.bytes_count += line_end - at
+            at = line_end
+            if event.fate is Fate.HOLD and event.bytes_count >= HELD_BYTES_MAX:
+                event.give_up()
+            if event.fate is not Fate.HOLD and self._held:
+                out.append(self._release())
+            if event.ended:
+                if event.fate is Fate.DROP:
+                    out.append(view[pass_from:event_from])
+                    pass_from = at
+                event_from = at
+                self._event = Event(self._on_image, self._fields)
+        self.read_to = at
+        out.append(view[pass_from : at if self._event.fate is Fate.PASS else event_from])
+        if self._event.fate is Fate.HOLD:
+            self._held += view[event_from:at]
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def flush(self) -> bytes:
+        """Call last, when the stream has ended: what was still held, and the line end that a whole event lacks."""
+        event, line_is_open = self._event, bool(self._line) or self._after_cr
+        if line_is_open:
+            self._after_cr = False
+            self._end_line()
+        is_cut = event.bytes_count > 0 and not event.ended
+        if is_cut:
+            self._end_event()
+        tail = self._release()
+        if is_cut and event.fate is Fate.PASS:
+            if not event.is_whole():
+                return tail
+            tail += b"\n\n" if line_is_open else b"\n"
+        self._event = Event()
+        self._on_image = None
+        return tail
+
+    def finish(self) -> Reading:
+        """What was read so far; reading may go on. Usage is the sum over completed events.
+
+        A failure may be told beside a completed event; of several failures it is the first.
+        """
+        return self._totals_with(self._event)
+
+    def _release(self) -> bytes:
+        """The held bytes of an event whose fate is now known: nothing, if it is dropped."""
+        held = bytes(self._held) if self._event.fate is Fate.PASS else b""
+        self._held.clear()
+        return held
+
+    def _read_line(self, chunk: bytes | bytearray, at: int, stop: int, size: int) -> int:
+        """Reads to the end of the line, or to `stop`, or for as long as it may; returns where it stands."""
+        self._steps_left -= _LINE_STEPS
+        if self._after_cr:
+            self._after_cr = False
+            self._end_line()
+            return at + 1 if chunk.startswith(b"\n", at) else at
+        if self._mark_bytes < len(_BYTE_ORDER_MARK):
+            if chunk[at] == _BYTE_ORDER_MARK[self._mark_bytes]:
+                self._mark_bytes += 1
+                return at + 1
+            self._mark_bytes = len(_BYTE_ORDER_MARK)
+        if self._next_feed < at:
+            found = chunk.find(b"\n", at, size)
+            self._next_feed = size if found < 0 else found
+        feed = min(self._next_feed, stop)
+        carriage = chunk.find(b"\r", at, feed)
+        end = feed if carriage < 0 else carriage
+        taken = self._take(chunk, at, end)
+        if taken < end or end == stop:
+            return taken
+        if end == carriage:
+            self._after_cr = True
+        else:
+            self._end_line()
+        return end + 1
+
+    def _take(self, chunk: bytes | bytearray, at: int, end: int) -> int:
+        """A part of a line, without its end; how far it was read."""
+        if self._data is None and len(self._line) < len(_DATA):
+            cut = min(end, at + len(_DATA) - len(self._line))
+            self._line += chunk[at:cut]
+            at = cut
+            if self._line.startswith(b":") and not self._event.has_fields:
+                self._event.fate = Fate.PASS
+            if self._line == _DATA:
+                self._event.has_fields = True
+                self._data = self._event.begin_data()
+        if self._data is not None:
+            steps = self._data.steps
+            end = self._data.feed(chunk, at, end, max(1, self._steps_left))
+            self._steps_left -= self._data.steps - steps
+        else:
+            self._line += chunk[at : min(end, at + _LINE_BYTES_MAX - len(self._line))]
+        return end
+
+    def _end_line(self) -> None:
+        line, event = bytes(self._line), self._event
+        self._line.clear()
+        self._data = None
+        if not line or (line.startswith(b":") and not event.has_fields):
+            self._end_event()
+        elif not line.startswith(b":"):
+            event.has_fields = True
+            name, _, value = line.partition(b":")
+            if name == b"event":
+                event.set_name(value.decode("utf-8", "replace").removeprefix(" "))
+            elif name == b"id":
+                event.has_id = True
+
+    def _end_event(self) -> None:
+        if self._event.has_fields:
+            if self._more and self._event.is_final():
+                self.last = {name: self._event.get(name) for name in self._more}
+            self._totals = self._totals_with(self._event)
+        self._event.end(passes_blank=not self._has_id)
+        if self._event.has_id and self._event.fate is Fate.PASS:
+            self._has_id = True
+
+    def _totals_with(self, event: Event) -> Reading:
+        """What the stream says, with what `event` tells."""
+        so_far = self._totals
+        failure = event.failure()
+        usage = so_far.usage
+        if event.is_final():
+            return Reading(
+                complete=True,
+                image_count=so_far.image_count + event.has_image(),
+                usage=_sum(usage, event.usage()) if so_far.complete else event.usage(),
+                failure=so_far.failure,
+                size=event.word("size"),
+                quality=event.word("quality"),
+            )
+        if failure is None:
+            return so_far
+        # What a failure used is told with it, if anywhere.
+        return so_far._replace(usage=usage or event.usage(), failure=so_far.failure or failure)
+
+
+def _sum(first: Usage | None, second: Usage | None) -> Usage | None:
+    if first is None or second is None:
+        return None
+    return Usage(
+        first.input_text_tokens + second.input_text_tokens,
+        first.input_image_tokens + second.input_image_tokens,
+        first.output_text_tokens + second.output_text_tokens,
+        first.output_image_tokens + second.output_image_tokens,
+    )

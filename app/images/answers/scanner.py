@@ -1,0 +1,140 @@
+"""Reads usage, image count and failure out of a JSON answer while its bytes pass. It must not keep a picture."""
+
+import orjson
+
+from app.images.answers.json_fields import DEPTH_MAX, VALUE_BYTES_MAX, FieldScanner, OnImage
+from app.images.answers.json_values import UNREADABLE
+from app.images.cost.usage import Failure, Reading, parse_usage
+
+NO_MESSAGE = "The provider reported an error."
+_FIELDS = frozenset({"usage", "error", "errors", "size", "quality", "message", "msg", "detail"})
+_REMARKS = ("message", "msg", "detail")  # where an answer without an image and without an error may say why
+_LIST_MAX = 5
+_NOTHINGS = ("", "0", "null", "none")
+
+
+class JsonScanner:
+    """Reads an Images answer that is one JSON document. Holds a few KiB, whatever the size of the answer.
+
+    `on_image` is called as FieldScanner's is; `more` are fields that `get` shall know besides.
+    """
+
+    def __init__(self, on_image: OnImage | None = None, more: frozenset[str] = frozenset()) -> None:
+        self._scanner = FieldScanner(_FIELDS | more if more else _FIELDS, on_image=on_image)
+        # All that came, while that is a small document; None: the scanner reads.
+        self._small: bytes | None = b"" if on_image is None else None
+        self._document: dict[str, object] | None = None  # the small document, parsed
+
+    def feed(self, data: bytes | bytearray, size: int | None = None, start: int = 0) -> int:
+        """Takes the next bytes of the answer, data[start:size]; they may be cut anywhere. Returns how far it read: to
+        `size`, or less where there is so much to read that others should run before it goes on."""
+        size = len(data) if size is None else size
+        if self._small == b"" and start == 0 and size <= VALUE_BYTES_MAX:
+            self._document = _small_document(data[:size])
+            if self._document is not None:
+                self._small = bytes(data[:size])
+                return size
+        if self._small:
+            small, at = self._small, 0
+            while at < len(small):  # a few KiB
+                at = self._scanner.feed(small, at)
+        self._small = self._document = None
+        return self._scanner.feed(data, start, size)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the document is whole: an object, closed, and nothing but blanks after it."""
+        return self._document is not None or self._scanner.closed
+
+    @property
+    def image_begun(self) -> bool:
+        """Whether it has become certain that an image comes."""
+        return self._scanner.image_begun if self._document is None else self._image_count() > 0
+
+    @property
+    def text_count(self) -> int:
+        """How many texts of images have begun."""
+        return self._scanner.text_count
+
+    @property
+    def image_number(self) -> int:
+        """Of the image that is being read, from 1; 0 elsewhere."""
+        return self._scanner.image_number
+
+    @property
+    def malformed(self) -> bool:
+        """Whether what came so far can no longer become a JSON object."""
+        return self._scanner.broken
+
+    @property
+    def failure(self) -> Failure | None:
+        """The failure that the document's `error` tells, if it has come; of several the first."""
+        return read_failure(self.get("error")) or read_failure(self.get("errors"))
+
+    def finish(self) -> Reading:
+        """What was read so far; reading may go on."""
+        count, remark = self._image_count(), None
+        if count == 0:
+            remark = next((text for name in _REMARKS if (text := read_word(self.get(name)))), None)
+        return Reading(
+            complete=self.ended,
+            image_count=count,
+            usage=parse_usage(self.get("usage")),
+            failure=self.failure,
+            size=read_word(self.get("size")),
+            quality=read_word(self.get("quality")),
+            remark=remark,
+        )
+
+    def _image_count(self) -> int:
+        return self._scanner.image_count if self._document is None else _count_images(self._document.get("data"))
+
+    def get(self, name: str) -> object:
+        """The value of a field that has come."""
+        return self._scanner.get(name) if self._document is None else self._document.get(name)
+
+
+def _small_document(chunk: bytes | bytearray) -> dict[str, object] | None:
+    """A whole document in one small chunk, parsed: the same reading for a quarter of the work. None for all others."""
+    if not chunk or chunk.count(b"{") + chunk.count(b"[") > DEPTH_MAX:
+        return None
+    try:
+        document = orjson.loads(chunk)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _count_images(data: object) -> int:
+    count = 0
+    for item in data if isinstance(data, list) else ():
+        if isinstance(item, dict) and (read_word(item.get("b64_json")) or read_word(item.get("url"))):
+            count += 1
+    return count
+
+
+def read_failure(error: object) -> Failure | None:
+    """The Failure that an `error` field tells; None when the field is absent or says nothing: null, no object and no
+    text, or an object whose fields are all empty. Of a list it is the first that says something."""
+    if error is None:
+        return None
+    if isinstance(error, list):
+        return next((failure for each in error[:_LIST_MAX] if (failure := read_failure(each))), None)
+    if isinstance(error, dict):
+        message, kind, code, param = (_text(error.get(name)) for name in ("message", "type", "code", "param"))
+        message = message or _text(error.get("msg")) or _text(error.get("detail"))
+        said = (word.strip().lower() for word in (message, kind, code) if word is not None)
+        return Failure(message or NO_MESSAGE, kind, code, param) if any(w not in _NOTHINGS for w in said) else None
+    if error is UNREADABLE or (isinstance(error, str) and error.strip().lower() not in _NOTHINGS):
+        return Failure(_text(error) or NO_MESSAGE)
+    return None
+
+
+def read_word(value: object) -> str | None:
+    """`value` if it is a text that is not empty."""
+    return value if isinstance(value, str) and value else None
+
+
+def _text(value: object) -> str | None:
+    """A word or a number as text: providers write `code` either way."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None

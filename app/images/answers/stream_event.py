@@ -1,0 +1,127 @@
+"""One event of a stream: its kind, what its data told so far, and whether its bytes may go out. Keeps none of them."""
+
+from enum import Enum, auto
+
+from app.images.answers.json_fields import FieldScanner, OnImage
+from app.images.answers.scanner import NO_MESSAGE, read_failure, read_word
+from app.images.cost.usage import Failure, Usage, parse_usage
+
+_BAD = ("error", "failed")  # error, proxy_error, image_generation.failed, image_generation.partial_failed
+_GOOD = (".partial_image", ".completed")  # image_generation.…, image_edit.…
+FIELDS = frozenset({"type", "usage", "error", "message", "code", "param", "size", "quality"})
+
+
+class Fate(Enum):
+    """What becomes of an event's bytes."""
+
+    HOLD = auto()
+    PASS = auto()
+    DROP = auto()
+
+
+class Event:
+    """One event: its name, what its data told so far, and its fate. A comment between events counts as one, and so does
+    a blank line alone. `on_image` is told the text of a finished image whose kind is known when it begins."""
+
+    def __init__(self, on_image: OnImage | None = None, fields: frozenset[str] = FIELDS) -> None:
+        self.fate = Fate.HOLD
+        self.ended = False
+        self.bytes_count = 0
+        self.has_fields = False  # a line that is no comment has come
+        self.has_id = False
+        self.name = ""
+        self.data: FieldScanner | None = None
+        self._is_good = False  # a kind that carries an image
+        self._on_image = on_image
+        self._fields = fields
+
+    def set_name(self, name: str) -> None:
+        self.name = name
+        self._decide(name)
+
+    def begin_data(self) -> FieldScanner:
+        """The scanner that reads the data line about to come."""
+        if self.data is None:
+            self.data = FieldScanner(self._fields, self._take_field, self._take_image)
+        else:
+            self.data.feed(b"\n")  # the lines of one event's data are one text
+        return self.data
+
+    def is_whole(self) -> bool:
+        """Whether its data is a whole JSON object."""
+        return self.data is not None and self.data.closed
+
+    def is_final(self) -> bool:
+        """Whether its data is whole and of the kind that carries a finished image."""
+        return self.is_whole() and self._is_of_final_kind() and not self.failure()
+
+    def has_image(self) -> bool:
+        """Whether its data carries an image and has not been withheld."""
+        return (
+            self.data is not None and self.fate is not Fate.DROP and (self.data.has_image or self.data.image_count > 0)
+        )
+
+    def word(self, name: str) -> str | None:
+        return read_word(self.get(name))
+
+    def usage(self) -> Usage | None:
+        return parse_usage(self.get("usage"))
+
+    def failure(self) -> Failure | None:
+        """The failure this event tells, in whatever shape; None if it tells none."""
+        told = read_failure(self.get("error"))
+        kind = self._type()
+        if told is None and (self.name.endswith(_BAD) or kind.endswith(_BAD)):
+            flat = {name: self.get(name) for name in ("message", "type", "code", "param")}
+            if kind == "error" or "." in kind:
+                flat["type"] = None  # the event's type, not the error's
+            told = read_failure(flat) or Failure(NO_MESSAGE)
+        return told
+
+    def end(self, *, passes_blank: bool) -> None:
+        self.ended = True
+        self._on_image = None
+        if self.data is not None:
+            self.data.mute()
+        if self.fate is not Fate.HOLD:
+            return
+        passes = passes_blank
+        if self.has_fields:
+            is_hollow = self._is_good and not self.has_image()
+            passes = self.data is not None and self.data.begun and not is_hollow and not self.failure()
+        self.fate = Fate.PASS if passes else Fate.DROP
+
+    def give_up(self) -> None:
+        """It is held for too long: from now on it passes, if there is anything in it."""
+        self.fate = Fate.PASS if self.data is not None and self.data.begun else Fate.DROP
+
+    def get(self, name: str) -> object:
+        return None if self.data is None else self.data.get(name)
+
+    def _take_field(self, name: str) -> None:
+        if name == "type":
+            self._decide(self._type())
+        elif name == "error" and self.fate is Fate.HOLD and read_failure(self.get("error")):
+            self.fate = Fate.DROP
+
+    def _take_image(self, chunk: bytes | bytearray, start: int, stop: int) -> None:
+        if self.fate is Fate.HOLD and self._is_good:
+            self.fate = Fate.PASS
+        if self._on_image is not None and self._is_of_final_kind() and self.fate is Fate.PASS:
+            self._on_image(chunk, start, stop)
+
+    def _decide(self, kind: str) -> None:
+        if self.fate is not Fate.HOLD:
+            return
+        if kind.endswith(_BAD):
+            self.fate = Fate.DROP
+        elif kind.endswith(_GOOD):
+            self._is_good = True
+            if self.data is not None and self.data.image_begun:
+                self.fate = Fate.PASS
+
+    def _is_of_final_kind(self) -> bool:
+        return (self._type() or self.name).endswith(".completed")
+
+    def _type(self) -> str:
+        return self.word("type") or ""

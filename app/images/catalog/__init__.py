@@ -1,0 +1,1 @@
+"""Models, sizes, qualities, token rules and prices: read from catalog.toml. Pure."""

@@ -1,0 +1,129 @@
+"""The models the gateway knows, by every name they go by. Loads them from catalog.toml and the operator's own file;
+what the names may ask for is decided elsewhere."""
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from app.errors import ConfigurationError
+from app.images.catalog.file import MODEL_NAME, CatalogError, Entry, Source, read_model
+from app.images.catalog.model_spec import ModelSpec
+
+__all__ = ["Catalog", "CatalogError", "ModelSpec", "catalog_of", "load_catalog", "read_catalog"]
+
+_IDENTITY = frozenset({"id", "aliases", "created", "ends_on", "like"})  # what `like` does not copy
+
+
+class Catalog:
+    """All listed models, in the order of the file. Immutable."""
+
+    def __init__(self, models: Iterable[ModelSpec], retired: Iterable[str], unlisted_image_tokens: int) -> None:
+        self.models = tuple(models)
+        self.retired = frozenset(retired)
+        self.unlisted_image_tokens = unlisted_image_tokens
+        self._by_name = {name: spec for spec in self.models for name in names_of(spec)}
+
+    def find(self, name: str) -> ModelSpec | None:
+        """The model of that name: bare, full id, alias, or alias behind its provider's name; else None.
+
+        A provider pin (`openai/gpt-image-2:azure`) names no listed model: another provider may have another price.
+        An operator who wants one lists it as an entry whose id carries the pin.
+        """
+        return self._by_name.get(name)
+
+    def is_dead(self, name: str) -> bool:
+        """Whether the name is that of a retired model, bare or behind `openai/`."""
+        return name.removeprefix("openai/") in self.retired
+
+    def resembles_listed(self, name: str) -> bool:
+        """Whether the name is a listed or dead one written otherwise: other case, other provider, a provider pin.
+
+        Such a name must not pass as an unlisted model, whose pictures may be held at less than this one's price.
+        """
+        bare = name.split(":", 1)[0].rsplit("/", 1)[-1].lower()
+        return any(bare == known.rsplit("/", 1)[-1].lower() for known in (*self._by_name, *self.retired))
+
+
+def names_of(spec: ModelSpec) -> tuple[str, ...]:
+    """Every name the model goes by, none twice."""
+    provider = spec.id.split("/")[0]
+    bare = (spec.name, *spec.aliases)
+    return tuple(dict.fromkeys((spec.id, *bare, *(f"{provider}/{name}" for name in bare))))
+
+
+def catalog_of(file: Path | None) -> Catalog:
+    """The built-in catalog with the operator's file, if there is one, over it. Raises ConfigurationError."""
+    return load_catalog() if file is None else read_catalog(file, f"GATEWAY_CATALOG_FILE ({file})")
+
+
+def read_catalog(file: Path, name: str) -> Catalog:
+    """The built-in catalog with `file`, which messages call `name`, over it.
+
+    Raises ConfigurationError naming the line at fault, or why the file cannot be read.
+    """
+    try:
+        return load_catalog(file.read_text(encoding="utf-8"), name)
+    except OSError as error:
+        raise ConfigurationError(f"{name} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{name} is not UTF-8 text.") from None
+
+
+def load_catalog(override_toml: str | None = None, override_name: str = "GATEWAY_CATALOG_FILE") -> Catalog:
+    """The built-in catalog, with the operator's entries over it.
+
+    `override_toml` is the text of a file in the form of catalog.toml, `override_name` what messages call it. Raises
+    CatalogError naming the line and the entry at fault.
+    """
+    builtin = Source("catalog.toml", files("app.images.catalog").joinpath("catalog.toml").read_text("utf-8"))
+    tables: dict[str, dict[str, object]] = {}
+    specs: dict[str, ModelSpec] = {}
+    retired: set[str] = set()
+    unlisted_image_tokens = 0
+    for source in (builtin, Source(override_name, override_toml or "")):
+        file = Entry(source, (), source.parse())
+        own = file.table("models").tables()
+        tables |= {name: _complete(source, name, own, tables, ()) for name in own}
+        specs |= {name: read_model(source, name, tables[name]) for name in own}
+        now_retired = file.words("retired", MODEL_NAME)
+        for name in now_retired:
+            if name in own:
+                file.refuse("retired", f"{name} is also in [models]")
+            specs.pop(name, None)
+        retired = (retired - own.keys()) | set(now_retired)
+        unlisted_image_tokens = file.integer("unlisted_image_tokens", 0, 10_000_000, unlisted_image_tokens)
+        file.finish()
+        _refuse_shared_names(source, specs.values())
+    return Catalog(specs.values(), retired, unlisted_image_tokens)
+
+
+def _complete(
+    source: Source,
+    name: str,
+    own: Mapping[str, dict[str, object]],
+    known: Mapping[str, dict[str, object]],
+    inheriting: tuple[str, ...],
+) -> dict[str, object]:
+    """The entry's table with what it inherits: its own keys, over those it is `like`, over its earlier ones."""
+    table = own[name]
+    path = ("models", name, "like")
+    like, liked = table.get("like"), dict[str, object]()
+    if like is not None:
+        if not isinstance(like, str) or (like not in own and like not in known):
+            source.refuse(path, "names no entry")
+        if like in (name, *inheriting):
+            source.refuse(path, "goes round in a circle")
+        liked = _complete(source, like, own, known, (*inheriting, name)) if like in own else known[like]
+    inherited = known.get(name, {}) | {key: value for key, value in liked.items() if key not in _IDENTITY}
+    if "prices" in table or "hold_usd" in table:  # one takes the place of the other
+        inherited = {key: value for key, value in inherited.items() if key not in ("prices", "hold_usd")}
+    return inherited | {key: value for key, value in table.items() if key != "like"}
+
+
+def _refuse_shared_names(source: Source, specs: Iterable[ModelSpec]) -> None:
+    owners: dict[str, str] = {}
+    for spec in specs:
+        for name in names_of(spec):
+            owner = owners.setdefault(name, spec.name)
+            if owner != spec.name:
+                source.refuse(("models", spec.name), f"the name {name} belongs to {owner}")

@@ -1,0 +1,95 @@
+"""The rules and prices of one model, as plain values. Reads no file and computes nothing: catalog_file.py reads them,
+sizes.py, parameters.py, tokens.py and pricing.py apply them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from app.images.catalog.sizes import SizeRule
+
+AUTO = "auto"  # of a size or a quality: the model chooses
+
+# The longest a record keeps: the columns of the database are as wide, and no request or catalog may name longer ones.
+MODEL_ID_MAX = 120
+RECORDED_WORD_MAX = 16  # of a size, a quality
+
+
+@dataclass(frozen=True, slots=True)
+class AreaTokens:
+    """Output tokens by the area formula of tokens.py over the quality's `base`, times `percent` / 100.
+
+    A percentage of 100 is the exact formula; above it, an upper figure for a model that was only measured.
+    """
+
+    base: Mapping[str, int]
+    percent: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TableTokens:
+    """Output tokens by quality, then size."""
+
+    by_quality: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class FlatTokens:
+    """The same output tokens for every picture; 0 for models that are sold by the picture."""
+
+    per_image: int
+
+
+TokenRule = AreaTokens | TableTokens | FlatTokens
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrices:
+    """Nano-USD for one token. `text_out` is None where no text price is known: text then costs what images cost."""
+
+    text_in: int
+    image_in: int
+    image_out: int
+    text_out: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePrice:
+    """Nano-USD for one picture, whatever its tokens."""
+
+    per_image: int
+
+
+Prices = TokenPrices | ImagePrice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """One model. `id` is sent upstream, `name` is shown to clients; `created` is in Unix seconds.
+
+    An empty tuple of words means that any word is passed. `prices` is None for a model whose price nobody knows:
+    `hold_nanousd` is then the money held and charged for each picture. `listed` is False for a model the catalog
+    does not have and the operator lets pass.
+    """
+
+    id: str
+    name: str
+    aliases: tuple[str, ...]
+    created: int
+    owned_by: str
+    ends_on: date | None
+    parameters: frozenset[str]
+    open: bool
+    prompt_chars_max: int
+    n_max: int
+    sizes: SizeRule
+    qualities: tuple[str, ...]
+    output_formats: tuple[str, ...]
+    backgrounds: tuple[str, ...]
+    transparent_background: bool
+    moderations: tuple[str, ...]
+    token_rule: TokenRule
+    text_output_tokens_max: int
+    input_image_tokens_max: int
+    prices: Prices | None
+    hold_nanousd: int | None
+    listed: bool = True

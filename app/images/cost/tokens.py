@@ -1,0 +1,101 @@
+"""How many tokens a picture takes: exactly, where a formula is known, and at the most a request may come to."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from app.images.catalog.model_spec import AUTO, AreaTokens, FlatTokens, ModelSpec, TableTokens
+from app.images.catalog.sizes import SizeBounds, SizeList, parse_size
+from app.images.cost.usage import Usage
+from app.images.request.normalize import ImageRequest
+
+PARTIAL_IMAGE_TOKENS = 100  # output tokens billed for each partial image
+_TEXT_OVERHEAD_TOKENS = 16  # around the prompt; about 6 were measured
+_AREA_OFFSET, _AREA_DIVISOR = 2_000_000, 4_000_000
+
+
+def output_tokens(spec: ModelSpec, size: str, quality: str) -> int:
+    """Output tokens of one picture of that size and quality, without its partial images; neither may be `auto`.
+
+    Exact for rules `area` and `table` (the calculator OpenAI publishes, checked against bills), an upper figure for
+    `measured`, the configured one for `flat`. Raises ValueError for a size or quality the rule does not cover.
+    """
+    rule = spec.token_rule
+    if isinstance(rule, FlatTokens):
+        return rule.per_image
+    edges = parse_size(size)
+    if edges is None:
+        raise ValueError(f"no size in pixels: {size!r}")
+    if isinstance(rule, TableTokens):
+        by_size = rule.by_quality.get(quality, {})
+        if size not in by_size:
+            raise ValueError(f"no figure for {quality!r} at {size!r}")
+        return by_size[size]
+    if quality not in rule.base:
+        raise ValueError(f"no figure for {quality!r}")
+    return _area_tokens(rule.base[quality], rule.percent[quality], edges, _half_to_even)
+
+
+def output_tokens_max(spec: ModelSpec, size: str, quality: str) -> int:
+    """The most output tokens one picture may take, without its partial images; `auto` is the dearest it may mean.
+
+    Never below output_tokens: halves are rounded up here, since copies of the calculator differ in that. For size
+    `auto` within bounds no list of sizes is trusted (pictures outside the size rules were seen): the figure is that
+    of a square of the largest area, which no other shape of at most that area passes.
+    """
+    rule = spec.token_rule
+    if isinstance(rule, FlatTokens):
+        return rule.per_image
+    qualities = rule.base if isinstance(rule, AreaTokens) else rule.by_quality
+    named = list(qualities) if quality == AUTO else [quality]
+    if size == AUTO and isinstance(spec.sizes, SizeBounds) and isinstance(rule, AreaTokens):
+        return max(_tokens_of(rule.base[q], rule.percent[q], rule.base[q], spec.sizes.auto_pixels_max) for q in named)
+    sizes = spec.sizes.values if size == AUTO and isinstance(spec.sizes, SizeList) else (size,)
+    if isinstance(rule, TableTokens):
+        return max(output_tokens(spec, s, q) for s in sizes for q in named)
+    return max(
+        _area_tokens(rule.base[q], rule.percent[q], parse_size(s) or (0, 1), _half_up) for s in sizes for q in named
+    )
+
+
+def hold_tokens(request: ImageRequest) -> Usage:
+    """The most the answer to the request may report.
+
+    Text in: the prompt's bytes in UTF-8 and an overhead. Tokenizers of bytes never make more tokens than bytes,
+    while one character outside Latin script may well be three tokens. Text and images in are counted once for each
+    picture, as it is not published whether n multiplies them. Text out is held as image output, which is what it
+    costs when an answer does not itemise it.
+    """
+    spec, n = request.model, request.n
+    picture = output_tokens_max(spec, request.size, request.quality) * request.frames
+    picture += spec.text_output_tokens_max + PARTIAL_IMAGE_TOKENS * request.partial_images
+    return Usage(
+        input_text_tokens=n * (_TEXT_OVERHEAD_TOKENS + len(request.prompt.encode())),
+        input_image_tokens=n * request.input_image_count * spec.input_image_tokens_max,
+        output_image_tokens=n * picture,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _area_tokens(base: int, percent: int, edges: tuple[int, int], rounded: Callable[[int, int], int]) -> int:
+    short, long = sorted(edges)
+    return _tokens_of(base, percent, rounded(base * short, long), short * long)
+
+
+def _tokens_of(base: int, percent: int, short_side: int, pixels: int) -> int:
+    """ceil(base * short_side * (2,000,000 + pixels) / 4,000,000), then the percentage of it, rounded up."""
+    tokens = _up(base * short_side * (_AREA_OFFSET + pixels), _AREA_DIVISOR)
+    return _up(tokens * percent, 100)
+
+
+def _up(numerator: int, denominator: int) -> int:
+    return -(-numerator // denominator)
+
+
+def _half_up(numerator: int, denominator: int) -> int:
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def _half_to_even(numerator: int, denominator: int) -> int:
+    nearest = _half_up(numerator, denominator)
+    is_half = (2 * numerator) % (2 * denominator) == denominator
+    return nearest - nearest % 2 if is_half else nearest

@@ -1,0 +1,181 @@
+"""One image request: found its model, checked against every rule, put into the words of today. Decides before
+anything is reserved or sent; knows no caller, no quota, no HTTP."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.errors import ModelNotFound
+from app.images.catalog.catalog import Catalog, CatalogError, ModelSpec
+from app.images.catalog.model_spec import AUTO, MODEL_ID_MAX, FlatTokens
+from app.images.catalog.sizes import AnySize
+from app.images.request.checks import refusal, shown, wrong_type
+from app.images.request.compatibility import modernize
+from app.images.request.parameters import (
+    DOCUMENTED,
+    FRAMES_MAX,
+    NULL_MEANS_OMITTED,
+    PARTIAL_IMAGES_MAX,
+    check_names,
+    check_together,
+    check_values,
+)
+
+_UNLISTED_NAME = re.compile(
+    rf"(?=.{{1,{MODEL_ID_MAX}}}\Z)([A-Za-z0-9][A-Za-z0-9._-]{{0,49}}/)?[A-Za-z0-9][A-Za-z0-9._-]{{0,99}}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPolicy:
+    """The operator's choices about requests.
+
+    `lenient`: what old clients send is translated. `default_model`: for requests that name none. `successor_model`:
+    what retired names mean in lenient mode. `unknown_model_hold_nanousd`: held for each picture of a model the
+    catalog does not list; None refuses such models. Raises CatalogError when a model named here cannot be served.
+    """
+
+    catalog: Catalog
+    lenient: bool
+    default_model: str | None
+    successor_model: str
+    unknown_model_hold_nanousd: int | None
+
+    def __post_init__(self) -> None:
+        whose = "successor"
+        try:
+            _choose_living(self.successor_model, self)
+            whose = "default"
+            if self.default_model is not None:
+                _choose(self.default_model, self)
+        except ModelNotFound as error:
+            raise CatalogError(f"The {whose} model cannot be served: {error.message}") from None
+
+
+@dataclass(slots=True)  # not frozen: that takes four times as long to make, and every request makes one
+class ImageRequest:
+    """A request that breaks no known rule. Never changed once it is made.
+
+    `fields` is exactly what is sent upstream as JSON, the model by its full id; nulls that mean "omitted" are left
+    out. `changes` tells what was dropped, mapped or forwarded, each like `quality=hd->high`. `size` and `quality` are
+    `auto` where omitted. `partial_images` and `frames` (1 for a still picture) are the most the answer may hold.
+    """
+
+    operation: str
+    model: ModelSpec
+    prompt: str = field(repr=False)
+    n: int
+    size: str
+    quality: str
+    stream: bool
+    partial_images: int
+    frames: int
+    input_image_count: int
+    fields: Mapping[str, object] = field(repr=False)
+    changes: tuple[str, ...]
+
+
+def normalize(fields: Mapping[str, object], policy: RequestPolicy) -> ImageRequest:
+    """The request the fields of a generation ask for. Idempotent on the `fields` it returns.
+
+    Checks in OpenAI's order: model, unknown names, prompt, n, the rest, then rules between fields. Raises
+    ModelNotFound, and InvalidRequest for the first rule that is broken.
+    """
+    spec, changes = _find_model(fields, policy)
+    asked: Mapping[str, object] = fields
+    if policy.lenient:
+        asked, translated = modernize(fields, spec)
+        changes += translated
+    forwarded = check_names(asked, spec, may_forward=policy.lenient)
+    if forwarded:
+        changes += tuple(f"{name}=forwarded" for name in forwarded)
+    given = {name: value for name, value in asked.items() if value is not None or name not in NULL_MEANS_OMITTED}
+    check_values(given, spec)
+    check_together(given, spec)
+    stream = given.get("stream") is True
+    animated = given.get("output_format") == "gif"
+    return ImageRequest(
+        operation="generation",
+        model=spec,
+        prompt=str(given["prompt"]),
+        n=_integer(given, "n", 1),
+        size=str(given.get("size", AUTO)),
+        quality=str(given.get("quality", AUTO)),
+        stream=stream,
+        # A stream that names no number was once seen to bring a partial image.
+        partial_images=_integer(given, "partial_images", PARTIAL_IMAGES_MAX if stream else 0),
+        frames=_integer(given, "frame_count", FRAMES_MAX) if animated else 1,
+        input_image_count=0,
+        fields=given | {"model": spec.id},
+        changes=changes,
+    )
+
+
+def _integer(given: Mapping[str, object], name: str, default: int) -> int:
+    value = given.get(name, default)
+    assert isinstance(value, int), "check_values has seen it"
+    return value
+
+
+def _find_model(fields: Mapping[str, object], policy: RequestPolicy) -> tuple[ModelSpec, tuple[str, ...]]:
+    if "model" not in fields:
+        if policy.default_model is None:
+            raise refusal("model", "missing_required_parameter", "Missing required parameter: 'model'.")
+        spec = _choose(policy.default_model, policy)
+        return spec, (f"model=omitted->{spec.name}",)
+    name = fields["model"]
+    if not isinstance(name, str):
+        raise wrong_type("model", "a string", name)
+    spec = _choose(name, policy)
+    return spec, () if name in (spec.id, spec.name) else (f"model={name}->{spec.name}",)
+
+
+def _choose(name: str, policy: RequestPolicy) -> ModelSpec:
+    """The model of that name, or the successor of a retired one. Raises ModelNotFound."""
+    spec = policy.catalog.find(name)
+    if spec is not None:
+        return spec
+    if not policy.catalog.is_dead(name):
+        return _choose_living(name, policy)
+    if not policy.lenient:
+        raise ModelNotFound(f"The model '{shown(name)}' does not exist. It is retired: use '{policy.successor_model}'.")
+    return _choose_living(policy.successor_model, policy)
+
+
+def _choose_living(name: str, policy: RequestPolicy) -> ModelSpec:
+    """A listed model, or an unlisted one where the operator passes those. Raises ModelNotFound."""
+    spec, hold_nanousd = policy.catalog.find(name), policy.unknown_model_hold_nanousd
+    if spec is not None:
+        return spec
+    well_formed = len(name) <= MODEL_ID_MAX and _UNLISTED_NAME.fullmatch(name)
+    if hold_nanousd is None or not well_formed or policy.catalog.resembles_listed(name):
+        raise ModelNotFound(f"The model '{shown(name)}' does not exist.")
+    return _unlisted(name, hold_nanousd, policy.catalog)
+
+
+def _unlisted(name: str, hold_nanousd: int, catalog: Catalog) -> ModelSpec:
+    """A model of which nothing is known: types are checked, words are passed, and the operator says what is held."""
+    return ModelSpec(
+        id=name,
+        name=name,
+        aliases=(),
+        created=0,
+        owned_by=name.split("/", maxsplit=1)[0],
+        ends_on=None,
+        parameters=DOCUMENTED,
+        open=True,
+        prompt_chars_max=32_000,
+        n_max=10,
+        sizes=AnySize(),
+        qualities=(),
+        output_formats=(),
+        backgrounds=(),
+        transparent_background=True,
+        moderations=(),
+        token_rule=FlatTokens(catalog.unlisted_image_tokens),
+        text_output_tokens_max=0,
+        input_image_tokens_max=1536,
+        prices=None,
+        hold_nanousd=hold_nanousd,
+        listed=False,
+    )

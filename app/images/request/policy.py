@@ -1,0 +1,47 @@
+"""What the operator's settings allow requests to ask for. Pure: reads settings as plain values, asks nobody."""
+
+from decimal import Decimal
+from typing import Protocol
+
+from app.errors import ConfigurationError
+from app.images.catalog.catalog import Catalog, CatalogError
+from app.images.request.normalize import RequestPolicy
+
+_NANOUSD_PER_USD = 10**9
+
+
+class PolicySettings(Protocol):
+    """The settings this is about, as app/settings.py has them."""
+
+    @property
+    def compatibility(self) -> str: ...
+    @property
+    def default_model(self) -> str | None: ...
+    @property
+    def successor_model(self) -> str: ...
+    @property
+    def unknown_models(self) -> str: ...
+    @property
+    def unknown_model_hold_usd(self) -> Decimal | None: ...
+
+
+def request_policy(settings: PolicySettings, catalog: Catalog) -> RequestPolicy:
+    """The operator's choices about what requests may ask for. Raises ConfigurationError where they contradict."""
+    hold_nanousd = None
+    if settings.unknown_models == "pass":
+        if settings.unknown_model_hold_usd is None:
+            raise ConfigurationError("GATEWAY_UNKNOWN_MODELS=pass needs GATEWAY_UNKNOWN_MODEL_HOLD_USD.")
+        hold_nanousd = int(settings.unknown_model_hold_usd * _NANOUSD_PER_USD)
+    for name, model in (("DEFAULT", settings.default_model), ("SUCCESSOR", settings.successor_model)):
+        if model is not None and catalog.find(model) is None and hold_nanousd is None:
+            raise ConfigurationError(f"GATEWAY_{name}_MODEL names {model!a}, which the catalog does not list.")
+    try:
+        return RequestPolicy(
+            catalog=catalog,
+            lenient=settings.compatibility == "lenient",
+            default_model=settings.default_model,
+            successor_model=settings.successor_model,
+            unknown_model_hold_nanousd=hold_nanousd,
+        )
+    except CatalogError as error:
+        raise ConfigurationError(f"GATEWAY_DEFAULT_MODEL or GATEWAY_SUCCESSOR_MODEL: {error}") from None

@@ -1,0 +1,1 @@
+"""Reservations: reserve, settle, release, expire, through one writer thread. Only this room writes them."""

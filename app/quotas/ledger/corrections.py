@@ -1,0 +1,75 @@
+"""What comes too late for a reservation that has expired: the one row that says how it ended after all, and by how much
+its charge was wrong. Pure; batch.py decides when one is due, statements.py writes it."""
+
+from typing import NamedTuple
+
+from app.quotas.ledger.commands import Closing, Record, charge_of_expired
+from app.quotas.rules.reservation import Amounts
+
+_WAS_ESTIMATED = "(charged_requests = -1 OR (charged_requests = 0 AND state = 'settled'))"
+COUNTS = {
+    "requests": "0",
+    "released": "-charged_requests",
+    "refused": "CASE WHEN state = 'settled' AND usage_source = 'none' THEN 1 ELSE 0 END",
+    "estimated": (
+        f"CASE WHEN usage_source = 'estimated' THEN 1 ELSE 0 END - CASE WHEN {_WAS_ESTIMATED} THEN 1 ELSE 0 END"
+    ),
+    "unpriced": "CASE WHEN NOT priced AND usage_source <> 'none' THEN 1 ELSE 0 END",
+}
+"""What a correction adds to each number of a report, as SQL over its own columns: an expired reservation was charged
+one request, as an estimate, or nothing at all."""
+
+
+class Correction(NamedTuple):
+    """The columns of a correction's row. What is charged is the difference, perhaps below zero."""
+
+    reservation_id: str
+    key_id: str
+    user_id: str
+    team_id: str | None
+    model: str
+    reserved_at_ms: int
+    corrected_at_ms: int
+    state: str
+    outcome: str
+    usage_source: str
+    charged_requests: int
+    charged_images: int
+    charged_tokens: int
+    charged_nanousd: int
+    priced: bool | None
+    input_text_tokens: int | None
+    input_image_tokens: int | None
+    output_text_tokens: int | None
+    output_image_tokens: int | None
+    client_left: bool | None
+    upstream_status: int | None
+    upstream_request_id: str | None
+    first_byte_ms: int | None
+    duration_ms: int | None
+
+    @property
+    def delta(self) -> Amounts:
+        return Amounts(self.charged_requests, self.charged_images, self.charged_tokens, self.charged_nanousd)
+
+
+class Corrected(NamedTuple):
+    """What is told of a correction. `passed`: scope and unit of each limit that its delta brought above its amount."""
+
+    reservation_id: str
+    delta: Amounts
+    passed: tuple[tuple[str, str], ...]
+
+
+def correction_of(record: Record, closing: Closing) -> Correction:
+    """What turns the charge of an expired reservation into that of `closing`."""
+    delta = (now - then for now, then in zip(closing.charged, charge_of_expired(record), strict=True))
+    state, resolved_at_ms, outcome, usage_source, _, _, _, _, *rest = closing
+    words = (resolved_at_ms, state, outcome, usage_source)
+    return Correction._make((record.id, *record.party, record.reserved_at_ms, *words, *delta, *rest))
+
+
+def is_of(correction: Correction, closing: Closing) -> bool:
+    """Whether this very closing made the correction."""
+    made = (correction.state, correction.corrected_at_ms, correction.outcome)
+    return made == (closing.state, closing.resolved_at_ms, closing.outcome)

@@ -1,0 +1,296 @@
+"""The ledger as the event loop sees it: reserve, mark, resolve, expire, without ever blocking.
+
+Its promise: what was reserved is resolved once, and a reservation nobody waits for any more is given back. The
+writer's thread touches the database; everything in this file runs in the event loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import Engine
+
+from app.database.clock import Clock
+from app.database.engine import reading
+from app.database.readers import Readers
+from app.errors import StoreUnavailable
+from app.quotas.ledger.commands import (
+    Command,
+    Expire,
+    MarkDispatched,
+    Reserve,
+    Reserved,
+    Resolve,
+    check_hold,
+    check_settlement,
+    withdrawal,
+)
+from app.quotas.ledger.execute import Outcome
+from app.quotas.ledger.heartbeat import Heartbeat
+from app.quotas.ledger.readiness import Readiness
+from app.quotas.ledger.spool.file import Spool
+from app.quotas.ledger.spool.keeper import ShowWaiting, Spooler
+from app.quotas.ledger.sweep import Sweep
+from app.quotas.ledger.wait_limit import Patience
+from app.quotas.ledger.wake_delay import Alarm
+from app.quotas.ledger.writer import Ticket, Writer
+from app.quotas.reports.limit_status import LimitStatus, standing_of
+from app.quotas.rules.reservation import Hold, Resolution, Settlement
+from app.quotas.rules.thresholds import UNWATCHED, Watch
+
+_READERS_MAX = 4
+# How long a settlement waits for a reservation to share its transaction with: a client's next request mostly follows
+# its last answer at once, and then two commits become one. On SQLite only: on PostgreSQL other processes may wait for
+# the room that it makes in their limits.
+_LINGER_SECONDS = 0.002
+_CLOSE_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class Ledger:
+    """Accounts of reservations, exact over any number of processes on PostgreSQL and in one process on SQLite.
+
+    `instance` names this process in the rows it makes. At most `queue_max` commands wait before a reserve is
+    refused; a reserve or a mark waits at most `wait_seconds`. What `watch` announces, it announces in the event loop.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        *,
+        instance: str,
+        queue_max: int,
+        wait_seconds: float,
+        watch: Watch = UNWATCHED,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._wait_seconds = wait_seconds
+        self._readers = Readers(_READERS_MAX, "ledger-reader")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._patience = Patience(wait_seconds, self._give_up)
+        self._writer = Writer(
+            engine,
+            instance=instance,
+            queue_max=queue_max,
+            deliver=self._deliver_from_thread,
+            watch=replace(
+                watch,
+                announce=partial(self._call_from_thread, watch.announce),
+                corrected=partial(self._call_from_thread, watch.corrected),
+            ),
+        )
+        self._alarm = Alarm(self._writer.wake)
+        self.readiness = Readiness(engine, clock, instance, self._submit)
+        self._spooler: Spooler | None = None
+        self._sweep = Sweep(engine, instance, self._readers, self._expire_one)
+
+    async def start(
+        self, spool: Spool | None = None, show_waiting: ShowWaiting | None = None, heartbeat: Heartbeat | None = None
+    ) -> None:
+        """Starts the writer, with what dead processes left in the spool as its first work. Once.
+
+        Without a spool, resolutions that the store does not take wait in memory only. `show_waiting` is told, in the
+        event loop, whenever the number of those that wait on disk, and of those in memory only, has changed. By the
+        `heartbeat` of this `instance`, which the caller keeps running, the others know that this process lives; without
+        one they wait until its reservations are over. Raises StoreUnavailable when it cannot be written.
+        """
+        self._loop = asyncio.get_running_loop()
+        if heartbeat is not None:
+            await self._sweep.start(heartbeat)
+        self._writer.start()
+        if spool is not None:
+            show = partial(self._call_from_thread, show_waiting or (lambda *_: None))
+            self._spooler = Spooler(spool, self._writer, self._tell_of_spooled, show)
+            self._spooler.start()
+        await self._take_over()
+
+    async def close(self, seconds: float = _CLOSE_SECONDS) -> list[tuple[str, Settlement]]:
+        """Writes everything that waits, then stops; takes no reservations from the first moment on. Idempotent.
+
+        Resolutions that could not be written in `seconds` because the store is away go to the spool. Returns those
+        that could not be kept there either; their reservations stay pending until a sweep expires them.
+        """
+        if self._spooler is not None and self._writer.is_store_away and not self._spooler.in_memory_only:
+            seconds = 0  # what it would take is safe where it is
+        unwritten = await asyncio.to_thread(self._writer.close, seconds)
+        resolutions = [ticket for ticket in unwritten if isinstance(ticket.command, Resolve)]
+        spooled: set[Ticket] = set()
+        if self._spooler is not None:
+            spooled = await asyncio.to_thread(self._spooler.close, resolutions)
+        await self._sweep.close()
+        stopped = StoreUnavailable("The gateway has stopped; try again shortly.")
+        self._deliver([(ticket, Resolution.SPOOLED if ticket in spooled else stopped) for ticket in unwritten])
+        lost = [ticket.command for ticket in resolutions if ticket not in spooled]
+        if lost:
+            _log.error("%d settlements could not be written; their reservations will expire", len(lost))
+        return [(each.reservation_id, each.settlement) for each in lost if isinstance(each, Resolve)]
+
+    async def reserve(self, hold: Hold) -> Reserved:
+        """Takes the hold if it fits into every limit that applies, all or nothing, before it returns.
+
+        Raises QuotaExceeded, RateLimited; StoreUnavailable when it cannot be known whether it fits;
+        DuplicateReservation; ValueError for amounts no request can have. Cancelled or timed out, it leaves nothing
+        reserved: the command is withdrawn, or what it did is released as soon as that is known.
+        """
+        check_hold(hold)
+        ticket = self._submit(Reserve(hold))
+        self._patience.watch(ticket)
+        try:
+            reserved: Reserved = await ticket.waiter
+        except BaseException:
+            if _has_answer(ticket.waiter):
+                # It is what is raised here, or else this task was cancelled when it had been woken for its answer.
+                if ticket.waiter.exception() is None:
+                    self._release(hold)
+            else:
+                self._writer.withdraw(ticket)
+            raise
+        finally:
+            del ticket  # it holds the error that is raised, which holds this frame: a circle for Python's collector
+        self._sweep.running.add(hold.id)
+        return reserved
+
+    async def mark_dispatched(self, reservation_id: str, now: datetime) -> None:
+        """Records that the request is about to be sent: from here on an orphan is charged. Idempotent.
+
+        Raises StoreUnavailable when that could not be written, or the reservation is not pending: then nothing may
+        be sent.
+        """
+        ticket = self._submit(MarkDispatched(reservation_id, now))
+        self._patience.watch(ticket)
+        try:
+            await ticket.waiter
+        except BaseException:
+            if not _has_answer(ticket.waiter):
+                self._writer.withdraw(ticket)
+            raise
+        finally:
+            del ticket  # as in reserve
+
+    def resolve(self, reservation_id: str, settlement: Settlement) -> asyncio.Future[Resolution]:
+        """Settles or releases, as `settlement.state` says; a second resolution changes nothing and says so.
+
+        It has its place in the queue when this returns, and is carried out even when the future, or whoever awaits it,
+        is cancelled. While the store is away the future waits until the resolution is in the spool (SPOOLED), or else
+        for the store; it ends with StoreUnavailable when the ledger was closed before it could be kept. More than was
+        held may be charged: it was bought. Raises ValueError for a settlement that cannot be, StoreUnavailable once
+        the ledger is closed.
+        """
+        # From here on it is in the queue, before any expiry; or else it is lost, and the sweep closes it in its time.
+        self._sweep.running.discard(reservation_id)
+        check_settlement(settlement)
+        waiter: asyncio.Future[Resolution] = self._enqueue(Resolve(reservation_id, settlement)).waiter
+        if self._engine.dialect.name == "sqlite":
+            self._alarm.later(_LINGER_SECONDS)
+        else:
+            self._alarm.soon()
+        return waiter
+
+    async def expire(self, now: datetime) -> list[str]:
+        """The sweep: closes every reservation whose process is dead, and returns their ids. Never one that this process
+        still runs, nor one of a process that lives.
+
+        One that was dispatched is charged its hold, marked as estimated; any other costs nothing. What dead processes
+        left on disk goes first: it is the truth. Heartbeats tell who is dead, in the database's time; `now` counts only
+        for what this process lost, and for processes without a heartbeat.
+        """
+        await self._take_over()
+        return await self._sweep.expire_abandoned(now)
+
+    async def expire_instance(self, instance: str) -> list[str]:
+        """Closes at once what another process left pending, which the caller knows to be dead; returns the ids. What it
+        left on disk goes first. Raises StoreUnavailable, and may then be called again."""
+        await self._take_over()
+        return await self._sweep.expire_instance(instance, self._clock())
+
+    async def expire_orphans(self, now: datetime) -> list[str]:
+        """At start, where this is the only process on the database: closes what earlier processes left pending. Nothing
+        on PostgreSQL, where the others may be alive."""
+        return await self._sweep.expire_others(now) if self._engine.dialect.name == "sqlite" else []
+
+    async def ask(self) -> None:
+        """Raises StoreUnavailable when the store does not answer."""
+        await self._sweep.ask(self._clock())
+
+    async def limits_of(self, key_id: str, user_id: str, team_id: str | None, now: datetime) -> list[LimitStatus]:
+        """Every limit that applies to a key, of whatever scope and model, with what is used and left of it."""
+
+        def read() -> list[LimitStatus]:
+            with reading(self._engine) as connection:
+                return standing_of(connection, key_id, user_id, team_id, now)
+
+        return await self._readers.run(read, self._wait_seconds)
+
+    def _expire_one(self, reservation_id: str, now: datetime) -> asyncio.Future[Resolution]:
+        waiter: asyncio.Future[Resolution] = self._submit(Expire(reservation_id, now)).waiter
+        return waiter
+
+    async def _take_over(self) -> None:
+        if self._spooler is not None:
+            await asyncio.to_thread(self._spooler.take_over)
+
+    def _submit(self, command: Command) -> Ticket:
+        ticket = self._enqueue(command)
+        self._alarm.soon()
+        return ticket
+
+    def _enqueue(self, command: Command) -> Ticket:
+        ticket = Ticket(command, asyncio.get_running_loop().create_future())
+        self._writer.enqueue(ticket)
+        return ticket
+
+    def _give_up(self, ticket: Ticket) -> None:
+        self._writer.withdraw(ticket)
+        ticket.waiter.set_exception(
+            StoreUnavailable("The gateway's database does not answer in time; try again shortly.")
+        )
+
+    def _deliver_from_thread(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
+        self._call_from_thread(self._deliver, served)
+
+    def _tell_of_spooled(self, tickets: Sequence[Ticket]) -> None:
+        self._call_from_thread(self._deliver, [(ticket, Resolution.SPOOLED) for ticket in tickets])
+
+    def _call_from_thread(self, callback: Callable[..., None], *values: object) -> None:
+        assert self._loop is not None
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(callback, *values)
+
+    def _deliver(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
+        self.readiness.note(outcome for _, outcome in served)
+        for ticket, outcome in sorted(served, key=_is_resolution):
+            waiter = ticket.waiter
+            is_heard = waiter is not None and not waiter.done()
+            if is_heard and isinstance(outcome, Exception):
+                waiter.set_exception(outcome)
+            elif is_heard:
+                waiter.set_result(outcome)
+            if ticket.in_doubt or not is_heard:
+                self._undo(ticket, outcome)
+        self._patience.forget_answered()
+
+    def _undo(self, ticket: Ticket, outcome: Outcome) -> None:
+        """Of a reservation nobody has heard of, or that may have been made without an answer."""
+        if isinstance(ticket.command, Reserve) and (ticket.in_doubt or isinstance(outcome, Reserved)):
+            self._release(ticket.command.hold)
+
+    def _release(self, hold: Hold) -> None:
+        """Gives a hold back that nobody will use; if the gateway stops first, the sweep does the same later."""
+        with suppress(StoreUnavailable):
+            self._writer.submit(Ticket(withdrawal(hold, self._clock())))
+
+
+def _is_resolution(served: tuple[Ticket, Outcome]) -> bool:
+    """These are told last: a request waits for its reservation, but an answer for no settlement."""
+    return isinstance(served[0].command, Resolve)
+
+
+def _has_answer(waiter: asyncio.Future[object]) -> bool:
+    return waiter.done() and not waiter.cancelled()

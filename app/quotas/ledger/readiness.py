@@ -1,0 +1,60 @@
+"""Whether the ledger can sell: a write of it that worked lately, or one that is tried now, like a sale's.
+
+Runs in the event loop. Knows commands and their outcomes, no SQL.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from sqlalchemy import Engine
+
+from app.database.clock import Clock
+from app.database.store_file import check_file
+from app.errors import StoreUnavailable
+from app.quotas.ledger.commands import Probe
+from app.quotas.ledger.execute import Outcome
+from app.quotas.ledger.writer import Ticket
+from app.quotas.rules.reservation import Amounts, Hold, Resolution
+
+_FRESH_SECONDS = 10.0  # so long a write proves that the next one works
+
+
+class Readiness:
+    """`submit` gives a command to the writer; what the writer answers to any is to be `note`d."""
+
+    def __init__(self, engine: Engine, clock: Clock, instance: str, submit: Callable[[Probe], Ticket]) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._id = f"probe_{instance}"
+        self._submit = submit
+        self._wrote_at: float | None = None
+        self._probe: asyncio.Future[None] | None = None
+
+    def note(self, outcomes: Iterable[Outcome]) -> None:
+        """Any answer was committed, but for the store's failures."""
+        failed = any(isinstance(each, StoreUnavailable) or each is Resolution.SPOOLED for each in outcomes)
+        self._wrote_at = None if failed else asyncio.get_running_loop().time()
+
+    async def check(self, seconds: float) -> None:
+        """Raises StoreUnavailable unless a write worked lately, or does so now within `seconds`. However many ask at a
+        time, one write is tried."""
+        check_file(self._engine)
+        if self._wrote_at is not None and asyncio.get_running_loop().time() - self._wrote_at < _FRESH_SECONDS:
+            return
+        if self._probe is None or self._probe.done():
+            self._probe = self._submit(Probe(self._hold())).waiter
+        await asyncio.wait({self._probe}, timeout=seconds)
+        if not self._probe.done():
+            raise StoreUnavailable("The gateway's database does not answer in time; try again shortly.")
+        self._probe.result()
+
+    def _hold(self) -> Hold:
+        """Of nothing, for nobody: its row is gone again when the transaction that makes it ends."""
+        now = self._clock()
+        nobody = "probe"
+        return Hold(
+            id=self._id, key_id=nobody, user_id=nobody, team_id=None, operation=nobody, model=nobody, size=nobody,
+            quality=nobody, streamed=False, amounts=Amounts(), reserved_at=now, expires_at=now + timedelta(seconds=1),
+            is_dispatched=False,
+        )  # fmt: skip

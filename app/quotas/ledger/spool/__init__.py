@@ -1,0 +1,1 @@
+"""Settlements that the database does not take, kept on disk until it does."""

@@ -1,0 +1,90 @@
+"""Resolutions as lines of a spool file: JSON behind its checksum, so that a line that was cut or damaged is never
+taken for what it is not. Pure; spool.py has the files."""
+
+import json
+from binascii import crc32
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from app.database.clock import from_ms, to_ms
+from app.images.cost.usage import Usage
+from app.quotas.ledger.commands import Resolve, check_settlement
+from app.quotas.rules.reservation import Amounts, Settlement, State, UsageSource
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What could be read of a file, in its order. `torn`: its last line was cut, as by a crash while it was written;
+    nobody was told that this one was kept. `unreadable`: lines that are damaged, or of another version."""
+
+    resolutions: tuple[Resolve, ...]
+    torn: bool
+    unreadable: int
+
+
+def encode(resolution: Resolve) -> bytes:
+    """One line, in ASCII, its end included. Times are kept to the millisecond, as in the ledger."""
+    settlement = resolution.settlement
+    fields = {
+        "v": _VERSION,
+        "id": resolution.reservation_id,
+        "state": settlement.state.value,
+        "outcome": settlement.outcome,
+        "usage_source": settlement.usage_source.value,
+        "charged": settlement.charged,
+        "usage": None if settlement.usage is None else astuple(settlement.usage),
+        "priced": settlement.priced,
+        "client_left": settlement.client_left,
+        "upstream_status": settlement.upstream_status,
+        "upstream_request_id": settlement.upstream_request_id,
+        "first_byte_ms": settlement.first_byte_ms,
+        "duration_ms": settlement.duration_ms,
+        "resolved_at_ms": to_ms(settlement.resolved_at),
+    }
+    text = json.dumps(fields, separators=(",", ":")).encode("ascii")
+    return b"%08x %s\n" % (crc32(text), text)
+
+
+def decode(data: bytes) -> Contents:
+    """Everything in `data` that is whole. Never raises."""
+    *lines, rest = data.split(b"\n")
+    read = [_resolution(line) for line in lines]
+    last = _resolution(rest)  # all but its end may have been written
+    found = [resolution for resolution in (*read, last) if resolution is not None]
+    return Contents(tuple(found), torn=bool(rest) and last is None, unreadable=read.count(None))
+
+
+def _resolution(line: bytes) -> Resolve | None:
+    checksum, _, text = line.partition(b" ")
+    if checksum != b"%08x" % crc32(text):
+        return None
+    try:
+        resolution = _from_fields(json.loads(text))
+        check_settlement(resolution.settlement)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return resolution
+
+
+def _from_fields(fields: dict[str, Any]) -> Resolve:
+    if fields["v"] != _VERSION:
+        raise ValueError(f"a line of version {fields['v']}")
+    return Resolve(
+        fields["id"],
+        Settlement(
+            state=State(fields["state"]),
+            outcome=fields["outcome"],
+            usage_source=UsageSource(fields["usage_source"]),
+            charged=Amounts(*fields["charged"]),
+            usage=None if fields["usage"] is None else Usage(*fields["usage"]),
+            priced=fields["priced"],
+            client_left=fields["client_left"],
+            upstream_status=fields["upstream_status"],
+            upstream_request_id=fields["upstream_request_id"],
+            first_byte_ms=fields["first_byte_ms"],
+            duration_ms=fields["duration_ms"],
+            resolved_at=from_ms(fields["resolved_at_ms"]),
+        ),
+    )

@@ -1,0 +1,300 @@
+"""The one thread of a process that writes the ledger: it takes the commands that wait, carries them out in one
+transaction, and hands the outcomes over (group commit). Knows threads, retries and what a failing store means for
+each command; what a command does is batch.py's business."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy.exc
+from sqlalchemy import Engine
+
+from app.database.store_file import check_file
+from app.errors import StoreUnavailable
+from app.quotas.ledger.commands import Command, Reserve, Resolve
+from app.quotas.ledger.execute import Books, Outcome, execute, late_ids, parties_needed, reservation_id
+from app.quotas.ledger.store import CounterVanished, Store
+from app.quotas.rules.applicable import LimitBook
+from app.quotas.rules.thresholds import UNWATCHED, Announcement, Thresholds, Watch
+
+_BATCH_MAX = 256
+_TRIES = 5
+_BACKOFF_SECONDS_FIRST = 0.05
+_BACKOFF_SECONDS_MAX = 2.0
+_JOIN_SECONDS = 5.0  # how long a statement that hangs may keep the process from ending
+
+# PostgreSQL's words for "begin the transaction anew": serialization failure, deadlock.
+_CONFLICTS = {"40001", "40P01"}
+# And for a database that somebody has to mend first: no right to a table, no such table or column.
+_UNFIT = {"42501", "42P01", "42703"}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A command on its way. `waiter` is the hearer's own and means nothing here.
+
+    `in_doubt`: its transaction was sent to be committed and no answer came, so it may or may not have happened.
+    `outcome` is there when it has been delivered.
+    """
+
+    command: Command
+    waiter: Any = None
+    in_doubt: bool = False
+    outcome: Outcome = None
+
+
+class CommitFailed(Exception):
+    """The transaction was sent to be committed and no answer came."""
+
+
+Deliver = Callable[[Sequence[tuple[Ticket, Outcome]]], None]
+
+
+class Writer:
+    """A bounded queue of commands and the thread that serves it.
+
+    `deliver` is called in that thread, once a batch, and `watch.announce` after it, when a threshold was crossed.
+    Resolutions are never refused and never given up while the thread lives: each is the end of a reservation that was
+    admitted, so their number is bounded by that.
+    """
+
+    def __init__(
+        self, engine: Engine, *, instance: str, queue_max: int, deliver: Deliver, watch: Watch = UNWATCHED
+    ) -> None:
+        self._engine = engine
+        self._pool = engine.pool.recreate()  # its own, so that many readers cannot keep it from connecting
+        self._instance = instance
+        self._queue_max = queue_max
+        self._watch = watch
+        self._thresholds = Thresholds(watch)
+        self._crossed: list[Announcement] = []  # to be announced; after a commit without an answer: perhaps
+        self._tell = deliver
+        self._queue: deque[Ticket] = deque()
+        self._serving: list[Ticket] = []
+        self._one_by_one = 0  # so many of the next tickets get a transaction of their own, which is careful
+        self._is_careful = False
+        self._lock = threading.Lock()  # around the queue; entered without its condition, which is two calls less
+        self._changed = threading.Condition(self._lock)
+        self._closing = False
+        self._give_up = threading.Event()
+        self._backoff_seconds = 0.0
+        self._connection: Any = None  # the driver's
+        self._store: Store | None = None
+        self._book = LimitBook()
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, ticket: Ticket) -> None:
+        """Puts a command at the end of the queue and wakes the thread. Raises as `enqueue` does."""
+        self.enqueue(ticket)
+        self.wake()
+
+    def enqueue(self, ticket: Ticket) -> None:
+        """Puts a command at the end of the queue, for the next `wake`. Raises StoreUnavailable for a reserve when the
+        queue is full, and for anything once the writer is closed."""
+        with self._lock:
+            if self._closing and (isinstance(ticket.command, Reserve) or not self._thread.is_alive()):
+                raise StoreUnavailable("The gateway is stopping; try again shortly.")
+            if len(self._queue) >= self._queue_max and isinstance(ticket.command, Reserve):
+                raise StoreUnavailable("The gateway's database cannot keep up; try again shortly.")
+            self._queue.append(ticket)
+
+    def wake(self) -> None:
+        """Lets the thread look at the queue. One call for many commands makes them one transaction."""
+        with self._lock:
+            self._changed.notify()
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Takes a command back, if it has not been begun."""
+        with self._lock, suppress(ValueError):
+            self._queue.remove(ticket)
+
+    @property
+    def is_store_away(self) -> bool:
+        """Whether the last transaction failed because of the store."""
+        return self._backoff_seconds > 0
+
+    def unwritten_resolutions(self) -> list[Ticket]:
+        """Those that wait or are being written, the first first."""
+        with self._lock:
+            tickets = (*self._serving, *self._queue)
+        return [ticket for ticket in tickets if isinstance(ticket.command, Resolve) and ticket.outcome is None]
+
+    def close(self, seconds: float) -> list[Ticket]:
+        """Writes what waits, for at most `seconds`, and ends the thread. Idempotent.
+
+        Returns what could not be written: the end of the road for reserves, a loss for resolutions.
+        """
+        with self._lock:
+            self._closing = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+            self._give_up.set()
+            self._thread.join(_JOIN_SECONDS)
+        with self._lock:
+            unwritten = [*self._serving, *self._queue]
+            self._queue.clear()
+        return unwritten
+
+    def _run(self) -> None:
+        while tickets := self._take():
+            try:
+                self._serve(tickets)
+            except Exception:  # noqa: BLE001 - a bug, whatever it is: the thread must live on
+                _log.exception("the ledger's writer stumbled")
+        self._disconnect()
+
+    def _take(self) -> list[Ticket]:
+        """The next batch; empty when it is time to stop."""
+        with self._lock:
+            self._serving = []
+            while not self._queue and not self._closing:
+                self._changed.wait()
+            if not self._give_up.is_set():
+                self._is_careful = self._one_by_one > 0
+                size = min(len(self._queue), 1 if self._is_careful else _BATCH_MAX)
+                self._serving = [self._queue.popleft() for _ in range(size)]
+                self._one_by_one = max(self._one_by_one - 1, 0)
+            return self._serving
+
+    def _serve(self, tickets: list[Ticket]) -> None:
+        try:
+            outcomes = self._transact_stubbornly(tickets)
+        except Exception as error:  # noqa: BLE001 - sorted out below, and every ticket gets its answer
+            self._disconnect()
+            if self._tells_of_the_store(error):
+                self._wait_for_the_store(tickets, error)
+            elif not self._is_careful:
+                # One of them cannot be carried out; the others must not suffer for it. Nothing was committed.
+                self._one_by_one = len(tickets)
+                self._put_back(tickets)
+            else:
+                _log.exception("the ledger cannot carry out %s", type(tickets[0].command).__name__)
+                self._deliver([(tickets[0], _failure())])
+            return
+        self._backoff_seconds = 0.0
+        self._deliver(list(zip(tickets, outcomes, strict=True)))
+        crossed, self._crossed = self._crossed, []
+        if crossed:
+            self._watch.announce(crossed)
+
+    def _transact_stubbornly(self, tickets: list[Ticket]) -> list[Outcome]:
+        """Begins anew, some times, after a conflict between processes, and when a connection turns out to be dead."""
+        for _ in range(_TRIES - 1):
+            is_fresh = self._store is None
+            try:
+                return self._transact(tickets)
+            except CommitFailed:
+                raise
+            except Exception as error:
+                if not _is_conflict(error) and (is_fresh or not self._tells_of_the_store(error)):
+                    raise
+                self._disconnect()
+        return self._transact(tickets)
+
+    def _transact(self, tickets: list[Ticket]) -> list[Outcome]:
+        check_file(self._engine)
+        store = self._store or self._connect()
+        commands = [ticket.command for ticket in tickets]
+        if self._book.turn_to(store.begin()):
+            store.forget_counters()
+        # Ids of new reservations are not looked for: the primary key refuses one that is there, and with it the batch.
+        known = [each for each in commands if self._is_careful or not isinstance(each, Reserve)]
+        records = store.read_records({reservation_id(command) for command in known})
+        parties = parties_needed(commands, records)
+        missing = self._book.missing({party for party, _ in parties.values()})
+        if missing:
+            for scope, limits in zip(missing, store.read_limits(missing), strict=True):
+                self._book.bring(scope, limits)
+        accounts = {id_: self._book.plan(party).account(at_ms) for id_, (party, at_ms) in parties.items()}
+        counters = store.read_counters(sorted({key for account in set(accounts.values()) for key in account.keys}))
+        in_doubt = frozenset(reservation_id(ticket.command) for ticket in tickets if ticket.in_doubt)
+        standings = store.standings()
+        books = Books(self._instance, records, accounts, counters, in_doubt, self._thresholds, standings)
+        if late := late_ids(commands, records):
+            books.corrections.update(store.read_corrections(late))
+        outcomes, writes = execute(commands, books)
+        store.write(writes, counters)
+        if self._crossed or writes.crossings:
+            doubtful = [announcement.crossing for announcement in self._crossed]
+            self._crossed = [*store.find_crossings(doubtful), *store.write_crossings(writes.crossings)]
+        self._commit(store, tickets)
+        store.keep(records)
+        self._thresholds.remember(writes.crossings)
+        if writes.corrected:
+            self._watch.corrected(writes.corrected)
+        return outcomes
+
+    def _commit(self, store: Store, tickets: list[Ticket]) -> None:
+        try:
+            store.commit()
+        except Exception as error:
+            for ticket in tickets:
+                ticket.in_doubt = True
+            raise CommitFailed from error
+        for ticket in tickets:
+            ticket.in_doubt = False
+
+    def _wait_for_the_store(self, tickets: list[Ticket], error: Exception) -> None:
+        """The store is away: resolutions stay, first in the queue; everything else is told so."""
+        if not self._backoff_seconds:
+            _log.warning("the ledger's database is away: %s", type(error).__name__)
+        kept = [ticket for ticket in tickets if isinstance(ticket.command, Resolve)]
+        self._deliver([(ticket, _failure()) for ticket in tickets if not isinstance(ticket.command, Resolve)])
+        self._put_back(kept)
+        self._backoff_seconds = min(max(self._backoff_seconds * 2, _BACKOFF_SECONDS_FIRST), _BACKOFF_SECONDS_MAX)
+        self._give_up.wait(self._backoff_seconds)
+
+    def _deliver(self, served: list[tuple[Ticket, Outcome]]) -> None:
+        for ticket, outcome in served:
+            ticket.outcome = outcome
+        self._tell(served)
+
+    def _put_back(self, tickets: list[Ticket]) -> None:
+        with self._lock:
+            self._serving = []
+            self._queue.extendleft(reversed(tickets))
+
+    def _tells_of_the_store(self, error: Exception) -> bool:
+        driver, ours = self._engine.dialect.loaded_dbapi, (CounterVanished, CommitFailed, StoreUnavailable)
+        away = (driver.OperationalError, driver.InterfaceError, driver.InternalError, *ours)
+        # A bare DatabaseError is SQLite's word for a damaged file; SQLAlchemy's errors come from its pool.
+        return (
+            isinstance(error, (*away, sqlalchemy.exc.SQLAlchemyError))
+            or type(error) is driver.DatabaseError
+            or getattr(error, "sqlstate", None) in _UNFIT
+        )
+
+    def _connect(self) -> Store:
+        pooled = self._pool.connect()
+        self._connection = pooled.driver_connection
+        pooled.detach()  # it is this thread's for good, with settings of its own
+        self._store = Store(self._connection, self._engine.dialect.name)
+        return self._store
+
+    def _disconnect(self) -> None:
+        """Ends the transaction, too: SQLite keeps a closed connection's locks while a cursor of it is remembered."""
+        connection, self._connection, self._store = self._connection, None, None
+        if connection is not None:
+            for end in (connection.rollback, connection.close):
+                try:
+                    end()
+                except Exception as error:  # noqa: BLE001 - it is broken anyway
+                    _log.debug("closing the ledger's connection: %s", type(error).__name__)
+
+
+def _is_conflict(error: Exception) -> bool:
+    return isinstance(error, CounterVanished) or getattr(error, "sqlstate", None) in _CONFLICTS
+
+
+def _failure() -> StoreUnavailable:
+    return StoreUnavailable("The gateway's database is not available; try again shortly.")

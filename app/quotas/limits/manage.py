@@ -1,0 +1,120 @@
+"""Setting, listing and removing limits: SQL, in the caller's transaction, each change recorded.
+
+Limits are changed under a lock that waits for the batches in flight, so that no reservation is ever counted by
+limits that are gone, or missed by one that is new.
+"""
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, text, true, update
+
+from app.database import schema
+from app.database.changes import Change, lock_changes, record_change
+from app.database.clock import to_ms
+from app.errors import NotFound
+from app.quotas.reports.limit_status import limits_where
+from app.quotas.rules.limits import Limit, Scope, format_limit
+
+_limits = schema.limits
+
+
+def set_limit(connection: Connection, limit: Limit, *, change: Change) -> None:
+    """Sets a limit, or changes the amount and the shadow of the one with the same scope, unit, window and model.
+
+    Use is counted from the window's beginning, whether or not there was a limit then.
+    """
+    _lock_limits(connection)
+    before = _find(connection, limit)
+    if before is None:
+        connection.execute(insert(_limits).values(**_values(limit), created_at_ms=to_ms(change.now)))
+    else:
+        connection.execute(update(_limits).where(_is(limit)).values(amount=limit.amount, shadow=limit.shadow))
+    record_change(connection, change, "limit.set", _target(limit), _shown(before), _shown(limit))
+
+
+def list_limits(connection: Connection, scope: Scope | None = None, scope_id: str | None = None) -> list[Limit]:
+    """The limits of everything, of one scope, or of one id in it; by scope and id."""
+    condition: ColumnElement[bool] = true()
+    if scope is not None:
+        condition = and_(condition, _limits.c.scope == scope.value)
+    if scope_id is not None:
+        condition = and_(condition, _limits.c.scope_id == scope_id)
+    return limits_where(connection, condition)
+
+
+def remove_limit(connection: Connection, limit: Limit, *, change: Change) -> None:
+    """Removes the limit with the scope, unit, window and model of `limit`, whatever its amount.
+
+    Raises NotFound when there is none. The counters that only it looked at go with it: nothing would keep them
+    right. The use itself stays in the reservations.
+    """
+    _lock_limits(connection)
+    before = _find(connection, limit)
+    if before is None:
+        raise NotFound(f"There is no such limit on {_target(limit)}; `limits list` shows those that are.")
+    connection.execute(delete(_limits).where(_is(limit)))
+    others = list_limits(connection, limit.scope, limit.scope_id)
+    look = (limit.model, limit.counter_window)
+    if look not in {(other.model, other.counter_window) for other in others}:
+        counters = schema.counters.c
+        connection.execute(
+            delete(schema.counters).where(
+                counters.scope == limit.scope.value,
+                counters.scope_id == limit.scope_id,
+                counters.model == limit.model,
+                counters.window == limit.counter_window.value,
+            )
+        )
+    record_change(connection, change, "limit.remove", _target(limit), _shown(before), None)
+
+
+def copy_defaults(connection: Connection, user_id: str, change: Change) -> list[Limit]:
+    """Gives a new user a copy of every `default` limit; returns them. Later changes of the defaults do not follow."""
+    copies = [
+        Limit(limit.unit, limit.amount, limit.window, Scope.USER, user_id, limit.model, limit.shadow)
+        for limit in list_limits(connection, Scope.DEFAULT)
+    ]
+    for copy in copies:
+        set_limit(connection, copy, change=change)
+    return copies
+
+
+def _lock_limits(connection: Connection) -> None:
+    """Waits for the ledger's batches in flight and holds new ones back until this transaction ends."""
+    lock_changes(connection)
+    if connection.dialect.name == "postgresql":
+        # The writers hold ROW SHARE (statements.py). SQLite's one write lock is held already.
+        connection.execute(text("LOCK TABLE limits IN EXCLUSIVE MODE"))
+
+
+def _is(limit: Limit) -> ColumnElement[bool]:
+    return and_(
+        _limits.c.scope == limit.scope.value,
+        _limits.c.scope_id == limit.scope_id,
+        _limits.c.unit == limit.unit.value,
+        _limits.c.window == limit.window.value,
+        _limits.c.model == limit.model,
+    )
+
+
+def _find(connection: Connection, limit: Limit) -> Limit | None:
+    found = limits_where(connection, _is(limit))
+    return found[0] if found else None
+
+
+def _values(limit: Limit) -> dict[str, object]:
+    return {
+        "scope": limit.scope.value,
+        "scope_id": limit.scope_id,
+        "unit": limit.unit.value,
+        "window": limit.window.value,
+        "model": limit.model,
+        "amount": limit.amount,
+        "shadow": limit.shadow,
+    }
+
+
+def _target(limit: Limit) -> str:
+    return f"{limit.scope} {limit.scope_id}".strip()
+
+
+def _shown(limit: Limit | None) -> dict[str, object] | None:
+    return None if limit is None else {"limit": format_limit(limit), "shadow": limit.shadow}

@@ -1,0 +1,127 @@
+"""The counter of a limit that counts from the beginning, made when the limit is set: what is past is added up while
+everybody works on, and under the lock on limits only what happened since. Else the ledger would add up years of records
+at the next request, and everybody would wait for it."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, insert, select
+
+from app.database import schema
+from app.database.clock import to_ms
+from app.quotas.rules.counters import Counter, CounterKey
+from app.quotas.rules.limits import Limit, Scope, Window
+from app.quotas.rules.reservation import Amounts, State
+
+_PAST = timedelta(days=1)  # before this nothing is made any more, but by a clock that steps back: that is noticed
+
+_PENDING_MAX = 10_000  # more than can have been under way for a day
+
+_rows = schema.reservations.c
+_days = schema.usage_days.c
+_late = schema.corrections.c
+_counters = schema.counters
+
+_UNITS = Amounts._fields
+_BOTH = (*(_rows[f"charged_{unit}"] for unit in _UNITS), *(_rows[f"held_{unit}"] for unit in _UNITS[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a counter counts of the reservations made before `until_ms`: `settled`, and the ids of those still pending.
+
+    `made` is how many of its scope there were, whatever became of them, `corrections` how many of these and their sums:
+    the same later, or the rest is not right.
+    """
+
+    key: CounterKey
+    until_ms: int
+    settled: Amounts
+    pending: frozenset[str]
+    made: int
+    corrections: tuple[int, ...]
+
+
+def add_up_past(connection: Connection, limit: Limit, now: datetime) -> Past | None:
+    """Takes as long as it takes: call it inside `reading`. None when the limit looks at no such counter, at one that is
+    there, or when too much has been pending for too long."""
+    if limit.counter_window is not Window.TOTAL or limit.scope is Scope.DEFAULT:
+        return None
+    key = CounterKey(limit.scope.value, limit.scope_id, limit.model, Window.TOTAL.value, 0)
+    if _is_there(connection, key):
+        return None
+    until_ms = to_ms(now - _PAST)
+    mine = [*_counted(schema.reservations, key), _rows.reserved_at_ms < until_ms]
+    pending = (
+        connection.execute(select(_rows.id).where(schema.IS_PENDING, *mine).limit(_PENDING_MAX + 1)).scalars().all()
+    )
+    if len(pending) > _PENDING_MAX:
+        return None
+    charged = _amounts(connection, select(*(func.sum(_rows[f"charged_{unit}"]) for unit in _UNITS)).where(*mine))
+    totals = select(*(func.sum(_days[f"charged_{unit}"]) for unit in _UNITS))
+    pruned = _amounts(connection, totals.where(*_counted(schema.usage_days, key)))
+    corrections = _corrections(connection, key)
+    settled = _plus(_plus(charged, pruned), Amounts(*corrections[1:]))
+    return Past(key, until_ms, settled, frozenset(pending), _made(connection, key, until_ms), corrections)
+
+
+def make_counter(connection: Connection, past: Past) -> bool:
+    """Makes the counter, in the transaction of `set_limit` and after it, which holds the lock.
+
+    False when the past is not what it was, or the counter is there by now: then the ledger does what is to be done.
+    """
+    if _is_there(connection, past.key) or _made(connection, past.key, past.until_ms) != past.made:
+        return False
+    if _corrections(connection, past.key) != past.corrections:
+        return False
+    late = connection.execute(select(*_BOTH, _rows.state).where(_rows.id.in_(past.pending))).all()
+    if len(late) != len(past.pending):
+        return False
+    recent = select(*_BOTH, _rows.state).where(
+        *_counted(schema.reservations, past.key), _rows.reserved_at_ms >= past.until_ms
+    )
+    counter = Counter(*(getattr(past.settled, unit) for unit in _UNITS))
+    for rows in (late, connection.execute(recent, execution_options={"yield_per": 1000})):
+        for *amounts, state in rows:
+            charged, held = amounts[: len(_UNITS)], Amounts(1, *amounts[len(_UNITS) :])
+            counter.hold(held)
+            if state != State.PENDING:
+                counter.resolve(held, Amounts(*charged))
+    connection.execute(insert(_counters).values(**past.key._asdict(), **asdict(counter)))
+    return True
+
+
+def _is_there(connection: Connection, key: CounterKey) -> bool:
+    same = (_counters.c[name] == value for name, value in zip(key._fields, key, strict=True))
+    return connection.execute(select(_counters.c.scope).where(*same)).first() is not None
+
+
+def _counted(table: Table, key: CounterKey, *, any_model: bool = False) -> Iterator[ColumnElement[bool]]:
+    if key.scope != Scope.GATEWAY:
+        yield table.c[f"{key.scope}_id"] == key.scope_id
+    if key.model and not any_model:
+        yield table.c.model == key.model
+
+
+def _made(connection: Connection, key: CounterKey, until_ms: int) -> int:
+    """Read from an index alone, so of any model. Neither settling nor pruning changes it; one made since would."""
+    mine = _counted(schema.reservations, key, any_model=True)
+    there = connection.execute(select(func.count()).where(*mine, _rows.reserved_at_ms < until_ms)).scalar_one()
+    pruned = select(func.sum(_days.requests)).where(*_counted(schema.usage_days, key, any_model=True))
+    return int(there) + int(connection.execute(pruned).scalar_one() or 0)
+
+
+def _corrections(connection: Connection, key: CounterKey) -> tuple[int, ...]:
+    """There are few, ever."""
+    sums = (func.sum(_late[f"charged_{unit}"]) for unit in _UNITS)
+    query = select(func.count(), *sums).where(*_counted(schema.corrections, key))
+    return tuple(int(value or 0) for value in connection.execute(query).one())
+
+
+def _amounts(connection: Connection, query: Select[tuple[int, ...]]) -> Amounts:
+    return Amounts(*(int(value or 0) for value in connection.execute(query).one()))
+
+
+def _plus(one: Amounts, other: Amounts) -> Amounts:
+    return Amounts(*(getattr(one, unit) + getattr(other, unit) for unit in _UNITS))

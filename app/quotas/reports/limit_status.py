@@ -1,0 +1,131 @@
+"""Where things stand: what is used and left of each limit, which counters are old.
+
+SQL beside the hot path, through SQLAlchemy; reads and tidies up, never reserves or resolves. Every function blocks.
+"""
+
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, or_, select, tuple_
+
+from app.database import schema
+from app.database.clock import to_ms
+from app.database.engine import reading, writing
+from app.quotas.ledger.counter_sql import counter_sum
+from app.quotas.rules.counters import Counter, CounterKey
+from app.quotas.rules.limits import Limit, Scope, Unit, Window, format_limit
+from app.quotas.rules.windows import span_ms, window_end
+
+_PRUNE_MAX = 1000
+_PRUNE_AFTER = timedelta(days=2)
+
+_COUNTER = (
+    f"SELECT {', '.join(field.name for field in fields(Counter))} FROM counters "  # noqa: S608 - names of ours
+    'WHERE scope = ? AND scope_id = ? AND model = ? AND "window" = ? AND window_start_ms = ?'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStatus:
+    """A limit and what is left of it. `used` counts settled and `pending`; amounts are in the limit's own unit."""
+
+    limit: Limit
+    used: int
+    pending: int
+    resets_at: datetime | None
+
+    @property
+    def left(self) -> int:
+        return max(self.limit.amount - self.used, 0)
+
+    @property
+    def written(self) -> str:
+        return format_limit(self.limit)
+
+    def may_apply_to(self, models: Container[str] | None) -> bool:
+        """Whether the limit counts any of these models (None: every model)."""
+        return not self.limit.model or models is None or self.limit.model in models
+
+    @property
+    def scope(self) -> Scope:
+        return self.limit.scope
+
+    @property
+    def shadow(self) -> bool:
+        return self.limit.shadow
+
+
+def limits_where(connection: Connection, condition: ColumnElement[bool]) -> list[Limit]:
+    """Limits by scope, id, and then in the order they were first set in."""
+    table = schema.limits
+    rows = connection.execute(select(table).where(condition).order_by(table.c.scope, table.c.scope_id, table.c.id))
+    return [
+        Limit(Unit(row.unit), row.amount, Window(row.window), Scope(row.scope), row.scope_id, row.model, row.shadow)
+        for row in rows
+    ]
+
+
+def standing_of(
+    connection: Connection, key_id: str, user_id: str, team_id: str | None, now: datetime
+) -> list[LimitStatus]:
+    """Every limit that applies to a key, whatever its scope and model: its own first, the gateway's last."""
+    scopes = [(Scope.KEY, key_id), (Scope.USER, user_id), (Scope.GATEWAY, "")]
+    if team_id is not None:
+        scopes.insert(2, (Scope.TEAM, team_id))
+    condition = tuple_(schema.limits.c.scope, schema.limits.c.scope_id).in_(scopes)
+    limits = limits_where(connection, condition)
+    order = [scope for scope, _ in scopes]
+    return standing(connection, sorted(limits, key=lambda limit: order.index(limit.scope)), now)
+
+
+def standing(connection: Connection, limits: Iterable[Limit], now: datetime) -> list[LimitStatus]:
+    """Where each of `limits` stands at `now`. A limit nobody used yet in this window has no counter: its rows tell."""
+    counters: dict[CounterKey, Counter] = {}
+    found = []
+    for limit in limits:
+        start_ms, _ = span_ms(limit.counter_window, to_ms(now))
+        key = CounterKey(limit.scope, limit.scope_id, limit.model, limit.counter_window, start_ms)
+        if key not in counters:
+            counters[key] = _counter(connection, key)
+        pending = counters[key].pending(limit.unit)
+        used = counters[key].settled(limit.unit) + pending
+        found.append(LimitStatus(limit, used, pending, window_end(limit.window, now)))
+    return found
+
+
+def prune_counters(engine: Engine, now: datetime) -> None:
+    """Deletes counters of windows that ended days ago, a bounded number a call.
+
+    Nothing is lost: should one be needed once more, by a very late settlement or a clock that stepped back, it is
+    made from its reservations again.
+    """
+    table = schema.counters
+    ended = or_(
+        *(
+            and_(table.c.window == window, table.c.window_start_ms < span_ms(window, to_ms(now - _PRUNE_AFTER))[0])
+            for window in Window
+            if window not in (Window.TOTAL, Window.NOW)
+        )
+    )
+    keys = tuple_(*(table.c[name] for name in CounterKey._fields))
+    with reading(engine) as connection:
+        old = [tuple(row) for row in connection.execute(select(*keys.clauses).where(ended).limit(_PRUNE_MAX))]
+    if old:
+        # In the order in which the writers lock counters, so that nobody waits in a circle.
+        with writing(engine) as connection:
+            for key in sorted(old):
+                connection.execute(delete(table).where(keys == tuple_(*key)))
+
+
+def _counter(connection: Connection, key: CounterKey) -> Counter:
+    """As the ledger has it, or would make it. Plain text, as a caller of the metrics' page asks for hundreds."""
+    found = _row(connection, _COUNTER, key) or _row(connection, *counter_sum(key))
+    assert found is not None
+    return Counter(*(int(value or 0) for value in found))
+
+
+def _row(connection: Connection, text: str, values: Sequence[object]) -> Row[Any] | None:
+    written = text if connection.dialect.name == "sqlite" else text.replace("?", "%s")
+    return connection.exec_driver_sql(written, tuple(values)).one_or_none()

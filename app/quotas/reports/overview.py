@@ -1,0 +1,55 @@
+"""What the whole ledger looks like at a moment, for gauges: the standing of each limit, how much is pending, how far
+it is from the provider's bill."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, func, select
+
+from app.database import schema
+from app.database.engine import reading
+from app.quotas.reports.limit_status import LimitStatus, limits_where, standing
+from app.quotas.reports.reconcile_day import LastCheck, last_check
+from app.quotas.rules.limits import Scope
+
+_LIMITS_MAX = 500  # more would make a scrape long; the rest is in `limits list`
+
+
+@dataclass(frozen=True, slots=True)
+class NamedStatus:
+    """A limit's standing with the name people know its owner by: a user's or team's name, a key's public id."""
+
+    name: str
+    status: LimitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """At most 500 limits, those set first."""
+
+    limits: tuple[NamedStatus, ...]
+    pending: int
+    last_check: LastCheck | None
+
+
+def read_overview(engine: Engine, now: datetime) -> Overview:
+    """Blocks. Raises StoreUnavailable."""
+    with reading(engine) as connection:
+        table = schema.limits.c
+        first = select(table.id).where(table.scope != Scope.DEFAULT.value).order_by(table.id).limit(_LIMITS_MAX)
+        limits = limits_where(connection, table.id.in_(first))
+        names = _names(connection, {limit.scope_id for limit in limits})
+        named = tuple(
+            NamedStatus(names.get(status.limit.scope_id, status.limit.scope_id or "gateway"), status)
+            for status in standing(connection, limits, now)
+        )
+        pending = select(func.count()).select_from(schema.reservations).where(schema.IS_PENDING)
+        return Overview(named, connection.execute(pending).scalar_one(), last_check(connection))
+
+
+def _names(connection: Connection, ids: set[str]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for table in (schema.users, schema.teams):
+        query = select(table.c.id, table.c.name).where(table.c.id.in_(ids))
+        names.update((row.id, row.name) for row in connection.execute(query))
+    return names

@@ -1,0 +1,298 @@
+"""Compares one UTC day of the ledger with what the provider says it billed for it, model by model, and keeps the newest
+comparison of each day. Asks nobody; a request belongs to the day in which it was made."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime, time
+from enum import StrEnum
+from typing import NamedTuple
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, delete, func, insert, or_, select
+
+from app.database import schema
+from app.database.changes import lock_changes
+from app.database.clock import from_ms, to_ms
+from app.quotas.rules.reservation import State, UsageSource
+from app.quotas.rules.windows import DAY_MS
+
+_rows = schema.reservations.c
+_days = schema.usage_days.c
+_checks = schema.reconciliations.c
+
+# What was refused counts as a request here, and is on no bill.
+_is_billed = _rows.usage_source != UsageSource.NONE
+
+# A bill whose amounts are rounded to six decimals may be off by so much in each of them.
+_ROUNDING_NANOUSD = 500
+
+
+class Tally(NamedTuple):
+    """A number of requests and what they cost. Subtracting gives a drift."""
+
+    requests: int = 0
+    nanousd: int = 0
+
+    def plus(self, other: "Tally") -> "Tally":
+        return Tally(self.requests + other.requests, self.nanousd + other.nanousd)
+
+    def minus(self, other: "Tally") -> "Tally":
+        return Tally(self.requests - other.requests, self.nanousd - other.nanousd)
+
+
+_NOTHING = Tally()
+
+
+class Verdict(StrEnum):
+    """What a drift means, best first.
+
+    `equal`: there is none. `estimated`: rows that are charged an estimate, or have no price, can be all of it.
+    `timing`: it may be a question of when, for requests crossed midnight or still run. `drift`: nothing explains it.
+    """
+
+    EQUAL = "equal"
+    ESTIMATED = "estimated"
+    TIMING = "timing"
+    DRIFT = "drift"
+
+
+@dataclass(slots=True)
+class ModelDay:
+    """One model's day. `estimated`, `unpriced` and `expired` are parts of `ledger` and may overlap; `doubtful` is at
+    least what the first two are together: of pruned days they are known by number only, `pruned` says so.
+
+    In none of the sums: `pending`, what it holds. `began_before` was made the day before and ended in this one;
+    `ended_after`, a part of `ledger`, was made in this one and ended later.
+    """
+
+    ledger: Tally = _NOTHING
+    estimated: Tally = _NOTHING
+    unpriced: Tally = _NOTHING
+    doubtful: Tally = _NOTHING
+    expired: Tally = _NOTHING
+    ended_after: Tally = _NOTHING
+    pending: Tally = _NOTHING
+    began_before: Tally = _NOTHING
+    billed: Tally = _NOTHING
+    pruned: bool = field(default=False, kw_only=True)
+
+    @property
+    def drift(self) -> Tally:
+        """Above zero: the ledger charged more than was billed."""
+        return self.ledger.minus(self.billed)
+
+    @property
+    def verdict(self) -> Verdict:
+        if _between(_NOTHING, self.drift, _NOTHING):
+            return Verdict.EQUAL
+        above = Tally(self.estimated.requests, self.doubtful.nanousd)
+        if _between(_NOTHING, self.drift, above):
+            return Verdict.ESTIMATED
+        below = _NOTHING.minus(self.pending.plus(self.began_before))
+        if _between(below, self.drift, above.plus(self.ended_after)):
+            return Verdict.TIMING
+        return Verdict.DRIFT
+
+    def add(self, other: "ModelDay") -> None:
+        """Adds another model's sums."""
+        for each in fields(self):
+            if each.name != "pruned":
+                setattr(self, each.name, getattr(self, each.name).plus(getattr(other, each.name)))
+        self.pruned = self.pruned or other.pruned
+
+
+@dataclass(frozen=True, slots=True)
+class DayComparison:
+    """A day's models in the order of their names, and their sum. `elsewhere` is what the account was billed for models
+    that the gateway neither lists nor sold that day: bought by somebody else, and in no verdict."""
+
+    day: date
+    models: dict[str, ModelDay]
+    elsewhere: dict[str, Tally]
+
+    @property
+    def total(self) -> ModelDay:
+        total = ModelDay()
+        for model in self.models.values():
+            total.add(model)
+        return total
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the models': what one has too much does not make up for what another lacks."""
+        order = list(Verdict)
+        return max((model.verdict for model in self.models.values()), key=order.index, default=Verdict.EQUAL)
+
+    @property
+    def explained(self) -> bool:
+        """Whether there is no drift beyond what charges marked as estimates, or without a price, can be."""
+        return self.verdict in (Verdict.EQUAL, Verdict.ESTIMATED)
+
+
+class LastCheck(NamedTuple):
+    """The youngest day that was compared, and the drift of each of its models in nano-USD."""
+
+    day_start: datetime
+    drift_nanousd: dict[str, int]
+
+
+def compare_day(
+    connection: Connection, day: date, billed: Iterable[tuple[str, Tally]], name_of: Callable[[str], str | None]
+) -> DayComparison:
+    """The ledger's day beside what the account was billed for it.
+
+    `name_of` gives the one name of a listed model that goes by several, None for a model that is not listed. Call it
+    inside `reading`.
+    """
+    models: dict[str, ModelDay] = {}
+    elsewhere: dict[str, Tally] = {}
+    start_ms = to_ms(_start(day))
+    for read_part in (_recorded, _corrected, _crossing, _pruned):
+        for name, part in read_part(connection, start_ms):
+            models.setdefault(name_of(name) or name, ModelDay()).add(part)
+    for name, tally in billed:
+        listed = name_of(name)
+        if listed is None and name not in models:
+            elsewhere[name] = elsewhere.get(name, Tally()).plus(tally)
+        else:
+            model = models.setdefault(listed or name, ModelDay())
+            model.billed = model.billed.plus(tally)
+    return DayComparison(day, dict(sorted(models.items())), dict(sorted(elsewhere.items())))
+
+
+def keep(connection: Connection, comparison: DayComparison, now: datetime) -> None:
+    """Stores the comparison in place of an earlier one of the same day. A day without any use is kept as well."""
+    lock_changes(connection)  # so that two checks of one day take turns
+    start_ms = to_ms(_start(comparison.day))
+    connection.execute(delete(schema.reconciliations).where(_checks.day_start_ms == start_ms))
+    rows = [
+        {
+            "day_start_ms": start_ms,
+            "model": name,
+            "ledger_requests": model.ledger.requests,
+            "ledger_nanousd": model.ledger.nanousd,
+            "billed_requests": model.billed.requests,
+            "billed_nanousd": model.billed.nanousd,
+            "checked_at_ms": to_ms(now),
+        }
+        for name, model in (comparison.models or {"": ModelDay()}).items()
+    ]
+    connection.execute(insert(schema.reconciliations), rows)
+
+
+def last_check(connection: Connection) -> LastCheck | None:
+    """The comparison of the youngest day that has one; None when no day was ever compared."""
+    youngest = select(func.max(_checks.day_start_ms)).scalar_subquery()
+    drift = _checks.ledger_nanousd - _checks.billed_nanousd
+    rows = connection.execute(
+        select(_checks.day_start_ms, _checks.model, drift).where(_checks.day_start_ms == youngest)
+    )
+    found = rows.all()
+    if not found:
+        return None
+    return LastCheck(from_ms(found[0][0]), {model: nanousd for _, model, nanousd in found if model})
+
+
+def _start(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _between(least: Tally, drift: Tally, most: Tally) -> bool:
+    return (
+        least.requests <= drift.requests <= most.requests
+        and least.nanousd - _ROUNDING_NANOUSD <= drift.nanousd <= most.nanousd + _ROUNDING_NANOUSD
+    )
+
+
+def _sum(column: ColumnElement[int], condition: ColumnElement[bool] | None = None) -> ColumnElement[int]:
+    total = func.sum(column) if condition is None else func.sum(column).filter(condition)
+    return cast(func.coalesce(total, 0), BigInteger)
+
+
+def _recorded(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay]]:
+    """The reservations made in the day."""
+    end_ms = start_ms + DAY_MS
+    is_pending = _rows.state == State.PENDING
+    is_estimated = _rows.usage_source == UsageSource.ESTIMATED
+    is_unpriced = and_(_rows.priced.is_(False), _is_billed)
+    charged = (  # in the order of ModelDay's fields
+        _is_billed,
+        is_estimated,
+        is_unpriced,
+        or_(is_estimated, is_unpriced),
+        and_(is_estimated, _rows.state == State.EXPIRED),
+        and_(_is_billed, _rows.resolved_at_ms >= end_ms),
+    )
+    query = (
+        select(
+            _rows.model,
+            *(_sum(column, part) for part in charged for column in (_rows.charged_requests, _rows.charged_nanousd)),
+            func.count().filter(is_pending),
+            _sum(_rows.held_nanousd, is_pending),
+        )
+        .where(_rows.reserved_at_ms >= start_ms, _rows.reserved_at_ms < end_ms)
+        .group_by(_rows.model)
+    )
+    return [
+        (name, ModelDay(*(Tally(*sums[at : at + 2]) for at in range(0, len(sums), 2))))
+        for name, *sums in connection.execute(query)
+    ]
+
+
+def _corrected(connection: Connection, start_ms: int) -> Iterator[tuple[str, ModelDay]]:
+    """What corrections change of the reservations made in the day: the amount, and mostly that it was an estimate."""
+    late, was = schema.corrections.c, _rows.usage_source == UsageSource.ESTIMATED
+    after = _rows.charged_nanousd + late.charged_nanousd
+    query = (
+        select(_rows.model, was, _rows.charged_nanousd, late.usage_source, late.priced, after)
+        .select_from(schema.corrections.join(schema.reservations, late.reservation_id == _rows.id))
+        .where(late.reserved_at_ms >= start_ms, late.reserved_at_ms < start_ms + DAY_MS)
+    )
+    for name, was_estimated, before, source, priced, nanousd in connection.execute(query):
+        old = Tally(int(was_estimated), before)
+        new = Tally(int(source != UsageSource.NONE), nanousd)
+        estimated = new if source == UsageSource.ESTIMATED else _NOTHING
+        unpriced = _NOTHING if priced or source == UsageSource.NONE else new
+        doubtful, gone = max(estimated, unpriced), _NOTHING.minus(old)
+        yield name, ModelDay(new.plus(gone), estimated.plus(gone), unpriced, doubtful.plus(gone), gone)
+
+
+def _crossing(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay]]:
+    """The reservations made in the day before that ended in this one."""
+    query = (
+        select(_rows.model, _sum(_rows.charged_requests), _sum(_rows.charged_nanousd))
+        .where(_rows.reserved_at_ms >= start_ms - DAY_MS, _rows.reserved_at_ms < start_ms)
+        .where(_rows.resolved_at_ms >= start_ms, _rows.resolved_at_ms < start_ms + DAY_MS)
+        .where(_is_billed)
+        .group_by(_rows.model)
+    )
+    return [(name, ModelDay(began_before=Tally(*sums))) for name, *sums in connection.execute(query)]
+
+
+def _pruned(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay]]:
+    """The sums that pruning left of the day. A line with an estimate in it is taken as doubtful as a whole."""
+    has_estimates, has_unpriced = _days.estimated > 0, _days.unpriced > 0
+    query = (
+        select(
+            _days.model,
+            _sum(_days.charged_requests - _days.refused),
+            _sum(_days.charged_nanousd),
+            _sum(_days.estimated),
+            _sum(_days.unpriced),
+            _sum(_days.charged_nanousd, or_(has_estimates, has_unpriced)),
+        )
+        .where(_days.day_start_ms == start_ms)
+        .group_by(_days.model)
+    )
+    return [
+        (
+            name,
+            ModelDay(
+                ledger=Tally(requests, nanousd),
+                estimated=Tally(estimated),
+                unpriced=Tally(unpriced),
+                doubtful=Tally(0, doubtful_nanousd),
+                pruned=True,
+            ),
+        )
+        for name, requests, nanousd, estimated, unpriced, doubtful_nanousd in connection.execute(query)
+    ]

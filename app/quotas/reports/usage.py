@@ -1,0 +1,173 @@
+"""Who used what: sums over reservations and the daily totals of pruned ones, made by the database, passed on row by
+row. Reads only; exact integers."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    cast,
+    func,
+    literal,
+    literal_column,
+    null,
+    select,
+    union_all,
+)
+
+from app.database import schema
+from app.database.clock import from_ms, to_ms
+from app.errors import Conflict
+from app.quotas.ledger.corrections import COUNTS
+from app.quotas.reports.retention import splits_a_total
+from app.quotas.rules.windows import DAY_MS
+
+_PAGE = 1000
+
+_rows = schema.reservations.c
+_days = schema.usage_days.c
+
+# In the order of UsageRow.
+_AMOUNTS = (
+    "charged_images",
+    "charged_tokens",
+    "input_text_tokens",
+    "input_image_tokens",
+    "output_text_tokens",
+    "output_image_tokens",
+    "charged_nanousd",
+)
+
+
+class Grouping(StrEnum):
+    """What a line of the report is about."""
+
+    USER = "user"
+    TEAM = "team"
+    KEY = "key"
+    MODEL = "model"
+    DAY = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """Use of one user, team, key, model or UTC day. `id` is '' for requests without a team.
+
+    `requests` are all that passed their limits; of these `pending` still run, `released` count for nothing, `refused`
+    were sent and refused, and count as requests only, `estimated` are charged an estimate and `unpriced` are charged a
+    maximum because their price is unknown. What is pending is in none of the amounts. A limit on requests counts
+    `requests` less `released`.
+    """
+
+    id: str
+    name: str
+    requests: int
+    pending: int
+    released: int
+    refused: int
+    estimated: int
+    unpriced: int
+    images: int
+    tokens: int
+    input_text_tokens: int
+    input_image_tokens: int
+    output_text_tokens: int
+    output_image_tokens: int
+    nanousd: int
+
+
+_SUM_NAMES = tuple(field.name for field in fields(UsageRow) if field.name not in ("id", "name"))
+_OWNERS = {Grouping.USER: schema.users, Grouping.TEAM: schema.teams, Grouping.KEY: schema.keys}
+
+
+def usage_report(
+    connection: Connection, by: Grouping, since: datetime | None = None, until: datetime | None = None
+) -> Iterator[UsageRow]:
+    """Use of the reservations made from `since` on and before `until`, in the order of their ids (days: of time).
+
+    Pruned ones are in it by their daily totals. Raises Conflict when an edge would cut such a day in two. Memory
+    stays bounded, however many there are: consume it inside the transaction it was begun in.
+    """
+    for edge in (since, until):
+        if edge is not None and (day := splits_a_total(connection, edge)) is not None:
+            raise Conflict(
+                f"{edge:%Y-%m-%d %H:%M} UTC is in the middle of a day of which only the total is kept (ledger prune); "
+                f"begin or end a report with whole days there: {day:%Y-%m-%d} or {day + timedelta(days=1):%Y-%m-%d}."
+            )
+    return _rows_of(connection, _query(Grouping(by), since, until), Grouping(by))
+
+
+def _rows_of(connection: Connection, query: Select[Any], by: Grouping) -> Iterator[UsageRow]:
+    for group, name, *sums in connection.execute(query, execution_options={"yield_per": _PAGE}):
+        id_ = f"{from_ms(group * DAY_MS):%Y-%m-%d}" if by is Grouping.DAY else group
+        yield UsageRow(id_, name or id_, *sums)
+
+
+def _query(by: Grouping, since: datetime | None, until: datetime | None) -> Select[Any]:
+    """All tables are added up each by itself, then together, then named: what is sorted and joined is small."""
+    rows, late, days = schema.reservations, schema.corrections, schema.usage_days
+    parts = union_all(
+        _part(_group(by, rows, "reserved_at_ms"), _sums_of_rows()).where(*_between(_rows.reserved_at_ms, since, until)),
+        _part(_group(by, late, "reserved_at_ms"), _sums_of_corrections()).where(
+            *_between(late.c.reserved_at_ms, since, until)
+        ),
+        _part(_group(by, days, "day_start_ms"), _sums_of_days()).where(*_between(_days.day_start_ms, since, until)),
+    ).subquery()
+    group, *sums = parts.c
+    totals = [cast(func.sum(column), BigInteger) for column in sums]
+    if by not in _OWNERS:
+        return select(group, null(), *totals).group_by(group).order_by(group)
+    name, joined = _OWNERS[by].c.name, parts.outerjoin(_OWNERS[by], group == _OWNERS[by].c.id)
+    return select(group, name, *totals).select_from(joined).group_by(group, name).order_by(group)
+
+
+def _part(group: ColumnElement[Any], sums: Iterable[ColumnElement[int]]) -> Select[Any]:
+    named = [column.label(name) for name, column in zip(_SUM_NAMES, sums, strict=True)]
+    return select(group.label("grouped"), *named).group_by(group)
+
+
+def _group(by: Grouping, table: FromClause, moment: str) -> ColumnElement[Any]:
+    """What the lines are about, '' where there is none. Never a bare column: SQLite would follow its index into every
+    corner of the table, three times slower than from front to back."""
+    if by is Grouping.DAY:
+        return table.c[moment] // literal(DAY_MS, BigInteger, literal_execute=True)
+    column = table.c.model if by is Grouping.MODEL else table.c[f"{by}_id"]
+    return func.coalesce(column, literal_column("''"))
+
+
+def _between(
+    moment: ColumnElement[int], since: datetime | None, until: datetime | None
+) -> Iterator[ColumnElement[bool]]:
+    if since is not None:
+        yield moment >= to_ms(since)
+    if until is not None:
+        yield moment < to_ms(until)
+
+
+def _sums_of_rows() -> Iterator[ColumnElement[int]]:
+    yield func.count()
+    yield func.count().filter(_rows.state == "pending")
+    yield func.count().filter(_rows.charged_requests == 0)
+    yield func.count().filter((_rows.usage_source == "none") & (_rows.charged_requests == 1))
+    yield func.count().filter(_rows.usage_source == "estimated")
+    yield func.count().filter(_rows.priced.is_(False) & (_rows.usage_source != "none"))
+    yield from (func.coalesce(func.sum(_rows[name]), 0) for name in _AMOUNTS)
+
+
+def _sums_of_corrections() -> Iterator[ColumnElement[int]]:
+    for name in ("requests", "pending", "released", "refused", "estimated", "unpriced"):
+        yield func.sum(literal_column(COUNTS.get(name, "0"), BigInteger))
+    yield from (func.coalesce(func.sum(schema.corrections.c[name]), 0) for name in _AMOUNTS)
+
+
+def _sums_of_days() -> Iterator[ColumnElement[int]]:
+    yield func.sum(_days.requests)
+    yield literal_column("0", BigInteger)  # nothing pending is pruned
+    yield from (func.sum(_days[name]) for name in ("released", "refused", "estimated", "unpriced", *_AMOUNTS))

@@ -1,0 +1,1 @@
+"""What may still be spent, decided: limits, windows, counters, admission, thresholds. Pure: no clock, no I/O."""

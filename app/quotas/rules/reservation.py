@@ -1,0 +1,95 @@
+"""The life of a reservation: what it holds, what may become of it, what closes it. Pure values and one table."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from app.images.cost.usage import Usage
+
+
+class Amounts(NamedTuple):
+    """What a request takes of its limits, in each unit. Money is nano-USD."""
+
+    requests: int = 0
+    images: int = 0
+    tokens: int = 0
+    nanousd: int = 0
+
+
+class State(StrEnum):
+    """A reservation is pending, then exactly one of the others."""
+
+    PENDING = "pending"
+    SETTLED = "settled"  # charged what was used, the estimate, or one request that was refused
+    RELEASED = "released"  # charged nothing: proof that nothing was bought
+    EXPIRED = "expired"  # closed by the sweep: charged the hold if it was dispatched, else nothing
+
+
+class UsageSource(StrEnum):
+    """Where the charged amounts come from."""
+
+    REPORTED = "reported"
+    ESTIMATED = "estimated"
+    NONE = "none"
+
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.SETTLED, State.RELEASED, State.EXPIRED}),
+    State.SETTLED: frozenset(),
+    State.RELEASED: frozenset(),
+    State.EXPIRED: frozenset(),
+}
+
+
+class Resolution(StrEnum):
+    """What a settle, release or expire did."""
+
+    DONE = "done"
+    SPOOLED = "spooled"  # the store is away: it is kept on disk, and written when the store is back
+    CORRECTED = "corrected"  # it had expired: what came too late is in the reservation's one correction
+    ALREADY_RESOLVED = "already_resolved"  # a no-op, and a bug: the caller logs it
+    UNKNOWN = "unknown"  # no such reservation: a bug
+
+
+class Hold(NamedTuple):
+    """What `reserve` takes: who asks for what, and the worst case of it.
+
+    `is_dispatched`: its request goes out over a connection that waits for it, as soon as the hold is taken; so it
+    counts as dispatched from its first moment on, and needs no second transaction that says so.
+    """
+
+    id: str
+    key_id: str
+    user_id: str
+    team_id: str | None
+    operation: str
+    model: str
+    size: str
+    quality: str
+    streamed: bool
+    amounts: Amounts
+    reserved_at: datetime
+    expires_at: datetime
+    is_dispatched: bool = False
+
+
+class Settlement(NamedTuple):
+    """How a reservation ends: what is charged, why, and what was seen on the way.
+
+    A release charges `Amounts()`, with `usage_source` NONE; what was sent and refused is settled, with the same source
+    and `Amounts(requests=1)`. `priced` is False when the catalog has no price and
+    `charged.nanousd` is the configured maximum.
+    """
+
+    state: State
+    outcome: str
+    usage_source: UsageSource
+    charged: Amounts
+    usage: Usage | None
+    priced: bool
+    client_left: bool
+    upstream_status: int | None
+    upstream_request_id: str | None
+    first_byte_ms: int | None
+    duration_ms: int
+    resolved_at: datetime

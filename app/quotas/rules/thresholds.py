@@ -1,0 +1,160 @@
+"""When a limit's use has reached a percentage of it. Pure: limits, counters and charges in, events out.
+
+What is settled counts, and nothing that is only held: within a window it never shrinks, so a crossing is a fact.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from app.database.clock import from_ms
+from app.quotas.ledger.corrections import Corrected
+from app.quotas.rules.counters import Counter, CounterKey, amount_of
+from app.quotas.rules.limits import Limit, Scope, Unit, Window, format_limit, format_usd
+from app.quotas.rules.reservation import Amounts
+from app.quotas.rules.windows import window_end
+
+_KNOWN_MAX = 50_000
+_MINUTE = Window.MINUTE
+
+
+class Crossing(NamedTuple):
+    """One event: the columns of its row at its birth. Amounts are in the limit's own unit, money in nano-USD."""
+
+    scope: str
+    scope_id: str
+    unit: str
+    window: str
+    model: str
+    window_start_ms: int
+    percent: int
+    amount: int
+    used: int
+    shadow: bool
+    crossed_at_ms: int
+    next_try_at_ms: int | None  # when the webhook is to be told; None: never
+
+    @property
+    def limit(self) -> Limit:
+        """The limit as it was when this happened."""
+        return Limit(
+            Unit(self.unit), self.amount, Window(self.window), Scope(self.scope), self.scope_id, self.model, self.shadow
+        )
+
+    @property
+    def window_started_at(self) -> datetime | None:
+        """None for `total`, which has no beginning."""
+        return None if self.window == Window.TOTAL else from_ms(self.window_start_ms)
+
+    @property
+    def resets_at(self) -> datetime | None:
+        """None for `total`, which never resets."""
+        return window_end(Window(self.window), from_ms(self.window_start_ms))
+
+
+class Announcement(NamedTuple):
+    """A crossing that is written, with the name people know the limit's owner by: a user's or team's name, a key's
+    public id, or `gateway`."""
+
+    crossing: Crossing
+    name: str
+
+
+def _unheard(_: Sequence[Announcement] | Sequence[Corrected]) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is watched for, and who is told. Without percentages, nothing is.
+
+    `webhook`: events wait in the store to be sent. `announce` is called once for every event, by the process that
+    wrote it, after the commit; `corrected` likewise for corrections. They must not block.
+    """
+
+    percents: tuple[int, ...] = ()
+    webhook: bool = False
+    announce: Callable[[Sequence[Announcement]], None] = _unheard
+    corrected: Callable[[Sequence[Corrected]], None] = _unheard
+
+
+UNWATCHED = Watch()
+
+
+class Thresholds:
+    """Finds crossings, and remembers those that are written, so that nothing is asked of the store in vain. Bounded.
+
+    Knows of each limit and window the highest percentage that is written: whenever one is due, so are those below it.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self._percents = tuple(sorted(set(watch.percents)))
+        self._webhook = watch.webhook
+        self._known: dict[tuple[CounterKey, str], int] = {}
+
+    def crossed(self, limit: Limit, key: CounterKey, counter: Counter, charged: Amounts, at_ms: int) -> list[Crossing]:
+        """The events that are due once `charged` has been added to `counter`, and are not known to be written.
+
+        A limit that was lowered below what is used is due at its next charge. `concurrent` counts nothing settled.
+        """
+        if not self._percents:
+            return []
+        used = counter.settled(limit.unit)
+        if not used or used * 100 < self._percents[0] * limit.amount:
+            return []
+        known = self._known.get((key, limit.unit.value), 0)
+        due = [percent for percent in self._percents if percent > known and used * 100 >= percent * limit.amount]
+        if not due or amount_of(charged, limit.unit) <= 0:
+            return []
+        # A rate is reached and forgotten within a minute: that is for logs and graphs, not for a message to people.
+        next_try_at_ms = at_ms if self._webhook and limit.window is not _MINUTE else None
+        return [
+            Crossing(
+                key.scope,
+                key.scope_id,
+                limit.unit.value,
+                key.window,
+                key.model,
+                key.window_start_ms,
+                percent,
+                limit.amount,
+                used,
+                limit.shadow,
+                at_ms,
+                next_try_at_ms,
+            )
+            for percent in due
+        ]
+
+    def remember(self, crossings: Iterable[Crossing]) -> None:
+        """These are written and committed, by whomever."""
+        if len(self._known) > _KNOWN_MAX:
+            self._known.clear()
+        for crossing in crossings:
+            key = CounterKey(
+                crossing.scope, crossing.scope_id, crossing.model, crossing.window, crossing.window_start_ms
+            )
+            meter = key, crossing.unit
+            self._known[meter] = max(crossing.percent, self._known.get(meter, 0))
+
+
+def describe_crossing(announcement: Announcement) -> dict[str, object]:
+    """An event for programs, as /v1/usage tells of a limit: money is in dollars, as text."""
+    crossing, name = announcement
+    limit, resets_at = crossing.limit, crossing.resets_at
+    is_money = limit.unit is Unit.USD
+    return {
+        "limit": format_limit(limit),
+        "scope": crossing.scope,
+        "scope_id": crossing.scope_id or None,
+        "scope_name": name,
+        "unit": crossing.unit,
+        "window": crossing.window,
+        "model": crossing.model or None,
+        "shadow": crossing.shadow,
+        "percent": crossing.percent,
+        "amount": format_usd(crossing.amount) if is_money else crossing.amount,
+        "used": format_usd(crossing.used) if is_money else crossing.used,
+        "resets_at": resets_at.isoformat() if resets_at else None,
+    }

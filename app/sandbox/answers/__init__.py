@@ -1,0 +1,1 @@
+"""What the stand-in sends back, and what it bills for it."""

@@ -1,0 +1,106 @@
+"""What all connections of one process share: their bounds, their one timer, and the count of what was wrong with them.
+
+Decides nothing itself: deadlines.py judges, protocol.py acts.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+from collections import Counter
+from typing import Protocol
+
+from app.server.http.bounds import Bounds, Fault, Hooks
+from app.server.http.deadlines import Seen, Stage, Watch
+
+_TICK_SECONDS_MAX = 1.0
+_TICKS_A_BOUND = 4
+_LOG_SECONDS = 60.0
+_ENDING_SECONDS = 2.0
+_REFUSED_MAX = 32  # beyond the most connections, while they take their answer
+# Above this share of the most connections, idle ones make room for others soon.
+_CROWDED = 0.9
+_CROWDED_IDLE_SECONDS = 5.0
+
+_logger = logging.getLogger("gateway.connections")
+
+
+class Connection(Protocol):
+    """What is watched."""
+
+    def seen(self) -> Seen: ...
+    def end(self, fault: Fault) -> None: ...
+    def close(self) -> None: ...
+
+
+class Connections:
+    """Made once a process, before its loop runs."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.hooks = Hooks()
+        seconds = (bounds.head_seconds, bounds.body_idle_seconds, bounds.stall_seconds, bounds.idle_seconds)
+        self._tick_seconds = min(_TICK_SECONDS_MAX, min(seconds) / _TICKS_A_BOUND)
+        self._watches: dict[Connection, Watch] = {}
+        self._faults: Counter[Fault] = Counter()
+        self._faults_logged_at = float("-inf")
+        self._timer: asyncio.TimerHandle | None = None
+
+    def admit(self, connection: Connection, loop: asyncio.AbstractEventLoop, hooks: Hooks) -> bool:
+        """Whether it may stay. It is watched from now on. One of too many is watched while it is told so; where even
+        those are too many, it is closed. `hooks` are the same for all."""
+        self.hooks = hooks
+        excess = len(self._watches) - self.bounds.connections_max
+        if excess >= 0:
+            self.count(Fault.TOO_MANY, loop.time())
+            if excess >= _REFUSED_MAX:
+                connection.close()
+                return False
+        self._watches[connection] = Watch(loop.time())
+        if self._timer is None:
+            self._timer = loop.call_later(self._tick_seconds, self._tick, loop)
+        return excess < 0
+
+    def dismiss(self, connection: Connection) -> None:
+        self._watches.pop(connection, None)
+
+    def count(self, fault: Fault, now: float) -> None:
+        """Counts it at once, and logs such faults at most once a minute."""
+        self._faults[fault] += 1
+        self.hooks.count(fault)
+        self._log(now)
+
+    def _log(self, now: float) -> None:
+        if self._faults and now - self._faults_logged_at >= _LOG_SECONDS:
+            self._faults_logged_at = now
+            told = {fault.value: count for fault, count in self._faults.items()}
+            self._faults.clear()
+            _logger.warning("connections_refused", extra=told)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        is_crowded = len(self._watches) >= _CROWDED * self.bounds.connections_max
+        idle_seconds = min(self.bounds.idle_seconds, _CROWDED_IDLE_SECONDS) if is_crowded else self.bounds.idle_seconds
+        for connection, watch in list(self._watches.items()):
+            seen = connection.seen()
+            fault = watch.look(seen, now, self.bounds)
+            if fault is not None:
+                self.count(fault, now)
+                connection.end(fault)
+            elif watch.has_waited(seen, Stage.IDLE, now, idle_seconds) or watch.has_waited(
+                seen, Stage.ENDING, now, _ENDING_SECONDS
+            ):
+                connection.close()
+        self._log(now)
+        self._check_descriptors(now)
+        self.hooks.show_open(len(self._watches))
+        self._timer = loop.call_later(self._tick_seconds, self._tick, loop) if self._watches else None
+
+    def _check_descriptors(self, now: float) -> None:
+        """Whether a connection could be accepted. The loop does not tell: it accepts and closes what it has no place
+        for."""
+        try:
+            os.close(os.dup(0))
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self.count(Fault.NO_DESCRIPTORS, now)

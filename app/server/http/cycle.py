@@ -1,0 +1,89 @@
+"""One request and its answer on a connection: uvicorn's, with a fault in our own envelope and answers for HTTP/1.0."""
+
+import asyncio
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from app.errors import GatewayError
+from app.server.http.bounds import Hooks
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
+
+_ENDLESS = 2**62
+# Closing resets the connection, or closes it after what is still to be sent, as ever.
+_RESET = struct.pack("ii", 1, 0)
+_NO_RESET = struct.pack("ii", 0, 0)
+
+
+class Cycle(RequestResponseCycle):
+    """Answers with `hooks` where the app ended without an answer."""
+
+    hooks = Hooks()
+
+    def lose_caller(self) -> None:
+        """Nobody takes an answer any more: the app is told, and what it still sends goes nowhere."""
+        if not self.response_complete:
+            self.disconnected = True
+        self.message_event.set()
+
+    async def send_500_response(self) -> None:
+        response: Response = self.hooks.answer(GatewayError(""))
+        headers = [*response.raw_headers, (b"connection", b"close")]
+        await self.send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await self.send({"type": "http.response.body", "body": bytes(response.body), "more_body": False})
+
+
+class OldCycle(Cycle):
+    """For HTTP/1.0, which knows no chunks: an answer without a length ends where the connection does.
+
+    One that breaks off resets the connection, or its caller would take it for whole.
+    """
+
+    _has_length = True
+
+    async def send(self, message: "ASGISendEvent") -> None:
+        if message["type"] == "http.response.start":
+            self._begin(message.get("headers", ()))
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            if not self._has_length:
+                self.expected_content_length = len(message.get("body", b"")) if self.scope["method"] != "HEAD" else 0
+            self._reset_on_close(_NO_RESET)
+        await super().send(message)
+
+    def _begin(self, headers: object) -> None:
+        self._reset_on_close(_RESET)
+        names = [bytes(name).lower() for name, _ in headers]  # type: ignore[attr-defined]
+        self._has_length = b"content-length" in names
+        if not self._has_length:
+            self.chunked_encoding, self.expected_content_length = False, _ENDLESS
+
+    def _reset_on_close(self, linger: bytes) -> None:
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None and not self.transport.is_closing():
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+
+def new_cycle(protocol: HttpToolsProtocol, hooks: Hooks) -> Cycle:
+    """For the request whose head `protocol` has just read."""
+    is_old = protocol.scope["http_version"] == "1.0"
+    kind = OldCycle if is_old else Cycle
+    cycle = kind(
+        scope=protocol.scope,
+        transport=protocol.transport,
+        flow=protocol.flow,
+        logger=protocol.logger,
+        access_logger=protocol.access_logger,
+        access_log=protocol.access_log,
+        default_headers=protocol.server_state.default_headers,
+        message_event=asyncio.Event(),
+        expect_100_continue=protocol.expect_100_continue,
+        keep_alive=not is_old and protocol.parser.should_keep_alive(),
+        on_response=protocol.on_response_complete,
+    )
+    cycle.hooks = hooks
+    return cycle

@@ -1,0 +1,292 @@
+"""One caller's connection: uvicorn's HTTP/1.1 protocol with a bound on everything a caller may send or hold.
+
+What is out of bounds is answered in our own words, behind the answers that are still owed, and ends the connection.
+"""
+
+import asyncio
+from typing import Any
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from app.server.http.bounds import HOOKS, Bounds, Fault, Hooks
+from app.server.http.connections import Connections
+from app.server.http.cycle import Cycle, new_cycle
+from app.server.http.deadlines import Seen, Stage
+from app.server.http.refusals import HEAD_BYTES_MAX, HEADERS_MAX, Enough, Refusal, answer_bytes, error_of
+from app.server.http.upgrade import parser_behind
+
+_UNREAD_BYTES_MAX = 65_536
+_NO_HOOKS = Hooks()
+
+
+class GatewayProtocol(HttpToolsProtocol):
+    """`self.cycle` is the request read last, `self._running` the one that is answered now, or None; at most one more
+    waits, `self._next`."""
+
+    shared: Connections
+    cycle: Cycle
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._hooks: Hooks = app_state.get(HOOKS, _NO_HOOKS)
+        self._running: Cycle | None = None
+        self._next: Cycle | None = None
+        self._stage = Stage.IDLE
+        self._turn = 0
+        self._received = 0
+        self._writable = 0
+        self._packet_bytes = 0
+        self._head_bytes = 0  # in packets before this one
+        self._bare_bytes = 0  # of a body's packets in a row without a byte of the body
+        self._trailers = 0
+        self._unread_bytes = 0
+        self._upgrade_offered = False
+        self._is_deaf = False
+        self._is_excess = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if not self.shared.admit(self, self.loop, self._hooks):
+            self._is_deaf = self._is_excess = True
+            if not transport.is_closing():
+                self._answer_and_end(Fault.TOO_MANY)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.shared.dismiss(self)
+        # Every request of this connection has lost its caller, the one that runs and those behind it.
+        if self._running is not None:
+            self._running.lose_caller()
+            self._running = None
+        self._next = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        size = len(data)
+        self._received += size
+        if self._is_deaf:
+            self._leave_unread(size)
+            return
+        if self._stage is Stage.IDLE:
+            self._enter_head()
+        before, self._packet_bytes = self._turn, size
+        self._bare_bytes += size
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            self._stop_reading(error.__context__)
+            return
+        if self._turn == before:
+            self._check_unfinished(size)
+
+    def resume_writing(self) -> None:
+        self._writable += 1
+        self.flow.resume_writing()
+
+    # --- What the parser tells
+
+    def on_message_begin(self) -> None:
+        if self._next is not None:
+            raise Enough
+        if self._stage is not Stage.HEAD:
+            self._enter_head()
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._stage is not Stage.HEAD:  # a trailer: read past, since none may do what a header does
+            self._trailers += 1
+            if self._trailers > HEADERS_MAX:
+                raise Refusal(Fault.TRAILERS_TOO_LARGE)
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+        if len(self.headers) > HEADERS_MAX:
+            raise Refusal(Fault.HEAD_TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        if self._head_bytes + self._packet_bytes > HEAD_BYTES_MAX:
+            self._check_head()
+        parser, scope = self.parser, self.scope
+        http_version, method = parser.get_http_version(), parser.get_method()
+        self._upgrade_offered = parser.should_upgrade()
+        if method == b"CONNECT":
+            raise Refusal(Fault.MALFORMED)
+        scope["method"] = method.decode("ascii")
+        if http_version != "1.1":
+            scope["http_version"] = http_version
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+        self._bare_bytes = self._trailers = 0
+        self._enter(Stage.BODY)
+        self.cycle = new_cycle(self, self._hooks)
+        if self._running is None:
+            self._start(self.cycle)
+        else:
+            self._next = self.cycle
+
+    def on_body(self, body: bytes) -> None:
+        self._bare_bytes = 0
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        if self._upgrade_offered:  # httptools ends such a request with its head; `_feed` reads its body
+            return
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
+        self._enter(Stage.IDLE if self._running is None else Stage.ANSWER)
+
+    # --- What a cycle and the server tell
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        self._running = None
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self._next is not None:
+            cycle, self._next = self._next, None
+            self._start(cycle)
+        elif self._stage is Stage.ANSWER:
+            self._enter(Stage.IDLE)
+
+    def shutdown(self) -> None:
+        if self._running is None:
+            self.transport.close()
+        else:
+            self._running.keep_alive = False
+
+    # --- What `Connections` asks, once a tick
+
+    def seen(self) -> Seen:
+        stage, running = self._stage, self._running
+        if self.transport.is_closing():
+            stage = Stage.ANSWER
+        is_ours = running is not None and (
+            stage is Stage.HEAD or (stage is Stage.BODY and (self.flow.read_paused or running is not self.cycle))
+        )
+        return Seen(stage, self._turn, self._received, self.transport.get_write_buffer_size(), self._writable, is_ours)
+
+    def end(self, fault: Fault) -> None:
+        """What `Connections` has counted already."""
+        if fault is Fault.ANSWER_STALLED:
+            self.transport.abort()  # closing would wait for what is not taken
+        else:
+            self._refuse(fault)
+
+    def close(self) -> None:
+        self.transport.close()
+
+    # --- Reading
+
+    def _feed(self, data: bytes) -> None:
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                data = data[offer.args[0] :]
+                self._upgrade_offered = False
+                self.parser = parser_behind(self.headers, self)
+            else:
+                return
+
+    def _enter(self, stage: Stage) -> None:
+        self._stage = stage
+        self._turn += 1
+
+    def _enter_head(self) -> None:
+        self._head_bytes = 0
+        self._enter(Stage.HEAD)
+
+    def _check_unfinished(self, size: int) -> None:
+        """The packet ended in the stage in which it began."""
+        if self._stage is Stage.HEAD:
+            self._head_bytes += size
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._count_and_refuse(Fault.HEAD_TOO_LARGE)
+        elif self._stage is Stage.BODY and self._bare_bytes > HEAD_BYTES_MAX:
+            self._count_and_refuse(Fault.TRAILERS_TOO_LARGE)
+
+    def _check_head(self) -> None:
+        """Counted in full only where packets could hold too much: they may hold other things as well."""
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > HEAD_BYTES_MAX:
+            raise Refusal(Fault.HEAD_TOO_LARGE)
+
+    def _stop_reading(self, cause: BaseException | None) -> None:
+        if isinstance(cause, Enough):
+            self._is_deaf = True
+            self.cycle.keep_alive = False
+        elif isinstance(cause, Refusal):
+            self._count_and_refuse(cause.fault)
+        else:
+            self._count_and_refuse(Fault.MALFORMED)
+
+    def _leave_unread(self, size: int) -> None:
+        self._unread_bytes += size
+        if self._is_excess:  # it makes room as soon as it can
+            self.transport.close()
+        elif self._unread_bytes > _UNREAD_BYTES_MAX:
+            self.flow.pause_reading()
+
+    # --- Answering and ending
+
+    def _start(self, cycle: Cycle) -> None:
+        self._running = cycle
+        self._start_asgi_task(cycle, self.app)
+
+    def _count_and_refuse(self, fault: Fault) -> None:
+        self.shared.count(fault, self.loop.time())
+        self._refuse(fault)
+
+    def _refuse(self, fault: Fault) -> None:
+        """Reads nothing any more. A request that is whole keeps its answer; the one at fault is told of it, unless it
+        has an answer already."""
+        self._is_deaf = True
+        cycle = self.cycle if self._stage is Stage.BODY else None  # the one at fault, where its head was right
+        if self._running is not None and self._running is not cycle:
+            self._next = None
+            self._running.keep_alive = False
+            self._enter(Stage.ANSWER)
+            return
+        if cycle is not None:
+            cycle.lose_caller()
+            self._running = None
+            if cycle.response_started:
+                self.transport.close()
+                return
+        self._answer_and_end(fault)
+
+    def _answer_and_end(self, fault: Fault) -> None:
+        response = self._hooks.answer(error_of(fault))
+        self.transport.write(answer_bytes(response, self.server_state.default_headers))
+        # Closed when the caller has closed, or soon: closing with unread bytes would take the answer away from it.
+        self.transport.write_eof()
+        self._enter(Stage.ENDING)
+
+
+def protocol_of(bounds: Bounds) -> type[GatewayProtocol]:
+    """The protocol of one process, whose connections keep to `bounds` together."""
+    return type("BoundedProtocol", (GatewayProtocol,), {"shared": Connections(bounds)})

@@ -1,0 +1,104 @@
+"""One of several processes that serve behind one port. Started by the supervisor, in an interpreter of its own.
+
+All it needs comes over the line, a socket to the supervisor; the line's end is the word to stop, also when the
+supervisor was killed. Imports nothing of the terminal: this process is the one that stays.
+"""
+
+import asyncio
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from app.errors import GatewayError
+from app.server import serving
+from app.server.loading import loading
+from app.settings import Settings
+from app.telemetry.shared_counters import Board
+
+READY = b"ready\n"
+ALIVE = b"."
+ALIVE_SECONDS = 2.0  # how often its event loop says that it still turns
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a worker is told: the settings, its number from 1; the descriptors it inherits."""
+
+    settings: Settings
+    number: int
+    listener: int
+    board: int
+
+
+def start(line: socket.socket, assignment: Assignment) -> "subprocess.Popen[bytes]":
+    """A worker at the other end of `line`, in a fresh interpreter that finds the same modules."""
+    code = f"from app.server.worker import run; run({line.fileno()})"
+    return subprocess.Popen(  # noqa: S603 - ourselves
+        [sys.executable, "-P", "-c", code, "zenmux-gateway", f"worker-{assignment.number}"],  # the end is for `ps`
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(place).absolute()) for place in sys.path)},
+        pass_fds=(line.fileno(), assignment.listener, assignment.board),
+    )
+
+
+def told(assignment: Assignment) -> bytes:
+    """What goes over the line once the worker is started. Secrets are in it: arguments and environments can be seen."""
+    return pickle.dumps(assignment)
+
+
+def run(line_descriptor: int) -> None:
+    """The whole life of a worker; exits with 0 after a graceful stop."""
+    # Ctrl-C reaches every process of the terminal, but stopping is the supervisor's word alone: it is given once.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with socket.socket(fileno=line_descriptor) as line:
+        try:
+            with line.makefile("rb") as reader:
+                assignment: Assignment = pickle.load(reader)  # noqa: S301 - from our own parent
+        except EOFError:
+            sys.exit(0)  # the supervisor ended before it had said anything
+        sys.exit(_serve(assignment, line))
+
+
+def _serve(assignment: Assignment, line: socket.socket) -> int:
+    settings = assignment.settings
+    serving.start_logging(settings, worker=assignment.number)
+    board = Board(assignment.board, assignment.number - 1, settings.workers)
+    listener = socket.socket(fileno=assignment.listener)
+
+    with loading():
+        from app.main import create_app  # noqa: PLC0415 - loads the whole house
+    try:
+        gateway = create_app(settings, board=board)
+    except GatewayError as error:
+        print(f"Error: {error}", file=sys.stderr)  # noqa: T201 - as the terminal's door would
+        return 1
+    on_ready = partial(_tell_ready, line)
+    seconds = settings.shutdown_seconds
+    serving.bound_buffers(listener, settings.socket_buffer_bytes)
+    bounds = serving.bounds_of(settings)
+    signals = (signal.SIGTERM,)
+    return serving.run(gateway, listener, shutdown_seconds=seconds, on_ready=on_ready, signals=signals, bounds=bounds)
+
+
+def _tell_ready(line: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_reader(line)
+        signal.raise_signal(signal.SIGTERM)
+
+    def show_life() -> None:
+        with suppress(OSError):  # the supervisor is gone, or reads nothing: then it does not wait for this either
+            line.send(ALIVE, socket.MSG_DONTWAIT)
+        loop.call_later(ALIVE_SECONDS, show_life)
+
+    loop.add_reader(line, stop)
+    line.sendall(READY)
+    loop.call_later(ALIVE_SECONDS, show_life)

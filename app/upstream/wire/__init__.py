@@ -1,0 +1,1 @@
+"""What every transport to ZenMux shares: bodies as chunks, sockets, certificates, proxies. Asks nothing."""

@@ -1,0 +1,84 @@
+"""Which proxy is between here and a server, and which of HTTPX's transports that takes. Loads no HTTP client.
+
+Reads the settings, and the environment's HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
+"""
+
+import importlib.util
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
+
+from app.errors import ConfigurationError
+from app.setting_values import UpstreamTransport
+from app.settings import Settings
+from app.upstream.wire.certificates import trusted
+
+_SCHEMES = ("http", "https", "socks5", "socks5h")
+
+
+def proxy_of(settings: Settings, url: str) -> str | None:
+    """The proxy on the way to `url`, if any: never to this machine itself, nor to what NO_PROXY names.
+
+    Raises ConfigurationError for what is no proxy, or needs a package that is not there.
+    """
+    parts = urlsplit(url)
+    if is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    if settings.upstream_proxy is not None:
+        return _checked(settings.upstream_proxy)
+    environment = getproxies_environment()
+    found = environment.get(parts.scheme) or environment.get("all")
+    return None if not found else _checked(found if "://" in found else f"http://{found}")
+
+
+def uses_httpx(settings: Settings, url: str) -> bool:
+    """Whether stock HTTPX carries requests to `url`; else it is ours.
+
+    Raises ConfigurationError where the settings contradict each other.
+    """
+    kind = settings.upstream_transport
+    if kind is not UpstreamTransport.HTTP1:
+        return kind is UpstreamTransport.HTTPX or proxy_of(settings, url) is not None
+    if settings.upstream_proxy is not None:
+        raise ConfigurationError(
+            "GATEWAY_UPSTREAM_TRANSPORT=http1 knows no proxies, and GATEWAY_UPSTREAM_PROXY is set: set one of them."
+        )
+    return False
+
+
+def check_way(settings: Settings, url: str) -> str:
+    """Says which way requests to `url` take. Raises ConfigurationError for what can be seen to be wrong before anything
+    is sent."""
+    if settings.upstream_ca_file is not None:
+        trusted(settings)
+    if not uses_httpx(settings, url):
+        return "directly"
+    proxy = proxy_of(settings, url)
+    return f"through {without_password(proxy)}" if proxy else "directly, with stock HTTPX"
+
+
+def without_password(proxy: str) -> str:
+    """The proxy as it may be shown."""
+    parts = urlsplit(proxy)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether it is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _checked(proxy: str) -> str:
+    parts = urlsplit(proxy)
+    if parts.scheme not in _SCHEMES or not parts.hostname:
+        raise ConfigurationError(
+            "The proxy of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is not written as http://host:port."
+        )
+    if parts.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        raise ConfigurationError("A socks5 proxy needs a package more: pip install 'zenmux-gateway[socks]'.")
+    return proxy
