@@ -29,7 +29,7 @@ from app.database.clock import Clock
 from app.database.engine import create_engine
 from app.database.migrate import upgrade
 from app.errors import GatewayError, Interrupted
-from app.exchange.in_flight import Bounds, Exchanges
+from app.exchange.in_flight import ExchangeBounds, Exchanges
 from app.identity.keys.authentication import Authenticator
 from app.images.catalog.catalog import catalog_of
 from app.images.request.normalize import RequestPolicy
@@ -39,14 +39,14 @@ from app.quotas.ledger.heartbeat import Heartbeat
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.spool.file import Spool
 from app.quotas.ledger.sweep import sweep_for_ever
-from app.quotas.rules.thresholds import Announcement, Watch, describe_crossing
+from app.quotas.rules.thresholds import NamedThresholdEvent, Watch, describe_threshold_event
 from app.server.http.bounds import Hooks
 from app.settings import Settings
 from app.telemetry.logs import count_dropped_lines
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording
 from app.telemetry.sampling import Sampler
-from app.telemetry.shared_counters import Board
+from app.telemetry.shared_counters import SharedCounters
 from app.upstream.network import Network
 from app.upstream.wire.proxies import check_way
 from app.upstream.zenmux import Upstream
@@ -57,7 +57,7 @@ _CLOSE_SECONDS = 10.0  # for what a forced stop leaves: settlements that are bei
 _SENDING_CLOSE_SECONDS = 3.0  # for a webhook that is being told; what is left is told by the next process
 
 
-class State(TypedDict):
+class LifespanState(TypedDict):
     """What the lifespan gives to every request."""
 
     services: Services
@@ -74,19 +74,19 @@ def _request_ids() -> Callable[[], str]:
     return lambda: f"req_{bits(128):032x}"
 
 
-def create_app(settings: Settings, clock: Clock = utc_now, board: Board | None = None) -> ASGIApp:
+def create_app(settings: Settings, clock: Clock = utc_now, shared_counters: SharedCounters | None = None) -> ASGIApp:
     """The gateway as an ASGI app. Makes nothing that must be closed; its lifespan opens and closes the rest.
 
-    `board` holds its counters where it is one of several workers.
+    `shared_counters` holds its counters where it is one of several workers.
     Raises ConfigurationError when GATEWAY_CATALOG_FILE, or another setting, cannot work.
     """
     policy = request_policy(settings, catalog_of(settings.catalog_file))
     webhook_of(settings)  # refused here, before anything is opened
     check_way(settings, settings.zenmux_base_url)
-    metrics = Metrics(app.__version__, settings.metrics_users_max, board)
+    metrics = Metrics(app.__version__, settings.metrics_users_max, shared_counters)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
         async with AsyncExitStack() as stack:
             services = await _open(settings, policy, metrics, clock, stack)
             yield {"services": services, "connection_hooks": _connection_hooks(metrics)}
@@ -154,7 +154,7 @@ async def _open(
         upstream=upstream,
         clock=clock,
         monotonic=asyncio.get_running_loop().time,
-        bounds=Bounds(
+        bounds=ExchangeBounds(
             exchange_seconds_max=settings.exchange_seconds_max,
             reservation_seconds=settings.reservation_seconds,
             client_stall_seconds=settings.client_stall_seconds,
@@ -232,11 +232,11 @@ def _watch(settings: Settings, metrics: Metrics, sender: Sender | None) -> Watch
     )
 
 
-def _announce(crossed: Sequence[Announcement], metrics: Metrics, sender: Sender | None) -> None:
+def _announce(crossed: Sequence[NamedThresholdEvent], metrics: Metrics, sender: Sender | None) -> None:
     """Tells, once, that limits have been used up to a percentage."""
-    for announcement in crossed:
-        event = announcement.crossing
-        logger.info("threshold_crossed", extra=describe_crossing(announcement))
+    for named_event in crossed:
+        event = named_event.threshold_event
+        logger.info("threshold_crossed", extra=describe_threshold_event(named_event))
         shadow = str(event.shadow).lower()
         metrics.threshold_events.labels(event.scope, event.unit, event.window, str(event.percent), shadow).inc()
     if sender is not None:

@@ -33,7 +33,7 @@ class Settings(SettingsWithSecretFiles):
     zenmux_api_key: SecretStr | None = Field(
         None,
         validation_alias="ZENMUX_API_KEY",
-        description="The one ZenMux key everybody's pictures are bought with (pay-as-you-go or Organization).",
+        description="The one ZenMux key everybody's images are bought with (pay-as-you-go or Organization).",
     )
     zenmux_base_url: UpstreamUrl = Field(
         "https://zenmux.ai/api/v1", validation_alias="ZENMUX_BASE_URL", description="Where ZenMux answers."

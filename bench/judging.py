@@ -35,17 +35,15 @@ def judge(direct: Running, contender: Running, scenario: Scenario) -> Verdict:
 
 
 def compare(expected: bytes, got: bytes, stream: bool) -> Verdict:  # noqa: FBT001 - one fact about both
-    """The verdict on `got`: the same bytes, the same pictures and usage in other bytes, or wrong."""
+    """The verdict on `got`: the same bytes, the same images and usage in other bytes, or wrong."""
     if got == expected:
         return Verdict(payload_bytes=len(got))
     try:
         wanted, told = (_events(body) if stream else [json.loads(body)] for body in (expected, got))
     except ValueError:
         return Verdict(refusal="answers what is not JSON")
-    if len(wanted) != len(told) or any(
-        _pictures(one) != _pictures(other) for one, other in zip(wanted, told, strict=True)
-    ):
-        return Verdict(refusal="does not answer the pictures")
+    if len(wanted) != len(told) or any(_images(one) != _images(other) for one, other in zip(wanted, told, strict=True)):
+        return Verdict(refusal="does not answer the images")
     lost = sorted({name for one, other in zip(wanted, told, strict=True) for name in one.keys() - other.keys()})
     return Verdict(note=f"re-encoded, without {', '.join(lost)}" if lost else "re-encoded")
 
@@ -57,7 +55,7 @@ def _events(body: bytes) -> list[dict[str, Any]]:
     return found
 
 
-def _pictures(document: dict[str, Any]) -> list[str]:
+def _images(document: dict[str, Any]) -> list[str]:
     if "b64_json" in document:
         return [document["b64_json"]]
     return [entry.get("b64_json", "") for entry in document.get("data", [])]

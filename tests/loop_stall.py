@@ -128,15 +128,15 @@ def assert_no_stall(root: str, act: Callable[[], object], seconds_max: float = S
 
 def main() -> None:
     """`python -m app` with a probe: `python -m tests.loop_stall serve`. Not for several workers."""
-    import app.main as house
+    import app.main as main
     from app.cli.main import run
 
-    create_app = house.create_app
+    create_app = main.create_app
 
     def create_probed(*arguments: Any, **more: Any) -> ASGIApp:
         return probed(create_app(*arguments, **more))
 
-    house.create_app = create_probed  # what `serve` looks up when it makes the gateway
+    main.create_app = create_probed  # what `serve` looks up when it makes the gateway
     sys.argv[0] = "zenmux-gateway"
     run()
 

@@ -210,7 +210,7 @@ class GatewayProcess:
         self.store.engine.dispose()
 
     def begin(self, key: Key, prompt: str) -> socket.socket:
-        """Send a request for a picture over a connection of its own; the answer is the caller's to read."""
+        """Send a request for an image over a connection of its own; the answer is the caller's to read."""
         body = json.dumps({"model": "gpt-image-2", "size": "1024x1024", "quality": "low", "prompt": prompt})
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         head = (

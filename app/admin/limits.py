@@ -11,7 +11,7 @@ from app.admin.views import LimitStatusView, LimitView, written_limit
 from app.identity.keys.records import list_keys, list_teams, list_users
 from app.quotas.limits import manage as administration
 from app.quotas.limits.opening_balance import Past, add_up_past, make_counter
-from app.quotas.reports.limit_status import standing_of
+from app.quotas.reports.limit_status import limit_status_of_key
 from app.quotas.rules.limits import Limit, Scope, Window, WrittenLimit
 
 
@@ -95,7 +95,7 @@ def explain_key(operator: Operator, key_id: str) -> Explanation:
     with operator.reading() as connection:
         key = existing_key(connection, key_id)
         owner = existing_user(connection, key.user_id)
-        found = standing_of(connection, key.id, owner.id, owner.team_id, operator.now)
+        found = limit_status_of_key(connection, key.id, owner.id, owner.team_id, operator.now)
         names = _names(connection)
     mine = [status for status in found if status.may_apply_to(key.models)]
     return Explanation(key.id, tuple(LimitStatusView(status, names.get(status.limit.scope_id)) for status in mine))
@@ -106,7 +106,7 @@ def explain_user(operator: Operator, name: str) -> Explanation:
     with operator.reading() as connection:
         owner = existing_user(connection, name)
         # No key has the empty id, so only the wider scopes answer.
-        found = standing_of(connection, "", owner.id, owner.team_id, operator.now)
+        found = limit_status_of_key(connection, "", owner.id, owner.team_id, operator.now)
         names = _names(connection)
     return Explanation(owner.name, tuple(LimitStatusView(each, names.get(each.limit.scope_id)) for each in found))
 

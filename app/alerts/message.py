@@ -10,31 +10,31 @@ from app import __version__
 from app.alerts.outbox import DueEvent
 from app.database.clock import from_ms
 from app.quotas.rules.limits import describe_amount
-from app.quotas.rules.thresholds import describe_crossing
+from app.quotas.rules.thresholds import describe_threshold_event
 
 TRIES_MAX = 10
 
 _TYPE = "limit.threshold_crossed"
-# 10 s, 30 s, 90 s … 18 h: ten tries take about a day, and a receiver that only restarted is told within the minute.
+# 10 s, 30 s, 90 s … 18 h: ten tries take about a day, and a receiver that only restarted is identity within the minute.
 _WAIT_SECONDS = 10
 _WAIT_FACTOR = 3
 
 
 def event_id(event: DueEvent) -> str:
     """The same for every try of an event, and another for every other event, of other gateways too."""
-    told = "\n".join(str(part) for part in (event.id, *event.announcement.crossing[:-1]))
-    return f"evt_{hashlib.sha256(told.encode()).hexdigest()[:24]}"
+    identity = "\n".join(str(part) for part in (event.id, *event.named_event.threshold_event[:-1]))
+    return f"evt_{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
 
 
 def body_of(event: DueEvent) -> bytes:
-    """The event as JSON: what docs/webhooks.md lists, no prompt, no picture, no secret."""
-    crossing = event.announcement.crossing
-    data = describe_crossing(event.announcement)
+    """The event as JSON: what docs/webhooks.md lists, no prompt, no image, no secret."""
+    threshold_event = event.named_event.threshold_event
+    data = describe_threshold_event(event.named_event)
     return orjson.dumps(
         {
             "id": event_id(event),
             "type": _TYPE,
-            "created_at": from_ms(crossing.crossed_at_ms).isoformat(timespec="seconds"),
+            "created_at": from_ms(threshold_event.crossed_at_ms).isoformat(timespec="seconds"),
             "text": _text(event, str(data["limit"])),
             "data": data,
         }
@@ -62,10 +62,15 @@ def seconds_until_next_try(tries: int, jitter: float) -> float | None:
 
 def _text(event: DueEvent, written: str) -> str:
     """The event for people, as a chat may show it."""
-    crossing, name = event.announcement
-    limit = crossing.limit
-    whose = name if crossing.scope == name else f"{crossing.scope} {name}"
-    used, amount = describe_amount(limit.unit, crossing.used), describe_amount(limit.unit, crossing.amount)
-    reset = f"resets at {crossing.resets_at:%Y-%m-%d %H:%M} UTC" if crossing.resets_at else "does not reset"
-    shadow = "shadow limit" if crossing.shadow else "limit"
-    return f"{whose} has reached {crossing.percent} % of the {shadow} {written}: {used} of {amount} used. It {reset}."
+    threshold_event, name = event.named_event
+    limit = threshold_event.limit
+    whose = name if threshold_event.scope == name else f"{threshold_event.scope} {name}"
+    used, amount = (
+        describe_amount(limit.unit, threshold_event.used),
+        describe_amount(limit.unit, threshold_event.amount),
+    )
+    reset = (
+        f"resets at {threshold_event.resets_at:%Y-%m-%d %H:%M} UTC" if threshold_event.resets_at else "does not reset"
+    )
+    shadow = "shadow limit" if threshold_event.shadow else "limit"
+    return f"{whose} has reached {threshold_event.percent} % of the {shadow} {written}: {used} of {amount} used. It {reset}."

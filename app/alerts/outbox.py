@@ -13,7 +13,7 @@ from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import reading, writing
 from app.quotas.rules.limits import Scope, Window
-from app.quotas.rules.thresholds import Announcement, Crossing
+from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent
 from app.quotas.rules.windows import span_ms
 
 NEWS_AGE_MAX = timedelta(days=2)
@@ -32,7 +32,7 @@ class DueEvent:
 
     id: int
     tries: int
-    announcement: Announcement
+    named_event: NamedThresholdEvent
 
 
 def take_due(engine: Engine, now: datetime, lease: timedelta, most: int) -> list[DueEvent]:
@@ -63,7 +63,7 @@ def take_due(engine: Engine, now: datetime, lease: timedelta, most: int) -> list
         DueEvent(
             row.id,
             row.tries + 1,
-            Announcement(Crossing(*(getattr(row, column) for column in Crossing._fields)), row.name),
+            NamedThresholdEvent(ThresholdEvent(*(getattr(row, column) for column in ThresholdEvent._fields)), row.name),
         )
         for row in found
     ]
@@ -92,8 +92,8 @@ def prune_events(engine: Engine, now: datetime) -> None:
             if window not in (Window.TOTAL, Window.NOW)
         )
     )
-    is_told = or_(_rows.next_try_at_ms.is_(None), _rows.crossed_at_ms < to_ms(now - NEWS_AGE_MAX))
-    query = select(_rows.id).where(ended, is_told).order_by(_rows.id).limit(_PRUNE_MAX)
+    is_finished = or_(_rows.next_try_at_ms.is_(None), _rows.crossed_at_ms < to_ms(now - NEWS_AGE_MAX))
+    query = select(_rows.id).where(ended, is_finished).order_by(_rows.id).limit(_PRUNE_MAX)
     with reading(engine) as connection:
         old = list(connection.execute(query).scalars())
     if old:

@@ -165,5 +165,5 @@ def error_event(error: GatewayError, closing: Callable[[bytes], bytes]) -> bytes
     `closing(field)` ends an event that was cut in its middle, so that the error becomes one more of its fields: SDKs
     raise on any event with an `error`, and would stumble over half an event.
     """
-    told = orjson.dumps(wire_error(error).error)
-    return closing(b'"error":' + told) + b'event: error\ndata: {"type":"error","error":' + told + b"}\n\n"
+    encoded = orjson.dumps(wire_error(error).error)
+    return closing(b'"error":' + encoded) + b'event: error\ndata: {"type":"error","error":' + encoded + b"}\n\n"

@@ -1,7 +1,7 @@
 """The outermost door: image requests go straight to their handler, everything else through FastAPI's own way in.
 
 It answers our errors for both. FastAPI's middlewares and router cost more than refusing a request does
-(docs/performance.md), so the routes that carry pictures do without; FastAPI still documents them.
+(docs/performance.md), so the routes that carry images do without; FastAPI still documents them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import text
 
-from app.api.services import Services, services
+from app.api.services import Services, services_of
 from app.database.engine import reading
 from app.errors import AuthenticationFailed, StoreUnavailable
 from app.quotas.reports.overview import read_overview
@@ -34,80 +34,82 @@ async def readyz(request: Request) -> Response:
     An unreachable ZenMux is named and leaves it ready: only a request that connects can show that it is back, and a
     load balancer would send none. Requests are answered 502 meanwhile, and nothing is charged.
     """
-    house = services(request)
+    services = services_of(request)
     checks = {
-        "database": await _database(house),
-        "upstream": _upstream(house),
-        "draining": "yes" if house.draining else "no",
+        "database": await _database(services),
+        "upstream": _upstream(services),
+        "draining": "yes" if services.draining else "no",
     }
-    ready = checks["database"] == "ok" and checks["upstream"] != "not configured" and not house.draining
+    ready = checks["database"] == "ok" and checks["upstream"] != "not configured" and not services.draining
     return JSONResponse({"status": "ready" if ready else "not ready", **checks}, 200 if ready else 503)
 
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Prometheus' text format; behind GATEWAY_METRICS_KEY where one is set."""
-    house = services(request)
-    key = house.settings.metrics_key
+    services = services_of(request)
+    key = services.settings.metrics_key
     if key is not None:
         presented = request.headers.get("authorization", "").encode()
         if not hmac.compare_digest(presented, b"Bearer " + key.get_secret_value().encode()):
             raise AuthenticationFailed("Metrics need the key of GATEWAY_METRICS_KEY as a Bearer token.")
-    await _refresh_gauges(house)
-    return Response(house.metrics.exposition(), media_type=_EXPOSITION_TYPE)
+    await _refresh_gauges(services)
+    return Response(services.metrics.exposition(), media_type=_EXPOSITION_TYPE)
 
 
-async def _database(house: Services) -> str:
+async def _database(services: Services) -> str:
     def ask() -> None:
-        with reading(house.engine) as connection:
+        with reading(services.engine) as connection:
             connection.execute(text("SELECT 1"))
 
     try:
-        await house.probes.run(ask, _PROBE_SECONDS_MAX)
+        await services.probes.run(ask, _PROBE_SECONDS_MAX)
     except StoreUnavailable:
         return "does not answer"
     try:
-        await house.ledger.readiness.check(_PROBE_SECONDS_MAX)
+        await services.ledger.readiness.check(_PROBE_SECONDS_MAX)
     except StoreUnavailable:
         return "cannot be written"
     return "ok"
 
 
-def _upstream(house: Services) -> str:
-    since = house.exchanges.upstream.unreachable_since
+def _upstream(services: Services) -> str:
+    since = services.exchanges.upstream.unreachable_since
     if since is not None:
         return f"unreachable since {since:%Y-%m-%dT%H:%M:%SZ}"
-    if house.settings.sandbox:
-        return "sandbox: pictures are drawn here, nothing is bought"
-    return "ok" if house.settings.zenmux_api_key is not None else "not configured"
+    if services.settings.sandbox:
+        return "sandbox: images are drawn here, nothing is bought"
+    return "ok" if services.settings.zenmux_api_key is not None else "not configured"
 
 
-async def _refresh_gauges(house: Services) -> None:
+async def _refresh_gauges(services: Services) -> None:
     """What the database knows better than counting could. While it is away the gauges keep their last values."""
     try:
-        overview = await house.probes.run(lambda: read_overview(house.engine, house.clock()), _PROBE_SECONDS_MAX)
+        overview = await services.probes.run(
+            lambda: read_overview(services.engine, services.clock()), _PROBE_SECONDS_MAX
+        )
     except StoreUnavailable:
         return
-    house.metrics.reservations_pending.set(overview.pending)
+    services.metrics.reservations_pending.set(overview.pending)
     if overview.last_check is not None:
-        _show_last_check(house, overview.last_check)
-    house.metrics.quota_used_ratio.clear()
+        _show_last_check(services, overview.last_check)
+    services.metrics.quota_used_ratio.clear()
     for named in overview.limits:
         limit = named.status.limit
-        spec = house.policy.catalog.find(limit.model) if limit.model else None
+        spec = services.policy.catalog.find(limit.model) if limit.model else None
         model = spec.name if spec else limit.model or "all"
         shadow = str(limit.shadow).lower()
         labels = (limit.scope.value, named.name, limit.unit.value, limit.window.value, model, shadow)
-        house.metrics.quota_used_ratio.labels(*labels).set(named.status.used / limit.amount if limit.amount else 1.0)
+        services.metrics.quota_used_ratio.labels(*labels).set(named.status.used / limit.amount if limit.amount else 1.0)
 
 
-def _show_last_check(house: Services, check: LastCheck) -> None:
+def _show_last_check(services: Services, check: LastCheck) -> None:
     drift_nanousd: dict[str, int] = {}
     for model, nanousd in check.drift_nanousd.items():
-        spec = house.policy.catalog.find(model)
+        spec = services.policy.catalog.find(model)
         name = OTHER if spec is None else spec.name
         drift_nanousd[name] = drift_nanousd.get(name, 0) + nanousd
-    house.metrics.reconciliation_day.set(check.day_start.timestamp())
-    house.metrics.reconciliation_drift_usd.clear()
+    services.metrics.reconciliation_day.set(check.day_start.timestamp())
+    services.metrics.reconciliation_drift_usd.clear()
     for name, nanousd in drift_nanousd.items():
-        house.metrics.reconciliation_drift_usd.labels(name).set(nanousd / 1e9)
+        services.metrics.reconciliation_drift_usd.labels(name).set(nanousd / 1e9)

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.body import read_json_object
 from app.api.routes import GENERATIONS
 from app.api.schemas import GENERATION_DOCS
-from app.api.services import authenticated, event_of, services
+from app.api.services import authenticated, event_of, services_of
 from app.errors import Draining, ModelForbidden
 from app.exchange.exchange import Exchange
 from app.images.request.normalize import ImageRequest, normalize
@@ -16,20 +16,20 @@ router = APIRouter()
 
 @router.post(GENERATIONS, **GENERATION_DOCS)
 async def create_image(request: Request) -> Response:
-    """Create pictures from a prompt, as OpenAI's endpoint of this name does."""
-    house, event = services(request), event_of(request)
+    """Create images from a prompt, as OpenAI's endpoint of this name does."""
+    services, event = services_of(request), event_of(request)
     event.operation = "generation"
     caller = await authenticated(request)
-    if house.draining:
+    if services.draining:
         raise Draining("The gateway is stopping. Please try again shortly.")
-    fields = await read_json_object(request, house.settings.body_bytes_max)
-    image_request = normalize(fields, house.policy)
+    fields = await read_json_object(request, services.settings.body_bytes_max)
+    image_request = normalize(fields, services.policy)
     _note_request(event, image_request)
     if not caller.may_use(image_request.model.id):
         raise ModelForbidden(
             f"Your key may not use the model '{image_request.model.name}'. Ask for it, or use another model."
         )
-    return Exchange(house.exchanges, caller, image_request, event)
+    return Exchange(services.exchanges, caller, image_request, event)
 
 
 def _note_request(event: RequestEvent, request: ImageRequest) -> None:

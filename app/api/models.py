@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from app.api.routes import MODELS
-from app.api.services import authenticated, services
+from app.api.services import authenticated, services_of
 from app.errors import ModelNotFound
 from app.images.catalog.catalog import ModelSpec
 
@@ -16,7 +16,7 @@ router = APIRouter(prefix=MODELS)
 async def list_models(request: Request) -> dict[str, Any]:
     """The models this key may use."""
     caller = await authenticated(request)
-    specs = services(request).policy.catalog.models
+    specs = services_of(request).policy.catalog.models
     return {"object": "list", "data": [_model(spec) for spec in specs if caller.may_use(spec.id)]}
 
 
@@ -24,7 +24,7 @@ async def list_models(request: Request) -> dict[str, Any]:
 async def retrieve_model(request: Request, model_id: str) -> dict[str, Any]:
     """One model, by its name, its full id or an alias."""
     caller = await authenticated(request)
-    spec = services(request).policy.catalog.find(model_id)
+    spec = services_of(request).policy.catalog.find(model_id)
     if spec is None or not caller.may_use(spec.id):
         raise ModelNotFound(f"The model {model_id[:80]!a} does not exist, or your key may not use it.")
     return _model(spec)

@@ -25,7 +25,7 @@ GENERATION_DOCS: dict[str, Any] = {
     "tags": ["images"],
     "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}}},
     "responses": {
-        200: {"description": "The pictures, as JSON, or as an event stream when `stream` is true."},
+        200: {"description": "The images, as JSON, or as an event stream when `stream` is true."},
         429: {"description": "A limit of the key, its user, team or the gateway refused the request."},
     },
 }

@@ -1,4 +1,4 @@
-"""What the doors need of the house, in one typed place that the app's lifespan fills."""
+"""What the doors need of the services, in one typed place that the app's lifespan fills."""
 
 import asyncio
 from collections.abc import Callable
@@ -47,8 +47,8 @@ class Services:
         return seconds + READ_ON_SECONDS + SETTLE_SECONDS_MAX
 
 
-def services(connection: HTTPConnection) -> Services:
-    """The house this request came to."""
+def services_of(connection: HTTPConnection) -> Services:
+    """The services this request came to."""
     found: Services = connection.scope["state"]["services"]
     return found
 
@@ -61,7 +61,7 @@ def event_of(connection: HTTPConnection) -> RequestEvent:
 
 async def authenticated(connection: HTTPConnection) -> Caller:
     """Who asks. Raises AuthenticationFailed, StoreUnavailable."""
-    caller = await services(connection).authenticator.authenticate(_presented(connection))
+    caller = await services_of(connection).authenticator.authenticate(_presented(connection))
     event = event_of(connection)
     event.key_id, event.user = caller.key_id, caller.user_name
     return caller

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 
 from app.admin.views import limit_status_json
 from app.api.routes import USAGE
-from app.api.services import Services, authenticated, services
+from app.api.services import Services, authenticated, services_of
 from app.quotas.reports.limit_status import LimitStatus
 from app.quotas.rules.limits import Scope
 
@@ -17,21 +17,21 @@ router = APIRouter(prefix=USAGE)
 @router.get("")
 async def show_usage(request: Request) -> dict[str, Any]:
     """The limits that apply to this key, of whatever scope, and where each stands."""
-    house = services(request)
+    services = services_of(request)
     caller = await authenticated(request)
-    statuses = await house.ledger.limits_of(caller.key_id, caller.user_id, caller.team_id, house.clock())
+    statuses = await services.ledger.limits_of(caller.key_id, caller.user_id, caller.team_id, services.clock())
     return {
         "object": "usage",
         "key": {"id": caller.key_id, "name": caller.key_name},
         "user": caller.user_name,
         "team": caller.team_name,
-        "limits": [_shown(status, house) for status in statuses if status.may_apply_to(caller.models)],
+        "limits": [_shown(status, services) for status in statuses if status.may_apply_to(caller.models)],
     }
 
 
-def _shown(status: LimitStatus, house: Services) -> dict[str, Any]:
+def _shown(status: LimitStatus, services: Services) -> dict[str, Any]:
     fields = limit_status_json(status)
-    if status.scope is Scope.GATEWAY and not house.settings.usage_shows_gateway:
+    if status.scope is Scope.GATEWAY and not services.settings.usage_shows_gateway:
         # What all callers spent together is the operator's to tell; how soon nobody gets an image concerns everyone.
         unit, window = fields["unit"], fields["window"]
         fields |= {"limit": f"{unit}/{window}", **dict.fromkeys(("amount", "used", "pending", "left"))}

@@ -1,7 +1,7 @@
 """The tables, their columns and constraints: one schema for SQLite and PostgreSQL. Holds no query.
 
 Times are integer milliseconds since 1970 UTC, money is integer nano-USD. Text columns hold names, ids and closed
-words only: no prompt, no picture, no secret.
+words only: no prompt, no image, no secret.
 """
 
 from sqlalchemy import (

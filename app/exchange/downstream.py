@@ -116,9 +116,9 @@ class Downstream:
 
     def _leave(self) -> None:
         self.left = True
-        told, self._on_leave = self._on_leave, None
-        if told is not None:
-            told()
+        notify, self._on_leave = self._on_leave, None
+        if notify is not None:
+            notify()
 
     @contextmanager
     def kept_alive(self, seconds: float, at_boundary: Callable[[], bool]) -> Iterator[None]:
@@ -145,7 +145,7 @@ class Downstream:
 
 
 class _Stall:
-    """Bounds each of many short waits of one task, one after the other: TimeoutError where one lasts for `seconds`.
+    """ExchangeBounds each of many short waits of one task, one after the other: TimeoutError where one lasts for `seconds`.
 
     As asyncio.timeout, but for one timer that is moved only when it rings: a wait that ends at once, as nearly all
     do, costs next to nothing.

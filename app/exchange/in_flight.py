@@ -21,7 +21,7 @@ _TURNED_AWAY_SECONDS = 15.0  # longer than the Retry-After of an overloaded gate
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ExchangeBounds:
     """How long and how many: each number from the setting of the same name."""
 
     exchange_seconds_max: float
@@ -44,7 +44,7 @@ class Exchanges:
     upstream: Upstream
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
-    bounds: Bounds
+    bounds: ExchangeBounds
     error_event: Callable[[GatewayError, Callable[[bytes], bytes]], bytes]
     error_response: Callable[[GatewayError], Response]
     headers: tuple[tuple[bytes, bytes], ...] = ()

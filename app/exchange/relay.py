@@ -8,7 +8,7 @@ from app.exchange.downstream import Downstream
 from app.exchange.readers import Reader, reader_of
 from app.images.cost.usage import Reading
 from app.images.request.normalize import ImageRequest
-from app.upstream.failures import no_image, told_failure
+from app.upstream.failures import failure_in_answer, no_image
 from app.upstream.zenmux import UpstreamResponse
 
 # A document begins to go out when its image does, or when so much of it has come: until then it may be refused.
@@ -52,7 +52,7 @@ class _Passing:
         self._reader = reader
         self._on_reading = on_reading
         self._held = b""
-        self._told = False  # that it came whole and well
+        self._is_reported = False  # that it came whole and well
 
     async def begin(self) -> None:
         response, downstream, reader = self._response, self._downstream, self._reader
@@ -72,7 +72,7 @@ class _Passing:
                 while True:
                     passed = reader.feed(chunk.data, size, at)
                     at = reader.read_to
-                    if not self._told and reader.delivers:
+                    if not self._is_reported and reader.delivers:
                         self._tell()
                     if passed or not self._downstream.started:
                         await self._pass(passed)
@@ -82,11 +82,11 @@ class _Passing:
                     await asyncio.sleep(0)  # there is much to read in it: others run before it goes on
                 del chunk  # the next one may take its memory
         finally:
-            if not self._told:
+            if not self._is_reported:
                 self._on_reading(reader.finish())
-        if not self._told or reader.fails:
+        if not self._is_reported or reader.fails:
             reading = reader.finish()
-            if self._told:
+            if self._is_reported:
                 self._on_reading(reading)
             if not reading.delivers:
                 raise _verdict(reading, reader)
@@ -96,7 +96,7 @@ class _Passing:
     def _tell(self) -> None:
         reading = self._reader.finish()
         if reading.delivers:
-            self._told = True
+            self._is_reported = True
             self._on_reading(reading)
 
     async def _pass(self, passed: bytes | memoryview) -> None:
@@ -106,20 +106,20 @@ class _Passing:
                 raise _not_an_answer("a body that is no JSON object")
             if reader.refuses:
                 raise _verdict(reader.finish(), reader)
-            if not self._told and not reader.image_begun and len(self._held) + len(passed) <= _HELD_BYTES_MAX:
+            if not self._is_reported and not reader.image_begun and len(self._held) + len(passed) <= _HELD_BYTES_MAX:
                 self._held += passed
                 return
             await self.begin()
         if self._held:
             passed, self._held = self._held + passed, b""
         if passed:
-            await downstream.write(passed, is_whole=self._told)
+            await downstream.write(passed, is_whole=self._is_reported)
 
 
 def _verdict(reading: Reading, reader: Reader) -> UpstreamError:
     """Why an answer is not what was asked for."""
     if reading.failure is not None:
-        return told_failure(reading.failure, streamed=reader.reads_stream)
+        return failure_in_answer(reading.failure, streamed=reader.reads_stream)
     if reading.complete:
         return no_image(reading.remark)
     return UpstreamBroken("ZenMux's answer ended before it was whole.", kind="incomplete")

@@ -1,1 +1,1 @@
-"""A ZenMux of our own: draws pictures, keeps its own bill, fails on request. Only the CLI and tests import it."""
+"""A ZenMux of our own: draws images, keeps its own bill, fails on request. Only the CLI and tests import it."""

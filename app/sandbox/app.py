@@ -17,7 +17,7 @@ from app.images.catalog.model_spec import ImagePrice, TokenPrices
 from app.sandbox.answers.bill import Bill, Row, UnknownPeriod, cost_report, usd
 from app.sandbox.generations import MANAGEMENT_KEY_PREFIX, ImageEndpoint, Studio, check_key
 from app.sandbox.options import SandboxOptions
-from app.sandbox.requests.refusals import Refusal, zenmux
+from app.sandbox.requests.refusals import SandboxRefusal, zenmux
 
 API_PATH: Final = "/api/v1"
 BILL_PATH: Final = "/sandbox/bill"
@@ -42,7 +42,7 @@ def create_sandbox(options: SandboxOptions | None = None) -> ASGIApp:
             Route(BILL_PATH, doors.empty_bill, methods=["DELETE"]),
             Route("/healthz", doors.health, methods=["GET"]),
         ],
-        exception_handlers={Refusal: _refused, HTTPException: _refused_by_routing},
+        exception_handlers={SandboxRefusal: _refused, HTTPException: _refused_by_routing},
     )
     return _RequestIds(app, options)
 
@@ -143,12 +143,12 @@ def _bill_json(bill: Bill, rows: Sequence[Row]) -> Iterator[bytes]:
     yield b"]," + json.dumps(totals).encode()[1:]
 
 
-def _answer(refusal: Refusal) -> Response:
+def _answer(refusal: SandboxRefusal) -> Response:
     return JSONResponse(refusal.body, refusal.status, refusal.headers)
 
 
 async def _refused(_: Request, refusal: Exception) -> Response:
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, SandboxRefusal)
     return _answer(refusal)
 
 

@@ -13,7 +13,7 @@ from app.images.catalog.catalog import Catalog
 from app.images.cost.pricing import price
 from app.images.cost.usage import Usage
 from app.sandbox.answers.bill import Bill, Row, cost_parts
-from app.sandbox.answers.bodies import Answer, odd_answer, pictures_answer, refusal_answer
+from app.sandbox.answers.bodies import Answer, images_answer, odd_answer, refusal_answer
 from app.sandbox.answers.connection import connection_of
 from app.sandbox.answers.delivery import Line, deliver
 from app.sandbox.answers.metering import meter
@@ -25,7 +25,7 @@ from app.sandbox.requests.directives import Directives
 from app.sandbox.requests.reading import read_body
 from app.sandbox.requests.refusals import (
     BILLED_STATUSES,
-    Refusal,
+    SandboxRefusal,
     from_table,
     moderation_azure,
     moderation_openai,
@@ -37,7 +37,7 @@ MANAGEMENT_KEY_PREFIX: Final = "sk-mg-"
 
 
 def check_key(headers: Headers, prefix: str, request_id: str) -> None:
-    """Any key with the prefix is good, in any of the three headers ZenMux reads. Raises Refusal (403)."""
+    """Any key with the prefix is good, in any of the three headers ZenMux reads. Raises SandboxRefusal (403)."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     keys = (
         token.strip() if scheme.lower() == "bearer" else "",
@@ -60,12 +60,12 @@ class Studio:
         self._places = anyio.CapacityLimiter(options.draws_at_a_time)
 
     async def work(self, asked: Asked, usage: Usage) -> Answer:
-        """Draw, unless the answer shows no picture."""
+        """Draw, unless the answer shows no image."""
         odd = odd_answer(asked.directives)
         if odd is not None:
             return odd
         drawn = await anyio.to_thread.run_sync(draw_all, asked, self._lettering, limiter=self._places)
-        return pictures_answer(asked, drawn, usage, int(self.options.clock().timestamp()))
+        return images_answer(asked, drawn, usage, int(self.options.clock().timestamp()))
 
     def charge(self, asked: Asked, usage: Usage, request_id: str) -> Row:
         """Put the generation on the bill."""
@@ -126,7 +126,7 @@ class ImageEndpoint:
             row.client_left = not await deliver(answer, directives, line)
 
 
-def _refusal(directives: Directives, request_id: str) -> Refusal | None:
+def _refusal(directives: Directives, request_id: str) -> SandboxRefusal | None:
     if directives.moderation is not None:
         return (moderation_azure if directives.moderation == "azure" else moderation_openai)(request_id)
     if directives.status is None:

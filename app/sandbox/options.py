@@ -32,6 +32,6 @@ class SandboxOptions:
     connections_max: int = 4000  # idle ones count; beyond it 503, without ZenMux's envelope
     bill_rows_max: int = 100_000
     json_bytes_max: int = 1_000_000
-    json_edit_bytes_max: int = 64_000_000  # pictures as data URLs, held in memory
+    json_edit_bytes_max: int = 64_000_000  # images as data URLs, held in memory
     upload_bytes_max: int = 900_000_000  # sixteen files of 50 MB and a mask, spooled to disk
     shutdown_seconds: int = 2

@@ -65,7 +65,7 @@ def run(host: str = "127.0.0.1", port: int = 8090, options: SandboxOptions | Non
     origin = _origin(listener)
     sys.stdout.write(
         f"A stand-in ZenMux answers at {origin}{API_PATH} (any key that begins with sk-ai-v1- is good).\n"
-        f"It draws real pictures and charges no money; its bill is at {origin}{BILL_PATH}. Ctrl+C stops it.\n"
+        f"It draws real images and charges no money; its bill is at {origin}{BILL_PATH}. Ctrl+C stops it.\n"
     )
     sys.stdout.flush()
     with contextlib.suppress(KeyboardInterrupt):

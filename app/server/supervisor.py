@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from app.errors import ConfigurationError
 from app.server import serving
 from app.server.restarts import Restarts
-from app.server.worker import Assignment, start, told
+from app.server.worker import Assignment, encode_assignment, start
 from app.settings import Settings
-from app.telemetry.shared_counters import Board, shared_memory
+from app.telemetry.shared_counters import SharedCounters, shared_memory
 
 _START_SECONDS_MAX = 120.0
 _SILENCE_SECONDS_MAX = 30.0  # a worker that says nothing for so long is frozen; it says something every two seconds
@@ -68,7 +68,7 @@ class Supervisor:
         self._holder = holder
         self._on_ready = on_ready
         self._memory = shared_memory(settings.workers)
-        self._board = Board(self._memory, workers=settings.workers)
+        self._shared_counters = SharedCounters(self._memory, workers=settings.workers)
         self._places = [_Place(number, new_restarts()) for number in range(1, settings.workers + 1)]
         self._selector = selectors.DefaultSelector()
         self._has_started = False
@@ -166,14 +166,14 @@ class Supervisor:
             settings=self._settings,
             number=place.number,
             listener=place.listener.fileno(),
-            board=self._memory,
+            shared_counters=self._memory,
         )
         place.line, theirs = socket.socketpair()
         with theirs:
             place.process = self._start_process(theirs, assignment)
         self._selector.register(place.line, selectors.EVENT_READ, place)
         with suppress(OSError):  # it died at once: the line's end tells
-            place.line.sendall(told(assignment))
+            place.line.sendall(encode_assignment(assignment))
 
     def _ready(self, place: _Place) -> None:
         assert place.process is not None
@@ -191,17 +191,17 @@ class Supervisor:
         except subprocess.TimeoutExpired:
             place.process.kill()
         how = _how_it_ended(place.process.wait())
-        told = {"worker": place.number, "pid": place.process.pid, "how": how}
+        fields = {"worker": place.number, "pid": place.process.pid, "how": how}
         self._selector.unregister(place.line)
         place.line.close()
         place.process = place.line = None
-        self._board.clear_live(place.number - 1)
+        self._shared_counters.clear_live(place.number - 1)
         if self._stop_deadline is not None:
             return
         lived_seconds = None if place.ready_at is None else time.monotonic() - place.ready_at
         place.ready_at = None
         delay_seconds = place.restarts.delay_seconds(lived_seconds)
-        _log.warning("worker_ended", extra={**told, "restart_in_seconds": delay_seconds})
+        _log.warning("worker_ended", extra={**fields, "restart_in_seconds": delay_seconds})
         if not self._has_started:
             self._give_up(f"Worker {place.number} did not start ({how}); what is said above tells why.")
         elif place.restarts.is_hopeless and all(other.ready_at is None for other in self._places):

@@ -20,7 +20,7 @@ from app.errors import GatewayError
 from app.server import serving
 from app.server.loading import loading
 from app.settings import Settings
-from app.telemetry.shared_counters import Board
+from app.telemetry.shared_counters import SharedCounters
 
 READY = b"ready\n"
 ALIVE = b"."
@@ -29,12 +29,12 @@ ALIVE_SECONDS = 2.0  # how often its event loop says that it still turns
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a worker is told: the settings, its number from 1; the descriptors it inherits."""
+    """What a worker is given: the settings, its number from 1; the descriptors it inherits."""
 
     settings: Settings
     number: int
     listener: int
-    board: int
+    shared_counters: int
 
 
 def start(line: socket.socket, assignment: Assignment) -> "subprocess.Popen[bytes]":
@@ -43,11 +43,11 @@ def start(line: socket.socket, assignment: Assignment) -> "subprocess.Popen[byte
     return subprocess.Popen(  # noqa: S603 - ourselves
         [sys.executable, "-P", "-c", code, "zenmux-gateway", f"worker-{assignment.number}"],  # the end is for `ps`
         env={**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(place).absolute()) for place in sys.path)},
-        pass_fds=(line.fileno(), assignment.listener, assignment.board),
+        pass_fds=(line.fileno(), assignment.listener, assignment.shared_counters),
     )
 
 
-def told(assignment: Assignment) -> bytes:
+def encode_assignment(assignment: Assignment) -> bytes:
     """What goes over the line once the worker is started. Secrets are in it: arguments and environments can be seen."""
     return pickle.dumps(assignment)
 
@@ -69,13 +69,13 @@ def run(line_descriptor: int) -> None:
 def _serve(assignment: Assignment, line: socket.socket) -> int:
     settings = assignment.settings
     serving.start_logging(settings, worker=assignment.number)
-    board = Board(assignment.board, assignment.number - 1, settings.workers)
+    shared_counters = SharedCounters(assignment.shared_counters, assignment.number - 1, settings.workers)
     listener = socket.socket(fileno=assignment.listener)
 
     with loading():
         from app.main import create_app  # noqa: PLC0415 - loads the whole house
     try:
-        gateway = create_app(settings, board=board)
+        gateway = create_app(settings, shared_counters=shared_counters)
     except GatewayError as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201 - as the terminal's door would
         return 1

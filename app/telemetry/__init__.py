@@ -1,1 +1,1 @@
-"""Metrics, logs and request ids: what is seen from outside. No prompt, no picture, no secret passes here."""
+"""Metrics, logs and request ids: what is seen from outside. No prompt, no image, no secret passes here."""

@@ -1,6 +1,6 @@
 """One wide event a request: filled on its way through the house, read once by the log line and the metrics.
 
-Holds numbers, ids and closed words. No prompt, no picture, no secret has a field here.
+Holds numbers, ids and closed words. No prompt, no image, no secret has a field here.
 """
 
 from dataclasses import dataclass, field

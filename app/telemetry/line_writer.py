@@ -1,6 +1,6 @@
 """Writes log lines from a thread of its own, so that no disk and no reader of the log decides about serving.
 
-What waits is bounded; what finds no room, or cannot be written, is counted and told once lines can be written again.
+What waits is bounded; what finds no room, or cannot be written, is counted and count once lines can be written again.
 """
 
 import os
@@ -27,7 +27,7 @@ class LineWriter:
         self._thread: threading.Thread | None = None
         self._lines: list[bytes] = []
         self._queued_bytes = 0
-        self._untold = 0
+        self._unreported = 0
         self._is_writing = False
         self._is_closed = False
         self._flushes = 0
@@ -68,7 +68,7 @@ class LineWriter:
             self._on_dropped = on_dropped
 
     def _drop(self, count: int) -> None:
-        self._untold += count
+        self._unreported += count
         if self._on_dropped is not None:
             self._on_dropped(count)
 
@@ -92,11 +92,11 @@ class LineWriter:
         """Whether all could be written; what was not is dropped."""
         missing = len(lines)
         try:
-            if self._untold:
-                told = self._untold
-                self._write(self._describe(told))
+            if self._unreported:
+                count = self._unreported
+                self._write(self._describe(count))
                 with self._changed:
-                    self._untold -= told
+                    self._unreported -= count
             for piece, count in pieces(lines):
                 self._write(piece)
                 missing -= count

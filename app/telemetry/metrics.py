@@ -10,14 +10,14 @@ from prometheus_client.exposition import generate_latest
 
 from app.images.cost.usage import Usage
 from app.telemetry.event import Outcome, RequestEvent
-from app.telemetry.prometheus_families import Counter, Histogram, LiveGauge
-from app.telemetry.shared_counters import Board
+from app.telemetry.prometheus_families import CounterFamily, Histogram, LiveGauge
+from app.telemetry.shared_counters import SharedCounters
 
 PREFIX = "zenmux_gateway"
 OTHER = "other"
 PROVIDER = "zenmux"
 
-# OpenTelemetry's advised buckets, and beyond them: pictures take minutes.
+# OpenTelemetry's advised buckets, and beyond them: images take minutes.
 _DURATION_BUCKETS = (0.01, 0.04, 0.16, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 120, 180, 300, 600)
 _OVERHEAD_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
 _TOKEN_BUCKETS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
@@ -28,12 +28,12 @@ _OPERATION_NAMES = {"generation": "image_generation", "edit": "image_edit"}
 class Metrics:
     """The counters of one app. `users_max` bounds the users with series of their own; later ones are `other`.
 
-    What is counted stands on `board` and is summed over all workers that share it; without one, it is this app's own.
+    What is counted stands on `shared_counters` and is summed over all workers that share it; without one, it is this app's own.
     """
 
-    def __init__(self, version: str, users_max: int, board: Board | None = None) -> None:
+    def __init__(self, version: str, users_max: int, shared_counters: SharedCounters | None = None) -> None:
         self.registry = CollectorRegistry()
-        self._board = board or Board()
+        self._shared_counters = shared_counters or SharedCounters()
         self._users: set[str] = set()
         self._users_max = users_max
         by_model = ("operation", "model")
@@ -48,10 +48,10 @@ class Metrics:
             "overhead_seconds", "From arrival to the first byte sent to ZenMux.", _OVERHEAD_BUCKETS, *by_model
         )
         self._tokens = self._counter("tokens", "Tokens charged.", *by_model, "direction", "modality")
-        self._images = self._counter("images", "Pictures charged.", *by_model)
+        self._images = self._counter("images", "Images charged.", *by_model)
         self._cost = self._counter("cost_usd", "Money charged, in US dollars.", *by_model)
         self._user_tokens = self._counter("user_tokens", "Tokens charged, by user.", "user", "direction")
-        self._user_images = self._counter("user_images", "Pictures charged, by user.", "user")
+        self._user_images = self._counter("user_images", "Images charged, by user.", "user")
         self._user_cost = self._counter("user_cost_usd", "Money charged, by user.", "user")
         self._refusals = self._counter("refusals", "Requests refused before anything was bought.", "reason")
         self._shadow = self._counter("shadow_refusals", "Requests a shadow limit would have refused.", "scope", "unit")
@@ -178,13 +178,13 @@ class Metrics:
         if name is None:
             return OTHER
         if name not in self._users:
-            if not self._board.admit("users", name, self._users_max):
+            if not self._shared_counters.admit("users", name, self._users_max):
                 return OTHER
             self._users.add(name)
         return name
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        counter = Counter(self._board, f"{PREFIX}_{name}", text, labels)
+    def _counter(self, name: str, text: str, *labels: str) -> CounterFamily:
+        counter = CounterFamily(self._shared_counters, f"{PREFIX}_{name}", text, labels)
         self.registry.register(counter)
         return counter
 
@@ -194,7 +194,7 @@ class Metrics:
 
     def _live(self, name: str, text: str, *labels: str) -> LiveGauge:
         """A number each worker has of its own: summed over those that live."""
-        gauge = LiveGauge(self._board, f"{PREFIX}_{name}", text, labels)
+        gauge = LiveGauge(self._shared_counters, f"{PREFIX}_{name}", text, labels)
         self.registry.register(gauge)
         return gauge
 
@@ -203,7 +203,7 @@ class Metrics:
 
     def _foreign_histogram(self, name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Histogram:
         """One whose name is not ours to choose."""
-        histogram = Histogram(self._board, name, text, labels, bounds=bounds)
+        histogram = Histogram(self._shared_counters, name, text, labels, bounds=bounds)
         self.registry.register(histogram)
         return histogram
 

@@ -1,4 +1,4 @@
-"""Counters, histograms and gauges over a Board: cheap to add to, summed over all workers when Prometheus asks.
+"""Counters, histograms and gauges over a SharedCounters: cheap to add to, summed over all workers when Prometheus asks.
 
 They take the place of prometheus-client's own, which still writes the text: those cost eight times as much a request,
 and their mode for several processes keeps a file a process. docs/decisions/0009 has the figures.
@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from app.telemetry.shared_counters import LIVE, WIDTH_MAX, Board
+from app.telemetry.shared_counters import LIVE, WIDTH_MAX, SharedCounters
 
 _Child = TypeVar("_Child")
 
@@ -77,9 +77,9 @@ class Family(Collector, Generic[_Child]):
 
     kind: str
 
-    def __init__(self, board: Board, name: str, text: str, label_names: tuple[str, ...]) -> None:
+    def __init__(self, shared_counters: SharedCounters, name: str, text: str, label_names: tuple[str, ...]) -> None:
         self.name, self.text, self.label_names = name, text, label_names
-        self._board = board
+        self._shared_counters = shared_counters
         self.of = _Children(self._make)
 
     def labels(self, *values: str) -> _Child:
@@ -100,22 +100,22 @@ class Family(Collector, Generic[_Child]):
     def _child(self, values: tuple[str, ...]) -> _Child: ...
 
 
-class Counter(Family[CounterChild]):
+class CounterFamily(Family[CounterChild]):
     """A count that only grows."""
 
     kind = "counter"
 
     def collect(self) -> Iterator[Metric]:
         family = self._family()
-        for labels, at in self._board.series(self.name):
-            family.add_metric(labels, self._board.total(at))
+        for labels, at in self._shared_counters.series(self.name):
+            family.add_metric(labels, self._shared_counters.total(at))
         yield family
 
     def _family(self) -> CounterMetricFamily:
         return CounterMetricFamily(self.name, self.text, labels=self.label_names)
 
     def _child(self, values: tuple[str, ...]) -> CounterChild:
-        return CounterChild(self._board.cells, self._board.place(self.name, values, 1))
+        return CounterChild(self._shared_counters.cells, self._shared_counters.place(self.name, values, 1))
 
 
 class Histogram(Family[HistogramChild]):
@@ -124,9 +124,15 @@ class Histogram(Family[HistogramChild]):
     kind = "histogram"
 
     def __init__(
-        self, board: Board, name: str, text: str, label_names: tuple[str, ...], *, bounds: tuple[float, ...]
+        self,
+        shared_counters: SharedCounters,
+        name: str,
+        text: str,
+        label_names: tuple[str, ...],
+        *,
+        bounds: tuple[float, ...],
     ) -> None:
-        super().__init__(board, name, text, label_names)
+        super().__init__(shared_counters, name, text, label_names)
         self._bounds = bounds
         self._width = len(bounds) + 2
         assert self._width <= WIDTH_MAX
@@ -134,16 +140,18 @@ class Histogram(Family[HistogramChild]):
     def collect(self) -> Iterator[Metric]:
         family = self._family()
         ends = [*map(floatToGoString, self._bounds), "+Inf"]
-        for labels, at in self._board.series(self.name):
-            counts = (self._board.total(cell) for cell in range(at + 1, at + self._width))
-            family.add_metric(labels, [*zip(ends, accumulate(counts), strict=True)], self._board.total(at))
+        for labels, at in self._shared_counters.series(self.name):
+            counts = (self._shared_counters.total(cell) for cell in range(at + 1, at + self._width))
+            family.add_metric(labels, [*zip(ends, accumulate(counts), strict=True)], self._shared_counters.total(at))
         yield family
 
     def _family(self) -> HistogramMetricFamily:
         return HistogramMetricFamily(self.name, self.text, labels=self.label_names)
 
     def _child(self, values: tuple[str, ...]) -> HistogramChild:
-        return HistogramChild(self._board.cells, self._board.place(self.name, values, self._width), self._bounds)
+        return HistogramChild(
+            self._shared_counters.cells, self._shared_counters.place(self.name, values, self._width), self._bounds
+        )
 
 
 class LiveGauge(Family[LiveChild]):
@@ -153,12 +161,12 @@ class LiveGauge(Family[LiveChild]):
 
     def collect(self) -> Iterator[Metric]:
         family = self._family()
-        for labels, at in self._board.series(LIVE + self.name):
-            family.add_metric(labels, self._board.total(at))
+        for labels, at in self._shared_counters.series(LIVE + self.name):
+            family.add_metric(labels, self._shared_counters.total(at))
         yield family
 
     def _family(self) -> GaugeMetricFamily:
         return GaugeMetricFamily(self.name, self.text, labels=self.label_names)
 
     def _child(self, values: tuple[str, ...]) -> LiveChild:
-        return LiveChild(self._board.cells, self._board.place(LIVE + self.name, values, 1))
+        return LiveChild(self._shared_counters.cells, self._shared_counters.place(LIVE + self.name, values, 1))

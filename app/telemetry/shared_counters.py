@@ -25,7 +25,7 @@ _log = logging.getLogger("gateway")
 
 
 def shared_memory(workers: int) -> int:
-    """A descriptor of memory for a Board of so many workers. It has no name: it must be inherited."""
+    """A descriptor of memory for a SharedCounters of so many workers. It has no name: it must be inherited."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("zenmux-gateway-metrics")
     else:
@@ -35,7 +35,7 @@ def shared_memory(workers: int) -> int:
     return descriptor
 
 
-class Board:
+class SharedCounters:
     """Cells of 64-bit floats, all 0 at first: `workers` times as many as one worker has, in `descriptor`'s memory.
 
     Without a descriptor the memory is this process's own. The names of what is counted stand behind the cells, one a

@@ -68,9 +68,9 @@ def read_error_body(body: bytes) -> ErrorBody:
         return ErrorBody()
     if not isinstance(document, Mapping | list):
         return ErrorBody()
-    told = read_error(document)
+    reported = read_error(document)
     enveloped = isinstance(document, Mapping) and isinstance(document.get("error"), Mapping)
-    return replace(told, enveloped=enveloped and bool(told.message or told.words))
+    return replace(reported, enveloped=enveloped and bool(reported.message or reported.words))
 
 
 def describe_page(body: bytes) -> str:

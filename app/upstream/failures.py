@@ -19,7 +19,7 @@ _ACCOUNT = "The gateway's own ZenMux account {}. Please tell the gateway's opera
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """One kind of failure: what a caller is told, and whether it may have been billed.
+    """One kind of failure: what a caller is reported, and whether it may have been billed.
 
     With `in_its_words` the provider's own message stands for `message`, where it has one.
     """
@@ -63,7 +63,7 @@ _NO_PROVIDER = _Meaning(
     "no_provider_available", retryable=True,
 )  # fmt: skip
 _PROVIDER = _Meaning(
-    "provider_error", 502, "ZenMux or its provider failed to make the picture.", code="upstream_failed", billed=None
+    "provider_error", 502, "ZenMux or its provider failed to make the image.", code="upstream_failed", billed=None
 )
 _NO_IMAGE = _Meaning("no_image", 502, "ZenMux answered without an image.", code="no_image", billed=None)
 _TIMEOUT = _Meaning("provider_timeout", 504, "ZenMux's provider did not answer in time.", billed=None)
@@ -106,35 +106,35 @@ def translate(status: int, body: bytes, retry_after: str | None = None) -> Upstr
     `retry_after` is the header's value. Released are refusals that ZenMux does not bill; where nobody knows, `billed`
     is None.
     """
-    told = read_error_body(body)
-    meaning = _meaning(status, told)
-    if meaning is _KEY and not told.enveloped and not told.words:
+    reported = read_error_body(body)
+    meaning = _meaning(status, reported)
+    if meaning is _KEY and not reported.enveloped and not reported.words:
         meaning = _BLOCKED  # a proxy's or a firewall's page: only ZenMux's own words prove a bad key
     if meaning in (_CREDIT, _KEY):
         return UpstreamAccountFault(meaning.message, meaning.kind)
     if meaning is _TIMEOUT:
         return UpstreamTimeout(meaning.message, meaning.kind)
-    error = _refused(meaning, told, status)
-    if not told.enveloped:
+    error = _refused(meaning, reported, status)
+    if not reported.enveloped:
         error.reason = describe_page(body)
     if error.retryable:
-        error.retry_after_seconds = _retry_after_seconds(retry_after, told.message)
+        error.retry_after_seconds = _retry_after_seconds(retry_after, reported.message)
     return error
 
 
-def told_failure(failure: Failure, *, streamed: bool) -> UpstreamError:
-    """A failure told inside a 200, in the words of its kind. What was drawn may be billed."""
-    told = ErrorBody(
+def failure_in_answer(failure: Failure, *, streamed: bool) -> UpstreamError:
+    """A failure reported inside a 200, in the words of its kind. What was drawn may be billed."""
+    reported = ErrorBody(
         message=scrub(failure.message),
         type=failure.type,
         code=failure.code,
         words=frozenset(word.lower() for word in (failure.type, failure.code) if word is not None),
     )
-    meaning = _meaning_of_words(told) or replace(_PROVIDER, in_its_words=True)
+    meaning = _meaning_of_words(reported) or replace(_PROVIDER, in_its_words=True)
     if meaning in (_CREDIT, _KEY):
         meaning = replace(meaning, code="upstream_failed")
     meaning = replace(meaning, kind="document_failure", billed=None, retryable=False)
-    return _refused(replace(meaning, kind="stream_failure") if streamed else meaning, told, 200)
+    return _refused(replace(meaning, kind="stream_failure") if streamed else meaning, reported, 200)
 
 
 def no_image(remark: str | None) -> UpstreamError:
@@ -144,11 +144,11 @@ def no_image(remark: str | None) -> UpstreamError:
     return _refused(replace(_NO_IMAGE, message=message), ErrorBody(), 200)
 
 
-def _meaning(status: int, told: ErrorBody) -> _Meaning:
-    by_word = _meaning_of_words(told)
+def _meaning(status: int, reported: ErrorBody) -> _Meaning:
+    by_word = _meaning_of_words(reported)
     if by_word is not None:
         return by_word
-    if status == 413 and not told.message:
+    if status == 413 and not reported.message:
         return _TOO_LARGE  # said by a server on the way that knows nothing of prompts
     by_status = _BY_STATUS.get(status)
     if by_status is not None:
@@ -158,16 +158,16 @@ def _meaning(status: int, told: ErrorBody) -> _Meaning:
     return _UNEXPECTED if status >= 400 else _REDIRECT
 
 
-def _meaning_of_words(told: ErrorBody) -> _Meaning | None:
+def _meaning_of_words(reported: ErrorBody) -> _Meaning | None:
     for meaning, words in _BY_WORD:
-        if words & told.words:
+        if words & reported.words:
             return meaning
-    return _MODEL if _NO_SUCH_MODEL.match(told.message) else None
+    return _MODEL if _NO_SUCH_MODEL.match(reported.message) else None
 
 
-def _refused(meaning: _Meaning, told: ErrorBody, upstream_status: int) -> UpstreamRefused:
+def _refused(meaning: _Meaning, reported: ErrorBody, upstream_status: int) -> UpstreamRefused:
     error = UpstreamRefused(
-        told.message if meaning.in_its_words and told.message else meaning.message,
+        reported.message if meaning.in_its_words and reported.message else meaning.message,
         meaning.kind,
         meaning.billed,
         status=meaning.status,
@@ -178,21 +178,21 @@ def _refused(meaning: _Meaning, told: ErrorBody, upstream_status: int) -> Upstre
         retryable=meaning.retryable,
     )
     if meaning.code == "moderation_blocked":
-        error.details = dict(told.details)
+        error.details = dict(reported.details)
     if meaning is _PARAMETER:
-        _take_parameter(error, told)
+        _take_parameter(error, reported)
     return error
 
 
-def _take_parameter(error: UpstreamRefused, told: ErrorBody) -> None:
+def _take_parameter(error: UpstreamRefused, reported: ErrorBody) -> None:
     """OpenAI's own `type`, `code` and `param`. ZenMux's reason is its `type`, its parameter is in its message."""
-    if told.type == _USER_ERROR:
+    if reported.type == _USER_ERROR:
         error.type = _USER_ERROR
-    error.code, error.param = told.code, told.param
-    if error.code is None and told.type not in _SAYS_NOTHING:
-        error.code = told.type
-    named = _ZENMUX_PARAMETER.match(told.message)
-    if named and told.param is None:
+    error.code, error.param = reported.code, reported.param
+    if error.code is None and reported.type not in _SAYS_NOTHING:
+        error.code = reported.type
+    named = _ZENMUX_PARAMETER.match(reported.message)
+    if named and reported.param is None:
         error.param = named[1]
         error.code = "missing_required_parameter" if named[2] == "is required" else "invalid_value"
 
@@ -201,8 +201,8 @@ def _retry_after_seconds(header: str | None, message: str) -> int | None:
     """How long to wait, at least 1 s: from the header, or else from OpenAI's message; None if neither says."""
     if header is not None and header.isascii() and header.isdigit():
         return max(1, min(int(header[:9]), _RETRY_AFTER_SECONDS_MAX))
-    told = _TRY_AGAIN.search(message)
-    if told is None:
+    reported = _TRY_AGAIN.search(message)
+    if reported is None:
         return None
-    seconds = 1 if told[2] == "ms" else int(told[1]) + 1
+    seconds = 1 if reported[2] == "ms" else int(reported[1]) + 1
     return max(1, min(seconds, _RETRY_AFTER_SECONDS_MAX))

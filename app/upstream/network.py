@@ -11,7 +11,7 @@ import httpx2
 
 from app.settings import Settings
 from app.upstream.http1.connection import IDLE_SECONDS_MAX
-from app.upstream.http1.pool import Bounds
+from app.upstream.http1.pool import PoolBounds
 from app.upstream.http1.transport import Transport
 from app.upstream.wire.certificates import trusted
 from app.upstream.wire.proxies import proxy_of, uses_httpx
@@ -28,7 +28,7 @@ class Network:
         """Made once, when it is wanted."""
         return trusted(self._settings)
 
-    def transport(self, url: httpx2.URL, bounds: Bounds) -> httpx2.AsyncBaseTransport:
+    def transport(self, url: httpx2.URL, bounds: PoolBounds) -> httpx2.AsyncBaseTransport:
         """What carries requests to `url`. Make it in the loop that will use it."""
         if not uses_httpx(self._settings, str(url)):
             return Transport(bounds, lambda: self.tls)

@@ -11,7 +11,7 @@ import httpx2
 from app.errors import RemoteFailure
 from app.settings import Settings
 from app.upstream.headers import request_headers
-from app.upstream.http1.pool import Bounds
+from app.upstream.http1.pool import PoolBounds
 from app.upstream.network import Network
 from app.upstream.sending import FAILURES, Sending
 from app.upstream.unreachable import reason_of
@@ -22,7 +22,7 @@ _GRACE_SECONDS = 0.25  # as the client's
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ProbeReport:
     """`address` is the other end of the socket: the proxy's, where there is one. `issuer` and `expires` are the
     certificate's, None without TLS; `status` is the answer's to GET /models."""
 
@@ -34,7 +34,7 @@ class Seen:
     status: int
 
 
-async def look(settings: Settings) -> Seen:
+async def look(settings: Settings) -> ProbeReport:
     """Raises RemoteFailure that says why no answer came and what to do, ConfigurationError for settings that cannot
     work. Takes half a minute at most."""
     network, url = Network(settings), httpx2.URL(settings.zenmux_base_url + "/models")
@@ -42,7 +42,7 @@ async def look(settings: Settings) -> Seen:
     found = proxy_of(settings, str(url)) if is_stock else None
     proxy = None if found is None else without_password(found)
     connect = settings.connect_timeout_seconds
-    transport = network.transport(url, Bounds(connect, _SILENCE_SECONDS, connections_max=1))
+    transport = network.transport(url, PoolBounds(connect, _SILENCE_SECONDS, connections_max=1))
     timeouts = httpx2.Timeout(connect=connect, pool=connect, read=_SILENCE_SECONDS, write=_SILENCE_SECONDS).as_dict()
     request = httpx2.Request("GET", url, headers=request_headers(None, None), extensions={"timeout": timeouts})
     try:
@@ -63,7 +63,7 @@ async def look(settings: Settings) -> Seen:
         raise RemoteFailure(_advice(error, proxy)) from error
     finally:
         await transport.aclose()
-    return Seen(address, proxy, "httpx" if is_stock else "http1", issuer, expires, response.status_code)
+    return ProbeReport(address, proxy, "httpx" if is_stock else "http1", issuer, expires, response.status_code)
 
 
 def _certificate(tls: ssl.SSLObject | None) -> tuple[str | None, str | None]:

@@ -22,7 +22,7 @@ from app.upstream.headers import (
     response_headers,
     upstream_request_id,
 )
-from app.upstream.http1.pool import Bounds
+from app.upstream.http1.pool import PoolBounds
 from app.upstream.network import Network
 from app.upstream.route import Account, LendsConnections, Route
 from app.upstream.sending import FAILURES, OnSending, Sending, Upload, UploadStream
@@ -93,7 +93,7 @@ class Upstream:
         settings = self._settings
         self._transport = Network(settings).transport(
             self._base_url,
-            Bounds(
+            PoolBounds(
                 connect_seconds=settings.connect_timeout_seconds,
                 silence_seconds=settings.upstream_silence_seconds,
                 connections_max=settings.upstream_connections_max,

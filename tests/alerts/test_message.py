@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from app.alerts.message import TRIES_MAX, body_of, event_id, headers_of, seconds_until_next_try
 from app.alerts.outbox import DueEvent
 from app.database.clock import to_ms
-from app.quotas.rules.thresholds import Announcement, Crossing
+from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent
 from tests.quotas.making import NOON
 
-CROSSING = Crossing(
+CROSSING = ThresholdEvent(
     *("user", "user_9c1f", "usd", "month", "openai/gpt-image-2", to_ms(datetime(2026, 11, 1, tzinfo=NOON.tzinfo))),
     *(80, 5 * 10**9, 4_120_000_000, False, to_ms(NOON), to_ms(NOON)),
 )
 
 
-def due(crossing: Crossing = CROSSING, *, id_: int = 7, tries: int = 1, name: str = "alice") -> DueEvent:
-    return DueEvent(id_, tries, Announcement(crossing, name))
+def due(threshold_event: ThresholdEvent = CROSSING, *, id_: int = 7, tries: int = 1, name: str = "alice") -> DueEvent:
+    return DueEvent(id_, tries, NamedThresholdEvent(threshold_event, name))
 
 
 def test_the_whole_event() -> None:
@@ -50,8 +50,12 @@ def test_the_whole_event() -> None:
 
 
 def test_a_shadow_total_of_the_whole_gateway_in_words() -> None:
-    crossing = CROSSING._replace(scope="gateway", scope_id="", unit="images", window="total", model="", shadow=True)
-    text = json.loads(body_of(due(crossing._replace(window_start_ms=0, amount=1, used=1), name="gateway")))["text"]
+    threshold_event = CROSSING._replace(
+        scope="gateway", scope_id="", unit="images", window="total", model="", shadow=True
+    )
+    text = json.loads(body_of(due(threshold_event._replace(window_start_ms=0, amount=1, used=1), name="gateway")))[
+        "text"
+    ]
     assert text == (
         "gateway has reached 80 % of the shadow limit images:1/total: 1 image of 1 image used. It does not reset."
     )
@@ -65,8 +69,8 @@ class TestId:
 
     def test_every_other_event_has_another(self) -> None:
         fields = list(CROSSING)
-        changed = [Crossing._make([*fields[:place], 1, *fields[place + 1 :]]) for place in range(len(fields) - 1)]
-        others = [due(id_=8), *(due(crossing) for crossing in changed)]
+        changed = [ThresholdEvent._make([*fields[:place], 1, *fields[place + 1 :]]) for place in range(len(fields) - 1)]
+        others = [due(id_=8), *(due(threshold_event) for threshold_event in changed)]
         assert len({event_id(event) for event in (due(), *others)}) == len(others) + 1
 
 

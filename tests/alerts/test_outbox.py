@@ -12,7 +12,7 @@ from app.alerts.outbox import NEWS_AGE_MAX, finish_tries, prune_events, take_due
 from app.database import schema
 from app.database.clock import from_ms, to_ms
 from app.database.engine import create_engine, writing
-from app.quotas.rules.thresholds import Announcement, Crossing, Watch
+from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent, Watch
 from tests.quotas.making import (
     NOON,
     StillClock,
@@ -32,29 +32,31 @@ LEASE = timedelta(minutes=1)
 LATER = NOON + timedelta(hours=1)
 
 
-class Heard(list[Announcement]):
+class Heard(list[NamedThresholdEvent]):
     """What a ledger announced."""
 
     def watch(self, *percents: int, webhook: bool = True) -> Watch:
         return Watch(percents or (50, 80, 100), webhook, self.hear)
 
-    def hear(self, crossed: Sequence[Announcement]) -> None:
+    def hear(self, crossed: Sequence[NamedThresholdEvent]) -> None:
         self.extend(crossed)
 
     @property
     def percents(self) -> list[int]:
-        return sorted(told.crossing.percent for told in self)
+        return sorted(told.threshold_event.percent for told in self)
 
 
-def an_event(percent: int = 50, at: datetime = NOON, **fields: Any) -> Crossing:
+def an_event(percent: int = 50, at: datetime = NOON, **fields: Any) -> ThresholdEvent:
     start = to_ms(NOON.replace(hour=0, minute=0, second=0))
-    made = Crossing("key", "key-1", "images", "day", "", start, percent, 10, 5, False, to_ms(at), to_ms(at))
+    made = ThresholdEvent("key", "key-1", "images", "day", "", start, percent, 10, 5, False, to_ms(at), to_ms(at))
     return made._replace(**fields)
 
 
-def write(engine: Engine, *crossings: Crossing) -> None:
+def write(engine: Engine, *threshold_events: ThresholdEvent) -> None:
     with writing(engine) as connection:
-        connection.execute(insert(schema.threshold_events), [crossing._asdict() for crossing in crossings])
+        connection.execute(
+            insert(schema.threshold_events), [threshold_event._asdict() for threshold_event in threshold_events]
+        )
 
 
 class TestLedger:
@@ -182,13 +184,13 @@ class TestLease:
             engine, *(an_event(percent, NOON - timedelta(minutes=percent)) for percent in (1, 3, 2)), an_event(4, LATER)
         )
         first, second = take_due(engine, NOON, LEASE, 2), take_due(engine, NOON, LEASE, 2)
-        assert [event.announcement.crossing.percent for event in (*first, *second)] == [3, 2, 1]
+        assert [event.named_event.threshold_event.percent for event in (*first, *second)] == [3, 2, 1]
         assert take_due(engine, NOON, LEASE, 2) == []
 
     def test_a_lease_ends_and_the_event_is_given_again(self, engine: Engine) -> None:
         write(engine, an_event())
         (event,) = take_due(engine, NOON, LEASE, 9)
-        assert (event.tries, event.announcement) == (1, Announcement(an_event(), "key-1"))
+        assert (event.tries, event.named_event) == (1, NamedThresholdEvent(an_event(), "key-1"))
         assert take_due(engine, NOON + LEASE - timedelta(milliseconds=1), LEASE, 9) == []
         (again,) = take_due(engine, NOON + LEASE, LEASE, 9)
         assert (again.id, again.tries) == (event.id, 2)

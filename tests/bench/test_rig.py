@@ -38,7 +38,7 @@ def test_two_cores_are_needed() -> None:
         choose_cores([3])
 
 
-def test_json_answers_have_the_length_and_the_pictures_asked_for(rig: Rig) -> None:
+def test_json_answers_have_the_length_and_the_images_asked_for(rig: Rig) -> None:
     direct = Running(rig.port)
     for scenario, length in ((SMALL, 2_000), (HUGE, 30_000_000)):
         status, body = direct.ask(scenario.body("gpt-image-2"))

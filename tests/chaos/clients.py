@@ -1,6 +1,6 @@
 """Clients that behave as users of the SDKs do, and know what each answer to them may be.
 
-They ask for small pictures, some in streams, some with faults on request; some hang up. A connection that breaks or
+They ask for small images, some in streams, some with faults on request; some hang up. A connection that breaks or
 cannot be made is tried again on another gateway, as a load balancer would have it; so is what may be tried again.
 """
 
@@ -77,11 +77,11 @@ def make_plan(chance: random.Random) -> Plan:
 
 @dataclass
 class Scores:
-    """What all clients have seen. `pictures`: the answers that were whole, by request id."""
+    """What all clients have seen. `images`: the answers that were whole, by request id."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
-    pictures: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
 
     def blame(self, what: str) -> None:
         if len(self.violations) < _VIOLATIONS_MAX:
@@ -99,7 +99,7 @@ class Client:
         self._chance = chance
 
     async def work(self, session: httpx2.AsyncClient, store_down: Downtimes, until: float) -> None:
-        """Ask for pictures until that moment of the monotonic clock."""
+        """Ask for images until that moment of the monotonic clock."""
         while await still_time(until, self._chance.expovariate(1 / _THINK_SECONDS)):
             await self._ask(session, store_down, make_plan(self._chance))
 
@@ -112,8 +112,8 @@ class Client:
             if attempt.wrong:
                 where = f"{self._name}, {attempt.replica.name}, {attempt.request_id}, {json.dumps(plan.body)}"
                 self._scores.blame(f"{attempt.wrong} ({where})")
-            if outcome == "picture":
-                self._scores.pictures[attempt.request_id] = plan.count
+            if outcome == "image":
+                self._scores.images[attempt.request_id] = plan.count
             if wait_seconds is None:
                 return
             await asyncio.sleep(min(wait_seconds, _RETRY_SECONDS_MAX))
@@ -167,7 +167,7 @@ class _Attempt:
             return "garbled", None
         if self._plan.fault is not None and (self._plan.fault.told or self._plan.fault.status != 200):
             self.wrong = "a good answer where a fault was asked for"
-        return "picture", None
+        return "image", None
 
     def _refused(self, answer: httpx2.Response) -> tuple[str, float | None]:
         status = answer.status_code
@@ -215,7 +215,7 @@ def events(body: bytes) -> list[dict[str, Any]]:
 
 
 def check_whole(plan: Plan, body: bytes) -> None:
-    """Every picture that was asked for is there and can be opened. Raises ValueError, KeyError, OSError."""
+    """Every image that was asked for is there and can be opened. Raises ValueError, KeyError, OSError."""
     if plan.body.get("stream"):
         found = events(body)
         last = found[-1]
@@ -223,14 +223,14 @@ def check_whole(plan: Plan, body: bytes) -> None:
             raise ValueError("the stream ends without its completed event")
         if len(found) - 1 > plan.body["partial_images"]:
             raise ValueError(f"{len(found) - 1} partial images")
-        pictures = [last["b64_json"]]
+        images = [last["b64_json"]]
     else:
-        pictures = [picture["b64_json"] for picture in json.loads(body)["data"]]
-    if len(pictures) != plan.count:
-        raise ValueError(f"{len(pictures)} pictures")
-    for picture in pictures:
+        images = [image["b64_json"] for image in json.loads(body)["data"]]
+    if len(images) != plan.count:
+        raise ValueError(f"{len(images)} images")
+    for image in images:
         try:
-            with Image.open(io.BytesIO(base64.b64decode(picture, validate=True))) as opened:
+            with Image.open(io.BytesIO(base64.b64decode(image, validate=True))) as opened:
                 opened.load()
                 size, kind = opened.size, (opened.format or "").lower()
         except binascii.Error as error:

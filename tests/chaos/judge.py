@@ -80,16 +80,16 @@ def _read(
     return connection.execute(text.encode(), {"model": model})
 
 
-def untrue_successes(store_url: str, pictures: dict[str, int]) -> list[str]:
-    """Answers that clients took for whole, by request id, whose row does not charge as many pictures."""
+def untrue_successes(store_url: str, images: dict[str, int]) -> list[str]:
+    """Answers that clients took for whole, by request id, whose row does not charge as many images."""
     wrong = []
     with psycopg.connect(store_url) as connection:
         query = "SELECT id, state, charged_images FROM reservations WHERE id = ANY(%s)"
-        rows = {row[0]: row[1:] for row in connection.execute(query, [list(pictures)])}
-    for id_, count in pictures.items():
+        rows = {row[0]: row[1:] for row in connection.execute(query, [list(images)])}
+    for id_, count in images.items():
         state, charged = rows.get(id_, ("missing", None))
         if charged != count:
-            wrong.append(f"{id_}: a client got {count} pictures, its row is {state} and charges {charged}")
+            wrong.append(f"{id_}: a client got {count} images, its row is {state} and charges {charged}")
     return wrong
 
 

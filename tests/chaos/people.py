@@ -27,7 +27,7 @@ _USERS, _KEYS_A_USER = 24, 2
 _CHANGE_SECONDS = 1.5
 _OTHER = MODELS[1]
 
-# For 200 clients of whom each asks ten times a minute at most; a picture costs half a cent and 200 tokens.
+# For 200 clients of whom each asks ten times a minute at most; an image costs half a cent and 200 tokens.
 _GATEWAY = ("requests:1500/minute", f"images:600/minute@{_OTHER}", "usd:500/month")
 _TEAMS = ("images:120/minute", "usd:1/hour", "tokens:60000/day", f"requests:100/hour@{_OTHER}")
 _USERS_LIMITS = (

@@ -1,4 +1,4 @@
-"""The stand-in ZenMux of the chaos test, in a process of its own: pictures of a few pixels, a bill without end.
+"""The stand-in ZenMux of the chaos test, in a process of its own: images of a few pixels, a bill without end.
 
 `python -m tests.chaos.provider PORT` serves until it is killed. CATALOG is what gateway and stand-in agree upon.
 """
@@ -11,7 +11,7 @@ from app.sandbox.server import run
 
 MODELS = ("openai/gpt-image-2", "openai/gpt-image-2.5-flare")
 
-# The models as they are, but for sizes that nobody sells: a picture of 64 x 64 is drawn in 5 ms of one core.
+# The models as they are, but for sizes that nobody sells: an image of 64 x 64 is drawn in 5 ms of one core.
 CATALOG = "".join(
     f'[models."{model.removeprefix("openai/")}".sizes]\n'
     'rule = "bounds"\nmultiple_of = 16\nedge_max = 3840\nratio_max = 3\npixels_min = 256\npixels_max = 8294400\n'

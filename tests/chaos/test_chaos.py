@@ -71,7 +71,7 @@ def test_whatever_happens_the_ledger_equals_the_bill_and_no_limit_is_passed(tmp_
         found = [*scores.violations, *close_the_books(world, scores)]
         say(summary(world, scores, time.monotonic() - began))
     assert not found, f"{len(found)} violations with seed {RUN.seed}:\n" + "\n".join(found)
-    assert scores.outcomes["picture"] > RUN.clients / 2
+    assert scores.outcomes["image"] > RUN.clients / 2
     assert sum(count for outcome, count in scores.outcomes.items() if outcome.startswith("refused: ")) > RUN.clients / 4
     assert sum(replica.kills for replica in world.replicas) > 1
     assert {"fast", "immediate"} <= set(world.restarts)
@@ -182,7 +182,7 @@ def close_the_books(world: World, scores: Scores) -> Iterator[str]:
     yield from (f"audit: {finding}" for finding in world.store.findings(fetch_json(world.bill_url)))
     yield from passed_limits(world.store_url)
     yield from charged_unsent(world.store_url)
-    yield from untrue_successes(world.store_url, scores.pictures)
+    yield from untrue_successes(world.store_url, scores.images)
 
 
 async def expire(world: World) -> None:
@@ -201,12 +201,12 @@ async def expire(world: World) -> None:
 
 def summary(world: World, scores: Scores, seconds: float) -> str:
     bill = fetch_json(world.bill_url)
-    pictures = sum(entry["n"] for entry in bill["generations"])
+    images = sum(entry["n"] for entry in bill["generations"])
     lines = [
         f"{scores.outcomes.total()} requests in {seconds:.0f} s, of which",
         *(f"  {count:6} {outcome}" for outcome, count in scores.outcomes.most_common()),
         f"{sum(replica.kills for replica in world.replicas)} kills, PostgreSQL restarted: {', '.join(world.restarts)}",
-        f"{bill['count']} generations with {pictures} pictures on the bill, ${bill['total_cost_usd']}; rows:",
+        f"{bill['count']} generations with {images} images on the bill, ${bill['total_cost_usd']}; rows:",
         *(f"  {count:6} {state}" for state, count in tally(world.store_url).items()),
     ]
     return "\n".join(lines)

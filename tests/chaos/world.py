@@ -115,7 +115,7 @@ class Replica:
         return read_metric(f"http://127.0.0.1:{self.port}", "zenmux_gateway_in_flight_requests")
 
     def call(self, key: str) -> str:
-        """Asks for a picture, again where a limit refuses; returns the id of the request that was served."""
+        """Asks for an image, again where a limit refuses; returns the id of the request that was served."""
         body = {"model": "gpt-image-2", "prompt": "here", "size": "64x64", "quality": "low"}
         headers = {"authorization": f"Bearer {key}"}
         while True:

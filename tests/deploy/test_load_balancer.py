@@ -148,7 +148,7 @@ def test_refusals_come_from_the_gateway(site: Site) -> None:
     assert httpx2.get(f"{site.url}/metrics").status_code == 404
 
 
-def test_a_gateway_killed_at_work_costs_its_client_the_answer_and_nobody_a_second_picture(site: Site) -> None:
+def test_a_gateway_killed_at_work_costs_its_client_the_answer_and_nobody_a_second_image(site: Site) -> None:
     key, victim, billed = site.key(), site.idle(), site.billed()
     asked = site.pool.submit(site.ask, key, "a house [sandbox: delay=2s]")
     wait_until(lambda: bool(in_flight(site.gateways[victim])), "it works")

@@ -76,7 +76,7 @@ CASES = [
     Case("blocked", BLOCKED_USAGE, code="no_image", said="without an image", kind="no_image", **FAILED),
     Case("wrapped", {"code": 500, "message": "system busy", "data": None}, code="no_image", said="system busy",
          charged=None, kind="no_image", **FAILED),
-    Case("no-picture", COMPLETED.replace(json.dumps(IMAGE), "null"), 200, "no_image", "without an image",
+    Case("no-image", COMPLETED.replace(json.dumps(IMAGE), "null"), 200, "no_image", "without an image",
          "upstream_failed", REPORTED, "no_image", stream=True),
     Case("late-error", PARTIAL + COMPLETED + 'event: error\ndata: {"type":"error","error":{"message":"late"}}\n\n', 200,
          "upstream_failed", "late", "upstream_failed", REPORTED, "stream_failure", stream=True),

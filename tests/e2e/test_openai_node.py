@@ -33,7 +33,7 @@ def run(gateway: RunningGateway, key: Key, script: str, **fields: Any) -> dict[s
     return told
 
 
-def test_pictures(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+def test_images(gateway: RunningGateway, sandbox: SandboxServer) -> None:
     told = run(gateway, gateway.store.key(), "generate.mjs", n=2)
     assert told["error"] is None
     assert [image["begins"] for image in told["result"]["images"]] == ["89504e470d0a1a0a"] * 2
@@ -42,7 +42,7 @@ def test_pictures(gateway: RunningGateway, sandbox: SandboxServer) -> None:
     assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
 
 
-def test_a_stream_with_partial_pictures(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+def test_a_stream_with_partial_images(gateway: RunningGateway, sandbox: SandboxServer) -> None:
     told = run(gateway, gateway.store.key(), "stream.mjs", partial_images=2)
     assert [event["type"].rpartition(".")[2] for event in told["result"]["events"]] == [
         "partial_image",

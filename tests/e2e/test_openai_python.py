@@ -27,7 +27,7 @@ def client(gateway: RunningGateway, key: Key) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def picture(b64_json: str | None) -> Image.Image:
+def image(b64_json: str | None) -> Image.Image:
     assert b64_json is not None
     opened = Image.open(io.BytesIO(base64.b64decode(b64_json)))
     opened.load()
@@ -39,14 +39,14 @@ def audit_is_clean(gateway: RunningGateway, sandbox: SandboxServer) -> None:
     assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
 
 
-def test_a_picture_is_bought_and_recorded(
+def test_an_image_is_bought_and_recorded(
     gateway: RunningGateway, sandbox: SandboxServer, client: openai.OpenAI, key: Key
 ) -> None:
     answer = client.images.with_raw_response.generate(prompt="a lighthouse at dusk", **CHEAP)
     images = answer.parse()
     assert images.data is not None
     assert images.usage is not None
-    assert picture(images.data[0].b64_json).size == (1024, 1024)
+    assert image(images.data[0].b64_json).size == (1024, 1024)
     assert images.usage.output_tokens == 196
     assert float(answer.headers["x-gateway-estimated-cost-usd"]) >= 0.00588
     audit_is_clean(gateway, sandbox)
@@ -63,12 +63,12 @@ def test_a_picture_is_bought_and_recorded(
     assert row["charged_nanousd"] <= row["held_nanousd"]
 
 
-def test_two_pictures_differ_and_carry_real_alpha(client: openai.OpenAI) -> None:
+def test_two_images_differ_and_carry_real_alpha(client: openai.OpenAI) -> None:
     images = client.images.generate(
         prompt="two foxes", model="gpt-image-1.5", n=2, size="1024x1024", quality="low", background="transparent"
     )
     assert images.data is not None
-    first, second = (picture(item.b64_json) for item in images.data)
+    first, second = (image(item.b64_json) for item in images.data)
     assert first.tobytes() != second.tobytes()
     assert first.mode == "RGBA"
     assert first.getchannel("A").getextrema()[0] == 0
@@ -78,10 +78,10 @@ def test_two_pictures_differ_and_carry_real_alpha(client: openai.OpenAI) -> None
 def test_every_format_opens(client: openai.OpenAI, output_format: str) -> None:
     asked: dict[str, Any] = {**CHEAP, "output_format": output_format}
     images = client.images.generate(prompt="a house", **asked)
-    assert picture(images.data[0].b64_json).format == output_format.upper()
+    assert image(images.data[0].b64_json).format == output_format.upper()
 
 
-def test_partial_pictures_stream_before_the_whole_one(
+def test_partial_images_stream_before_the_whole_one(
     gateway: RunningGateway, sandbox: SandboxServer, client: openai.OpenAI
 ) -> None:
     events = list(client.images.generate(prompt="a house", stream=True, partial_images=2, **CHEAP))
@@ -92,7 +92,7 @@ def test_partial_pictures_stream_before_the_whole_one(
     ]
     assert [event.partial_image_index for event in events[:2]] == [0, 1]
     assert events[-1].usage.output_tokens == 196 + 200
-    assert all(picture(event.b64_json).size == (1024, 1024) for event in events)
+    assert all(image(event.b64_json).size == (1024, 1024) for event in events)
     audit_is_clean(gateway, sandbox)
 
 
@@ -100,7 +100,7 @@ async def test_the_async_client(gateway: RunningGateway, sandbox: SandboxServer,
     async with openai.AsyncOpenAI(base_url=gateway.url, api_key=key.text) as client:
         images = await client.images.generate(prompt="a house", **CHEAP)
         assert images.data is not None
-        assert picture(images.data[0].b64_json)
+        assert image(images.data[0].b64_json)
         stream = await client.images.generate(prompt="a house", stream=True, **CHEAP)
         types = [event.type async for event in stream]
     assert types[-1] == "image_generation.completed"
@@ -123,7 +123,7 @@ def test_what_an_old_client_sends_is_mapped_and_told(client: openai.OpenAI) -> N
     assert "response_format=dropped" in told
     images = answer.parse()
     assert images.data is not None
-    assert picture(images.data[0].b64_json).size == (1792, 1024)
+    assert image(images.data[0].b64_json).size == (1792, 1024)
 
 
 def test_faults_of_the_request_raise_the_sdks_own_errors(client: openai.OpenAI, sandbox: SandboxServer) -> None:

@@ -1,4 +1,4 @@
-"""A day's pictures, bought through a real gateway from a real sandbox, reconciled by the command; a running gateway
+"""A day's images, bought through a real gateway from a real sandbox, reconciled by the command; a running gateway
 shows the result."""
 
 import os

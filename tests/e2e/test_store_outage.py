@@ -1,4 +1,4 @@
-"""The database goes away under a running gateway: pictures arrive, new requests get 503, and what was bought is
+"""The database goes away under a running gateway: images arrive, new requests get 503, and what was bought is
 written when it is back, also by another process than the one that bought it."""
 
 import asyncio
@@ -50,7 +50,7 @@ def spooled(data: Path) -> list[Path]:
 
 
 class Bought:
-    """Six pictures in flight, each in its own way; they come a while after all of them were sent."""
+    """Six images in flight, each in its own way; they come a while after all of them were sent."""
 
     def __init__(self, gateway: GatewayProcess, key: Key, pool: ThreadPoolExecutor) -> None:
         prompt = f"{SECRET_WORDS} [sandbox: delay=3s]"
@@ -137,7 +137,7 @@ def check_the_books(gateway: GatewayProcess, sandbox: SandboxServer, bought: Bou
     wait_until(lambda: spooled(data) == [], "the spool is empty")
 
 
-def test_pictures_in_flight_arrive_and_are_settled_when_the_store_is_back(
+def test_images_in_flight_arrive_and_are_settled_when_the_store_is_back(
     start: Start,
     outage: Outage,
     sandbox: SandboxServer,
@@ -150,7 +150,7 @@ def test_pictures_in_flight_arrive_and_are_settled_when_the_store_is_back(
         bought = Bought(gateway, key, pool)
         assert spooled(data) == []
         outage.begin()
-        # Known key or not: nobody gets a picture for nothing, and nobody is told that a good key is wrong.
+        # Known key or not: nobody gets an image for nothing, and nobody is told that a good key is wrong.
         told = [ask(gateway, key), ask(gateway, stranger)]
         assert {(answer.status_code, answer.json()["error"]["code"]) for answer in told} == {(503, "store_unavailable")}
         bought.arrive()

@@ -31,7 +31,7 @@ def workers_of(gateway: GatewayProcess) -> list[psutil.Process]:
 
 
 def buy(gateway: GatewayProcess, key: Key, count: int) -> None:
-    """That many pictures, each over a connection of its own."""
+    """That many images, each over a connection of its own."""
     for _ in range(count):
         headers = {"authorization": f"Bearer {key.text}"}
         assert httpx2.post(f"{gateway.url}/images/generations", json=BODY, headers=headers).status_code == 200

@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from app.errors import Overloaded
-from app.exchange.in_flight import Bounds, Exchanges
+from app.exchange.in_flight import ExchangeBounds, Exchanges
 
 
 class Seconds:
@@ -24,7 +24,7 @@ def seconds() -> Seconds:
 
 @pytest.fixture
 async def exchanges(seconds: Seconds) -> Exchanges:
-    bounds = Bounds(
+    bounds = ExchangeBounds(
         exchange_seconds_max=1,
         reservation_seconds=1,
         client_stall_seconds=1,

@@ -16,8 +16,8 @@ export function fields(defaults) {
   return { model: "gpt-image-2", prompt: "a lighthouse", size: "1024x1024", quality: "low", ...defaults, ...JSON.parse(process.argv[2] ?? "{}") };
 }
 
-// A picture without its pixels: how big it is and how it begins.
-export function picture(b64) {
+// An image without its pixels: how big it is and how it begins.
+export function image(b64) {
   const bytes = Buffer.from(b64, "base64");
   return { bytes: bytes.length, begins: bytes.subarray(0, 8).toString("hex") };
 }

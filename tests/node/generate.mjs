@@ -1,5 +1,5 @@
 // One call of images.generate: node generate.mjs '{"n": 2}'
-import { client, fields, picture, report } from "./common.mjs";
+import { client, fields, image, report } from "./common.mjs";
 
 await report(async (result) => {
   const answer = await client.images.generate(fields({}));
@@ -10,6 +10,6 @@ await report(async (result) => {
     quality: answer.quality,
     output_format: answer.output_format,
     usage: answer.usage,
-    images: answer.data.map((image) => picture(image.b64_json)),
+    images: answer.data.map((image) => image(image.b64_json)),
   });
 });

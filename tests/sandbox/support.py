@@ -25,20 +25,20 @@ Event = tuple[str | None, dict[str, Any]]
 
 
 def asked(prompt: str = "A fox", operation: str = "generation", **fields: Any) -> Asked:
-    """A checked request; `inputs` are sizes of pictures to edit."""
+    """A checked request; `inputs` are sizes of images to edit."""
     inputs: Any = fields.pop("inputs", ())
     return check({"model": "gpt-image-2", "prompt": prompt, **fields}, operation, inputs, load_catalog())
 
 
 def opened(data: bytes) -> Image.Image:
-    """A picture file, decoded to its last pixel."""
+    """An image file, decoded to its last pixel."""
     image = Image.open(io.BytesIO(data))
     image.load()
     return image
 
 
-def picture_of(item: Mapping[str, Any]) -> Image.Image:
-    """The picture in an item of `data`, or in an event."""
+def image_of(item: Mapping[str, Any]) -> Image.Image:
+    """The image in an item of `data`, or in an event."""
     return opened(base64.b64decode(item["b64_json"], validate=True))
 
 

@@ -27,7 +27,7 @@ def test_models_are_listed_as_zenmux_does_and_need_no_key(client: Client) -> Non
     assert model["pricings"]["prompt"] == [{"value": 5.0, "unit": "perMTokens", "currency": "USD"}]
 
 
-def test_models_sold_by_the_picture_say_so(client: Client) -> None:
+def test_models_sold_by_the_image_say_so(client: Client) -> None:
     catalog = load_catalog(
         '[models."qwen-image"]\nlike = "gpt-image-2"\nid = "qwen/qwen-image"\ncreated = 2026-01-01\n'
         'tokens = { rule = "flat", per_image = 0 }\nprices = { per_image = "0.0289" }\n'

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.sandbox.support import KEY, Client, events_of, picture_of
+from tests.sandbox.support import KEY, Client, events_of, image_of
 
 
 @pytest.mark.parametrize("header", ["Authorization", "x-api-key", "x-goog-api-key"])
@@ -44,28 +44,28 @@ def test_a_missing_key_is_refused_alike(client: Client) -> None:
     ("output_format", "fields"),
     [("png", {}), ("jpeg", {"output_compression": 60}), ("webp", {"output_compression": 60})],
 )
-def test_pictures_are_what_was_asked_for(client: Client, output_format: str, fields: dict[str, Any]) -> None:
+def test_images_are_what_was_asked_for(client: Client, output_format: str, fields: dict[str, Any]) -> None:
     answer = client.draw(size="1152x768", output_format=output_format, n=2, **fields)
     document = answer.json()
-    pictures = [picture_of(item) for item in document["data"]]
-    assert [(p.format, p.size, p.mode) for p in pictures] == [(output_format.upper(), (1152, 768), "RGB")] * 2
-    assert pictures[0].tobytes() != pictures[1].tobytes()
+    images = [image_of(item) for item in document["data"]]
+    assert [(p.format, p.size, p.mode) for p in images] == [(output_format.upper(), (1152, 768), "RGB")] * 2
+    assert images[0].tobytes() != images[1].tobytes()
     assert (document["size"], document["output_format"], document["quality"]) == ("1152x768", output_format, "low")
     assert document["created"] == 1_795_521_600  # the clock that was passed in
 
 
-def test_transparent_pictures_arrive_with_alpha(client: Client) -> None:
+def test_transparent_images_arrive_with_alpha(client: Client) -> None:
     document = client.draw(model="gpt-image-2.5-flare", background="transparent").json()
     assert document["background"] == "transparent"
-    assert picture_of(document["data"][0]).getchannel("A").getextrema() == (0, 255)
+    assert image_of(document["data"][0]).getchannel("A").getextrema() == (0, 255)
 
 
-def test_streams_bring_partials_and_the_completed_picture(client: Client) -> None:
+def test_streams_bring_partials_and_the_completed_image(client: Client) -> None:
     answer = client.draw(stream=True, partial_images=2)
     assert answer.headers["content-type"] == "text/event-stream"
     events = events_of(answer.content)
     assert [name for name, _ in events] == ["image_generation.partial_image"] * 2 + ["image_generation.completed"]
-    assert len({picture_of(data).tobytes() for _, data in events}) == 3
+    assert len({image_of(data).tobytes() for _, data in events}) == 3
     assert events[-1][1]["usage"]["output_tokens"] == 196 + 2 * 100
     assert client.charged()["output_tokens"] == 196 + 2 * 100
 
@@ -94,7 +94,7 @@ def test_refusals_cost_nothing(client: Client, directive: str, status: int, kind
 
 
 @pytest.mark.parametrize("status", [504, 520, 524])
-def test_where_only_the_way_back_failed_the_picture_is_charged(client: Client, status: int) -> None:
+def test_where_only_the_way_back_failed_the_image_is_charged(client: Client, status: int) -> None:
     assert client.draw(f"A fox [sandbox: status={status}]").status_code == status
     assert client.charged()["output_tokens"] == 196
 

@@ -92,8 +92,13 @@ class Served:
                 return
             body, more = body + message["body"], message["more_body"]
         headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]]
-        told = {"method": scope["method"], "body": body.decode("latin-1")[:1000], "size": len(body), "headers": headers}
-        await JSONResponse(told)(scope, receive, send)
+        fields = {
+            "method": scope["method"],
+            "body": body.decode("latin-1")[:1000],
+            "size": len(body),
+            "headers": headers,
+        }
+        await JSONResponse(encode_assignment)(scope, receive, send)
 
     async def _early(self, scope: Scope, receive: Receive, send: Send) -> None:
         await JSONResponse({"early": True}, 401)(scope, receive, send)

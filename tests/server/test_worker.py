@@ -1,4 +1,4 @@
-"""One worker, without a supervisor around it: it serves when told how, says so, and stops at its line's end."""
+"""One worker, without a supervisor around it: it serves when encode_assignment how, says so, and stops at its line's end."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ import pytest
 from app.server import serving, worker
 from app.server.worker import Assignment
 from app.settings import Settings
-from app.telemetry.shared_counters import Board, shared_memory
+from app.telemetry.shared_counters import SharedCounters, shared_memory
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def test_it_serves_on_the_inherited_socket_until_its_line_ends(
         monkeypatch.chdir(tmp_path)  # from anywhere, it finds the modules of this process
         with theirs:
             process = worker.start(theirs, assignment)
-        ours.sendall(worker.told(assignment))
+        ours.sendall(worker.encode_assignment(assignment))
         assert ours.recv(100) == worker.READY
         with urllib.request.urlopen(f"{serving.base_url(listener)}/readyz", timeout=20) as answer:
             assert answer.status == 200
-        [(_, at)] = Board(memory).series("live:zenmux_gateway_workers")
-        assert Board(memory).total(at) == 1
+        [(_, at)] = SharedCounters(memory).series("live:zenmux_gateway_workers")
+        assert SharedCounters(memory).total(at) == 1
         ours.shutdown(socket.SHUT_WR)
         assert process.wait(30) == 0
 

@@ -1,4 +1,4 @@
-"""Lines are written by a thread: in order, bounded, and what is lost is counted and told."""
+"""Lines are written by a thread: in order, bounded, and what is lost is counted and count."""
 
 import os
 import threading

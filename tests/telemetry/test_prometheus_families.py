@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from app.telemetry.prometheus_families import Counter, Histogram, LiveGauge
-from app.telemetry.shared_counters import Board, shared_memory
+from app.telemetry.prometheus_families import CounterFamily, Histogram, LiveGauge
+from app.telemetry.shared_counters import SharedCounters, shared_memory
 
 BOUNDS = (0.1, 1.0, 2.5)
 
 
 @pytest.fixture
-def boards() -> Iterator[list[Board]]:
+def boards() -> Iterator[list[SharedCounters]]:
     descriptor = shared_memory(2)
-    yield [Board(descriptor, worker, 2) for worker in range(2)]
+    yield [SharedCounters(descriptor, worker, 2) for worker in range(2)]
     os.close(descriptor)
 
 
-def text_of(*collectors: Counter | Histogram | LiveGauge) -> str:
+def text_of(*collectors: CounterFamily | Histogram | LiveGauge) -> str:
     registry = CollectorRegistry()
     for collector in collectors:
         registry.register(collector)
@@ -32,8 +32,11 @@ def text_of(*collectors: Counter | Histogram | LiveGauge) -> str:
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 5) | st.sampled_from(BOUNDS)), max_size=30))
 def test_the_text_is_the_one_of_prometheus_client(values: list[tuple[str, float]]) -> None:
-    board, registry = Board(), CollectorRegistry()
-    counter, histogram = Counter(board, "n", "N.", ("l",)), Histogram(board, "h", "H.", ("l",), bounds=BOUNDS)
+    shared_counters, registry = SharedCounters(), CollectorRegistry()
+    counter, histogram = (
+        CounterFamily(shared_counters, "n", "N.", ("l",)),
+        Histogram(shared_counters, "h", "H.", ("l",), bounds=BOUNDS),
+    )
     their_counter = prometheus_client.Counter("n", "N.", ["l"], registry=registry)
     their_histogram = prometheus_client.Histogram("h", "H.", ["l"], buckets=BOUNDS, registry=registry)
     for label, value in values:
@@ -45,9 +48,9 @@ def test_the_text_is_the_one_of_prometheus_client(values: list[tuple[str, float]
     assert text_of(counter, histogram).splitlines() == theirs
 
 
-def test_what_each_worker_counts_is_summed_whoever_is_asked(boards: list[Board]) -> None:
-    counters = [Counter(board, "n", "N.", ("l",)) for board in boards]
-    histograms = [Histogram(board, "h", "H.", (), bounds=BOUNDS) for board in boards]
+def test_what_each_worker_counts_is_summed_whoever_is_asked(boards: list[SharedCounters]) -> None:
+    counters = [CounterFamily(shared_counters, "n", "N.", ("l",)) for shared_counters in boards]
+    histograms = [Histogram(shared_counters, "h", "H.", (), bounds=BOUNDS) for shared_counters in boards]
     for number, (counter, histogram) in enumerate(zip(counters, histograms, strict=True), start=1):
         counter.labels("both").inc(number)
         counter.labels(f"only {number}").inc()
@@ -60,8 +63,8 @@ def test_what_each_worker_counts_is_summed_whoever_is_asked(boards: list[Board])
     assert "h_count 2.0\nh_sum 3.0\n" in texts[0]
 
 
-def test_a_live_gauge_is_the_sum_of_the_living(boards: list[Board]) -> None:
-    gauges = [LiveGauge(board, "g", "G.", ()) for board in boards]
+def test_a_live_gauge_is_the_sum_of_the_living(boards: list[SharedCounters]) -> None:
+    gauges = [LiveGauge(shared_counters, "g", "G.", ()) for shared_counters in boards]
     for gauge in gauges:
         gauge.labels().set(5)
     assert "g 10.0\n" in text_of(gauges[0])
@@ -71,4 +74,4 @@ def test_a_live_gauge_is_the_sum_of_the_living(boards: list[Board]) -> None:
 
 def test_a_metric_knows_how_many_labels_it_has() -> None:
     with pytest.raises(AssertionError):
-        Counter(Board(), "n", "N.", ("l",)).labels("a", "b")
+        CounterFamily(SharedCounters(), "n", "N.", ("l",)).labels("a", "b")

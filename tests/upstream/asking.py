@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.upstream.http1.pool import Bounds
+from app.upstream.http1.pool import PoolBounds
 from app.upstream.http1.transport import FIRST_BYTE, Transport
 from app.upstream.sending import OnSending
 from app.upstream.zenmux import UpstreamResponse
@@ -37,7 +37,7 @@ NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, ht
 async def transport(
     *, connect_seconds: float = 5, silence_seconds: float = 5, connections_max: int = 10, buffer: int | None = None
 ) -> AsyncIterator[Transport]:
-    async with Transport(Bounds(connect_seconds, silence_seconds, connections_max, buffer)) as opened:
+    async with Transport(PoolBounds(connect_seconds, silence_seconds, connections_max, buffer)) as opened:
         yield opened
 
 

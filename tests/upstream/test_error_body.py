@@ -14,8 +14,8 @@ def read(document: object) -> ErrorBody:
 
 
 def test_zenmuxs_envelope() -> None:
-    told = read({"error": {"code": "429", "type": "rate_limit", "message": "Rate limit exceeded"}})
-    assert told == ErrorBody("Rate limit exceeded", "rate_limit", None, None, frozenset({"rate_limit"}))
+    reported = read({"error": {"code": "429", "type": "rate_limit", "message": "Rate limit exceeded"}})
+    assert reported == ErrorBody("Rate limit exceeded", "rate_limit", None, None, frozenset({"rate_limit"}))
 
 
 def test_openais_envelope() -> None:
@@ -33,9 +33,9 @@ def test_azures_envelope() -> None:
         ("innererror", "content_filter_result"),
     ):
         inner = {"code": "ResponsibleAIPolicyViolation", results_name: filtered, "revised_prompt": "secret"}
-        told = read({"error": {"code": "content_filter", "message": "m", "param": "prompt", inner_name: inner}})
-        assert told.words == {"content_filter", "responsibleaipolicyviolation"}
-        assert told.details == {"moderation_details": {"moderation_stage": "unknown", "categories": ["violence"]}}
+        reported = read({"error": {"code": "content_filter", "message": "m", "param": "prompt", inner_name: inner}})
+        assert reported.words == {"content_filter", "responsibleaipolicyviolation"}
+        assert reported.details == {"moderation_details": {"moderation_stage": "unknown", "categories": ["violence"]}}
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_azures_envelope() -> None:
     ],
 )
 def test_openais_moderation_details(details: object, expected: object) -> None:
-    told = read({"error": {"code": "moderation_blocked", "moderation_details": details}})
-    assert told.details == {"moderation_details": expected}
+    reported = read({"error": {"code": "moderation_blocked", "moderation_details": details}})
+    assert reported.details == {"moderation_details": expected}
 
 
 @pytest.mark.parametrize("code", [429, "429", "", None, True, ["a"], "Not A Word", "x" * 65])
@@ -90,8 +90,8 @@ def test_a_param_that_names_no_parameter_is_none(param: object) -> None:
     ],
 )
 def test_the_reason_is_found_wherever_it_stands(document: object, message: str, param: str | None) -> None:
-    told = read(document)
-    assert (told.message, told.param) == (message, param)
+    reported = read(document)
+    assert (reported.message, reported.param) == (message, param)
 
 
 def test_a_page_says_what_it_is() -> None:

@@ -1,4 +1,4 @@
-"""Every documented failure of ZenMux, OpenAI and Azure: what a caller is told, and whether it may have been billed."""
+"""Every documented failure of ZenMux, OpenAI and Azure: what a caller is reported, and whether it may have been billed."""
 
 import json
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.errors import UpstreamAccountFault, UpstreamError, UpstreamRefused, UpstreamTimeout
 from app.images.cost.usage import Failure
-from app.upstream.failures import no_image, told_failure, translate
+from app.upstream.failures import failure_in_answer, no_image, translate
 
 INVALID, USER_ERROR = "invalid_request_error", "image_generation_user_error"
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body>nginx/1.25 at edge-7.internal</body></html>"
@@ -259,7 +259,7 @@ def test_any_answer_is_an_error_that_can_be_told(status: int, body: bytes, retry
     [
         (Failure("It broke (request_id: 8a1b)"), "It broke", "upstream_error", "upstream_failed"),
         (Failure("It broke", "server_error", "500"), "It broke", "upstream_error", "upstream_failed"),
-        (Failure(""), "ZenMux or its provider failed to make the picture.", "upstream_error", "upstream_failed"),
+        (Failure(""), "ZenMux or its provider failed to make the image.", "upstream_error", "upstream_failed"),
         (Failure("No", "x", "moderation_blocked"), "No", USER_ERROR, "moderation_blocked"),
         (Failure("No", "Safety_Check_Failed"), "No", USER_ERROR, "moderation_blocked"),
         (Failure("Rate", None, "rate_limit_exceeded"), None, "rate_limit_error", "rate_limit_exceeded"),
@@ -268,7 +268,7 @@ def test_any_answer_is_an_error_that_can_be_told(status: int, body: bytes, retry
     ],
 )
 def test_a_failure_in_a_stream(failure: Failure, message: str | None, kind: str, code: str) -> None:
-    error = told_failure(failure, streamed=True)
+    error = failure_in_answer(failure, streamed=True)
     assert isinstance(error, UpstreamRefused)
     assert (error.kind, error.type, error.code) == ("stream_failure", kind, code)
     assert (error.billed, error.retryable) == (None, False)

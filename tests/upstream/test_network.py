@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import ConfigurationError, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamUnreachable
 from app.settings import Settings
-from app.upstream.http1.pool import Bounds
+from app.upstream.http1.pool import PoolBounds
 from app.upstream.http1.transport import Transport
 from app.upstream.network import Network
 from app.upstream.wire.proxies import check_way, is_loopback, proxy_of, uses_httpx
@@ -99,7 +99,7 @@ class TestTransport:
          ("http1", None, True)],
     )  # fmt: skip
     async def test_is_chosen(self, kind: str, proxy: str | None, ours: bool) -> None:
-        made = network(upstream_transport=kind, upstream_proxy=proxy).transport(httpx2.URL(ZENMUX), Bounds(1, 1, 1))
+        made = network(upstream_transport=kind, upstream_proxy=proxy).transport(httpx2.URL(ZENMUX), PoolBounds(1, 1, 1))
         assert type(made) is (Transport if ours else httpx2.AsyncHTTPTransport)
         await made.aclose()
 

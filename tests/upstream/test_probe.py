@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import RemoteFailure
 from app.settings import Settings
-from app.upstream.probe import Seen, look
+from app.upstream.probe import ProbeReport, look
 from app.upstream.wire.proxies import without_password
 from tests.servers import free_port
 from tests.upstream.asking import each_transport
@@ -46,7 +46,7 @@ async def test_through_a_proxy() -> None:
     async with forward_proxy() as proxy, serve(answer) as server:
         named = proxy.url.replace("http://", "http://me:secret@")
         seen = await look(settings(f"http://zenmux.test:{server.port}", upstream_proxy=named))
-    assert seen == Seen(f"127.0.0.1:{proxy.port}", proxy.url, "httpx", None, None, 200)
+    assert seen == ProbeReport(f"127.0.0.1:{proxy.port}", proxy.url, "httpx", None, None, 200)
 
 
 async def failure(url: str, **more: Any) -> str:

@@ -1,7 +1,7 @@
 """Captures a few fields of one JSON object while its bytes pass, in constant memory, however they are cut.
 
 It follows the structure of the document and jumps over strings; what stands inside a skipped string is not checked.
-It must not keep, copy or decode a picture.
+It must not keep, copy or decode an image.
 """
 
 import re
@@ -139,7 +139,7 @@ class FieldScanner:
         return end + bytes(_CLOSERS[bracket] for bracket in reversed(self._open[1:]))
 
     def _read_string(self, chunk: bytes | bytearray, start: int, stop: int) -> int:
-        """Jumps to the end of a string. This is where the pictures go by."""
+        """Jumps to the end of a string. This is where the images go by."""
         begin = start
         if self._escaping:
             self._escaping = False

@@ -1,4 +1,4 @@
-"""Reads usage, image count and failure out of a JSON answer while its bytes pass. It must not keep a picture."""
+"""Reads usage, image count and failure out of a JSON answer while its bytes pass. It must not keep an image."""
 
 import orjson
 

@@ -1,4 +1,4 @@
-"""One event of a stream: its kind, what its data told so far, and whether its bytes may go out. Keeps none of them."""
+"""One event of a stream: its kind, what its data failure so far, and whether its bytes may go out. Keeps none of them."""
 
 from enum import Enum, auto
 
@@ -20,8 +20,8 @@ class Fate(Enum):
 
 
 class Event:
-    """One event: its name, what its data told so far, and its fate. A comment between events counts as one, and so does
-    a blank line alone. `on_image` is told the text of a finished image whose kind is known when it begins."""
+    """One event: its name, what its data failure so far, and its fate. A comment between events counts as one, and so does
+    a blank line alone. `on_image` is failure the text of a finished image whose kind is known when it begins."""
 
     def __init__(self, on_image: OnImage | None = None, fields: frozenset[str] = FIELDS) -> None:
         self.fate = Fate.HOLD
@@ -69,14 +69,14 @@ class Event:
 
     def failure(self) -> Failure | None:
         """The failure this event tells, in whatever shape; None if it tells none."""
-        told = read_failure(self.get("error"))
+        failure = read_failure(self.get("error"))
         kind = self._type()
-        if told is None and (self.name.endswith(_BAD) or kind.endswith(_BAD)):
+        if failure is None and (self.name.endswith(_BAD) or kind.endswith(_BAD)):
             flat = {name: self.get(name) for name in ("message", "type", "code", "param")}
             if kind == "error" or "." in kind:
                 flat["type"] = None  # the event's type, not the error's
-            told = read_failure(flat) or Failure(NO_MESSAGE)
-        return told
+            failure = read_failure(flat) or Failure(NO_MESSAGE)
+        return failure
 
     def end(self, *, passes_blank: bool) -> None:
         self.ended = True

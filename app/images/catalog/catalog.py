@@ -38,7 +38,7 @@ class Catalog:
     def resembles_listed(self, name: str) -> bool:
         """Whether the name is a listed or dead one written otherwise: other case, other provider, a provider pin.
 
-        Such a name must not pass as an unlisted model, whose pictures may be held at less than this one's price.
+        Such a name must not pass as an unlisted model, whose images may be held at less than this one's price.
         """
         bare = name.split(":", 1)[0].rsplit("/", 1)[-1].lower()
         return any(bare == known.rsplit("/", 1)[-1].lower() for known in (*self._by_name, *self.retired))

@@ -1,5 +1,5 @@
 """Reads catalog files: TOML tables → ModelSpec values, every fault with its entry and line. What the keys mean is
-told at the top of catalog.toml."""
+place at the top of catalog.toml."""
 
 import calendar
 import re
@@ -55,9 +55,9 @@ class Source:
         try:
             return tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
-            told = _TOML_PLACE.fullmatch(str(error))
-            line = told["line"] if told else len(self.text.splitlines())
-            reason = told["reason"] if told else str(error)
+            place = _TOML_PLACE.fullmatch(str(error))
+            line = place["line"] if place else len(self.text.splitlines())
+            reason = place["reason"] if place else str(error)
             raise CatalogError(f"{self.name}, line {line}: not valid TOML: {reason}") from None
 
     def refuse(self, path: tuple[str, ...], message: str) -> NoReturn:
@@ -248,8 +248,8 @@ def _sizes(entry: Entry) -> SizeRule:
 
 
 def _tokens(model: Entry, sizes: SizeRule, qualities: tuple[str, ...], prices: Prices | None) -> TokenRule:
-    sold_by_the_picture = not isinstance(prices, TokenPrices)
-    if not model.has("tokens") and sold_by_the_picture:
+    sold_by_the_image = not isinstance(prices, TokenPrices)
+    if not model.has("tokens") and sold_by_the_image:
         return FlatTokens(0)
     entry = model.table("tokens")
     named = [quality for quality in qualities if quality != AUTO]
@@ -285,7 +285,7 @@ def _prices(entry: Entry) -> Prices:
     prices: Prices
     if entry.has("per_image"):
         if any(entry.has(key) for key in ("text_in", "image_in", "image_out", "text_out")):
-            entry.refuse("per_image", "stands alone: a model is sold by the picture or by the token")
+            entry.refuse("per_image", "stands alone: a model is sold by the image or by the token")
         prices = ImagePrice(entry.dollars("per_image", 9))
     else:
         # Three decimals for a million tokens are whole nano-dollars for one token.

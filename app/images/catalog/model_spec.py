@@ -34,7 +34,7 @@ class TableTokens:
 
 @dataclass(frozen=True, slots=True)
 class FlatTokens:
-    """The same output tokens for every picture; 0 for models that are sold by the picture."""
+    """The same output tokens for every image; 0 for models that are sold by the image."""
 
     per_image: int
 
@@ -54,7 +54,7 @@ class TokenPrices:
 
 @dataclass(frozen=True, slots=True)
 class ImagePrice:
-    """Nano-USD for one picture, whatever its tokens."""
+    """Nano-USD for one image, whatever its tokens."""
 
     per_image: int
 
@@ -67,7 +67,7 @@ class ModelSpec:
     """One model. `id` is sent upstream, `name` is shown to clients; `created` is in Unix seconds.
 
     An empty tuple of words means that any word is passed. `prices` is None for a model whose price nobody knows:
-    `hold_nanousd` is then the money held and charged for each picture. `listed` is False for a model the catalog
+    `hold_nanousd` is then the money held and charged for each image. `listed` is False for a model the catalog
     does not have and the operator lets pass.
     """
 

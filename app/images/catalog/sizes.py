@@ -25,7 +25,7 @@ def _parse_size(text: str) -> tuple[int, int] | None:
 class SizeBounds:
     """Any size within bounds. Pixels throughout; `ratio_max` is the longest edge over the shortest.
 
-    `auto_pixels_max` is the largest picture the size `auto` is held to: it bounds tokens, not requests.
+    `auto_pixels_max` is the largest image the size `auto` is held to: it bounds tokens, not requests.
     """
 
     multiple_of: int

@@ -1,4 +1,4 @@
-"""How many tokens a picture takes: exactly, where a formula is known, and at the most a request may come to."""
+"""How many tokens an image takes: exactly, where a formula is known, and at the most a request may come to."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -14,7 +14,7 @@ _AREA_OFFSET, _AREA_DIVISOR = 2_000_000, 4_000_000
 
 
 def output_tokens(spec: ModelSpec, size: str, quality: str) -> int:
-    """Output tokens of one picture of that size and quality, without its partial images; neither may be `auto`.
+    """Output tokens of one image of that size and quality, without its partial images; neither may be `auto`.
 
     Exact for rules `area` and `table` (the calculator OpenAI publishes, checked against bills), an upper figure for
     `measured`, the configured one for `flat`. Raises ValueError for a size or quality the rule does not cover.
@@ -36,10 +36,10 @@ def output_tokens(spec: ModelSpec, size: str, quality: str) -> int:
 
 
 def output_tokens_max(spec: ModelSpec, size: str, quality: str) -> int:
-    """The most output tokens one picture may take, without its partial images; `auto` is the dearest it may mean.
+    """The most output tokens one image may take, without its partial images; `auto` is the dearest it may mean.
 
     Never below output_tokens: halves are rounded up here, since copies of the calculator differ in that. For size
-    `auto` within bounds no list of sizes is trusted (pictures outside the size rules were seen): the figure is that
+    `auto` within bounds no list of sizes is trusted (images outside the size rules were seen): the figure is that
     of a square of the largest area, which no other shape of at most that area passes.
     """
     rule = spec.token_rule
@@ -62,16 +62,16 @@ def hold_tokens(request: ImageRequest) -> Usage:
 
     Text in: the prompt's bytes in UTF-8 and an overhead. Tokenizers of bytes never make more tokens than bytes,
     while one character outside Latin script may well be three tokens. Text and images in are counted once for each
-    picture, as it is not published whether n multiplies them. Text out is held as image output, which is what it
+    image, as it is not published whether n multiplies them. Text out is held as image output, which is what it
     costs when an answer does not itemise it.
     """
     spec, n = request.model, request.n
-    picture = output_tokens_max(spec, request.size, request.quality) * request.frames
-    picture += spec.text_output_tokens_max + PARTIAL_IMAGE_TOKENS * request.partial_images
+    image = output_tokens_max(spec, request.size, request.quality) * request.frames
+    image += spec.text_output_tokens_max + PARTIAL_IMAGE_TOKENS * request.partial_images
     return Usage(
         input_text_tokens=n * (_TEXT_OVERHEAD_TOKENS + len(request.prompt.encode())),
         input_image_tokens=n * request.input_image_count * spec.input_image_tokens_max,
-        output_image_tokens=n * picture,
+        output_image_tokens=n * image,
     )
 
 

@@ -31,7 +31,7 @@ class RequestPolicy:
     """The operator's choices about requests.
 
     `lenient`: what old clients send is translated. `default_model`: for requests that name none. `successor_model`:
-    what retired names mean in lenient mode. `unknown_model_hold_nanousd`: held for each picture of a model the
+    what retired names mean in lenient mode. `unknown_model_hold_nanousd`: held for each image of a model the
     catalog does not list; None refuses such models. Raises CatalogError when a model named here cannot be served.
     """
 
@@ -58,7 +58,7 @@ class ImageRequest:
 
     `fields` is exactly what is sent upstream as JSON, the model by its full id; nulls that mean "omitted" are left
     out. `changes` tells what was dropped, mapped or forwarded, each like `quality=hd->high`. `size` and `quality` are
-    `auto` where omitted. `partial_images` and `frames` (1 for a still picture) are the most the answer may hold.
+    `auto` where omitted. `partial_images` and `frames` (1 for a still image) are the most the answer may hold.
     """
 
     operation: str

@@ -1,5 +1,5 @@
-"""What the ledger is asked to do, and the rows that come of it. Pure values: batch.py carries commands out,
-statements.py writes the rows."""
+"""What the ledger is asked to do, and the rows that come of it. Pure values: execute.py carries commands out,
+store.py writes the rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -242,7 +242,7 @@ def withdrawal(hold: Hold, at: datetime) -> Resolve:
 
 
 def check_hold(hold: Hold) -> None:
-    """ValueError for a hold the accounts cannot carry: a reservation is one request and takes nothing negative."""
+    """ValueError for a hold the applicable_by_id cannot carry: a reservation is one request and takes nothing negative."""
     amounts = hold.amounts
     if amounts.requests != 1:
         raise ValueError(f"a hold is one request, not {amounts.requests}")

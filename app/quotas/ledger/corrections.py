@@ -1,5 +1,5 @@
 """What comes too late for a reservation that has expired: the one row that says how it ended after all, and by how much
-its charge was wrong. Pure; batch.py decides when one is due, statements.py writes it."""
+its charge was wrong. Pure; execute.py decides when one is due, store.py writes it."""
 
 from typing import NamedTuple
 

@@ -1,5 +1,5 @@
 """Carries a batch of commands out on what one transaction has read: rows, limits and counters in, outcomes and writes
-out. Pure: it changes only the values it is given, and statements.py writes what it says."""
+out. Pure: it changes only the values it is given, and store.py writes what it says."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,16 +26,16 @@ from app.quotas.ledger.commands import (
 )
 from app.quotas.ledger.corrections import Corrected, Correction, correction_of, is_of
 from app.quotas.rules.admission import decide
-from app.quotas.rules.applicable import Account, Party
+from app.quotas.rules.applicable import ApplicableLimits, Party
 from app.quotas.rules.counters import Counter, CounterKey, amount_of
 from app.quotas.rules.limits import Limit
 from app.quotas.rules.reservation import Amounts, Resolution, State
-from app.quotas.rules.thresholds import UNWATCHED, Crossing, Thresholds
+from app.quotas.rules.thresholds import UNWATCHED, ThresholdEvent, Thresholds
 
 _PENDING, _EXPIRED = State.PENDING.value, State.EXPIRED.value
 _DONE = Resolution.DONE  # looking a member up is slow in Python 3.11
 
-Outcome = Reserved | Resolution | LimitReached | DuplicateReservation | StoreUnavailable | None
+CommandResult = Reserved | Resolution | LimitReached | DuplicateReservation | StoreUnavailable | None
 """None: marked as dispatched, or written for a probe."""
 
 
@@ -44,38 +44,38 @@ def reservation_id(command: Command) -> str:
     return command.hold.id if isinstance(command, Reserve | Probe) else command.reservation_id
 
 
-class Standing(NamedTuple):
-    """An account's counters, and its limits each beside the counter it looks at."""
+class AppliedCounters(NamedTuple):
+    """An applicable's counters, and its limits each beside the counter it looks at."""
 
     counters: tuple[Counter, ...]
     limits: tuple[tuple[Limit, Counter], ...]
 
 
 @dataclass(slots=True)
-class Books:
+class Loaded:
     """What a transaction has read. `records` and `counters` are brought forward by each command in turn.
 
-    `accounts` has those of every reservation that may be taken or closed. `in_doubt`: ids whose resolution was sent
+    `applicable_by_id` has those of every reservation that may be taken or closed. `in_doubt`: ids whose resolution was sent
     before, with no answer about its commit. `corrections` are those of expired `records`.
-    `standings` are made of `counters`, of the accounts asked for so far.
+    `applied_counters` are made of `counters`, of the applicable_by_id asked for so far.
     """
 
     instance: str
     records: dict[str, Record]
-    accounts: Mapping[str, Account]
+    applicable_by_id: Mapping[str, ApplicableLimits]
     counters: Mapping[CounterKey, Counter]
     in_doubt: frozenset[str] = frozenset()
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(UNWATCHED))
-    standings: dict[Account, Standing] = field(default_factory=dict)
+    applied_counters: dict[ApplicableLimits, AppliedCounters] = field(default_factory=dict)
     corrections: dict[str, Correction] = field(default_factory=dict)
 
-    def standing(self, account: Account) -> Standing:
-        """The same at every call: many reservations share an account."""
-        found = self.standings.get(account)
+    def applied(self, applicable: ApplicableLimits) -> AppliedCounters:
+        """The same at every call: many reservations share an applicable."""
+        found = self.applied_counters.get(applicable)
         if found is None:
-            counters = tuple(self.counters[key] for key in account.keys)
-            limits = tuple((limit, counters[look]) for limit, look in account.limits)
-            found = self.standings[account] = Standing(counters, limits)
+            counters = tuple(self.counters[key] for key in applicable.keys)
+            limits = tuple((limit, counters[look]) for limit, look in applicable.limits)
+            found = self.applied_counters[applicable] = AppliedCounters(counters, limits)
         return found
 
 
@@ -87,8 +87,8 @@ class Writes:
     probes: list[NewRow] = field(default_factory=list)  # to be inserted and deleted again
     dispatched: list[tuple[int, str]] = field(default_factory=list)  # when, which
     closed: list[tuple[Closing, str]] = field(default_factory=list)  # how, which
-    touched: set[Account] = field(default_factory=set)  # whose counters moved
-    crossings: list[Crossing] = field(default_factory=list)  # some may be written already, by whomever
+    touched: set[ApplicableLimits] = field(default_factory=set)  # whose counters moved
+    threshold_events: list[ThresholdEvent] = field(default_factory=list)  # some may be written already, by whomever
     corrections: list[Correction] = field(default_factory=list)
     corrected: list[Corrected] = field(default_factory=list)  # the same, to be told
 
@@ -109,51 +109,51 @@ def parties_needed(commands: Iterable[Command], records: Mapping[str, Record]) -
     return needed
 
 
-def execute(commands: Sequence[Command], books: Books) -> tuple[list[Outcome], Writes]:
+def execute(commands: Sequence[Command], loaded: Loaded) -> tuple[list[CommandResult], Writes]:
     """Each command's outcome, in order, and what has to be written. A command sees the ones before it."""
     writes = Writes()
-    outcomes: list[Outcome] = []
+    outcomes: list[CommandResult] = []
     for command in commands:
         match command:
             case Reserve():
-                outcomes.append(_reserve(command, books, writes))
+                outcomes.append(_reserve(command, loaded, writes))
             case Resolve():
-                outcomes.append(_resolve(command, books, writes))
+                outcomes.append(_resolve(command, loaded, writes))
             case MarkDispatched():
-                outcomes.append(_mark_dispatched(command, books, writes))
+                outcomes.append(_mark_dispatched(command, loaded, writes))
             case Expire():
-                outcomes.append(_expire(command, books, writes))
+                outcomes.append(_expire(command, loaded, writes))
             case Probe():
-                writes.probes.append(new_row(command.hold, books.instance))
+                writes.probes.append(new_row(command.hold, loaded.instance))
                 outcomes.append(None)
             case _:
                 assert_never(command)
     return outcomes, writes
 
 
-def _reserve(command: Reserve, books: Books, writes: Writes) -> Outcome:
+def _reserve(command: Reserve, loaded: Loaded, writes: Writes) -> CommandResult:
     hold = command.hold
-    if hold.id in books.records:
+    if hold.id in loaded.records:
         return DuplicateReservation(f"Reservation {hold.id} exists already; every request needs an id of its own.")
-    account = books.accounts[hold.id]
-    standing = books.standing(account)
-    decision = decide(standing.limits, hold.amounts, hold.reserved_at)
+    applicable = loaded.applicable_by_id[hold.id]
+    applied = loaded.applied(applicable)
+    decision = decide(applied.limits, hold.amounts, hold.reserved_at)
     if decision.refusal is not None:
         return decision.refusal.error()
-    for counter in standing.counters:
+    for counter in applied.counters:
         counter.hold(hold.amounts)
-    writes.touched.add(account)
-    row = new_row(hold, books.instance)
+    writes.touched.add(applicable)
+    row = new_row(hold, loaded.instance)
     writes.inserted.append(row)
-    books.records[hold.id] = Record(
-        hold.id, account.party, _PENDING, row.reserved_at_ms, row.dispatched_at_ms, hold.amounts
+    loaded.records[hold.id] = Record(
+        hold.id, applicable.party, _PENDING, row.reserved_at_ms, row.dispatched_at_ms, hold.amounts
     )
     shadow = decision.shadow
     return Reserved(decision.rate, tuple(refusal.label for refusal in shadow) if shadow else ())
 
 
-def _mark_dispatched(command: MarkDispatched, books: Books, writes: Writes) -> Outcome:
-    record = books.records.get(command.reservation_id)
+def _mark_dispatched(command: MarkDispatched, loaded: Loaded, writes: Writes) -> CommandResult:
+    record = loaded.records.get(command.reservation_id)
     if record is None or record.state != _PENDING:
         return StoreUnavailable("The reservation of this request has ended, so it was not sent; try again.")
     if record.dispatched_at_ms is None:
@@ -162,43 +162,43 @@ def _mark_dispatched(command: MarkDispatched, books: Books, writes: Writes) -> O
     return None
 
 
-def _resolve(command: Resolve, books: Books, writes: Writes) -> Outcome:
-    record = books.records.get(command.reservation_id)
+def _resolve(command: Resolve, loaded: Loaded, writes: Writes) -> CommandResult:
+    record = loaded.records.get(command.reservation_id)
     if record is None:
         return Resolution.UNKNOWN
     closing = closing_of(bounded(command.settlement, record.held))
     if record.state == _PENDING:
-        return _close(record, closing, closing.charged, books, writes)
+        return _close(record, closing, closing.charged, loaded, writes)
     if record.state == _EXPIRED:
-        return _correct(record, closing, books, writes)
+        return _correct(record, closing, loaded, writes)
     # The first try may have been committed and only its answer lost: then this is its answer.
     same = (record.state, record.resolved_at_ms, record.outcome) == (
         closing.state,
         closing.resolved_at_ms,
         closing.outcome,
     )
-    return Resolution.DONE if same and record.id in books.in_doubt else Resolution.ALREADY_RESOLVED
+    return Resolution.DONE if same and record.id in loaded.in_doubt else Resolution.ALREADY_RESOLVED
 
 
-def _correct(record: Record, closing: Closing, books: Books, writes: Writes) -> Resolution:
+def _correct(record: Record, closing: Closing, loaded: Loaded, writes: Writes) -> Resolution:
     """It had been given up, and was under way all the same. What it cost counts where the reservation counts, also
     above a limit: it was bought."""
-    made = books.corrections.get(record.id)
+    made = loaded.corrections.get(record.id)
     if made is not None:
-        again = record.id in books.in_doubt and is_of(made, closing)
+        again = record.id in loaded.in_doubt and is_of(made, closing)
         return Resolution.CORRECTED if again else Resolution.ALREADY_RESOLVED
-    correction = books.corrections[record.id] = correction_of(record, closing)
-    account, delta = books.accounts[record.id], correction.delta
-    standing = books.standing(account)
-    for counter in standing.counters:
+    correction = loaded.corrections[record.id] = correction_of(record, closing)
+    applicable, delta = loaded.applicable_by_id[record.id], correction.delta
+    applied = loaded.applied(applicable)
+    for counter in applied.counters:
         counter.resolve(NOTHING, delta)
     passed = []
-    for limit, look in account.limits:
-        key, counter = account.keys[look], standing.counters[look]
-        writes.crossings += books.thresholds.crossed(limit, key, counter, delta, closing.resolved_at_ms)
+    for limit, look in applicable.limits:
+        key, counter = applicable.keys[look], applied.counters[look]
+        writes.threshold_events += loaded.thresholds.crossed(limit, key, counter, delta, closing.resolved_at_ms)
         if amount_of(delta, limit.unit) > 0 and counter.settled(limit.unit) > limit.amount:
             passed.append((limit.scope.value, limit.unit.value))
-    writes.touched.add(account)
+    writes.touched.add(applicable)
     writes.corrections.append(correction)
     writes.corrected.append(Corrected(record.id, delta, tuple(passed)))
     return Resolution.CORRECTED
@@ -216,26 +216,26 @@ def _is_late(command: Command, record: Record) -> bool:
     return record.state == _EXPIRED and isinstance(command, Resolve)
 
 
-def _expire(command: Expire, books: Books, writes: Writes) -> Outcome:
-    record = books.records.get(command.reservation_id)
+def _expire(command: Expire, loaded: Loaded, writes: Writes) -> CommandResult:
+    record = loaded.records.get(command.reservation_id)
     if record is None:
         return Resolution.UNKNOWN
     if record.state != _PENDING:
         return Resolution.ALREADY_RESOLVED
     closing = closing_of_expired(record, command.at)
-    return _close(record, closing, closing.charged, books, writes)
+    return _close(record, closing, closing.charged, loaded, writes)
 
 
-def _close(record: Record, closing: Closing, charged: Amounts, books: Books, writes: Writes) -> Resolution:
-    account = books.accounts[record.id]
-    standing = books.standing(account)
-    for counter in standing.counters:
+def _close(record: Record, closing: Closing, charged: Amounts, loaded: Loaded, writes: Writes) -> Resolution:
+    applicable = loaded.applicable_by_id[record.id]
+    applied = loaded.applied(applicable)
+    for counter in applied.counters:
         counter.resolve(record.held, charged)
     if charged != NOTHING:
-        for limit, look in account.limits:
-            key, counter = account.keys[look], standing.counters[look]
-            writes.crossings += books.thresholds.crossed(limit, key, counter, charged, closing.resolved_at_ms)
-    writes.touched.add(account)
+        for limit, look in applicable.limits:
+            key, counter = applicable.keys[look], applied.counters[look]
+            writes.threshold_events += loaded.thresholds.crossed(limit, key, counter, charged, closing.resolved_at_ms)
+    writes.touched.add(applicable)
     writes.closed.append((closing, record.id))
     record.state, record.resolved_at_ms, record.outcome = closing.state, closing.resolved_at_ms, closing.outcome
     return _DONE

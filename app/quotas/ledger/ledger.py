@@ -29,16 +29,16 @@ from app.quotas.ledger.commands import (
     check_settlement,
     withdrawal,
 )
-from app.quotas.ledger.execute import Outcome
+from app.quotas.ledger.execute import CommandResult
 from app.quotas.ledger.heartbeat import Heartbeat
 from app.quotas.ledger.readiness import Readiness
 from app.quotas.ledger.spool.file import Spool
-from app.quotas.ledger.spool.keeper import ShowWaiting, Spooler
+from app.quotas.ledger.spool.keeper import ShowWaiting, SpoolKeeper
 from app.quotas.ledger.sweep import Sweep
-from app.quotas.ledger.wait_limit import Patience
-from app.quotas.ledger.wake_delay import Alarm
+from app.quotas.ledger.wait_limit import WaitLimit
+from app.quotas.ledger.wake_delay import WakeDelay
 from app.quotas.ledger.writer import Ticket, Writer
-from app.quotas.reports.limit_status import LimitStatus, standing_of
+from app.quotas.reports.limit_status import LimitStatus, limit_status_of_key
 from app.quotas.rules.reservation import Hold, Resolution, Settlement
 from app.quotas.rules.thresholds import UNWATCHED, Watch
 
@@ -74,7 +74,7 @@ class Ledger:
         self._wait_seconds = wait_seconds
         self._readers = Readers(_READERS_MAX, "ledger-reader")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._patience = Patience(wait_seconds, self._give_up)
+        self._wait_limit = WaitLimit(wait_seconds, self._give_up)
         self._writer = Writer(
             engine,
             instance=instance,
@@ -86,9 +86,9 @@ class Ledger:
                 corrected=partial(self._call_from_thread, watch.corrected),
             ),
         )
-        self._alarm = Alarm(self._writer.wake)
+        self._wake_delay = WakeDelay(self._writer.wake)
         self.readiness = Readiness(engine, clock, instance, self._submit)
-        self._spooler: Spooler | None = None
+        self._spool_keeper: SpoolKeeper | None = None
         self._sweep = Sweep(engine, instance, self._readers, self._expire_one)
 
     async def start(
@@ -107,8 +107,8 @@ class Ledger:
         self._writer.start()
         if spool is not None:
             show = partial(self._call_from_thread, show_waiting or (lambda *_: None))
-            self._spooler = Spooler(spool, self._writer, self._tell_of_spooled, show)
-            self._spooler.start()
+            self._spool_keeper = SpoolKeeper(spool, self._writer, self._tell_of_spooled, show)
+            self._spool_keeper.start()
         await self._take_over()
 
     async def close(self, seconds: float = _CLOSE_SECONDS) -> list[tuple[str, Settlement]]:
@@ -117,13 +117,13 @@ class Ledger:
         Resolutions that could not be written in `seconds` because the store is away go to the spool. Returns those
         that could not be kept there either; their reservations stay pending until a sweep expires them.
         """
-        if self._spooler is not None and self._writer.is_store_away and not self._spooler.in_memory_only:
+        if self._spool_keeper is not None and self._writer.is_store_away and not self._spool_keeper.in_memory_only:
             seconds = 0  # what it would take is safe where it is
         unwritten = await asyncio.to_thread(self._writer.close, seconds)
         resolutions = [ticket for ticket in unwritten if isinstance(ticket.command, Resolve)]
         spooled: set[Ticket] = set()
-        if self._spooler is not None:
-            spooled = await asyncio.to_thread(self._spooler.close, resolutions)
+        if self._spool_keeper is not None:
+            spooled = await asyncio.to_thread(self._spool_keeper.close, resolutions)
         await self._sweep.close()
         stopped = StoreUnavailable("The gateway has stopped; try again shortly.")
         self._deliver([(ticket, Resolution.SPOOLED if ticket in spooled else stopped) for ticket in unwritten])
@@ -141,7 +141,7 @@ class Ledger:
         """
         check_hold(hold)
         ticket = self._submit(Reserve(hold))
-        self._patience.watch(ticket)
+        self._wait_limit.watch(ticket)
         try:
             reserved: Reserved = await ticket.waiter
         except BaseException:
@@ -164,7 +164,7 @@ class Ledger:
         be sent.
         """
         ticket = self._submit(MarkDispatched(reservation_id, now))
-        self._patience.watch(ticket)
+        self._wait_limit.watch(ticket)
         try:
             await ticket.waiter
         except BaseException:
@@ -188,9 +188,9 @@ class Ledger:
         check_settlement(settlement)
         waiter: asyncio.Future[Resolution] = self._enqueue(Resolve(reservation_id, settlement)).waiter
         if self._engine.dialect.name == "sqlite":
-            self._alarm.later(_LINGER_SECONDS)
+            self._wake_delay.later(_LINGER_SECONDS)
         else:
-            self._alarm.soon()
+            self._wake_delay.soon()
         return waiter
 
     async def expire(self, now: datetime) -> list[str]:
@@ -224,7 +224,7 @@ class Ledger:
 
         def read() -> list[LimitStatus]:
             with reading(self._engine) as connection:
-                return standing_of(connection, key_id, user_id, team_id, now)
+                return limit_status_of_key(connection, key_id, user_id, team_id, now)
 
         return await self._readers.run(read, self._wait_seconds)
 
@@ -233,12 +233,12 @@ class Ledger:
         return waiter
 
     async def _take_over(self) -> None:
-        if self._spooler is not None:
-            await asyncio.to_thread(self._spooler.take_over)
+        if self._spool_keeper is not None:
+            await asyncio.to_thread(self._spool_keeper.take_over)
 
     def _submit(self, command: Command) -> Ticket:
         ticket = self._enqueue(command)
-        self._alarm.soon()
+        self._wake_delay.soon()
         return ticket
 
     def _enqueue(self, command: Command) -> Ticket:
@@ -252,7 +252,7 @@ class Ledger:
             StoreUnavailable("The gateway's database does not answer in time; try again shortly.")
         )
 
-    def _deliver_from_thread(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
+    def _deliver_from_thread(self, served: Sequence[tuple[Ticket, CommandResult]]) -> None:
         self._call_from_thread(self._deliver, served)
 
     def _tell_of_spooled(self, tickets: Sequence[Ticket]) -> None:
@@ -263,7 +263,7 @@ class Ledger:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(callback, *values)
 
-    def _deliver(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
+    def _deliver(self, served: Sequence[tuple[Ticket, CommandResult]]) -> None:
         self.readiness.note(outcome for _, outcome in served)
         for ticket, outcome in sorted(served, key=_is_resolution):
             waiter = ticket.waiter
@@ -274,9 +274,9 @@ class Ledger:
                 waiter.set_result(outcome)
             if ticket.in_doubt or not is_heard:
                 self._undo(ticket, outcome)
-        self._patience.forget_answered()
+        self._wait_limit.forget_answered()
 
-    def _undo(self, ticket: Ticket, outcome: Outcome) -> None:
+    def _undo(self, ticket: Ticket, outcome: CommandResult) -> None:
         """Of a reservation nobody has heard of, or that may have been made without an answer."""
         if isinstance(ticket.command, Reserve) and (ticket.in_doubt or isinstance(outcome, Reserved)):
             self._release(ticket.command.hold)
@@ -287,7 +287,7 @@ class Ledger:
             self._writer.submit(Ticket(withdrawal(hold, self._clock())))
 
 
-def _is_resolution(served: tuple[Ticket, Outcome]) -> bool:
+def _is_resolution(served: tuple[Ticket, CommandResult]) -> bool:
     """These are told last: a request waits for its reservation, but an answer for no settlement."""
     return isinstance(served[0].command, Resolve)
 

@@ -13,7 +13,7 @@ from app.database.clock import Clock
 from app.database.store_file import check_file
 from app.errors import StoreUnavailable
 from app.quotas.ledger.commands import Probe
-from app.quotas.ledger.execute import Outcome
+from app.quotas.ledger.execute import CommandResult
 from app.quotas.ledger.writer import Ticket
 from app.quotas.rules.reservation import Amounts, Hold, Resolution
 
@@ -31,7 +31,7 @@ class Readiness:
         self._wrote_at: float | None = None
         self._probe: asyncio.Future[None] | None = None
 
-    def note(self, outcomes: Iterable[Outcome]) -> None:
+    def note(self, outcomes: Iterable[CommandResult]) -> None:
         """Any answer was committed, but for the store's failures."""
         failed = any(isinstance(each, StoreUnavailable) or each is Resolution.SPOOLED for each in outcomes)
         self._wrote_at = None if failed else asyncio.get_running_loop().time()

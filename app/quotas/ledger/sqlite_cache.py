@@ -4,8 +4,8 @@ version, and never guesses. docs/decisions/0011 says why this is exact."""
 from collections.abc import Iterable, Mapping
 
 from app.quotas.ledger.commands import Record
-from app.quotas.ledger.execute import Standing
-from app.quotas.rules.applicable import Account
+from app.quotas.ledger.execute import AppliedCounters
+from app.quotas.rules.applicable import ApplicableLimits
 from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.reservation import State
 
@@ -15,7 +15,7 @@ _COUNTERS_MAX = 5_000
 _PENDING = State.PENDING.value
 
 
-class Memory:
+class SqliteCache:
     """The limits' revision, pending reservations and counters, as one connection read them or wrote them itself.
 
     They are what the file says as long as its `PRAGMA data_version` is the same: that changes with every commit of
@@ -30,7 +30,9 @@ class Memory:
     def turn_to(self, version: int) -> None:
         """At the beginning of a transaction, with the write lock held: forgets everything if another connection has
         committed since the last one, or if it is too much."""
-        too_much = len(self._records) > _RECORDS_MAX or max(len(self.counters), len(self.standings)) > _COUNTERS_MAX
+        too_much = (
+            len(self._records) > _RECORDS_MAX or max(len(self.counters), len(self.applied_counters)) > _COUNTERS_MAX
+        )
         if version != self._version or too_much:
             self._forget()
             self._version = version
@@ -51,5 +53,5 @@ class Memory:
     def _forget(self) -> None:
         self.revision: int | None = None
         self.counters: dict[CounterKey, Counter] = {}
-        self.standings: dict[Account, Standing] = {}  # made of these counters
+        self.applied_counters: dict[ApplicableLimits, AppliedCounters] = {}  # made of these counters
         self._records: dict[str, Record] = {}

@@ -12,12 +12,12 @@ from typing import Any
 from app.quotas.ledger.commands import RECORD_COLUMNS, Closing, NewRow, Record, record_read
 from app.quotas.ledger.corrections import Correction
 from app.quotas.ledger.counter_sql import counter_sum
-from app.quotas.ledger.execute import Standing, Writes
-from app.quotas.ledger.sqlite_cache import Memory
-from app.quotas.rules.applicable import Account
+from app.quotas.ledger.execute import AppliedCounters, Writes
+from app.quotas.ledger.sqlite_cache import SqliteCache
+from app.quotas.rules.applicable import ApplicableLimits
 from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.limits import Limit, Scope, Unit, Window
-from app.quotas.rules.thresholds import Announcement, Crossing
+from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent
 
 # Locks are taken in one order by every process: reservations by id, then new counters, then counters by key. So
 # batches wait for each other, but never in a circle. A writer also holds a weak lock on the table of limits, an
@@ -72,7 +72,7 @@ _COUNTER = f"SELECT {_comma(_COUNTER_COLUMNS)} FROM counters WHERE {_match(_KEY_
 _SET_COUNTER = f"UPDATE counters SET {_assign(_COUNTER_COLUMNS)} WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608 - names of ours
 
 # A batch holds the lock of the counter that an event is about, so two batches never write the same event at a time.
-_CROSSING_COLUMNS = tuple(f'"{name}"' for name in Crossing._fields)
+_CROSSING_COLUMNS = tuple(f'"{name}"' for name in ThresholdEvent._fields)
 _OWNER_NAME = """COALESCE(
     (SELECT name FROM users WHERE threshold_events.scope = 'user' AND users.id = threshold_events.scope_id),
     (SELECT name FROM teams WHERE threshold_events.scope = 'team' AND teams.id = threshold_events.scope_id),
@@ -92,7 +92,7 @@ class Store:
         self._connection = connection
         self._cursor = connection.cursor()
         self._dialect = dialect
-        self._memory = Memory() if dialect == "sqlite" else None
+        self._memory = SqliteCache() if dialect == "sqlite" else None
         self._known: set[CounterKey] = set()  # counters that were there, so that making them need not be tried
         self._seen: set[CounterKey] = set()  # those of this transaction
         if dialect == "postgresql":
@@ -146,9 +146,9 @@ class Store:
         found = self._each(_CORRECTIONS, [(id_,) for id_ in ids])
         return {id_: Correction(*rows[0]) for id_, rows in zip(ids, found, strict=True) if rows}
 
-    def standings(self) -> dict[Account, Standing]:
+    def applied_counters(self) -> dict[ApplicableLimits, AppliedCounters]:
         """Those made before of the counters that are known, for the transaction to add to."""
-        return {} if self._memory is None else self._memory.standings
+        return {} if self._memory is None else self._memory.applied_counters
 
     def keep(self, records: Mapping[str, Record]) -> None:
         """After the commit: how it left these reservations."""
@@ -191,15 +191,17 @@ class Store:
         self._many(_DISPATCHED, writes.dispatched)
         self._many(_NEW_CORRECTION, writes.corrections)
         self._many(_CLOSE, [(*closing, id_) for closing, id_ in writes.closed])
-        self._set_counters({key: counters[key] for account in writes.touched for key in account.keys})
+        self._set_counters({key: counters[key] for applicable in writes.touched for key in applicable.keys})
 
-    def write_crossings(self, crossings: Sequence[Crossing]) -> list[Announcement]:
+    def write_threshold_events(self, threshold_events: Sequence[ThresholdEvent]) -> list[NamedThresholdEvent]:
         """Writes the events that nobody has written yet; returns those."""
-        return _named(crossings, self._each(_NEW_CROSSING, crossings))
+        return _named(threshold_events, self._each(_NEW_CROSSING, threshold_events))
 
-    def find_crossings(self, crossings: Sequence[Crossing]) -> list[Announcement]:
+    def find_threshold_events(self, threshold_events: Sequence[ThresholdEvent]) -> list[NamedThresholdEvent]:
         """Those that stand in the store as they are here, so that they are our own."""
-        return _named(crossings, self._each(_SAME_CROSSING, [crossing[:-1] for crossing in crossings]))
+        return _named(
+            threshold_events, self._each(_SAME_CROSSING, [threshold_event[:-1] for threshold_event in threshold_events])
+        )
 
     def _number(self, text: str) -> int:
         self._cursor.execute(text)
@@ -232,8 +234,8 @@ class Store:
             raise RuntimeError(f"{self._cursor.rowcount} rows changed instead of {len(parameters)}: {text}")
 
 
-def _named(crossings: Sequence[Crossing], found: list[list[tuple[Any, ...]]]) -> list[Announcement]:
-    return [Announcement(each, rows[0][0]) for each, rows in zip(crossings, found, strict=True) if rows]
+def _named(threshold_events: Sequence[ThresholdEvent], found: list[list[tuple[Any, ...]]]) -> list[NamedThresholdEvent]:
+    return [NamedThresholdEvent(each, rows[0][0]) for each, rows in zip(threshold_events, found, strict=True) if rows]
 
 
 def _percent(text: str) -> str:

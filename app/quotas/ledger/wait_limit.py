@@ -8,7 +8,7 @@ from collections.abc import Callable
 from app.quotas.ledger.writer import Ticket
 
 
-class Patience:
+class WaitLimit:
     """Calls `give_up` with each ticket whose waiter, a future, is not done `seconds` after it was `watch`ed.
 
     For one event loop, whose time it goes by. With `forget_answered` called at every answer, it remembers no more

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 
-class Alarm:
+class WakeDelay:
     """Calls `wake`, which is to be quick, once for all that asked for it until then."""
 
     def __init__(self, wake: Callable[[], None]) -> None:

@@ -1,6 +1,6 @@
 """The one thread of a process that writes the ledger: it takes the commands that wait, carries them out in one
 transaction, and hands the outcomes over (group commit). Knows threads, retries and what a failing store means for
-each command; what a command does is batch.py's business."""
+each command; what a command does is execute.py's business."""
 
 import logging
 import threading
@@ -16,10 +16,10 @@ from sqlalchemy import Engine
 from app.database.store_file import check_file
 from app.errors import StoreUnavailable
 from app.quotas.ledger.commands import Command, Reserve, Resolve
-from app.quotas.ledger.execute import Books, Outcome, execute, late_ids, parties_needed, reservation_id
+from app.quotas.ledger.execute import CommandResult, Loaded, execute, late_ids, parties_needed, reservation_id
 from app.quotas.ledger.store import CounterVanished, Store
-from app.quotas.rules.applicable import LimitBook
-from app.quotas.rules.thresholds import UNWATCHED, Announcement, Thresholds, Watch
+from app.quotas.rules.applicable import LimitCache
+from app.quotas.rules.thresholds import UNWATCHED, NamedThresholdEvent, Thresholds, Watch
 
 _BATCH_MAX = 256
 _TRIES = 5
@@ -46,14 +46,14 @@ class Ticket:
     command: Command
     waiter: Any = None
     in_doubt: bool = False
-    outcome: Outcome = None
+    outcome: CommandResult = None
 
 
 class CommitFailed(Exception):
     """The transaction was sent to be committed and no answer came."""
 
 
-Deliver = Callable[[Sequence[tuple[Ticket, Outcome]]], None]
+Deliver = Callable[[Sequence[tuple[Ticket, CommandResult]]], None]
 
 
 class Writer:
@@ -73,7 +73,7 @@ class Writer:
         self._queue_max = queue_max
         self._watch = watch
         self._thresholds = Thresholds(watch)
-        self._crossed: list[Announcement] = []  # to be announced; after a commit without an answer: perhaps
+        self._crossed: list[NamedThresholdEvent] = []  # to be announced; after a commit without an answer: perhaps
         self._tell = deliver
         self._queue: deque[Ticket] = deque()
         self._serving: list[Ticket] = []
@@ -86,7 +86,7 @@ class Writer:
         self._backoff_seconds = 0.0
         self._connection: Any = None  # the driver's
         self._store: Store | None = None
-        self._book = LimitBook()
+        self._limit_cache = LimitCache()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
 
     def start(self) -> None:
@@ -187,7 +187,7 @@ class Writer:
         if crossed:
             self._watch.announce(crossed)
 
-    def _transact_stubbornly(self, tickets: list[Ticket]) -> list[Outcome]:
+    def _transact_stubbornly(self, tickets: list[Ticket]) -> list[CommandResult]:
         """Begins anew, some times, after a conflict between processes, and when a connection turns out to be dead."""
         for _ in range(_TRIES - 1):
             is_fresh = self._store is None
@@ -201,35 +201,44 @@ class Writer:
                 self._disconnect()
         return self._transact(tickets)
 
-    def _transact(self, tickets: list[Ticket]) -> list[Outcome]:
+    def _transact(self, tickets: list[Ticket]) -> list[CommandResult]:
         check_file(self._engine)
         store = self._store or self._connect()
         commands = [ticket.command for ticket in tickets]
-        if self._book.turn_to(store.begin()):
+        if self._limit_cache.turn_to(store.begin()):
             store.forget_counters()
         # Ids of new reservations are not looked for: the primary key refuses one that is there, and with it the batch.
         known = [each for each in commands if self._is_careful or not isinstance(each, Reserve)]
         records = store.read_records({reservation_id(command) for command in known})
         parties = parties_needed(commands, records)
-        missing = self._book.missing({party for party, _ in parties.values()})
+        missing = self._limit_cache.missing({party for party, _ in parties.values()})
         if missing:
             for scope, limits in zip(missing, store.read_limits(missing), strict=True):
-                self._book.bring(scope, limits)
-        accounts = {id_: self._book.plan(party).account(at_ms) for id_, (party, at_ms) in parties.items()}
-        counters = store.read_counters(sorted({key for account in set(accounts.values()) for key in account.keys}))
+                self._limit_cache.bring(scope, limits)
+        applicable_by_id = {
+            id_: self._limit_cache.plan(party).applicable(at_ms) for id_, (party, at_ms) in parties.items()
+        }
+        counters = store.read_counters(
+            sorted({key for applicable in set(applicable_by_id.values()) for key in applicable.keys})
+        )
         in_doubt = frozenset(reservation_id(ticket.command) for ticket in tickets if ticket.in_doubt)
-        standings = store.standings()
-        books = Books(self._instance, records, accounts, counters, in_doubt, self._thresholds, standings)
+        applied_counters = store.applied_counters()
+        loaded = Loaded(
+            self._instance, records, applicable_by_id, counters, in_doubt, self._thresholds, applied_counters
+        )
         if late := late_ids(commands, records):
-            books.corrections.update(store.read_corrections(late))
-        outcomes, writes = execute(commands, books)
+            loaded.corrections.update(store.read_corrections(late))
+        outcomes, writes = execute(commands, loaded)
         store.write(writes, counters)
-        if self._crossed or writes.crossings:
-            doubtful = [announcement.crossing for announcement in self._crossed]
-            self._crossed = [*store.find_crossings(doubtful), *store.write_crossings(writes.crossings)]
+        if self._crossed or writes.threshold_events:
+            doubtful = [named_event.threshold_event for named_event in self._crossed]
+            self._crossed = [
+                *store.find_threshold_events(doubtful),
+                *store.write_threshold_events(writes.threshold_events),
+            ]
         self._commit(store, tickets)
         store.keep(records)
-        self._thresholds.remember(writes.crossings)
+        self._thresholds.remember(writes.threshold_events)
         if writes.corrected:
             self._watch.corrected(writes.corrected)
         return outcomes
@@ -254,7 +263,7 @@ class Writer:
         self._backoff_seconds = min(max(self._backoff_seconds * 2, _BACKOFF_SECONDS_FIRST), _BACKOFF_SECONDS_MAX)
         self._give_up.wait(self._backoff_seconds)
 
-    def _deliver(self, served: list[tuple[Ticket, Outcome]]) -> None:
+    def _deliver(self, served: list[tuple[Ticket, CommandResult]]) -> None:
         for ticket, outcome in served:
             ticket.outcome = outcome
         self._tell(served)

@@ -81,7 +81,7 @@ def _lock_limits(connection: Connection) -> None:
     """Waits for the ledger's batches in flight and holds new ones back until this transaction ends."""
     lock_changes(connection)
     if connection.dialect.name == "postgresql":
-        # The writers hold ROW SHARE (statements.py). SQLite's one write lock is held already.
+        # The writers hold ROW SHARE (store.py). SQLite's one write lock is held already.
         connection.execute(text("LOCK TABLE limits IN EXCLUSIVE MODE"))
 
 

@@ -129,7 +129,7 @@ def _wrong_counters(connection: Connection) -> Iterator[Finding]:
 def sum_reservations(connection: Connection, key: CounterKey) -> Counter:
     """A counter as its reservations, and the daily totals of those that were pruned, say it must be.
 
-    What was pruned of minutes and hours nobody knows any more: sums.py says why nobody asks.
+    What was pruned of minutes and hours nobody knows any more: counter_sql.py says why nobody asks.
     """
     start_ms, end_ms = span_ms(Window(key.window), key.window_start_ms)
     values = {"start_ms": start_ms, "end_ms": end_ms, "scope_id": key.scope_id, "model": key.model}

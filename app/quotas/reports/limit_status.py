@@ -67,7 +67,7 @@ def limits_where(connection: Connection, condition: ColumnElement[bool]) -> list
     ]
 
 
-def standing_of(
+def limit_status_of_key(
     connection: Connection, key_id: str, user_id: str, team_id: str | None, now: datetime
 ) -> list[LimitStatus]:
     """Every limit that applies to a key, whatever its scope and model: its own first, the gateway's last."""
@@ -77,10 +77,10 @@ def standing_of(
     condition = tuple_(schema.limits.c.scope, schema.limits.c.scope_id).in_(scopes)
     limits = limits_where(connection, condition)
     order = [scope for scope, _ in scopes]
-    return standing(connection, sorted(limits, key=lambda limit: order.index(limit.scope)), now)
+    return limit_statuses(connection, sorted(limits, key=lambda limit: order.index(limit.scope)), now)
 
 
-def standing(connection: Connection, limits: Iterable[Limit], now: datetime) -> list[LimitStatus]:
+def limit_statuses(connection: Connection, limits: Iterable[Limit], now: datetime) -> list[LimitStatus]:
     """Where each of `limits` stands at `now`. A limit nobody used yet in this window has no counter: its rows tell."""
     counters: dict[CounterKey, Counter] = {}
     found = []

@@ -1,4 +1,4 @@
-"""What the whole ledger looks like at a moment, for gauges: the standing of each limit, how much is pending, how far
+"""What the whole ledger looks like at a moment, for gauges: the limit_statuses of each limit, how much is pending, how far
 it is from the provider's bill."""
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from app.database import schema
 from app.database.engine import reading
-from app.quotas.reports.limit_status import LimitStatus, limits_where, standing
+from app.quotas.reports.limit_status import LimitStatus, limit_statuses, limits_where
 from app.quotas.reports.reconcile_day import LastCheck, last_check
 from app.quotas.rules.limits import Scope
 
@@ -17,7 +17,7 @@ _LIMITS_MAX = 500  # more would make a scrape long; the rest is in `limits list`
 
 @dataclass(frozen=True, slots=True)
 class NamedStatus:
-    """A limit's standing with the name people know its owner by: a user's or team's name, a key's public id."""
+    """A limit's limit_statuses with the name people know its owner by: a user's or team's name, a key's public id."""
 
     name: str
     status: LimitStatus
@@ -41,7 +41,7 @@ def read_overview(engine: Engine, now: datetime) -> Overview:
         names = _names(connection, {limit.scope_id for limit in limits})
         named = tuple(
             NamedStatus(names.get(status.limit.scope_id, status.limit.scope_id or "gateway"), status)
-            for status in standing(connection, limits, now)
+            for status in limit_statuses(connection, limits, now)
         )
         pending = select(func.count()).select_from(schema.reservations).where(schema.IS_PENDING)
         return Overview(named, connection.execute(pending).scalar_one(), last_check(connection))

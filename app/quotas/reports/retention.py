@@ -129,7 +129,7 @@ def prune(engine: Engine, cutoff: datetime, change: Change, records_max: int = R
 
 def _prune_some(engine: Engine, position: int, cutoff: int, records_max: int) -> Pruned | None:
     """The oldest records from `position` on. One prune at a time, by the lock on changes; after that its locks are
-    taken in the writers' order (statements.py)."""
+    taken in the writers' order (store.py)."""
     is_old = and_(_rows.reserved_at_ms >= position, _rows.reserved_at_ms < cutoff, _IS_RESOLVED)
     oldest = select(_rows.id).where(is_old).order_by(_rows.reserved_at_ms).limit(records_max)
     locked = select(_rows.id, _rows.reserved_at_ms).where(_rows.id.in_(oldest)).order_by(_rows.id).with_for_update()

@@ -92,7 +92,7 @@ def usage_report(
 ) -> Iterator[UsageRow]:
     """Use of the reservations made from `since` on and before `until`, in the order of their ids (days: of time).
 
-    Pruned ones are in it by their daily totals. Raises Conflict when an edge would cut such a day in two. Memory
+    Pruned ones are in it by their daily totals. Raises Conflict when an edge would cut such a day in two. SqliteCache
     stays bounded, however many there are: consume it inside the transaction it was begun in.
     """
     for edge in (since, until):

@@ -12,7 +12,7 @@ from app.quotas.rules.limits import Limit, Scope, Unit, Window, describe_amount,
 from app.quotas.rules.reservation import Amounts
 from app.quotas.rules.windows import window_end
 
-# A picture takes from seconds to minutes: soon enough to find a free place, seldom enough not to storm.
+# An image takes from seconds to minutes: soon enough to find a free place, seldom enough not to storm.
 _CONCURRENT_RETRY_SECONDS = 5
 _RETRY_SECONDS_MAX = 60
 
@@ -35,7 +35,7 @@ class RateStatus(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class LimitRefusal:
     """One limit that a request does not fit into. `left` may be 0, never less; `resets_at` None: it never does."""
 
     limit: Limit
@@ -100,26 +100,26 @@ class Refusal:
 class Decision(NamedTuple):
     """`refusal` None: the request fits. `shadow`: what the shadow limits would have refused."""
 
-    refusal: Refusal | None
-    shadow: tuple[Refusal, ...]
+    refusal: LimitRefusal | None
+    shadow: tuple[LimitRefusal, ...]
     rate: RateStatus | None
 
 
-def decide(standings: Iterable[tuple[Limit, Counter]], amounts: Amounts, now: datetime) -> Decision:
+def decide(limits_and_counters: Iterable[tuple[Limit, Counter]], amounts: Amounts, now: datetime) -> Decision:
     """Holds `amounts` against every limit, all or nothing. What takes nothing of a limit is never refused by it.
 
     Of several refusals the one is told that keeps the caller away longest: a quota before a rate, and what never
     passes before what resets.
     """
-    refusals: list[Refusal] = []
-    shadow: list[Refusal] = []
+    refusals: list[LimitRefusal] = []
+    shadow: list[LimitRefusal] = []
     tightest: tuple[int, Limit] | None = None
-    for limit, counter in standings:
+    for limit, counter in limits_and_counters:
         unit = limit.unit
         needed = amount_of(amounts, unit)
         left = limit.amount - counter.settled(unit) - counter.pending(unit)
         if 0 < needed > left:
-            found = Refusal(limit, max(left, 0), needed, now, window_end(limit.window, now))
+            found = LimitRefusal(limit, max(left, 0), needed, now, window_end(limit.window, now))
             (shadow if limit.shadow else refusals).append(found)
         if unit is _REQUESTS and _tells_a_rate(limit) and (tightest is None or left < tightest[0]):
             tightest = left, limit
@@ -129,7 +129,7 @@ def decide(standings: Iterable[tuple[Limit, Counter]], amounts: Amounts, now: da
     return Decision(None, tuple(shadow), rate)
 
 
-def _gravity(refusal: Refusal) -> tuple[bool, bool, float]:
+def _gravity(refusal: LimitRefusal) -> tuple[bool, bool, float]:
     if refusal.resets_at is None:
         # What has no end never resets, except that running requests end by themselves.
         wait = 0.0 if refusal.is_rate else float("inf")

@@ -27,7 +27,7 @@ class Party(NamedTuple):
         return mine if self.team_id is None else (*mine, (Scope.TEAM.value, self.team_id))
 
 
-class Account:
+class ApplicableLimits:
     """The limits a reservation has to pass and the counters it moves: all its life those of the windows it was made
     in, never those of the present. Shared by the reservations of a party in the same windows, and equal to no other."""
 
@@ -50,10 +50,10 @@ class Plan:
         )
         self._party = party
         self._looks = tuple(positions)
-        self._account = Account(party, self.limits, ())
-        self._from_ms = self._until_ms = 0  # when the account at hand is right
+        self._account = ApplicableLimits(party, self.limits, ())
+        self._from_ms = self._until_ms = 0  # when the applicable at hand is right
 
-    def account(self, at_ms: int) -> Account:
+    def applicable(self, at_ms: int) -> ApplicableLimits:
         """That of a reservation made at `at_ms`; its counters, each once, in the order of their positions."""
         if not self._from_ms <= at_ms < self._until_ms:  # moments come in crowds: mostly they are in the last windows
             spans = [span_ms(window, at_ms) for *_, window in self._looks]
@@ -61,7 +61,7 @@ class Plan:
                 CounterKey(scope, scope_id, model, window.value, start)
                 for (scope, scope_id, model, window), (start, _) in zip(self._looks, spans, strict=True)
             )
-            self._account = Account(self._party, self.limits, keys)
+            self._account = ApplicableLimits(self._party, self.limits, keys)
             self._from_ms = max((start for start, _ in spans), default=0)
             self._until_ms = min((end for _, end in spans), default=FOREVER_MS)
         return self._account
@@ -71,7 +71,7 @@ def _look(limit: Limit) -> tuple[str, str, str, Window]:
     return limit.scope.value, limit.scope_id, limit.model, limit.counter_window
 
 
-class LimitBook:
+class LimitCache:
     """The limits of the scopes that were asked for, right for one revision of the database. Bounded."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a counter counts and how a reservation moves it. Pure: where counters are kept is statements.py's business."""
+"""What a counter counts and how a reservation moves it. Pure: where counters are kept is store.py's business."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

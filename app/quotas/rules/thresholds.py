@@ -1,6 +1,6 @@
 """When a limit's use has reached a percentage of it. Pure: limits, counters and charges in, events out.
 
-What is settled counts, and nothing that is only held: within a window it never shrinks, so a crossing is a fact.
+What is settled counts, and nothing that is only held: within a window it never shrinks, so a threshold_event is a fact.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +19,7 @@ _KNOWN_MAX = 50_000
 _MINUTE = Window.MINUTE
 
 
-class Crossing(NamedTuple):
+class ThresholdEvent(NamedTuple):
     """One event: the columns of its row at its birth. Amounts are in the limit's own unit, money in nano-USD."""
 
     scope: str
@@ -53,15 +53,15 @@ class Crossing(NamedTuple):
         return window_end(Window(self.window), from_ms(self.window_start_ms))
 
 
-class Announcement(NamedTuple):
-    """A crossing that is written, with the name people know the limit's owner by: a user's or team's name, a key's
+class NamedThresholdEvent(NamedTuple):
+    """A threshold_event that is written, with the name people know the limit's owner by: a user's or team's name, a key's
     public id, or `gateway`."""
 
-    crossing: Crossing
+    threshold_event: ThresholdEvent
     name: str
 
 
-def _unheard(_: Sequence[Announcement] | Sequence[Corrected]) -> None:
+def _unheard(_: Sequence[NamedThresholdEvent] | Sequence[Corrected]) -> None:
     """Nobody wants to know."""
 
 
@@ -75,7 +75,7 @@ class Watch:
 
     percents: tuple[int, ...] = ()
     webhook: bool = False
-    announce: Callable[[Sequence[Announcement]], None] = _unheard
+    announce: Callable[[Sequence[NamedThresholdEvent]], None] = _unheard
     corrected: Callable[[Sequence[Corrected]], None] = _unheard
 
 
@@ -83,7 +83,7 @@ UNWATCHED = Watch()
 
 
 class Thresholds:
-    """Finds crossings, and remembers those that are written, so that nothing is asked of the store in vain. Bounded.
+    """Finds threshold_events, and remembers those that are written, so that nothing is asked of the store in vain. Bounded.
 
     Knows of each limit and window the highest percentage that is written: whenever one is due, so are those below it.
     """
@@ -93,7 +93,9 @@ class Thresholds:
         self._webhook = watch.webhook
         self._known: dict[tuple[CounterKey, str], int] = {}
 
-    def crossed(self, limit: Limit, key: CounterKey, counter: Counter, charged: Amounts, at_ms: int) -> list[Crossing]:
+    def crossed(
+        self, limit: Limit, key: CounterKey, counter: Counter, charged: Amounts, at_ms: int
+    ) -> list[ThresholdEvent]:
         """The events that are due once `charged` has been added to `counter`, and are not known to be written.
 
         A limit that was lowered below what is used is due at its next charge. `concurrent` counts nothing settled.
@@ -110,7 +112,7 @@ class Thresholds:
         # A rate is reached and forgotten within a minute: that is for logs and graphs, not for a message to people.
         next_try_at_ms = at_ms if self._webhook and limit.window is not _MINUTE else None
         return [
-            Crossing(
+            ThresholdEvent(
                 key.scope,
                 key.scope_id,
                 limit.unit.value,
@@ -127,34 +129,38 @@ class Thresholds:
             for percent in due
         ]
 
-    def remember(self, crossings: Iterable[Crossing]) -> None:
+    def remember(self, threshold_events: Iterable[ThresholdEvent]) -> None:
         """These are written and committed, by whomever."""
         if len(self._known) > _KNOWN_MAX:
             self._known.clear()
-        for crossing in crossings:
+        for threshold_event in threshold_events:
             key = CounterKey(
-                crossing.scope, crossing.scope_id, crossing.model, crossing.window, crossing.window_start_ms
+                threshold_event.scope,
+                threshold_event.scope_id,
+                threshold_event.model,
+                threshold_event.window,
+                threshold_event.window_start_ms,
             )
-            meter = key, crossing.unit
-            self._known[meter] = max(crossing.percent, self._known.get(meter, 0))
+            meter = key, threshold_event.unit
+            self._known[meter] = max(threshold_event.percent, self._known.get(meter, 0))
 
 
-def describe_crossing(announcement: Announcement) -> dict[str, object]:
+def describe_threshold_event(named_event: NamedThresholdEvent) -> dict[str, object]:
     """An event for programs, as /v1/usage tells of a limit: money is in dollars, as text."""
-    crossing, name = announcement
-    limit, resets_at = crossing.limit, crossing.resets_at
+    threshold_event, name = named_event
+    limit, resets_at = threshold_event.limit, threshold_event.resets_at
     is_money = limit.unit is Unit.USD
     return {
         "limit": format_limit(limit),
-        "scope": crossing.scope,
-        "scope_id": crossing.scope_id or None,
+        "scope": threshold_event.scope,
+        "scope_id": threshold_event.scope_id or None,
         "scope_name": name,
-        "unit": crossing.unit,
-        "window": crossing.window,
-        "model": crossing.model or None,
-        "shadow": crossing.shadow,
-        "percent": crossing.percent,
-        "amount": format_usd(crossing.amount) if is_money else crossing.amount,
-        "used": format_usd(crossing.used) if is_money else crossing.used,
+        "unit": threshold_event.unit,
+        "window": threshold_event.window,
+        "model": threshold_event.model or None,
+        "shadow": threshold_event.shadow,
+        "percent": threshold_event.percent,
+        "amount": format_usd(threshold_event.amount) if is_money else threshold_event.amount,
+        "used": format_usd(threshold_event.used) if is_money else threshold_event.used,
         "resets_at": resets_at.isoformat() if resets_at else None,
     }

@@ -1,5 +1,5 @@
 """The bodies of answers: one JSON document, a stream of events, or something that is neither. Pure; sends nothing,
-and holds no more of a body than its pictures."""
+and holds no more of a body than its images."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from app.sandbox.images.drawing import Drawn
 from app.sandbox.images.runs import Run, base64_run, fixed, joined
 from app.sandbox.requests.asked import Asked
 from app.sandbox.requests.directives import Directives
-from app.sandbox.requests.refusals import Refusal
+from app.sandbox.requests.refusals import SandboxRefusal
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
@@ -42,26 +42,26 @@ class Answer:
         return sum(part.length for part in self.parts)
 
 
-def pictures_answer(asked: Asked, drawn: Drawn, usage: Usage, created: int) -> Answer:
+def images_answer(asked: Asked, drawn: Drawn, usage: Usage, created: int) -> Answer:
     """The healthy answer, and its variants that are still of its kind. `created` is in Unix seconds."""
     reported = _usage(asked, usage)
 
-    def parts(pictures: Sequence[Run]) -> tuple[Run, ...]:
+    def parts(images: Sequence[Run]) -> tuple[Run, ...]:
         if asked.stream:
-            return tuple(_events(asked, drawn.partials, pictures, reported, created))
-        return (_document(asked, pictures, reported, created),)
+            return tuple(_events(asked, drawn.partials, images, reported, created))
+        return (_document(asked, images, reported, created),)
 
-    finished = parts([fixed(picture) for picture in drawn.pictures])
+    finished = parts([fixed(image) for image in drawn.images])
     if asked.directives.body_bytes is not None:
         lacking = asked.directives.body_bytes - joined(finished).length
-        padding_bytes = max(0, lacking) // len(drawn.pictures) * 3 // 4  # what base64 makes a third longer
+        padding_bytes = max(0, lacking) // len(drawn.images) * 3 // 4  # what base64 makes a third longer
         finished = parts(
-            [padded(picture, asked.output_format, padding_bytes, seed) for seed, picture in enumerate(drawn.pictures)]
+            [padded(image, asked.output_format, padding_bytes, seed) for seed, image in enumerate(drawn.images)]
         )
     return Answer(200, EVENT_STREAM if asked.stream else JSON, finished)
 
 
-def refusal_answer(refusal: Refusal) -> Answer:
+def refusal_answer(refusal: SandboxRefusal) -> Answer:
     """An error as it is sent."""
     return Answer(refusal.status, JSON, (fixed(json.dumps(refusal.body).encode()),), refusal.headers)
 
@@ -102,16 +102,16 @@ def _usage(asked: Asked, usage: Usage) -> Mapping[str, object] | None:
 _Reported = Mapping[str, object] | None
 
 
-def _document(asked: Asked, pictures: Sequence[Run], usage: _Reported, created: int) -> Run:
+def _document(asked: Asked, images: Sequence[Run], usage: _Reported, created: int) -> Run:
     runs = [fixed(_opening({"created": created, **_look(asked)}) + b',"data":[')]
-    for number, picture in enumerate(pictures):
-        runs += [fixed(b',{"b64_json":"' if number else b'{"b64_json":"'), base64_run(picture), fixed(b'"}')]
+    for number, image in enumerate(images):
+        runs += [fixed(b',{"b64_json":"' if number else b'{"b64_json":"'), base64_run(image), fixed(b'"}')]
     runs.append(fixed(b"]" + (b"}" if usage is None else _closing({"usage": usage}))))
     return joined(runs)
 
 
 def _events(
-    asked: Asked, partials: Sequence[bytes], pictures: Sequence[Run], usage: _Reported, created: int
+    asked: Asked, partials: Sequence[bytes], images: Sequence[Run], usage: _Reported, created: int
 ) -> Iterator[Run]:
     family = "image_edit" if asked.operation == "edit" else "image_generation"
     look = {"created_at": created, **_look(asked)}
@@ -121,8 +121,8 @@ def _events(
         yield fixed(_ERROR_EVENTS[asked.directives.shape](family))
     elif not asked.directives.no_completed:
         rest = look if usage is None else {**look, "usage": usage}
-        for picture in pictures:
-            yield _event(f"{family}.completed", picture, rest)
+        for image in images:
+            yield _event(f"{family}.completed", image, rest)
 
 
 def _look(asked: Asked) -> dict[str, object]:
@@ -134,9 +134,9 @@ def _look(asked: Asked) -> dict[str, object]:
     }
 
 
-def _event(name: str, picture: Run, rest: Mapping[str, object]) -> Run:
+def _event(name: str, image: Run, rest: Mapping[str, object]) -> Run:
     head = f"event: {name}\ndata: ".encode() + _opening({"type": name}) + b',"b64_json":"'
-    return joined((fixed(head), base64_run(picture), fixed(b'"' + _closing(rest) + b"\n\n")))
+    return joined((fixed(head), base64_run(image), fixed(b'"' + _closing(rest) + b"\n\n")))
 
 
 def _opening(values: Mapping[str, object]) -> bytes:

@@ -14,7 +14,7 @@ EXTENSION: Final = "zenmux.sandbox.connection"
 _NO_LINGERING: Final = struct.pack("ii", 1, 0)
 
 
-class Connection:
+class BreakableConnection:
     """The TCP connection of one request. Safe to use after the other side has gone."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -38,10 +38,10 @@ class BreakableProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {EXTENSION: {"connection": Connection(self.transport)}}
+        self.scope["extensions"] = {EXTENSION: {"connection": BreakableConnection(self.transport)}}
 
 
-def connection_of(scope: Scope) -> Connection | None:
+def connection_of(scope: Scope) -> BreakableConnection | None:
     """The request's connection; None under a server that does not use BreakableProtocol."""
     extension = scope.get("extensions", {}).get(EXTENSION)
     return extension["connection"] if extension is not None else None

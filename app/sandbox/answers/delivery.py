@@ -10,7 +10,7 @@ import anyio.lowlevel
 from starlette.types import Receive, Send
 
 from app.sandbox.answers.bodies import Answer
-from app.sandbox.answers.connection import Connection
+from app.sandbox.answers.connection import BreakableConnection
 from app.sandbox.images.runs import CHUNK_BYTES, in_chunks
 from app.sandbox.options import SandboxOptions
 from app.sandbox.requests.directives import Directives
@@ -35,7 +35,7 @@ _INTERNAL_HEADERS: Final = (
 class Line:
     """The way back to one client. `gone` is set once the client is known to have left."""
 
-    def __init__(self, send: Send, connection: Connection | None, options: SandboxOptions) -> None:
+    def __init__(self, send: Send, connection: BreakableConnection | None, options: SandboxOptions) -> None:
         self.gone = anyio.Event()
         self._send = send
         self._connection = connection

@@ -1,4 +1,4 @@
-"""What a picture costs in tokens, by the published formulas. Pure. The prices are the catalog's."""
+"""What an image costs in tokens, by the published formulas. Pure. The prices are the catalog's."""
 
 import math
 
@@ -22,7 +22,7 @@ _FIDELITY_SQUARE_TOKENS, _FIDELITY_OTHER_TOKENS = 4160, 6240
 
 def meter(asked: Asked) -> Usage:
     """The tokens of the whole request, the `usage` directive included."""
-    pictures = asked.n * asked.frames * output_tokens(asked.spec, asked.size, asked.quality)
+    images = asked.n * asked.frames * output_tokens(asked.spec, asked.size, asked.quality)
     by_tile = isinstance(asked.spec.token_rule, TableTokens)
     inputs = sum(
         tiles(width, height, asked.input_fidelity) if by_tile else patches(width, height)
@@ -32,7 +32,7 @@ def meter(asked: Asked) -> Usage:
     return Usage(
         input_text_tokens=factor * text_tokens(asked.prompt),
         input_image_tokens=factor * inputs,
-        output_image_tokens=factor * (pictures + PARTIAL_IMAGE_TOKENS * asked.partial_images),
+        output_image_tokens=factor * (images + PARTIAL_IMAGE_TOKENS * asked.partial_images),
     )
 
 
@@ -42,7 +42,7 @@ def text_tokens(prompt: str) -> int:
 
 
 def patches(width: int, height: int) -> int:
-    """Tokens of an input picture of gpt-image-2 and later: squares of 32 pixels, at most 1,536 of them."""
+    """Tokens of an input image of gpt-image-2 and later: squares of 32 pixels, at most 1,536 of them."""
     scale = max(1.0, _PATCH_EDGE_MIN / max(width, height))
     across, down = width * scale / _PATCH_PIXELS, height * scale / _PATCH_PIXELS
     if math.ceil(across) * math.ceil(down) <= _PATCHES_MAX:
@@ -55,7 +55,7 @@ def patches(width: int, height: int) -> int:
 
 
 def tiles(width: int, height: int, input_fidelity: str) -> int:
-    """Tokens of an input picture of the models of fixed sizes: squares of 512 pixels of the shrunk picture."""
+    """Tokens of an input image of the models of fixed sizes: squares of 512 pixels of the shrunk image."""
     scale = min(1.0, _TILED_EDGE_MAX / max(width, height), _TILE_PIXELS / min(width, height))
     count = math.ceil(width * scale / _TILE_PIXELS) * math.ceil(height * scale / _TILE_PIXELS)
     extra = 0

@@ -1,4 +1,4 @@
-"""Draws the stand-in's pictures: the prompt, legible, on a soft background that is the prompt's own. Pure and slow:
+"""Draws the stand-in's images: the prompt, legible, on a soft background that is the prompt's own. Pure and slow:
 meant for a worker thread."""
 
 import hashlib
@@ -32,7 +32,7 @@ _PALETTES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What one picture shows. `number` counts the pictures of a request from 1; `note` stands in the footer."""
+    """What one image shows. `number` counts the images of a request from 1; `note` stands in the footer."""
 
     text: str
     width: int
@@ -44,30 +44,30 @@ class Brief:
 
 
 def draw(brief: Brief, lettering: Lettering) -> Image.Image:
-    """The finished picture: RGB, or RGBA with real alpha when transparent. The same brief gives the same pixels."""
-    picture = _background(brief)
-    _write(picture, brief, lettering)
+    """The finished image: RGB, or RGBA with real alpha when transparent. The same brief gives the same pixels."""
+    image = _background(brief)
+    _write(image, brief, lettering)
     if brief.transparent:
-        picture.putalpha(_card(brief.width, brief.height))
-    return picture
+        image.putalpha(_card(brief.width, brief.height))
+    return image
 
 
-def unfinished(picture: Image.Image, stage: int, stages: int) -> Image.Image:
-    """The picture as partial image `stage` (from 0) of `stages` shows it: ever sharper, never the whole of it."""
+def unfinished(image: Image.Image, stage: int, stages: int) -> Image.Image:
+    """The image as partial image `stage` (from 0) of `stages` shows it: ever sharper, never the whole of it."""
     coarseness = 4 ** (stages - stage)
-    size = (max(1, picture.width // coarseness), max(1, picture.height // coarseness))
-    return picture.resize(size, Image.Resampling.BOX).resize(picture.size, Image.Resampling.BILINEAR)
+    size = (max(1, image.width // coarseness), max(1, image.height // coarseness))
+    return image.resize(size, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR)
 
 
-def encode(picture: Image.Image, image_format: str, compression: int) -> bytes:
+def encode(image: Image.Image, image_format: str, compression: int) -> bytes:
     """The file: `png`, `jpeg` or `webp`. `compression` is OpenAI's output_compression: 0 the smallest, 100 the best."""
     buffer = io.BytesIO()
     if image_format == "png":
-        picture.save(buffer, "PNG", **_PNG_OPTIONS)
+        image.save(buffer, "PNG", **_PNG_OPTIONS)
     elif image_format == "jpeg":
-        picture.save(buffer, "JPEG", quality=max(1, min(compression, 95)))
+        image.save(buffer, "JPEG", quality=max(1, min(compression, 95)))
     else:
-        picture.save(buffer, "WEBP", quality=compression, method=0)
+        image.save(buffer, "WEBP", quality=compression, method=0)
     return buffer.getvalue()
 
 
@@ -83,9 +83,9 @@ def _background(brief: Brief) -> Image.Image:
     for y, row in enumerate(rows):
         for x, colour in enumerate(row):
             corners.paste(colour, (x, y, x + 1, y + 1))
-    picture = corners.resize((brief.width, brief.height), Image.Resampling.BICUBIC)
-    picture.paste("#ffffff", mask=_lights(brief, source).resize(picture.size, Image.Resampling.BICUBIC))
-    return picture
+    image = corners.resize((brief.width, brief.height), Image.Resampling.BICUBIC)
+    image.paste("#ffffff", mask=_lights(brief, source).resize(image.size, Image.Resampling.BICUBIC))
+    return image
 
 
 def _lights(brief: Brief, source: random.Random) -> Image.Image:
@@ -103,7 +103,7 @@ def _lights(brief: Brief, source: random.Random) -> Image.Image:
 
 
 def _card(width: int, height: int) -> Image.Image:
-    """The alpha of a transparent picture: a card with round corners and a soft edge, nothing around it."""
+    """The alpha of a transparent image: a card with round corners and a soft edge, nothing around it."""
     inset = round(min(width, height) * _MARGIN / 2)
     alpha = Image.new("L", (width, height))
     ImageDraw.Draw(alpha).rounded_rectangle(
@@ -112,14 +112,14 @@ def _card(width: int, height: int) -> Image.Image:
     return alpha.filter(ImageFilter.BoxBlur(1 + inset // 20))
 
 
-def _write(picture: Image.Image, brief: Brief, lettering: Lettering) -> None:
+def _write(image: Image.Image, brief: Brief, lettering: Lettering) -> None:
     """The prompt in the middle, a quiet line about the request at the foot, white over a soft shadow."""
     short = min(brief.width, brief.height)
     margin, foot = round(short * _MARGIN), max(11, round(short / 48))
     right, bottom = brief.width - margin, brief.height - margin
     box = (brief.width - 2 * margin, brief.height - 2 * margin - 4 * foot)
     block = fit_text(brief.text, lettering, box)
-    letters = Image.new("L", picture.size)
+    letters = Image.new("L", image.size)
     pen = ImageDraw.Draw(letters)
     top = margin + (box[1] - block.height) / 2
     for number, line in enumerate(block.lines):
@@ -128,8 +128,8 @@ def _write(picture: Image.Image, brief: Brief, lettering: Lettering) -> None:
     small = lettering.at(foot)
     pen.text((margin, bottom), "sandbox", font=small, fill=225, anchor="ls")
     pen.text((right, bottom), brief.note, font=small, fill=225, anchor="rs")
-    picture.paste("#000000", mask=_shadow(letters, block.leading))
-    picture.paste("#ffffff", mask=letters)
+    image.paste("#000000", mask=_shadow(letters, block.leading))
+    image.paste("#ffffff", mask=letters)
 
 
 def _shadow(letters: Image.Image, leading: float) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Padding inside picture files: where PNG, JPEG and WebP let bytes stand that no reader draws. A padded picture is a
+"""Padding inside image files: where PNG, JPEG and WebP let bytes stand that no reader draws. A padded image is a
 valid file of its format. Pure."""
 
 import itertools
@@ -16,26 +16,26 @@ _WEBP_CHUNK_HEAD_BYTES: Final = 8
 _WEBP_ALPHA: Final = 0x10
 
 
-def padded(picture: bytes, image_format: str, padding_bytes: int, seed: int) -> Run:
-    """The picture, longer by `padding_bytes` less at most three; unchanged when that is under PADDING_BYTES_MIN."""
+def padded(image: bytes, image_format: str, padding_bytes: int, seed: int) -> Run:
+    """The image, longer by `padding_bytes` less at most three; unchanged when that is under PADDING_BYTES_MIN."""
     if padding_bytes < PADDING_BYTES_MIN:
-        return fixed(picture)
-    return {"png": _png, "jpeg": _jpeg, "webp": _webp}[image_format](picture, padding_bytes, seed)
+        return fixed(image)
+    return {"png": _png, "jpeg": _jpeg, "webp": _webp}[image_format](image, padding_bytes, seed)
 
 
-def _png(picture: bytes, padding_bytes: int, seed: int) -> Run:
+def _png(image: bytes, padding_bytes: int, seed: int) -> Run:
     filling = padding_bytes - _PNG_CHUNK_FRAME_BYTES
     chunk = joined(
         (fixed(filling.to_bytes(4, "big")), with_crc(joined((fixed(_PNG_CHUNK_NAME), noise(filling, seed)))))
     )
     # The CRC covers the chunk's name and data but not its length, hence the nesting.
-    return joined((fixed(picture[:-_PNG_END_BYTES]), chunk, fixed(picture[-_PNG_END_BYTES:])))
+    return joined((fixed(image[:-_PNG_END_BYTES]), chunk, fixed(image[-_PNG_END_BYTES:])))
 
 
-def _jpeg(picture: bytes, padding_bytes: int, seed: int) -> Run:
+def _jpeg(image: bytes, padding_bytes: int, seed: int) -> Run:
     """Comment segments behind the JFIF header, which must stay first."""
-    first = 4 + int.from_bytes(picture[4:6], "big")
-    runs = [fixed(picture[:first])]
+    first = 4 + int.from_bytes(image[4:6], "big")
+    runs = [fixed(image[:first])]
     left = padding_bytes
     for number in itertools.count():
         size = min(left, _JPEG_SEGMENT_BYTES_MAX)
@@ -43,15 +43,15 @@ def _jpeg(picture: bytes, padding_bytes: int, seed: int) -> Run:
             break
         runs += [fixed(b"\xff\xfe" + (size - 2).to_bytes(2, "big")), noise(size - 4, seed + number)]
         left -= size
-    return joined((*runs, fixed(picture[first:])))
+    return joined((*runs, fixed(image[first:])))
 
 
-def _webp(picture: bytes, padding_bytes: int, seed: int) -> Run:
+def _webp(image: bytes, padding_bytes: int, seed: int) -> Run:
     """An unknown chunk at the end. The format allows it in extended files only, so a simple one gets the extension."""
-    body = picture[12:]
+    body = image[12:]
     if body[:4] != b"VP8X":
         body = _webp_extension(body) + body
-    filling = (padding_bytes - _WEBP_CHUNK_HEAD_BYTES - (len(body) + 12 - len(picture))) // 2 * 2
+    filling = (padding_bytes - _WEBP_CHUNK_HEAD_BYTES - (len(body) + 12 - len(image))) // 2 * 2
     chunk_head = b"saNd" + filling.to_bytes(4, "little")
     riff_size = 4 + len(body) + len(chunk_head) + filling
     head = b"RIFF" + riff_size.to_bytes(4, "little") + b"WEBP"

@@ -1,4 +1,4 @@
-"""From a valid request to picture files. Slow: meant for a worker thread."""
+"""From a valid request to image files. Slow: meant for a worker thread."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ from app.sandbox.requests.asked import Asked
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """The files of one answer: finished pictures, and before them the unfinished ones, roughest first."""
+    """The files of one answer: finished images, and before them the unfinished ones, roughest first."""
 
-    pictures: tuple[bytes, ...]
+    images: tuple[bytes, ...]
     partials: tuple[bytes, ...]
 
 
 def draw_all(asked: Asked, lettering: Lettering) -> Drawn:
-    """Every picture of the request, in its size, format, background and compression."""
-    pictures, partials = [], []
+    """Every image of the request, in its size, format, background and compression."""
+    images, partials = [], []
     for number in range(1, asked.n + 1):
-        picture = draw(_brief(asked, number), lettering)
+        image = draw(_brief(asked, number), lettering)
         for stage in range(asked.partial_images):
-            rough = unfinished(picture, stage, asked.partial_images)
+            rough = unfinished(image, stage, asked.partial_images)
             partials.append(encode(rough, asked.output_format, asked.compression))
         if asked.output_format == "gif":
-            pictures.append(_animated(picture, asked))
+            images.append(_animated(image, asked))
         else:
-            pictures.append(encode(picture, asked.output_format, asked.compression))
-    return Drawn(tuple(pictures), tuple(partials))
+            images.append(encode(image, asked.output_format, asked.compression))
+    return Drawn(tuple(images), tuple(partials))
 
 
 def _brief(asked: Asked, number: int) -> Brief:
@@ -51,12 +51,12 @@ def _brief(asked: Asked, number: int) -> Brief:
     )
 
 
-def _animated(picture: Image.Image, asked: Asked) -> bytes:
-    """A GIF in which the picture brightens frame by frame; no two frames are alike, or they would be joined."""
+def _animated(image: Image.Image, asked: Asked) -> bytes:
+    """A GIF in which the image brightens frame by frame; no two frames are alike, or they would be joined."""
 
     def frames() -> Iterator[Image.Image]:
         for number in range(asked.frames):
-            yield ImageEnhance.Brightness(picture).enhance(0.6 + 0.4 * (number + 1) / asked.frames)
+            yield ImageEnhance.Brightness(image).enhance(0.6 + 0.4 * (number + 1) / asked.frames)
 
     first, *rest = frames()
     buffer = BytesIO()

@@ -27,7 +27,7 @@ _EDGE_MAX: Final = 4096  # of models whose sizes nobody lists
 class Asked:
     """A valid request. `auto` is decided: `size`, `quality` and `background` are what the answer will say.
 
-    `text` is the prompt without its directives, `inputs` are (width, height) of the pictures to be edited.
+    `text` is the prompt without its directives, `inputs` are (width, height) of the images to be edited.
     """
 
     spec: ModelSpec
@@ -52,7 +52,7 @@ class Asked:
 
 
 def check(fields: Mapping[str, object], operation: str, inputs: Sequence[tuple[int, int]], catalog: Catalog) -> Asked:
-    """The request in `fields`, checked in the order OpenAI was seen to check. Raises Refusal."""
+    """The request in `fields`, checked in the order OpenAI was seen to check. Raises SandboxRefusal."""
     spec = _model(fields, catalog)
     allowed = spec.parameters | {_ROUTING} | (_EDIT_PARAMETERS if operation == "edit" else frozenset())
     for name in fields:

@@ -160,7 +160,7 @@ DIRECTIVES: Final[tuple[Directive, ...]] = (
     _flag("no-completed", "end the stream cleanly without its completed event"),
     _flag("error-event", "end the stream with a failure event instead of the completed one"),
     Directive("shape=WORD", "with error-event: its shape", "shape", _word(*ERROR_SHAPES)),
-    Directive("body=SIZE", "pad the answer to this size with noise; the picture stays valid", "body_bytes", _size),
+    Directive("body=SIZE", "pad the answer to this size with noise; the image stays valid", "body_bytes", _size),
     _flag("garbage", "answer 200 with a body that is not JSON"),
     Directive("html[=N]", "answer with an HTML page and this status (502)", "html", lambda t: _whole(t, 400, 599), 502),
     _flag("empty", "answer 200 with an empty body"),

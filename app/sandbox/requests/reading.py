@@ -1,4 +1,4 @@
-"""Reads request bodies: JSON and forms, bounded, uploads spooled to disk. Finds out how large the pictures in them
+"""Reads request bodies: JSON and forms, bounded, uploads spooled to disk. Finds out how large the images in them
 are; checks no rule of images."""
 
 import base64
@@ -19,7 +19,7 @@ from starlette.types import Message, Receive
 
 from app.sandbox.options import SandboxOptions
 from app.sandbox.requests.asked import BOOLEANS, INTEGERS
-from app.sandbox.requests.refusals import Refusal, openai, zenmux
+from app.sandbox.requests.refusals import SandboxRefusal, openai, zenmux
 from app.sandbox.requests.values import from_form, wrong_type
 
 Size = tuple[int, int]
@@ -31,25 +31,25 @@ _FILES_MAX: Final = 20
 _FIELDS_MAX: Final = 64
 _FIELD_BYTES_MAX: Final = 200_000  # 32,000 characters of prompt are at most 128,000 bytes
 _FORMATS: Final = ("PNG", "JPEG", "WEBP")
-_URL_TOKENS_SIZE: Final = (1536, 1024)  # what a picture behind a URL counts as: it is not fetched
+_URL_TOKENS_SIZE: Final = (1536, 1024)  # what an image behind a URL counts as: it is not fetched
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """A request body as JSON values, and the pictures that came with it as (width, height)."""
+class RequestBody:
+    """A request body as JSON values, and the images that came with it as (width, height)."""
 
     fields: dict[str, object]
     inputs: tuple[Size, ...] = ()
 
 
-async def read_body(request: Request, operation: str, options: SandboxOptions) -> Body:
-    """The body of an image request. Raises Refusal, and ClientDisconnect when it does not come whole."""
+async def read_body(request: Request, operation: str, options: SandboxOptions) -> RequestBody:
+    """The body of an image request. Raises SandboxRefusal, and ClientDisconnect when it does not come whole."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type == "application/json":
         bytes_max = options.json_edit_bytes_max if operation == "edit" else options.json_bytes_max
         fields = _object(await Request(request.scope, _bounded(request.receive, bytes_max)).body())
         inputs = await anyio.to_thread.run_sync(_json_inputs, fields) if operation == "edit" else ()
-        return Body(fields, inputs)
+        return RequestBody(fields, inputs)
     if media_type == _FORM and operation == "edit":
         async with _form(request, options.upload_bytes_max) as form:
             return await anyio.to_thread.run_sync(_form_body, form)
@@ -89,8 +89,8 @@ def _object(body: bytes) -> dict[str, object]:
     return fields
 
 
-def _form_body(form: FormData) -> Body:
-    """Fields and pictures of a form, with OpenAI's refusals of those that stand in the wrong place."""
+def _form_body(form: FormData) -> RequestBody:
+    """Fields and images of a form, with OpenAI's refusals of those that stand in the wrong place."""
     texts: dict[str, str] = {}
     files: list[UploadFile] = []
     for name, value in form.multi_items():
@@ -115,7 +115,7 @@ def _form_body(form: FormData) -> Body:
         else:
             _size_of(value.file, bare, value.size or 0)
     inputs = tuple(_size_of(file.file, "image", file.size or 0) for file in files)
-    return Body(from_form(texts, INTEGERS, BOOLEANS), inputs)
+    return RequestBody(from_form(texts, INTEGERS, BOOLEANS), inputs)
 
 
 def _json_inputs(fields: dict[str, object]) -> tuple[Size, ...]:
@@ -135,7 +135,7 @@ def _json_inputs(fields: dict[str, object]) -> tuple[Size, ...]:
 
 
 def _referenced(image: object, param: str) -> Size:
-    """The size of a picture given as a data URL; web addresses are believed, files there are none."""
+    """The size of an image given as a data URL; web addresses are believed, files there are none."""
     url = image.get("image_url") if isinstance(image, dict) else None
     if not isinstance(url, str):
         raise openai(f"Invalid '{param}': expected an 'image_url'.", code="invalid_value", param=param)
@@ -143,26 +143,26 @@ def _referenced(image: object, param: str) -> Size:
         return _URL_TOKENS_SIZE
     head, _, data = url.partition(",")
     if not (head.startswith("data:image/") and head.endswith(";base64")):
-        raise _not_a_picture(param)
+        raise _not_an_image(param)
     try:
         decoded = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
-        raise _not_a_picture(param) from None
+        raise _not_an_image(param) from None
     return _size_of(BytesIO(decoded), param, len(decoded))
 
 
 def _size_of(file: IO[bytes], param: str, size_bytes: int) -> Size:
     """Reads no more than the head of the file: nothing is decoded."""
     if size_bytes > _FILE_BYTES_MAX:
-        raise _not_a_picture(param, f" It is larger than {_FILE_BYTES_MAX} bytes.")
+        raise _not_an_image(param, f" It is larger than {_FILE_BYTES_MAX} bytes.")
     try:
         with Image.open(file, formats=_FORMATS) as image:
-            if image.format not in _FORMATS:  # phones' multi-picture JPEGs, which OpenAI refuses
-                raise _not_a_picture(param)
+            if image.format not in _FORMATS:  # phones' multi-image JPEGs, which OpenAI refuses
+                raise _not_an_image(param)
             return image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _not_a_picture(param) from None
+        raise _not_an_image(param) from None
 
 
-def _not_a_picture(param: str, reason: str = "") -> Refusal:
+def _not_an_image(param: str, reason: str = "") -> SandboxRefusal:
     return openai(f"Invalid image file.{reason}", code="invalid_image_file", param=param)

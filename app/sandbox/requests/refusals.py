@@ -41,11 +41,11 @@ ZENMUX_ERRORS: Final[Mapping[int, tuple[tuple[str, str], ...]]] = {
     524: (("provider_internal_server_error", "The provider timed out"),),
 }
 
-# Behind these the provider may have worked to the end: the picture was made, only its way back failed.
+# Behind these the provider may have worked to the end: the image was made, only its way back failed.
 BILLED_STATUSES: Final = frozenset({504, 520, 524})
 
 
-class Refusal(Exception):
+class SandboxRefusal(Exception):
     """An error answer: its status, and its body as JSON values. Nothing was generated unless the status is billed."""
 
     def __init__(self, status: int, body: Mapping[str, object], headers: Mapping[str, str] | None = None) -> None:
@@ -55,12 +55,12 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
 
 
-def zenmux(status: int, kind: str, message: str) -> Refusal:
+def zenmux(status: int, kind: str, message: str) -> SandboxRefusal:
     """ZenMux's envelope: the status as a number-string in `code`, the reason in `type`, no `param`."""
-    return Refusal(status, {"error": {"code": str(status), "type": kind, "message": message}})
+    return SandboxRefusal(status, {"error": {"code": str(status), "type": kind, "message": message}})
 
 
-def from_table(status: int, kind: str | None, request_id: str) -> Refusal:
+def from_table(status: int, kind: str | None, request_id: str) -> SandboxRefusal:
     """A row of ZenMux's table; `kind` picks among the types of a status and must be one of them.
 
     The message carries a request id and, for keys, where the key came from, as live ones were seen to: internals that
@@ -76,19 +76,19 @@ def from_table(status: int, kind: str | None, request_id: str) -> Refusal:
 
 def openai(
     message: str, *, code: str | None, param: str | None, kind: str = "invalid_request_error", status: int = 400
-) -> Refusal:
+) -> SandboxRefusal:
     """OpenAI's envelope, all four keys present."""
-    return Refusal(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
+    return SandboxRefusal(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
 
 
-def user_error(message: str, *, code: str, param: str | None) -> Refusal:
+def user_error(message: str, *, code: str, param: str | None) -> SandboxRefusal:
     """The type OpenAI's image service gives to its own rules, beside those of the API in front of it."""
     return openai(message, code=code, param=param, kind="image_generation_user_error")
 
 
-def moderation_openai(request_id: str) -> Refusal:
+def moderation_openai(request_id: str) -> SandboxRefusal:
     """A prompt refused before anything was drawn, as OpenAI says it."""
-    return Refusal(
+    return SandboxRefusal(
         400,
         {
             "error": {
@@ -103,9 +103,9 @@ def moderation_openai(request_id: str) -> Refusal:
     )
 
 
-def moderation_azure(request_id: str) -> Refusal:
+def moderation_azure(request_id: str) -> SandboxRefusal:
     """The same refusal from Azure, which serves some of ZenMux's models: another code, another place for details."""
-    return Refusal(
+    return SandboxRefusal(
         400,
         {
             "error": {

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Protocol
 
 from app.server.http.bounds import Bounds, Fault, Hooks
-from app.server.http.deadlines import Seen, Stage, Watch
+from app.server.http.deadlines import ProgressWatch, Seen, Stage
 
 _TICK_SECONDS_MAX = 1.0
 _TICKS_A_BOUND = 4
@@ -25,7 +25,7 @@ _CROWDED_IDLE_SECONDS = 5.0
 _logger = logging.getLogger("gateway.connections")
 
 
-class Connection(Protocol):
+class CallerConnection(Protocol):
     """What is watched."""
 
     def seen(self) -> Seen: ...
@@ -41,13 +41,13 @@ class Connections:
         self.hooks = Hooks()
         seconds = (bounds.head_seconds, bounds.body_idle_seconds, bounds.stall_seconds, bounds.idle_seconds)
         self._tick_seconds = min(_TICK_SECONDS_MAX, min(seconds) / _TICKS_A_BOUND)
-        self._watches: dict[Connection, Watch] = {}
+        self._watches: dict[CallerConnection, ProgressWatch] = {}
         self._faults: Counter[Fault] = Counter()
         self._faults_logged_at = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
 
-    def admit(self, connection: Connection, loop: asyncio.AbstractEventLoop, hooks: Hooks) -> bool:
-        """Whether it may stay. It is watched from now on. One of too many is watched while it is told so; where even
+    def admit(self, connection: CallerConnection, loop: asyncio.AbstractEventLoop, hooks: Hooks) -> bool:
+        """Whether it may stay. It is watched from now on. One of too many is watched while it is counts so; where even
         those are too many, it is closed. `hooks` are the same for all."""
         self.hooks = hooks
         excess = len(self._watches) - self.bounds.connections_max
@@ -56,12 +56,12 @@ class Connections:
             if excess >= _REFUSED_MAX:
                 connection.close()
                 return False
-        self._watches[connection] = Watch(loop.time())
+        self._watches[connection] = ProgressWatch(loop.time())
         if self._timer is None:
             self._timer = loop.call_later(self._tick_seconds, self._tick, loop)
         return excess < 0
 
-    def dismiss(self, connection: Connection) -> None:
+    def dismiss(self, connection: CallerConnection) -> None:
         self._watches.pop(connection, None)
 
     def count(self, fault: Fault, now: float) -> None:
@@ -73,9 +73,9 @@ class Connections:
     def _log(self, now: float) -> None:
         if self._faults and now - self._faults_logged_at >= _LOG_SECONDS:
             self._faults_logged_at = now
-            told = {fault.value: count for fault, count in self._faults.items()}
+            counts = {fault.value: count for fault, count in self._faults.items()}
             self._faults.clear()
-            _logger.warning("connections_refused", extra=told)
+            _logger.warning("connections_refused", extra=counts)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()

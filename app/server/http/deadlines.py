@@ -35,7 +35,7 @@ class Seen(NamedTuple):
     is_ours: bool
 
 
-class Watch:
+class ProgressWatch:
     """One connection over time."""
 
     __slots__ = ("_answer", "_answer_since", "_byte_since", "_received", "_stage_received", "_stage_since", "_turn")

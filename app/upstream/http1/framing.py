@@ -119,28 +119,28 @@ def _read(text: bytes, method: str) -> Head:
     status, version = parser.get_status_code(), parser.get_http_version()
     if status < 100 or version not in _VERSIONS or _CONTROL.search(reader.reason):
         raise Malformed("This is no HTTP/1.1 answer.")
-    told = _told(reader.headers)
+    by_name = _framing_headers(reader.headers)
     if method == "HEAD" or status in (204, 304) or status < 200:
         body: Body = Sized(0)
-    elif b"transfer-encoding" in told:
-        if told[b"transfer-encoding"].lower() != b"chunked" or version == "1.0":
+    elif b"transfer-encoding" in by_name:
+        if by_name[b"transfer-encoding"].lower() != b"chunked" or version == "1.0":
             raise Malformed("The transfer encoding is not just chunked.")
         body = Chunked()
-    elif b"content-length" in told:
-        body = Sized(int(told[b"content-length"]))
+    elif b"content-length" in by_name:
+        body = Sized(int(by_name[b"content-length"]))
     else:
         body = UntilEnd()
     return Head(status, reader.headers, reader.keeps, body)
 
 
-def _told(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def _framing_headers(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """What the headers say of the body; said twice is joined. Content-Length is there once and alone, or not: httptools
     has seen to that."""
-    told: dict[bytes, bytes] = {}
+    by_name: dict[bytes, bytes] = {}
     for name, value in headers:
         if (key := name.lower()) in _OF_THE_BODY:
-            told[key] = b"%b,%b" % (told[key], value) if key in told else value
-    return told
+            by_name[key] = b"%b,%b" % (by_name[key], value) if key in by_name else value
+    return by_name
 
 
 class Sized:

@@ -14,7 +14,7 @@ from app.upstream.http1.origin import Origin
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class PoolBounds:
     """What a transport may use. `socket_buffer_bytes` bounds the kernel's part; None lets it choose."""
 
     connect_seconds: float
@@ -26,7 +26,7 @@ class Bounds:
 class Pool:
     """Make it in the loop that will use it. At most `connections_max` connections are lent at a time."""
 
-    def __init__(self, bounds: Bounds, tls: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(self, bounds: PoolBounds, tls: Callable[[], ssl.SSLContext]) -> None:
         self._bounds = bounds
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(bounds.connections_max)

@@ -16,7 +16,7 @@ import httpx2
 from app.upstream.http1.connection import Connection
 from app.upstream.http1.framing import Head
 from app.upstream.http1.origin import Origin, origin_of
-from app.upstream.http1.pool import Bounds, Pool
+from app.upstream.http1.pool import Pool, PoolBounds
 from app.upstream.http1.sending import in_chunks, of_length
 from app.upstream.wire.certificates import tls_context
 from app.upstream.wire.chunks import Chunk
@@ -35,7 +35,7 @@ class Transport(httpx2.AsyncBaseTransport):
     connections inside TLS, once one is wanted.
     """
 
-    def __init__(self, bounds: Bounds, tls: Callable[[], ssl.SSLContext] = tls_context) -> None:
+    def __init__(self, bounds: PoolBounds, tls: Callable[[], ssl.SSLContext] = tls_context) -> None:
         self._pool = Pool(bounds, tls)
         self._asked_last: tuple[httpx2.URL, Origin] | None = None
 

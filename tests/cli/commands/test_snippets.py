@@ -18,7 +18,7 @@ import pytest
 from app.cli.commands import snippets
 
 KEY = "sk-zg-abc-def"
-PICTURE = b"\x89PNG of a boat"
+IMAGE = b"\x89PNG of a boat"
 
 
 class Gateway(ThreadingHTTPServer):
@@ -27,7 +27,7 @@ class Gateway(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.status = 200
-        self.answer: dict[str, Any] = {"created": 1, "data": [{"b64_json": base64.b64encode(PICTURE).decode()}]}
+        self.answer: dict[str, Any] = {"created": 1, "data": [{"b64_json": base64.b64encode(IMAGE).decode()}]}
         self.text: str | None = None  # instead of the answer
         self.asked: list[tuple[str, str | None, Any]] = []
 
@@ -67,7 +67,7 @@ def run(command: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
 def test_curl_saves_the_image(gateway: Gateway, tmp_path: Path) -> None:
     done = run(["sh", "-c", snippets.curl_snippet(gateway.url, KEY)], tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "saved boat.png\n", "")
-    assert (tmp_path / "boat.png").read_bytes() == PICTURE
+    assert (tmp_path / "boat.png").read_bytes() == IMAGE
     [(path, authorization, body)] = gateway.asked
     assert (path, authorization) == ("/v1/images/generations", f"Bearer {KEY}")
     assert body["model"] == "gpt-image-2"
@@ -101,7 +101,7 @@ def test_curl_tells_when_nobody_answers(tmp_path: Path) -> None:
 def test_python_saves_the_image(gateway: Gateway, tmp_path: Path) -> None:
     done = run([sys.executable, "-c", snippets.python_snippet(gateway.url, KEY)], tmp_path)
     assert (done.returncode, done.stdout) == (0, "saved boat.png\n"), done.stderr
-    assert (tmp_path / "boat.png").read_bytes() == PICTURE
+    assert (tmp_path / "boat.png").read_bytes() == IMAGE
     assert gateway.asked[0][1] == f"Bearer {KEY}"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.images.answers.events import HELD_BYTES_MAX, EventScanner
 from app.images.cost.usage import Failure, Reading, Usage
 
-PICTURE = base64.b64encode(bytes(range(256)) * 100).decode()
+IMAGE = base64.b64encode(bytes(range(256)) * 100).decode()
 USAGE = {"total_tokens": 214, "input_tokens": 18, "output_tokens": 196, "input_tokens_details": {"text_tokens": 18}}
 READ = Usage(input_text_tokens=18, output_image_tokens=196)
 
@@ -21,8 +21,8 @@ def event(name: str, *, named: bool = True, **fields: object) -> bytes:
     return f"{line}data: {json.dumps({'type': name, **fields})}\n\n".encode()
 
 
-PARTIAL = event("image_generation.partial_image", b64_json=PICTURE, partial_image_index=0)
-COMPLETED = event("image_generation.completed", b64_json=PICTURE, usage=USAGE)
+PARTIAL = event("image_generation.partial_image", b64_json=IMAGE, partial_image_index=0)
+COMPLETED = event("image_generation.completed", b64_json=IMAGE, usage=USAGE)
 COMMENT = b": ZENMUX PROCESSING\n\n"
 DONE = b"data: [DONE]\n\n"
 WHOLE = Reading(complete=True, image_count=1, usage=READ)
@@ -241,7 +241,7 @@ def test_a_last_event_without_its_empty_line_is_given_one(cut: int, tail: bytes)
     assert scan(with_cr) == (with_cr + b"\n\n", WHOLE)
 
 
-def test_completeness_shows_as_soon_as_the_picture_is_whole() -> None:
+def test_completeness_shows_as_soon_as_the_image_is_whole() -> None:
     scanner = EventScanner()
     scanner.feed(COMPLETED[:-3])
     assert (scanner.delivers, scanner.finish()) == (False, NOTHING)

@@ -1,4 +1,4 @@
-"""A JSON answer is read while it passes: usage, pictures, failure, and whether it is whole. Nothing of it is kept."""
+"""A JSON answer is read while it passes: usage, images, failure, and whether it is whole. Nothing of it is kept."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ USAGE = {
     "output_tokens_details": {"image_tokens": 196, "text_tokens": 0},
 }
 READ = Usage(input_text_tokens=10, input_image_tokens=8, output_text_tokens=0, output_image_tokens=196)
-PICTURE = base64.b64encode(bytes(range(256)) * 40).decode()
+IMAGE = base64.b64encode(bytes(range(256)) * 40).decode()
 
 
 def scan(text: bytes, size: int = 0) -> Reading:
@@ -40,16 +40,16 @@ def scan(text: bytes, size: int = 0) -> Reading:
 
 @pytest.mark.parametrize("size", [0, 1, 2, 7, 64, 4096])
 def test_an_answer_is_read_however_it_is_cut(size: int) -> None:
-    answer = {"created": 17, "data": [{"b64_json": PICTURE}, {"url": "https://x", "b64_json": None}], "usage": USAGE}
+    answer = {"created": 17, "data": [{"b64_json": IMAGE}, {"url": "https://x", "b64_json": None}], "usage": USAGE}
     assert scan(json.dumps(answer).encode(), size) == Reading(complete=True, image_count=2, usage=READ)
     pretty = json.dumps(dict(reversed(answer.items())), indent=2).encode()
     assert scan(pretty, size) == Reading(complete=True, image_count=2, usage=READ)
 
 
-def test_only_items_with_a_picture_are_counted() -> None:
-    with_picture = b'{"b64_json":"A"},{"url":"u","b64_json":"A"}'
+def test_only_items_with_an_image_are_counted() -> None:
+    with_image = b'{"b64_json":"A"},{"url":"u","b64_json":"A"}'
     without = b'{"b64_json":null},{"revised_prompt":"a"},{"a":{"url":"u"}},"url",[],[{"url":"u"}]'
-    assert scan(b'{"data":[%b,%b]}' % (without, with_picture)).image_count == 2
+    assert scan(b'{"data":[%b,%b]}' % (without, with_image)).image_count == 2
     assert scan(b'{"data":[{"b64_json":"","url":""},{"b64_json":1},{"url":true},{"url":{"a":"b"}}]}').image_count == 0
     assert scan(b'{"data":{"b64_json":"A"},"items":[{"b64_json":"A"}]}').image_count == 0
 
@@ -148,7 +148,7 @@ def test_a_small_answer_read_at_once_says_what_it_says_byte_by_byte(
 
 def hostile() -> Iterator[tuple[str, bytes, bytes, bytes]]:
     """Answers that never end, each a beginning, what is repeated, and an end."""
-    yield "picture", b'{"data":[{"b64_json":"', b"QUJD" * 16_384, b'"}]}'
+    yield "image", b'{"data":[{"b64_json":"', b"QUJD" * 16_384, b'"}]}'
     yield "escapes", b'{"data":[{"b64_json":"', b"\\\\" * 4096, b'"}]}'
     yield "key", b'{"', b"k" * 65_536, b'":1}'
     yield "image key", b'{"data":[{"', b"k" * 65_536, b'":1}]}'

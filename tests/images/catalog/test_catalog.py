@@ -10,7 +10,7 @@ from app.images.catalog.catalog import Catalog, CatalogError, ModelSpec, catalog
 from app.images.catalog.model_spec import FlatTokens, ImagePrice, TokenPrices
 
 CATALOG = load_catalog()
-SOLD_BY_THE_PICTURE = '[models."qwen-image-2.0"]\nid = "qwen/qwen-image-2.0"\nprices = { per_image = "0.0289" }\n'
+SOLD_BY_THE_IMAGE = '[models."qwen-image-2.0"]\nid = "qwen/qwen-image-2.0"\nprices = { per_image = "0.0289" }\n'
 
 
 def model(name: str, catalog: Catalog = CATALOG) -> ModelSpec:
@@ -109,12 +109,12 @@ class TestTheOperatorsFile:
     def test_nothing_in_it_changes_nothing(self) -> None:
         assert load_catalog("").models == load_catalog("# only a remark\n").models == CATALOG.models
 
-    def test_a_model_sold_by_the_picture_takes_two_lines(self) -> None:
-        spec = model("qwen-image-2.0", load_catalog(SOLD_BY_THE_PICTURE))
+    def test_a_model_sold_by_the_image_takes_two_lines(self) -> None:
+        spec = model("qwen-image-2.0", load_catalog(SOLD_BY_THE_IMAGE))
         assert spec.prices == ImagePrice(28_900_000)
         assert spec.token_rule == FlatTokens(0)
         assert (spec.id, spec.owned_by, spec.n_max, spec.open) == ("qwen/qwen-image-2.0", "qwen", 10, False)
-        assert model("qwen/qwen-image-2.0", load_catalog(SOLD_BY_THE_PICTURE)) == spec
+        assert model("qwen/qwen-image-2.0", load_catalog(SOLD_BY_THE_IMAGE)) == spec
 
     def test_a_price_is_replaced_and_everything_else_stays(self) -> None:
         catalog = load_catalog(

@@ -14,7 +14,7 @@ from app.images.cost.usage import Usage, parse_usage
 from app.images.request.normalize import ImageRequest, RequestPolicy, normalize
 
 CATALOG = load_catalog(
-    '[models.picture]\nid = "qwen/picture"\nprices = { per_image = "0.0289" }\n'
+    '[models.image]\nid = "qwen/image"\nprices = { per_image = "0.0289" }\n'
     '[models.unpriced]\nlike = "gpt-image-2"\nid = "x/unpriced"\nhold_usd = "0.75"\n'
 )
 POLICY = RequestPolicy(CATALOG, lenient=True, default_model=None, successor_model="gpt-image-2",
@@ -46,12 +46,12 @@ def request(**fields: object) -> ImageRequest:
 )
 def test_price_by_the_token(name: str, usage: Usage, nanousd: int) -> None:
     assert price(usage, 1, model(name)) == nanousd
-    assert price(usage, 7, model(name)) == nanousd, "the number of pictures is in the tokens already"
+    assert price(usage, 7, model(name)) == nanousd, "the number of images is in the tokens already"
 
 
-def test_price_by_the_picture() -> None:
-    assert price(Usage(output_image_tokens=5000), 3, model("picture")) == 3 * 28_900_000
-    held = estimate(request(model="picture", n=3, quality="hd", size="7x7"))
+def test_price_by_the_image() -> None:
+    assert price(Usage(output_image_tokens=5000), 3, model("image")) == 3 * 28_900_000
+    held = estimate(request(model="image", n=3, quality="hd", size="7x7"))
     assert (held.images, held.nanousd, held.priced) == (3, 86_700_000, True)
 
 
@@ -62,7 +62,7 @@ def test_an_unknown_price_is_none_and_the_hold_is_what_the_operator_set() -> Non
     assert held.usage.output_image_tokens == 2 * 7024
 
 
-def test_an_unlisted_model_is_held_at_the_operators_amount_for_each_picture() -> None:
+def test_an_unlisted_model_is_held_at_the_operators_amount_for_each_image() -> None:
     unlisted = request(model="bfl/flux-9", n=4)
     assert price(Usage(output_image_tokens=5000), 4, unlisted.model) is None
     held = estimate(unlisted)
@@ -106,9 +106,7 @@ def drawn(data: st.DataObject, asked: ImageRequest) -> tuple[str, str]:
     data=st.data(),
     fields=st.fixed_dictionaries(
         {
-            "model": st.sampled_from(
-                [spec.name for spec in CATALOG.models if spec.name not in ("picture", "unpriced")]
-            ),
+            "model": st.sampled_from([spec.name for spec in CATALOG.models if spec.name not in ("image", "unpriced")]),
             "prompt": st.text(min_size=1, max_size=60),
         },
         optional={
@@ -132,15 +130,15 @@ def test_no_answer_costs_more_than_was_held(data: st.DataObject | None, fields: 
     frames = data.draw(st.integers(1, asked.frames)) if data else asked.frames
     partial_images = data.draw(st.integers(0, asked.partial_images)) if data else asked.partial_images
     text_beside = data.draw(st.integers(0, asked.model.text_output_tokens_max)) if data else 0
-    picture = output_tokens(asked.model, size, quality) * frames + PARTIAL_IMAGE_TOKENS * partial_images
+    image = output_tokens(asked.model, size, quality) * frames + PARTIAL_IMAGE_TOKENS * partial_images
     # The dearest tokenizer makes a token of every byte; 6 more were measured around it; n may multiply both.
     input_tokens = asked.n * (len(asked.prompt.encode()) + 6)
-    output_tokens_ = asked.n * (picture + text_beside)
+    output_tokens_ = asked.n * (image + text_beside)
     held = estimate(asked)
     whole = {"input_tokens": input_tokens, "output_tokens": output_tokens_}
     itemised = whole | {
         "input_tokens_details": {"text_tokens": input_tokens, "image_tokens": 0},
-        "output_tokens_details": {"text_tokens": asked.n * text_beside, "image_tokens": asked.n * picture},
+        "output_tokens_details": {"text_tokens": asked.n * text_beside, "image_tokens": asked.n * image},
     }
     zeroed = whole | {"input_tokens_details": {"text_tokens": 0, "image_tokens": 0}, "output_tokens_details": {}}
     for reported in (whole, itemised, zeroed):

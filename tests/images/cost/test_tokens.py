@@ -167,7 +167,7 @@ def test_there_is_no_exact_figure_for_what_is_not_fixed(name: str, size: str, qu
         output_tokens(model(name), size, quality)
 
 
-def test_the_hold_is_per_picture_times_n() -> None:
+def test_the_hold_is_per_image_times_n() -> None:
     held = hold_tokens(request(size="1024x1024", quality="low", n=4))
     assert held == Usage(input_text_tokens=4 * (16 + len("a fox")), output_image_tokens=4 * 196)
 
@@ -189,14 +189,14 @@ def test_partial_images_take_100_tokens_each(fields: dict[str, object], partial_
     assert held.output_image_tokens == 196 + 100 * partial_images
 
 
-def test_a_gif_is_held_as_so_many_pictures_as_it_has_frames() -> None:
+def test_a_gif_is_held_as_so_many_images_as_it_has_frames() -> None:
     common = {"model": "gpt-image-2.6-flare", "size": "1024x1024", "quality": "high", "output_format": "gif"}
-    picture = output_tokens_max(model("gpt-image-2.6-flare"), "1024x1024", "high")
-    assert hold_tokens(request(**common, frame_count=4)).output_image_tokens == 4 * picture
-    assert hold_tokens(request(**common)).output_image_tokens == 16 * picture, "omitted: the most there may be"
+    image = output_tokens_max(model("gpt-image-2.6-flare"), "1024x1024", "high")
+    assert hold_tokens(request(**common, frame_count=4)).output_image_tokens == 4 * image
+    assert hold_tokens(request(**common)).output_image_tokens == 16 * image, "omitted: the most there may be"
 
 
-def test_text_beside_the_picture_is_held_at_the_price_of_images() -> None:
+def test_text_beside_the_image_is_held_at_the_price_of_images() -> None:
     # Measured on gpt-image-1.5: 272 image tokens and 209 of text.
     held = hold_tokens(request(model="gpt-image-1.5", size="1024x1024", quality="low"))
     assert held.output_image_tokens == 272 + 2000

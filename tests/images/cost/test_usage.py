@@ -22,7 +22,7 @@ def test_a_real_answer_of_gpt_image_2() -> None:
     assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (18, 196, 214)
 
 
-def test_a_real_answer_of_gpt_image_1_5_with_text_beside_the_picture() -> None:
+def test_a_real_answer_of_gpt_image_1_5_with_text_beside_the_image() -> None:
     reported = {
         "input_tokens": 48, "input_tokens_details": {"image_tokens": 0, "text_tokens": 48}, "output_tokens": 481,
         "output_tokens_details": {"image_tokens": 272, "text_tokens": 209}, "total_tokens": 529,

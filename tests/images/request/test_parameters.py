@@ -38,7 +38,7 @@ def test_values_that_do_not_go_together(name: str, fields: dict[str, object], pa
     assert (caught.value.param, caught.value.code) == (param, code)
 
 
-def test_a_stream_of_more_than_one_picture_is_refused_as_measured() -> None:
+def test_a_stream_of_more_than_one_image_is_refused_as_measured() -> None:
     with pytest.raises(InvalidRequest) as caught:
         check_together({"stream": True, "n": 2}, model("gpt-image-2"))
     error = caught.value

@@ -16,12 +16,12 @@ from app.quotas.ledger.commands import (
     new_row,
     record_read,
 )
-from app.quotas.ledger.execute import Books, Outcome, Writes, execute, parties_needed, reservation_id
+from app.quotas.ledger.execute import CommandResult, Loaded, Writes, execute, parties_needed, reservation_id
 from app.quotas.rules.applicable import Plan
 from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.limits import Limit
 from app.quotas.rules.reservation import Amounts, Resolution
-from app.quotas.rules.thresholds import Crossing, Thresholds, Watch
+from app.quotas.rules.thresholds import ThresholdEvent, Thresholds, Watch
 from tests.quotas.making import NOON, PARTY, a_hold, on_key, on_user, released, settled
 
 
@@ -35,15 +35,17 @@ class Desk:
     in_doubt: frozenset[str] = frozenset()
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(Watch((50, 100))))
 
-    def run(self, *commands: Command) -> tuple[list[Outcome], Writes]:
+    def run(self, *commands: Command) -> tuple[list[CommandResult], Writes]:
         plan = Plan(PARTY, self.limits)
         needed = parties_needed(commands, self.records)
         assert {party for party, _ in needed.values()} <= {PARTY}
-        accounts = {id_: plan.account(at_ms) for id_, (_, at_ms) in needed.items()}
-        for account in accounts.values():
-            for key in account.keys:
+        applicable_by_id = {id_: plan.applicable(at_ms) for id_, (_, at_ms) in needed.items()}
+        for applicable in applicable_by_id.values():
+            for key in applicable.keys:
                 self.counters.setdefault(key, Counter())
-        return execute(commands, Books("here", self.records, accounts, self.counters, self.in_doubt, self.thresholds))
+        return execute(
+            commands, Loaded("here", self.records, applicable_by_id, self.counters, self.in_doubt, self.thresholds)
+        )
 
     @property
     def counter(self) -> Counter:
@@ -73,7 +75,7 @@ def test_a_hold_is_inserted_and_counted() -> None:
     outcomes, writes = desk.run(Reserve(a_hold(images=3)))
     assert outcomes == [Reserved(None)]
     assert [row.id for row in writes.inserted] == ["r1"]
-    assert {key for account in writes.touched for key in account.keys} == desk.counters.keys()
+    assert {key for applicable in writes.touched for key in applicable.keys} == desk.counters.keys()
     assert desk.counter == Counter(0, 0, 0, 0, 1, 3, 1000, 100_000_000)
 
 
@@ -223,23 +225,26 @@ def test_a_resolution_moves_the_counters_of_the_time_of_the_reservation() -> Non
 
 class TestThresholds:
     def crossed(self, writes: Writes) -> list[tuple[str, int, int]]:
-        return [(crossing.scope, crossing.percent, crossing.used) for crossing in writes.crossings]
+        return [
+            (threshold_event.scope, threshold_event.percent, threshold_event.used)
+            for threshold_event in writes.threshold_events
+        ]
 
     def test_a_charge_crosses_those_of_every_limit_it_counts_for(self) -> None:
         desk = Desk((on_key("images:4/day"), on_key("usd:1/day"), on_user("images:9/month"), on_key("concurrent:9")))
         desk.run(Reserve(a_hold(images=4)))
         _, writes = desk.run(Resolve("r1", settled(images=2)))
         assert self.crossed(writes) == [("key", 50, 2)]
-        (crossing,) = writes.crossings
-        assert isinstance(crossing, Crossing)
-        assert crossing.crossed_at_ms == writes.closed[0][0].resolved_at_ms
+        (threshold_event,) = writes.threshold_events
+        assert isinstance(threshold_event, ThresholdEvent)
+        assert threshold_event.crossed_at_ms == writes.closed[0][0].resolved_at_ms
 
     def test_a_hold_and_a_release_cross_nothing(self) -> None:
         desk = Desk((on_key("images:4/day"),))
         _, writes = desk.run(
             Reserve(a_hold("r1", images=4)), Resolve("r1", released()), Reserve(a_hold("r2", images=4))
         )
-        assert writes.crossings == []
+        assert writes.threshold_events == []
 
     def test_each_charge_sees_the_ones_before_it(self) -> None:
         desk = Desk((on_key("images:4/day"),))
@@ -254,13 +259,13 @@ class TestThresholds:
         desk = Desk((on_key("images:1/day"),), pending(dispatched_at_ms=1))
         assert self.crossed(desk.run(Expire("r1", NOON))[1]) == [("key", 50, 1), ("key", 100, 1)]
         desk = Desk((on_key("images:1/day"),), pending())
-        assert desk.run(Expire("r1", NOON))[1].crossings == []
+        assert desk.run(Expire("r1", NOON))[1].threshold_events == []
 
     def test_a_late_charge_belongs_to_the_window_of_its_reservation(self) -> None:
         desk = Desk((on_key("images:1/minute"),))
         desk.run(Reserve(a_hold()))
         _, writes = desk.run(Resolve("r1", settled(NOON.replace(hour=20))))
-        assert {crossing.window_start_ms for crossing in writes.crossings} == {
+        assert {threshold_event.window_start_ms for threshold_event in writes.threshold_events} == {
             key.window_start_ms for key in desk.counters
         }
 

@@ -15,7 +15,7 @@ from app.images.catalog.model_spec import MODEL_ID_MAX, RECORDED_WORD_MAX
 from app.quotas.ledger.commands import Reserve, Reserved, Resolve
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.spool.file import Spool
-from app.quotas.ledger.wake_delay import Alarm
+from app.quotas.ledger.wake_delay import WakeDelay
 from app.quotas.ledger.writer import Ticket
 from app.quotas.rules.admission import RateStatus
 from app.quotas.rules.reservation import Resolution
@@ -170,7 +170,7 @@ class TestResolvingWithoutWaiting:
             ledger._writer.wake()
 
         monkeypatch.setattr("app.quotas.ledger.ledger._LINGER_SECONDS", 60)
-        monkeypatch.setattr(ledger, "_alarm", Alarm(wake))
+        monkeypatch.setattr(ledger, "_wake_delay", WakeDelay(wake))
         await ledger.reserve(a_hold("r1"))
         resolving = ledger.resolve("r1", settled())
         for _ in range(5):
@@ -653,7 +653,7 @@ class TestMany:
 
     async def test_several_processes_under_changing_limits(self, engine: Engine, store_url: str) -> None:
         """Three ledgers, many keys that share counters, limits that come and go, sweeps in between: nothing waits in
-        a circle, nobody passes the one limit that stays, and the books are right."""
+        a circle, nobody passes the one limit that stays, and the loaded are right."""
         set_limits(engine, on_gateway("images:150/day"))
         clock = StillClock()
         engines = [create_engine(store_url) for _ in range(3)]

@@ -8,11 +8,11 @@ from sqlalchemy import Engine, delete, update
 from app.database import schema
 from app.database.engine import create_engine, reading, writing
 from app.errors import DuplicateReservation, QuotaExceeded
-from app.quotas.ledger import sqlite_cache as memory_module
+from app.quotas.ledger import sqlite_cache as sqlite_cache_module
 from app.quotas.ledger.commands import MarkDispatched, Record, Reserve, Reserved, Resolve
-from app.quotas.ledger.execute import Standing
-from app.quotas.ledger.sqlite_cache import Memory
-from app.quotas.rules.applicable import Account
+from app.quotas.ledger.execute import AppliedCounters
+from app.quotas.ledger.sqlite_cache import SqliteCache
+from app.quotas.rules.applicable import ApplicableLimits
 from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.reservation import Amounts, Resolution
 from tests.quotas.ledger.test_writer import Desk, desks
@@ -25,18 +25,18 @@ def a_record(id_: str, state: str = "pending") -> Record:
     return Record(id_, PARTY, state, 1, None, Amounts(1, 1, 1, 1))
 
 
-def full(records: int = 1) -> Memory:
-    memory = Memory()
+def full(records: int = 1) -> SqliteCache:
+    memory = SqliteCache()
     memory.turn_to(7)
     memory.revision = 3
     memory.counters[KEY] = Counter()
-    memory.standings[Account(PARTY, (), ())] = Standing((), ())
+    memory.applied_counters[ApplicableLimits(PARTY, (), ())] = AppliedCounters((), ())
     memory.keep({f"r{number}": a_record(f"r{number}") for number in range(records)})
     return memory
 
 
-def contents(memory: Memory) -> tuple[object, ...]:
-    return memory.revision, len(memory.counters), len(memory.standings), len(memory.records_of(["r0"]))
+def contents(memory: SqliteCache) -> tuple[object, ...]:
+    return memory.revision, len(memory.counters), len(memory.applied_counters), len(memory.records_of(["r0"]))
 
 
 class TestMemory:
@@ -61,7 +61,7 @@ class TestMemory:
 
     @pytest.mark.parametrize("what", ["_RECORDS_MAX", "_COUNTERS_MAX"])
     def test_it_is_bounded(self, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(memory_module, what, 0)
+        monkeypatch.setattr(sqlite_cache_module, what, 0)
         memory = full()
         memory.turn_to(7)
         assert contents(memory) == (None, 0, 0, 0)

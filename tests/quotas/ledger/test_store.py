@@ -11,9 +11,9 @@ from app.database.engine import writing
 from app.quotas.ledger.commands import closing_of, new_row
 from app.quotas.ledger.execute import Writes
 from app.quotas.ledger.store import CounterVanished, Store
-from app.quotas.rules.applicable import Account
+from app.quotas.rules.applicable import ApplicableLimits
 from app.quotas.rules.counters import Counter, CounterKey
-from app.quotas.rules.thresholds import Announcement, Crossing
+from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent
 from tests.quotas.making import (
     MODEL,
     NOON,
@@ -138,7 +138,7 @@ class TestCounters:
         store.commit()
         made[KEY_DAY].settled_images += 5
         store.begin()
-        store.write(Writes(touched={Account(PARTY, (), (KEY_DAY,))}), made)
+        store.write(Writes(touched={ApplicableLimits(PARTY, (), (KEY_DAY,))}), made)
         store.commit()
         connection = engine.raw_connection()
         try:
@@ -174,27 +174,29 @@ class TestCounters:
 
 
 class TestCrossings:
-    EVENT = Crossing("key", "key-1", "images", "day", "", TODAY, 50, 10, 5, False, 99, 100)
+    EVENT = ThresholdEvent("key", "key-1", "images", "day", "", TODAY, 50, 10, 5, False, 99, 100)
 
     def test_each_is_written_once_and_whoever_writes_it_is_told(self, store: Store, engine: Engine) -> None:
         other = self.EVENT._replace(percent=80, shadow=True, next_try_at_ms=None)
         store.begin()
-        assert store.write_crossings([self.EVENT, self.EVENT._replace(used=6)]) == [Announcement(self.EVENT, "key-1")]
+        assert store.write_threshold_events([self.EVENT, self.EVENT._replace(used=6)]) == [
+            NamedThresholdEvent(self.EVENT, "key-1")
+        ]
         store.commit()
         store.begin()
-        assert store.write_crossings([self.EVENT, other]) == [Announcement(other, "key-1")]
+        assert store.write_threshold_events([self.EVENT, other]) == [NamedThresholdEvent(other, "key-1")]
         store.commit()
         first, second = events(engine)
-        assert {name: first[name] for name in Crossing._fields} == self.EVENT._asdict()
-        assert {name: second[name] for name in Crossing._fields} == other._asdict()
+        assert {name: first[name] for name in ThresholdEvent._fields} == self.EVENT._asdict()
+        assert {name: second[name] for name in ThresholdEvent._fields} == other._asdict()
         assert (first["tries"], second["tries"]) == (0, 0)
 
     def test_our_own_are_found_again_and_others_are_not_taken_for_them(self, store: Store) -> None:
         store.begin()
-        store.write_crossings([self.EVENT])
+        store.write_threshold_events([self.EVENT])
         others = [self.EVENT._replace(used=6), self.EVENT._replace(crossed_at_ms=98), self.EVENT._replace(percent=80)]
-        assert store.find_crossings([*others, self.EVENT]) == [Announcement(self.EVENT, "key-1")]
-        assert store.find_crossings([]) == []
+        assert store.find_threshold_events([*others, self.EVENT]) == [NamedThresholdEvent(self.EVENT, "key-1")]
+        assert store.find_threshold_events([]) == []
 
     def test_they_carry_the_name_people_know(self, store: Store, engine: Engine) -> None:
         with writing(engine) as connection:
@@ -202,8 +204,10 @@ class TestCrossings:
             connection.execute(insert_into(schema.teams).values(id="same", name="design", created_at_ms=1))
         store.begin()
         owners = (("user", "same"), ("team", "same"), ("key", "same"), ("user", "gone"), ("gateway", ""))
-        written = store.write_crossings([self.EVENT._replace(scope=scope, scope_id=id_) for scope, id_ in owners])
-        assert [announcement.name for announcement in written] == ["alice", "design", "same", "gone", "gateway"]
+        written = store.write_threshold_events(
+            [self.EVENT._replace(scope=scope, scope_id=id_) for scope, id_ in owners]
+        )
+        assert [named_event.name for named_event in written] == ["alice", "design", "same", "gone", "gateway"]
 
 
 @pytest.mark.parametrize("store_kind", ["postgresql"], indirect=True)

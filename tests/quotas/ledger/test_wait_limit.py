@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from app.quotas.ledger.commands import Expire
-from app.quotas.ledger.wait_limit import Patience
+from app.quotas.ledger.wait_limit import WaitLimit
 from app.quotas.ledger.writer import Ticket
 from tests.quotas.making import NOON
 
@@ -17,7 +17,7 @@ class Desk:
     seconds: float = 0.05
 
     def __post_init__(self) -> None:
-        self.patience = Patience(self.seconds, self.give_up)
+        self.patience = WaitLimit(self.seconds, self.give_up)
 
     def give_up(self, ticket: Ticket) -> None:
         assert isinstance(ticket.command, Expire)

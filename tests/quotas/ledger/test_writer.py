@@ -9,12 +9,12 @@ from sqlalchemy import Engine, create_engine
 
 from app.errors import DuplicateReservation, QuotaExceeded, StoreUnavailable
 from app.quotas.ledger.commands import Command, Expire, MarkDispatched, Reserve, Reserved, Resolve
-from app.quotas.ledger.execute import Outcome
+from app.quotas.ledger.execute import CommandResult
 from app.quotas.ledger.store import CounterVanished, Store
 from app.quotas.ledger.writer import Ticket, Writer
 from app.quotas.rules.counters import Counter
 from app.quotas.rules.reservation import Resolution
-from app.quotas.rules.thresholds import Announcement, Crossing, Watch
+from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent, Watch
 from tests.quotas.faults import Trouble, install
 from tests.quotas.making import (
     NOON,
@@ -42,12 +42,12 @@ class Desk:
         self.writer = Writer(engine, instance="one", queue_max=queue_max, deliver=self._deliver, watch=watch)
         self.batches: list[list[Command]] = []
         self.in_doubt: set[str] = set()
-        self.announced: list[Announcement] = []
+        self.announced: list[NamedThresholdEvent] = []
 
-    def _announce(self, crossed: Sequence[Announcement]) -> None:
+    def _announce(self, crossed: Sequence[NamedThresholdEvent]) -> None:
         self.announced += crossed
 
-    def _deliver(self, served: Sequence[tuple[Ticket, Outcome]]) -> None:
+    def _deliver(self, served: Sequence[tuple[Ticket, CommandResult]]) -> None:
         self.batches.append([ticket.command for ticket, _ in served])
         for ticket, outcome in served:
             if ticket.in_doubt:
@@ -205,7 +205,7 @@ def test_a_crossed_threshold_is_announced_once_whatever_becomes_of_its_first_try
     assert desk.do(Resolve("r1", settled(images=2))) == [Resolution.DONE]
     desk.do(Resolve("r2", settled(images=1)))
     assert desk.writer.close(30) == []
-    assert [(told.crossing.percent, told.crossing.used) for told in desk.announced] == [(50, 2)]
+    assert [(told.threshold_event.percent, told.threshold_event.used) for told in desk.announced] == [(50, 2)]
     assert [(event["percent"], event["used"]) for event in events(engine)] == [(50, 2)]
 
 
@@ -226,13 +226,13 @@ def test_what_is_known_to_be_written_is_not_asked_for_again(
 ) -> None:
     set_limits(engine, on_key("images:4/day"))
     asked: list[int] = []
-    write = Store.write_crossings
+    write = Store.write_threshold_events
 
-    def counted(store: Store, crossings: Sequence[Crossing]) -> list[Announcement]:
-        asked.append(len(crossings))
-        return write(store, crossings)
+    def counted(store: Store, threshold_events: Sequence[ThresholdEvent]) -> list[NamedThresholdEvent]:
+        asked.append(len(threshold_events))
+        return write(store, threshold_events)
 
-    monkeypatch.setattr(Store, "write_crossings", counted)
+    monkeypatch.setattr(Store, "write_threshold_events", counted)
     desk.do(*(Reserve(a_hold(f"r{number}")) for number in range(4)))
     for number in range(4):
         desk.do(Resolve(f"r{number}", settled()))
@@ -371,7 +371,7 @@ class TestClose:
 def test_a_broken_listener_does_not_end_the_thread(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     heard = threading.Event()
 
-    def deliver(served: Sequence[tuple[Ticket, Outcome]]) -> None:
+    def deliver(served: Sequence[tuple[Ticket, CommandResult]]) -> None:
         heard.set()
         raise ZeroDivisionError
 

@@ -239,12 +239,12 @@ async def test_beside_ledgers_at_work(engine: Engine, store_url: str) -> None:
 
     async with running_ledger(engine, clock) as one, running_ledger(other, clock, instance="two") as two:
         await asyncio.gather(work(one, "a"), work(two, "b"), asyncio.to_thread(edit_and_prune))
-        standing = await one.limits_of("key-1", "user-1", "team-1", NOON)
+        limit_statuses = await one.limits_of("key-1", "user-1", "team-1", NOON)
         await two.expire(NOON)
     other.dispose()
     prune_all(engine, CUTOFF)
     assert charged > 0
-    assert {format_limit(status.limit) for status in standing} >= {"usd:1000000.00/total", "concurrent:1000"}
+    assert {format_limit(status.limit) for status in limit_statuses} >= {"usd:1000000.00/total", "concurrent:1000"}
     assert errors(engine) == []
 
 

@@ -53,9 +53,9 @@ def test_used_and_needed_must_fit(written: str, counter: Counter, fits: bool) ->
 
 def test_every_limit_must_let_it_pass() -> None:
     wide, full = Counter(), Counter(settled_images=10)
-    standings = [(on_key("images:10/day"), wide), (on_user("images:10/day"), full)]
-    assert refused(decide(standings, ONE, NOON)).scope == "user"
-    assert decide(standings[:1], ONE, NOON).refusal is None
+    limits_and_counters = [(on_key("images:10/day"), wide), (on_user("images:10/day"), full)]
+    assert refused(decide(limits_and_counters, ONE, NOON)).scope == "user"
+    assert decide(limits_and_counters[:1], ONE, NOON).refusal is None
 
 
 def test_what_takes_nothing_of_a_limit_is_not_refused_by_it() -> None:
@@ -182,11 +182,13 @@ def test_a_shadow_limit_refuses_nothing_and_says_what_it_would_have() -> None:
 
 class TestRateStatus:
     def test_the_tightest_request_limit_is_told(self) -> None:
-        standings = [
+        limits_and_counters = [
             (on_key("requests:100/minute"), Counter(settled_requests=10)),
             (on_user("requests:1000/day"), Counter(settled_requests=990, pending_requests=5)),
         ]
-        assert decide(standings, ONE, NOON).rate == RateStatus(1000, 4, int((MIDNIGHT - NOON).total_seconds()))
+        assert decide(limits_and_counters, ONE, NOON).rate == RateStatus(
+            1000, 4, int((MIDNIGHT - NOON).total_seconds())
+        )
 
     def test_this_request_counts_as_taken(self) -> None:
         assert decide_one(on_key("requests:3/minute"), Counter()).rate == RateStatus(3, 2, 30)
@@ -217,11 +219,11 @@ def test_what_is_let_in_never_passes_a_limit(
 ) -> None:
     counter = Counter(settled_requests=used[0], settled_images=used[1], pending_tokens=used[2])
     amounts = Amounts(*needed)
-    standings = [(on_key(f"{unit}:{amount}/day"), counter) for unit, amount in limits]
-    if decide(standings, amounts, NOON).refusal is not None:
+    limits_and_counters = [(on_key(f"{unit}:{amount}/day"), counter) for unit, amount in limits]
+    if decide(limits_and_counters, amounts, NOON).refusal is not None:
         return
     before = {unit: counter.settled(unit) + counter.pending(unit) for unit in Unit}
     counter.hold(amounts)
-    for limit, _ in standings:
+    for limit, _ in limits_and_counters:
         after = counter.settled(limit.unit) + counter.pending(limit.unit)
         assert after <= limit.amount or after == before[limit.unit]

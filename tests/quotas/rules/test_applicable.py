@@ -1,13 +1,13 @@
 from datetime import UTC, datetime, timedelta
 
 from app.database.clock import to_ms
-from app.quotas.rules.applicable import LimitBook, Plan
+from app.quotas.rules.applicable import LimitCache, Plan
 from app.quotas.rules.limits import Limit
 from tests.quotas.making import MODEL, NOON, PARTY, on_gateway, on_key, on_team, on_user
 
 
-def brought(*limits: Limit) -> LimitBook:
-    book = LimitBook()
+def brought(*limits: Limit) -> LimitCache:
+    book = LimitCache()
     book.turn_to(1)
     for scope in book.missing([PARTY]):
         book.bring(scope, [limit for limit in limits if (limit.scope, limit.scope_id) == scope])
@@ -21,7 +21,7 @@ def test_the_limits_of_key_user_team_and_gateway_apply() -> None:
 
 
 def test_without_a_team_no_team_is_asked_for() -> None:
-    assert LimitBook().missing([PARTY._replace(team_id=None)]) == [
+    assert LimitCache().missing([PARTY._replace(team_id=None)]) == [
         ("gateway", ""),
         ("key", "key-1"),
         ("user", "user-1"),
@@ -37,14 +37,14 @@ def test_limits_of_other_models_do_not_apply() -> None:
 def test_limits_that_look_at_one_counter_share_it() -> None:
     plan = Plan(PARTY, [on_key("images:1/day"), on_key("usd:1/day"), on_key("images:9/total"), on_key("concurrent:2")])
     assert [position for _, position in plan.limits] == [0, 0, 1, 1]
-    assert [key.window for key in plan.account(to_ms(NOON)).keys] == ["day", "total"]
+    assert [key.window for key in plan.applicable(to_ms(NOON)).keys] == ["day", "total"]
 
 
 def test_keys_follow_the_windows_forwards_and_backwards() -> None:
     plan = Plan(PARTY, [on_key("images:1/minute"), on_key("images:1/month")])
 
     def starts(moment: datetime) -> list[datetime]:
-        return [datetime.fromtimestamp(key.window_start_ms / 1000, UTC) for key in plan.account(to_ms(moment)).keys]
+        return [datetime.fromtimestamp(key.window_start_ms / 1000, UTC) for key in plan.applicable(to_ms(moment)).keys]
 
     month = datetime(2026, 11, 1, tzinfo=UTC)
     minute = NOON.replace(second=0)
@@ -57,14 +57,14 @@ def test_keys_follow_the_windows_forwards_and_backwards() -> None:
 
 def test_reservations_in_the_same_windows_share_an_account() -> None:
     plan = Plan(PARTY, [on_key("images:1/minute")])
-    first, same, next_minute = (plan.account(to_ms(NOON) + ms) for ms in (0, 29_999, 30_000))
+    first, same, next_minute = (plan.applicable(to_ms(NOON) + ms) for ms in (0, 29_999, 30_000))
     assert first is same
     assert next_minute is not first
     assert (first.party, first.limits) == (PARTY, plan.limits)
 
 
 def test_no_limits_need_no_counters() -> None:
-    assert Plan(PARTY, []).account(to_ms(NOON)).keys == ()
+    assert Plan(PARTY, []).applicable(to_ms(NOON)).keys == ()
 
 
 def test_a_new_revision_makes_the_book_ask_again() -> None:

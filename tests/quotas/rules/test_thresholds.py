@@ -14,11 +14,11 @@ from app.quotas.rules.limits import Limit, Scope, Unit, Window, parse_limit
 from app.quotas.rules.reservation import Amounts
 from app.quotas.rules.thresholds import (
     UNWATCHED,
-    Announcement,
-    Crossing,
+    NamedThresholdEvent,
+    ThresholdEvent,
     Thresholds,
     Watch,
-    describe_crossing,
+    describe_threshold_event,
 )
 from tests.quotas.making import NOON, PARTY, on_gateway, on_key, on_user
 
@@ -28,15 +28,15 @@ AT = to_ms(NOON)
 
 def crossed(
     limit: Limit, used: Any, percents: tuple[int, ...] = (50, 80, 100), charged: Amounts = ONE, **watch: Any
-) -> list[Crossing]:
+) -> list[ThresholdEvent]:
     """What a fresh process finds when a charge brings every unit of the counter to `used`."""
     thresholds = Thresholds(Watch(percents, **watch))
-    (key,) = Plan(PARTY, [limit]).account(AT).keys
+    (key,) = Plan(PARTY, [limit]).applicable(AT).keys
     return thresholds.crossed(limit, key, Counter(used, used, used, used), charged, AT)
 
 
-def percents_of(crossings: list[Crossing]) -> list[int]:
-    return [crossing.percent for crossing in crossings]
+def percents_of(threshold_events: list[ThresholdEvent]) -> list[int]:
+    return [threshold_event.percent for threshold_event in threshold_events]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_percentage_is_due_when_as_much_is_settled(written: str, used: int, ex
 
 def test_what_is_only_held_does_not_count() -> None:
     limit = on_key("images:10/day")
-    (key,) = Plan(PARTY, [limit]).account(AT).keys
+    (key,) = Plan(PARTY, [limit]).applicable(AT).keys
     counter = Counter(settled_images=4, pending_images=6)
     assert Thresholds(Watch((50,))).crossed(limit, key, counter, ONE, AT) == []
 
@@ -92,13 +92,13 @@ def test_an_event_says_whose_limit_of_what_and_how_far() -> None:
     limit = parse_limit("usd:5/month@openai/gpt-image-2").on(Scope.USER, "user-1", shadow=True)
     (event,) = crossed(limit, 2_500_000_000, (50,), webhook=True)
     start = to_ms(datetime(2026, 11, 1, tzinfo=NOON.tzinfo))
-    assert event == Crossing(
+    assert event == ThresholdEvent(
         *("user", "user-1", "usd", "month", "openai/gpt-image-2", start),
         *(50, 5 * 10**9, 2_500_000_000, True, AT, AT),
     )
     assert event.limit == limit
     assert event.resets_at == datetime(2026, 12, 1, tzinfo=NOON.tzinfo)
-    assert describe_crossing(Announcement(event, "alice")) == {
+    assert describe_threshold_event(NamedThresholdEvent(event, "alice")) == {
         "limit": "usd:5.00/month@openai/gpt-image-2",
         "scope": "user",
         "scope_id": "user-1",
@@ -117,7 +117,7 @@ def test_an_event_says_whose_limit_of_what_and_how_far() -> None:
 def test_a_total_never_resets() -> None:
     (event,) = crossed(on_gateway("images:2/total"), 1, (50,))
     assert event.resets_at is None
-    told = describe_crossing(Announcement(event, "gateway"))
+    told = describe_threshold_event(NamedThresholdEvent(event, "gateway"))
     assert (told["scope_id"], told["model"], told["amount"], told["resets_at"]) == (None, None, 2, None)
 
 
@@ -213,8 +213,8 @@ def test_each_percentage_is_told_once_a_window_at_the_first_charge_that_reaches_
             found = thresholds.crossed(
                 on_key(f"images:{amount}/day"), key, Counter(settled_images=used), Amounts(1, number, 0, 0), to_ms(at)
             )
-            for crossing in found:
-                written.setdefault((key, crossing.percent), crossing.used)
+            for threshold_event in found:
+                written.setdefault((key, threshold_event.percent), threshold_event.used)
             if what == "charge":
                 thresholds.remember(found)
             if number:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from app.images.cost.usage import Usage
-from app.sandbox.answers.bodies import EVENT_STREAM, JSON, Answer, odd_answer, pictures_answer, refusal_answer
+from app.sandbox.answers.bodies import EVENT_STREAM, JSON, Answer, images_answer, odd_answer, refusal_answer
 from app.sandbox.images.drawing import Drawn, draw_all
 from app.sandbox.images.lettering import Lettering
 from app.sandbox.requests.directives import ERROR_SHAPES, Directives, parse_directives
 from app.sandbox.requests.refusals import zenmux
-from tests.sandbox.support import asked, events_of, picture_of
+from tests.sandbox.support import asked, events_of, image_of
 
 USAGE = Usage(input_text_tokens=18, input_image_tokens=3, output_image_tokens=196)
 DRAWN = Drawn((b"one",), (b"p0", b"p1"))
@@ -24,12 +24,12 @@ def body(answer: Answer) -> bytes:
 
 
 def document(prompt: str = "A fox", drawn: Drawn = DRAWN, **fields: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(body(pictures_answer(asked(prompt, **fields), drawn, USAGE, 1_764_000_000)))
+    found: dict[str, Any] = json.loads(body(images_answer(asked(prompt, **fields), drawn, USAGE, 1_764_000_000)))
     return found
 
 
 def events(prompt: str = "A fox", **fields: Any) -> list[tuple[str | None, dict[str, Any]]]:
-    answer = pictures_answer(asked(prompt, stream=True, **fields), DRAWN, USAGE, 1_764_000_000)
+    answer = images_answer(asked(prompt, stream=True, **fields), DRAWN, USAGE, 1_764_000_000)
     assert len(answer.parts) == len(events_of(body(answer)))  # a part is an event: gaps fall between them
     return events_of(body(answer))
 
@@ -104,12 +104,12 @@ def test_every_shape_is_tested() -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
-def test_padded_answers_are_as_long_as_asked_and_hold_a_picture(stream: bool, output_format: str) -> None:
+def test_padded_answers_are_as_long_as_asked_and_hold_an_image(stream: bool, output_format: str) -> None:
     request = asked("A fox [sandbox: body=2MB]", stream=stream, output_format=output_format, quality="low")
-    answer = pictures_answer(request, draw_all(request, Lettering()), USAGE, 0)
+    answer = images_answer(request, draw_all(request, Lettering()), USAGE, 0)
     assert abs(answer.length - 2_000_000) <= 12  # base64 comes in fours
     found = events_of(body(answer))[-1][1] if stream else json.loads(body(answer))["data"][0]
-    assert picture_of(found).format == output_format.upper()
+    assert image_of(found).format == output_format.upper()
 
 
 def test_what_is_longer_than_asked_is_not_cut() -> None:
@@ -117,8 +117,8 @@ def test_what_is_longer_than_asked_is_not_cut() -> None:
 
 
 def test_media_types() -> None:
-    assert pictures_answer(asked(), DRAWN, USAGE, 0).media_type == JSON
-    assert pictures_answer(asked(stream=True), DRAWN, USAGE, 0).media_type == EVENT_STREAM
+    assert images_answer(asked(), DRAWN, USAGE, 0).media_type == JSON
+    assert images_answer(asked(stream=True), DRAWN, USAGE, 0).media_type == EVENT_STREAM
 
 
 def test_refusals_are_answers() -> None:

@@ -8,12 +8,12 @@ from typing import cast
 import pytest
 import uvloop
 
-from app.sandbox.answers.connection import EXTENSION, Connection, connection_of
+from app.sandbox.answers.connection import EXTENSION, BreakableConnection, connection_of
 
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
-async def met(ending: Callable[[Connection], None]) -> bytes | OSError:
+async def met(ending: Callable[[BreakableConnection], None]) -> bytes | OSError:
     """What a client sees when it is answered `half` and the connection then ends so."""
 
     class Answering(asyncio.Protocol):
@@ -22,8 +22,8 @@ async def met(ending: Callable[[Connection], None]) -> bytes | OSError:
 
         def data_received(self, _: bytes) -> None:
             self.transport.write(b"half")
-            ending(Connection(self.transport))
-            ending(Connection(self.transport))  # the second time does no harm
+            ending(BreakableConnection(self.transport))
+            ending(BreakableConnection(self.transport))  # the second time does no harm
 
     def ask(port: int) -> bytes | OSError:
         with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
@@ -44,17 +44,17 @@ async def met(ending: Callable[[Connection], None]) -> bytes | OSError:
 @pytest.mark.parametrize("loop_factory", LOOPS)
 def test_closing_sends_what_was_written(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        assert runner.run(met(Connection.close)) == b"half"
+        assert runner.run(met(BreakableConnection.close)) == b"half"
 
 
 @pytest.mark.parametrize("loop_factory", LOOPS)
 def test_resetting_is_a_tcp_reset(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        assert isinstance(runner.run(met(Connection.reset)), ConnectionResetError)
+        assert isinstance(runner.run(met(BreakableConnection.reset)), ConnectionResetError)
 
 
 def test_other_servers_offer_no_connection() -> None:
     assert connection_of({"type": "http"}) is None
     assert connection_of({"type": "http", "extensions": {"http.response.push": {}}}) is None
-    connection = Connection(asyncio.Transport())
+    connection = BreakableConnection(asyncio.Transport())
     assert connection_of({"type": "http", "extensions": {EXTENSION: {"connection": connection}}}) is connection

@@ -9,7 +9,7 @@ import zlib
 import httpx2
 import pytest
 
-from tests.sandbox.support import Client, events_of, picture_of, received
+from tests.sandbox.support import Client, events_of, image_of, received
 
 
 def split(data: bytes) -> tuple[dict[str, str], bytes]:
@@ -46,7 +46,7 @@ def test_gaps_fall_between_the_chunks_of_a_document(client: Client) -> None:
     start = time.monotonic()
     answer = client.draw("A fox [sandbox: body=300kB gap=50ms]")
     assert time.monotonic() - start >= 5 * 0.05  # 300 kB are five chunks
-    assert picture_of(answer.json()["data"][0]).size == (1024, 1024)
+    assert image_of(answer.json()["data"][0]).size == (1024, 1024)
 
 
 def test_a_slow_body_keeps_to_its_rate(client: Client) -> None:

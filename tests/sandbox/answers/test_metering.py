@@ -28,7 +28,7 @@ def test_fixed_sizes_come_from_the_table() -> None:
     assert meter(request).output_tokens == 1568
 
 
-def test_pictures_partials_frames_and_the_directive_multiply() -> None:
+def test_images_partials_frames_and_the_directive_multiply() -> None:
     assert meter(asked(quality="low", n=3)).output_tokens == 3 * 196
     assert meter(asked(quality="low", stream=True, partial_images=2)).output_tokens == 196 + 200
     plain, hundredfold = meter(asked(quality="low")), meter(asked("A fox [sandbox: usage=100x]", quality="low"))
@@ -41,11 +41,11 @@ def test_pictures_partials_frames_and_the_directive_multiply() -> None:
 @pytest.mark.parametrize(
     ("width", "height", "tokens"), [(1024, 1024, 1024), (1536, 1024, 1536), (341, 512, 704), (1179, 2556, 1482)]
 )
-def test_input_pictures_take_the_measured_patches(width: int, height: int, tokens: int) -> None:
+def test_input_images_take_the_measured_patches(width: int, height: int, tokens: int) -> None:
     assert patches(width, height) == tokens
 
 
-def test_input_pictures_stay_within_what_a_gateway_holds() -> None:
+def test_input_images_stay_within_what_a_gateway_holds() -> None:
     edges = (1, 100, 512, 1000, 1179, 2556, 4000, 10_000)
     for width, height in itertools.product(edges, edges):
         assert 1 <= patches(width, height) <= 1536
@@ -58,7 +58,7 @@ def test_tiles_of_the_older_models() -> None:
     assert tiles(1024, 1024, "high") == 65 + 129 + 4160
 
 
-def test_edits_count_their_pictures() -> None:
+def test_edits_count_their_images() -> None:
     usage = meter(asked(operation="edit", inputs=[(1024, 1024), (341, 512)], quality="low"))
     assert usage.input_image_tokens == 1024 + 704
 

@@ -1,4 +1,4 @@
-"""Pictures show the prompt, in the size, colours and file that were asked for."""
+"""Images show the prompt, in the size, colours and file that were asked for."""
 
 from itertools import pairwise
 from typing import Any
@@ -22,30 +22,30 @@ def difference(one: Image.Image, other: Image.Image) -> float:
     return sum(ImageStat.Stat(ImageChops.difference(one.convert("RGB"), other.convert("RGB"))).mean) / 3
 
 
-def detail(picture: Image.Image) -> float:
-    return ImageStat.Stat(picture.convert("L").filter(ImageFilter.FIND_EDGES)).mean[0]
+def detail(image: Image.Image) -> float:
+    return ImageStat.Stat(image.convert("L").filter(ImageFilter.FIND_EDGES)).mean[0]
 
 
 @pytest.mark.parametrize("size", [(512, 384), (384, 1152), (16, 16)])
-def test_pictures_have_the_asked_size(size: tuple[int, int]) -> None:
+def test_images_have_the_asked_size(size: tuple[int, int]) -> None:
     assert drawn(width=size[0], height=size[1]).size == size
 
 
-def test_the_same_prompt_gives_the_same_picture() -> None:
+def test_the_same_prompt_gives_the_same_image() -> None:
     assert drawn().tobytes() == drawn().tobytes()
 
 
-def test_another_prompt_and_another_number_give_another_picture() -> None:
+def test_another_prompt_and_another_number_give_another_image() -> None:
     assert difference(drawn(), drawn("A lighthouse")) > 5
-    pictures = [drawn(number=number) for number in (1, 2, 3)]
-    assert difference(pictures[0], pictures[1]) > 10
-    assert difference(pictures[1], pictures[2]) > 10
+    images = [drawn(number=number) for number in (1, 2, 3)]
+    assert difference(images[0], images[1]) > 10
+    assert difference(images[1], images[2]) > 10
 
 
 @pytest.mark.parametrize("text", ["A fox in the snow", "x" * 2000, "word " * 500])
 def test_the_prompt_is_white_on_something_darker(text: str) -> None:
-    picture = drawn(text, 1024, 1024)
-    middle = picture.crop((92, 92, 932, 860)).convert("L").histogram()
+    image = drawn(text, 1024, 1024)
+    middle = image.crop((92, 92, 932, 860)).convert("L").histogram()
     assert sum(middle[250:]) > 2000  # letters
     assert sum(middle[:200]) > 0.5 * sum(middle)  # and what they stand on
 
@@ -62,7 +62,7 @@ def test_the_words_themselves_are_drawn() -> None:
     assert box[1] > 384 / 2  # the note stands in the footer
 
 
-def test_transparent_pictures_have_real_alpha() -> None:
+def test_transparent_images_have_real_alpha() -> None:
     alpha = drawn(transparent=True).getchannel("A")
     assert alpha.getpixel((0, 0)) == 0
     assert alpha.getpixel((256, 192)) == 255
@@ -72,22 +72,22 @@ def test_transparent_pictures_have_real_alpha() -> None:
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
 def test_partial_images_grow_sharper_and_never_reach_the_whole(stages: int) -> None:
-    picture = drawn(width=1024, height=1024)
-    partials = [unfinished(picture, stage, stages) for stage in range(stages)]
-    details = [detail(partial) for partial in partials] + [detail(picture)]
+    image = drawn(width=1024, height=1024)
+    partials = [unfinished(image, stage, stages) for stage in range(stages)]
+    details = [detail(partial) for partial in partials] + [detail(image)]
     assert all(rough < finer for rough, finer in pairwise(details))
-    distances = [difference(partial, picture) for partial in partials]
+    distances = [difference(partial, image) for partial in partials]
     assert all(finer < 0.8 * rough for rough, finer in pairwise(distances))
     assert distances[-1] > 0.5
-    assert all(partial.size == picture.size for partial in partials)
+    assert all(partial.size == image.size for partial in partials)
 
 
 @pytest.mark.parametrize("image_format", ["png", "jpeg", "webp"])
 def test_files_are_of_their_format_and_look_alike(image_format: str) -> None:
-    picture = drawn()
-    read = opened(encode(picture, image_format, 90))
-    assert (read.format, read.size) == (image_format.upper(), picture.size)
-    assert difference(read, picture) < 3
+    image = drawn()
+    read = opened(encode(image, image_format, 90))
+    assert (read.format, read.size) == (image_format.upper(), image.size)
+    assert difference(read, image) < 3
 
 
 @pytest.mark.parametrize("image_format", ["jpeg", "webp"])

@@ -1,4 +1,4 @@
-"""Padded pictures are pictures."""
+"""Padded images are images."""
 
 import io
 from typing import Any
@@ -33,9 +33,9 @@ def test_padding_changes_the_length_and_no_pixel(mode: str, image_format: str, o
     data = b"".join(run.chunks())
     assert len(data) == run.length
     assert padding - 3 <= len(data) - len(plain) <= padding
-    picture = opened(data)
-    assert (picture.format, picture.mode) == (image_format.upper(), mode)
-    assert picture.tobytes() == opened(plain).tobytes()
+    image = opened(data)
+    assert (image.format, image.mode) == (image_format.upper(), mode)
+    assert image.tobytes() == opened(plain).tobytes()
     Image.open(io.BytesIO(data)).verify()  # checks PNG's checksums, those of chunks that are not drawn included
 
 

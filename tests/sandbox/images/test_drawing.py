@@ -15,16 +15,16 @@ def drawn(prompt: str = "A fox", **fields: Any) -> Drawn:
     return draw_all(asked(prompt, **fields), LETTERING)
 
 
-def test_as_many_pictures_as_asked_and_no_two_alike() -> None:
+def test_as_many_images_as_asked_and_no_two_alike() -> None:
     found = drawn(n=3, quality="low")
-    assert len({opened(picture).tobytes() for picture in found.pictures}) == 3
+    assert len({opened(image).tobytes() for image in found.images}) == 3
     assert found.partials == ()
 
 
 def test_partials_are_files_of_the_same_format_and_size() -> None:
     found = drawn(stream=True, partial_images=3, output_format="jpeg", size="1536x1024")
     assert [opened(partial).format for partial in found.partials] == ["JPEG"] * 3
-    assert {opened(file).size for file in (*found.partials, *found.pictures)} == {(1536, 1024)}
+    assert {opened(file).size for file in (*found.partials, *found.images)} == {(1536, 1024)}
 
 
 def test_directives_are_not_drawn() -> None:
@@ -32,12 +32,12 @@ def test_directives_are_not_drawn() -> None:
 
 
 def test_a_prompt_of_nothing_but_directives_is_drawn_all_the_same() -> None:
-    assert opened(drawn("[sandbox: delay=1s]").pictures[0]).size == (1024, 1024)
+    assert opened(drawn("[sandbox: delay=1s]").images[0]).size == (1024, 1024)
 
 
 def test_gifs_move() -> None:
     found = drawn(model="gpt-image-2.6-flare", output_format="gif", frame_count=3, frame_duration_ms=120)
-    picture = opened(found.pictures[0])
-    assert isinstance(picture, Image.Image)
-    assert (picture.format, picture.size, getattr(picture, "n_frames", 1)) == ("GIF", (1024, 1024), 3)
-    assert picture.info["duration"] == 120
+    image = opened(found.images[0])
+    assert isinstance(image, Image.Image)
+    assert (image.format, image.size, getattr(image, "n_frames", 1)) == ("GIF", (1024, 1024), 3)
+    assert image.info["duration"] == 120

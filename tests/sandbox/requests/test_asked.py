@@ -6,7 +6,7 @@ import pytest
 
 from app.images.catalog.catalog import load_catalog
 from app.sandbox.requests.asked import check
-from app.sandbox.requests.refusals import Refusal
+from app.sandbox.requests.refusals import SandboxRefusal
 from tests.sandbox.support import asked
 
 MISSING = object()
@@ -14,7 +14,7 @@ MISSING = object()
 
 def refuse(operation: str = "generation", inputs: Any = (), **fields: Any) -> tuple[int, dict[str, Any]]:
     given = {"model": "gpt-image-2", "prompt": "A fox", **fields}
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(SandboxRefusal) as refused:
         check({k: v for k, v in given.items() if v is not MISSING}, operation, inputs, load_catalog())
     error = refused.value.body["error"]
     assert isinstance(error, dict)
@@ -128,7 +128,7 @@ def test_partial_images_outside_a_stream_are_not_drawn() -> None:
     assert asked(partial_images=2, stream=True).partial_images == 2
 
 
-def test_edits_need_one_to_sixteen_pictures() -> None:
+def test_edits_need_one_to_sixteen_images() -> None:
     assert refuse("edit")[1]["code"] == "missing_required_parameter"
     assert refuse("edit", inputs=[(64, 64)] * 17)[1]["code"] == "array_above_max_length"
     assert asked(operation="edit", inputs=[(64, 64)] * 16).inputs == ((64, 64),) * 16

@@ -1,4 +1,4 @@
-"""Bodies: JSON and forms, the pictures in them, and what is too large or makes no sense."""
+"""Bodies: JSON and forms, the images in them, and what is too large or makes no sense."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ from PIL import Image
 
 from app.sandbox.options import SandboxOptions
 from app.sandbox.server import SandboxServer
-from tests.sandbox.support import Client, events_of, picture_of
+from tests.sandbox.support import Client, events_of, image_of
 
 FORM = {"model": "gpt-image-2", "prompt": "Make it snow", "quality": "low"}
 
@@ -39,14 +39,14 @@ def raw(client: Client, body: bytes, path: str = "/images/generations", **header
 def test_forms_are_edited(client: Client, name: str, image_format: str) -> None:
     answer = edit(client, {name: ("a.bin", file_of((341, 512), image_format))}, n="2", output_format="webp")
     assert answer.status_code == 200
-    assert [picture_of(item).format for item in answer.json()["data"]] == ["WEBP", "WEBP"]
+    assert [image_of(item).format for item in answer.json()["data"]] == ["WEBP", "WEBP"]
     details = answer.json()["usage"]["input_tokens_details"]
     assert details["image_tokens"] == 704
     row = client.charged()
     assert (row["operation"], row["n"], row["input_image_tokens"]) == ("edit", 2, 704)
 
 
-def test_several_pictures_and_a_mask(client: Client) -> None:
+def test_several_images_and_a_mask(client: Client) -> None:
     files = [("image[]", ("a", file_of())), ("image[]", ("b", file_of((1536, 1024)))), ("mask", ("m", file_of()))]
     assert edit(client, files).json()["usage"]["input_tokens_details"]["image_tokens"] == 1024 + 1536
 
@@ -75,9 +75,9 @@ def test_a_large_upload_is_read(client: Client) -> None:
         ({}, {"image[]": "text"}, "invalid_type", "image[0]"),
         ({}, {"images": "text"}, "invalid_value", "images"),
         ({}, {}, "missing_required_parameter", "image"),
-        ({"image": b"no picture"}, {}, "invalid_image_file", "image"),
+        ({"image": b"no image"}, {}, "invalid_image_file", "image"),
         ({"image": file_of(image_format="GIF")}, {}, "invalid_image_file", "image"),
-        ({"image": file_of(), "mask": b"no picture"}, {}, "invalid_image_file", "mask"),
+        ({"image": file_of(), "mask": b"no image"}, {}, "invalid_image_file", "mask"),
         ({"image": file_of()}, {"n": "abc"}, "invalid_type", "n"),
         ({"image": file_of()}, {"stream": "yes"}, "invalid_type", "stream"),
         ({"image": file_of()}, {"style": "vivid"}, "unknown_parameter", "style"),
@@ -97,7 +97,7 @@ def test_forms_that_make_no_sense_are_refused(
     assert client.rows() == []
 
 
-def test_phones_multi_picture_files_are_refused(client: Client) -> None:
+def test_phones_multi_image_files_are_refused(client: Client) -> None:
     buffer = io.BytesIO()
     first, second = Image.new("RGB", (64, 64), "navy"), Image.new("RGB", (64, 64), "red")
     first.save(buffer, "MPO", save_all=True, append_images=[second])

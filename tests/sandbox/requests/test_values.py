@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from app.sandbox.requests.refusals import Refusal
+from app.sandbox.requests.refusals import SandboxRefusal
 from app.sandbox.requests.values import boolean, from_form, integer, kind_of, word
 
 
 def refusal_of(call: Any) -> dict[str, Any]:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(SandboxRefusal) as refused:
         call()
     error = refused.value.body["error"]
     assert isinstance(error, dict)

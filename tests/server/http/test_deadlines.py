@@ -3,7 +3,7 @@
 import pytest
 
 from app.server.http.bounds import Bounds, Fault
-from app.server.http.deadlines import Seen, Stage, Watch
+from app.server.http.deadlines import ProgressWatch, Seen, Stage
 
 BOUNDS = Bounds(
     head_seconds=30, body_idle_seconds=30, body_bytes_per_second_min=1000, body_seconds_max=900, stall_seconds=120
@@ -17,7 +17,7 @@ def seen(stage: Stage, turn: int = 1, **more: int) -> Seen:
 
 def first_fault(connection: list[Seen]) -> tuple[int, Fault] | None:
     """When something was wrong, one look a second."""
-    watch = Watch(0)
+    watch = ProgressWatch(0)
     for second, now in enumerate(connection):
         fault = watch.look(now, float(second), BOUNDS)
         if fault is not None:
@@ -71,7 +71,7 @@ def test_an_answer_that_is_taken_slowly_is_not() -> None:
 
 
 def test_waiting_is_told_by_the_stage_and_only_where_all_is_taken() -> None:
-    watch = Watch(0)
+    watch = ProgressWatch(0)
     for second in range(76):
         watch.look(seen(Stage.IDLE), second, BOUNDS)
     assert watch.has_waited(seen(Stage.IDLE), Stage.IDLE, 75, 75)

@@ -1,4 +1,4 @@
-"""Memory that is read into again: never while somebody looks at it, and soon after nobody does."""
+"""SqliteCache that is read into again: never while somebody looks at it, and soon after nobody does."""
 
 import asyncio
 import random

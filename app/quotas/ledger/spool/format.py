@@ -1,5 +1,5 @@
 """Resolutions as lines of a spool file: JSON behind its checksum, so that a line that was cut or damaged is never
-taken for what it is not. Pure; spool.py has the files."""
+taken for what it is not. Pure; file.py has the files."""
 
 import json
 from binascii import crc32

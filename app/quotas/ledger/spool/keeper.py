@@ -13,7 +13,7 @@ from app.quotas.ledger.writer import Ticket, Writer
 from app.quotas.rules.reservation import Resolution, State
 
 _LOOK_SECONDS = 0.25
-_PATIENCE_LOOKS = 8  # so long may a database that is not known to be away take over a resolution
+_WAIT_LOOKS = 8  # so long may a database that is not known to be away take over a resolution
 _CLOSE_SECONDS = 5.0  # how long a disk that hangs may keep the process from ending
 
 _log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 ShowWaiting = Callable[[int, int], None]
 
 
-class Spooler:
+class SpoolKeeper:
     """`tell` is called, in any thread, with resolutions that are safe on disk and not in the database yet.
 
     `on_disk` and `in_memory_only` are how many resolutions wait for the database, here and there; the second are those
@@ -42,7 +42,7 @@ class Spooler:
         self._trouble = ""
         self._lock = threading.Lock()  # around all of the above
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ledger-spooler", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="ledger-spool_keeper", daemon=True)
         self.in_memory_only = 0
 
     @property
@@ -75,7 +75,7 @@ class Spooler:
             waiting = [ticket for ticket in self._writer.unwritten_resolutions() if ticket not in self._kept]
             self._looks = {ticket: self._looks.get(ticket, 0) + 1 for ticket in waiting}
             if not self._writer.is_store_away:
-                waiting = [ticket for ticket in waiting if self._looks[ticket] > _PATIENCE_LOOKS]
+                waiting = [ticket for ticket in waiting if self._looks[ticket] > _WAIT_LOOKS]
             self._keep(waiting)
             waiting_now = (self.on_disk, self.in_memory_only)
             if waiting_now != self._shown:
@@ -102,7 +102,7 @@ class Spooler:
             try:
                 self.look()
             except Exception:  # noqa: BLE001 - a bug, whatever it is: the thread must live on
-                _log.exception("the ledger's spooler stumbled")
+                _log.exception("the ledger's spool_keeper stumbled")
 
     def _keep(self, tickets: Sequence[Ticket]) -> None:
         kept: list[Kept] = []
@@ -134,7 +134,7 @@ class Spooler:
                 resolution is Resolution.UNKNOWN and settlement.state is State.RELEASED
             )
             if not expected:
-                _log.error("spooled_settlement_not_written", extra=_told(ticket, kept.resolution))
+                _log.error("spooled_settlement_not_written", extra=_settlement_fields(ticket, kept.resolution))
             self._spool.forget(kept, settled=expected or resolution is Resolution.ALREADY_RESOLVED)
         if done and not self._kept:
             _log.warning("spooled_settlements_written")
@@ -145,7 +145,7 @@ class Spooler:
         self._trouble = reason
 
 
-def _told(ticket: Ticket, resolution: Resolve) -> dict[str, object]:
+def _settlement_fields(ticket: Ticket, resolution: Resolve) -> dict[str, object]:
     """The amounts, too: the row of the ledger holds others."""
     settlement, outcome = resolution.settlement, ticket.outcome
     return {

@@ -1,4 +1,4 @@
-"""The spooler between a real writer, whose store fails when a test says so, and a real folder. Tests call `look`
+"""The spool_keeper between a real writer, whose store fails when a test says so, and a real folder. Tests call `look`
 themselves: a thread that also looks changes nothing but the moment."""
 
 import logging
@@ -14,7 +14,7 @@ from app.database.engine import reading
 from app.errors import StoreUnavailable
 from app.quotas.ledger.commands import Command, Expire, Reserve, Resolve, withdrawal
 from app.quotas.ledger.spool.file import Spool
-from app.quotas.ledger.spool.keeper import _PATIENCE_LOOKS, Spooler
+from app.quotas.ledger.spool.keeper import _WAIT_LOOKS, SpoolKeeper
 from app.quotas.ledger.writer import Ticket, Writer
 from app.quotas.rules.reservation import Resolution
 from tests.quotas.faults import Trouble, install
@@ -23,14 +23,14 @@ from tests.servers import wait_until
 
 
 class Process:
-    """A writer and a spooler of one instance, and what they told."""
+    """A writer and a spool_keeper of one instance, and what they told."""
 
     def __init__(self, engine: Engine, folder: Path, name: str, bytes_max: int) -> None:
         self.writer = Writer(engine, instance=name, queue_max=100, deliver=lambda _: self.delivered.set())
         self.delivered = threading.Event()
         self.told: list[Ticket] = []
         self.shown: list[tuple[int, int]] = []
-        self.spooler = Spooler(Spool(folder, name, bytes_max), self.writer, self._tell, self._show)
+        self.spool_keeper = SpoolKeeper(Spool(folder, name, bytes_max), self.writer, self._tell, self._show)
         self.writer.start()
 
     def _tell(self, tickets: Sequence[Ticket]) -> None:
@@ -53,15 +53,15 @@ class Process:
     def quiet(self) -> None:
         """Whatever was submitted before has its outcome."""
         assert self.do(Resolve("nobody", released())) == [Resolution.UNKNOWN]
-        self.spooler.look()
+        self.spool_keeper.look()
 
     def die(self) -> None:
         """As by kill -9: the kernel lets go of its files, nothing else happens."""
-        self.spooler._spool.close()
+        self.spool_keeper._spool.close()
         self.writer._give_up.set()
 
     def close(self) -> None:
-        self.spooler.close([ticket for ticket in self.writer.close(0) if isinstance(ticket.command, Resolve)])
+        self.spool_keeper.close([ticket for ticket in self.writer.close(0) if isinstance(ticket.command, Resolve)])
 
 
 @pytest.fixture
@@ -109,10 +109,10 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_while_the_store_is_well_nothing_touches_the_disk(process: Process, folder: Path) -> None:
     process.do(*(Reserve(a_hold(f"r{number}")) for number in range(20)))
     tickets = process.submit(*(Resolve(f"r{number}", settled()) for number in range(20)))
-    process.spooler.look()
+    process.spool_keeper.look()
     wait_until(lambda: all(ticket.outcome is Resolution.DONE for ticket in tickets), "they were settled")
-    process.spooler.look()
-    assert (process.told, process.spooler.on_disk, files(folder)) == ([], 0, [])
+    process.spool_keeper.look()
+    assert (process.told, process.spool_keeper.on_disk, files(folder)) == ([], 0, [])
 
 
 def test_while_the_store_is_away_resolutions_are_kept_and_told_once(
@@ -122,15 +122,15 @@ def test_while_the_store_is_away_resolutions_are_kept_and_told_once(
     process.do(Reserve(a_hold("r1")), Reserve(a_hold("r2")))
     go_away(process, trouble)
     tickets = process.submit(Resolve("r1", settled()), Resolve("r2", released()))
-    process.spooler.look()
-    process.spooler.look()
+    process.spool_keeper.look()
+    process.spool_keeper.look()
     assert process.told[-2:] == tickets
-    assert (len(process.told), process.spooler.on_disk, process.spooler.in_memory_only) == (3, 3, 0)
+    assert (len(process.told), process.spool_keeper.on_disk, process.spool_keeper.in_memory_only) == (3, 3, 0)
     assert files(folder) == ["one-1.jsonl"]
     trouble.fail("begin", 0)
     process.quiet()
     assert states(engine) == {"r1": "settled", "r2": "released"}
-    assert (process.spooler.on_disk, files(folder)) == (0, [])
+    assert (process.spool_keeper.on_disk, files(folder)) == (0, [])
     assert errors(engine) == []
 
 
@@ -142,10 +142,10 @@ def test_a_store_that_hangs_is_given_a_while_then_the_disk_keeps(
     [being_written] = process.submit(Resolve("r1", settled()))
     assert trouble.began.wait(30)
     [waiting] = process.submit(Resolve("r2", settled()))
-    for _ in range(_PATIENCE_LOOKS):
-        process.spooler.look()
+    for _ in range(_WAIT_LOOKS):
+        process.spool_keeper.look()
     assert (process.told, files(folder)) == ([], [])
-    process.spooler.look()
+    process.spool_keeper.look()
     assert process.told == [being_written, waiting]
     trouble.may_begin.set()
     process.quiet()
@@ -163,15 +163,15 @@ def test_what_a_killed_process_kept_is_written_by_the_next_before_it_expires(
     trouble.fail(where, 10**9)
     first.submit(Resolve("r1", settled(images=1)))
     wait_until(lambda: first.writer.is_store_away, "the store was found away")
-    first.spooler.look()
-    assert first.spooler.on_disk == 1
+    first.spool_keeper.look()
+    assert first.spool_keeper.on_disk == 1
     first.die()
     trouble.fail(where, 0)
 
     second = start("second")
-    second.spooler.take_over()
+    second.spool_keeper.take_over()
     assert second.do(Expire("r1", NOON), Expire("r2", NOON)) == [Resolution.ALREADY_RESOLVED, Resolution.DONE]
-    second.spooler.look()
+    second.spool_keeper.look()
     found = rows(engine)
     assert (found["r1"]["state"], found["r1"]["charged_images"], found["r2"]["state"]) == ("settled", 1, "expired")
     assert files(folder) == []
@@ -188,13 +188,13 @@ def test_a_line_that_is_written_again_changes_nothing(
         dead.close()
     process = start()
     process.do(Reserve(a_hold("r1")))
-    process.spooler.take_over()
+    process.spool_keeper.take_over()
     process.quiet()
     before = rows(engine)
     dead = Spool(folder, "dead3", 100_000)
     dead.keep([Resolve("r1", settled())])
     dead.close()
-    process.spooler.take_over()
+    process.spool_keeper.take_over()
     process.quiet()
     assert rows(engine) == before
     assert files(folder) == []
@@ -207,7 +207,7 @@ def test_one_that_comes_after_an_expiry_is_a_correction(process: Process, engine
     dead = Spool(folder, "dead", 100_000)
     dead.keep([Resolve("r1", settled())])
     dead.close()
-    process.spooler.take_over()
+    process.spool_keeper.take_over()
     process.quiet()
     assert files(folder) == []
     assert states(engine) == {"r1": "expired"}
@@ -224,7 +224,7 @@ def test_one_of_what_has_ended_otherwise_is_told_with_its_amounts_and_goes(
     dead.keep([Resolve("r1", settled(images=1, tokens=800, nanousd=80_000_000))])
     dead.close()
     before = rows(engine)
-    process.spooler.take_over()
+    process.spool_keeper.take_over()
     process.quiet()
     assert rows(engine) == before
     assert files(folder) == []
@@ -245,11 +245,11 @@ def test_one_of_another_database_is_told_and_stays(
     dead = Spool(folder, "dead", 100_000)
     dead.keep([Resolve("elsewhere", settled()), withdrawal(a_hold("never taken"), NOON)])
     dead.close()
-    process.spooler.take_over()
+    process.spool_keeper.take_over()
     process.quiet()
     assert logged(caplog).count("spooled_settlement_not_written") == 1
     assert files(folder) == ["dead-1.jsonl"]
-    assert process.spooler.on_disk == 0
+    assert process.spool_keeper.on_disk == 0
 
 
 def test_one_that_cannot_be_carried_out_stays_too(
@@ -259,7 +259,7 @@ def test_one_that_cannot_be_carried_out_stays_too(
     dead = Spool(folder, "dead", 100_000)
     dead.keep([Resolve("r1", settled(duration_ms=2**70)), Resolve("r2", settled())])
     dead.close()
-    process.spooler.take_over()
+    process.spool_keeper.take_over()
     process.quiet()
     assert states(engine) == {"r1": "pending", "r2": "settled"}
     assert logged(caplog) == ["spooled_settlement_not_written", "spooled_settlements_written"]
@@ -274,15 +274,15 @@ def test_a_full_spool_is_told_and_counted_and_the_rest_stays_in_memory(
     go_away(process, trouble)
     process.submit(*(Resolve(f"r{number}", settled()) for number in range(9)))
     for _ in range(3):
-        process.spooler.look()
-    assert process.spooler.on_disk > 0
-    assert process.spooler.in_memory_only > 0
-    assert process.spooler.on_disk + process.spooler.in_memory_only == 10
+        process.spool_keeper.look()
+    assert process.spool_keeper.on_disk > 0
+    assert process.spool_keeper.in_memory_only > 0
+    assert process.spool_keeper.on_disk + process.spool_keeper.in_memory_only == 10
     assert logged(caplog) == ["settlements_spooled", "spool_not_usable"]
     trouble.fail("begin", 0)
     process.quiet()
     assert set(states(engine).values()) == {"settled"}
-    assert (process.spooler.on_disk, process.spooler.in_memory_only) == (0, 0)
+    assert (process.spool_keeper.on_disk, process.spool_keeper.in_memory_only) == (0, 0)
     assert process.shown == [process.shown[0], (0, 0)]
 
 
@@ -290,15 +290,15 @@ def test_a_disk_that_fails_leaves_things_as_they_were_without_it(
     process: Process, trouble: Trouble, engine: Engine, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.touch()  # a file where the folder should be
-    process.spooler.start()
+    process.spool_keeper.start()
     process.do(Reserve(a_hold("r1")))
     go_away(process, trouble)
     process.submit(Resolve("r1", settled()))
-    process.spooler.look()
-    assert process.spooler.in_memory_only == 2
+    process.spool_keeper.look()
+    assert process.spool_keeper.in_memory_only == 2
     assert set(logged(caplog)) == {"spool_not_usable"}
     folder.unlink()
-    wait_until(lambda: process.spooler.on_disk == 2, "the disk is tried again")
+    wait_until(lambda: process.spool_keeper.on_disk == 2, "the disk is tried again")
     trouble.fail("begin", 0)
     process.quiet()
     assert states(engine) == {"r1": "settled"}
@@ -310,7 +310,7 @@ class TestClose:
         go_away(process, trouble)
         tickets = process.submit(Resolve("r1", settled()))
         unwritten = process.writer.close(0)
-        assert process.spooler.close(unwritten) >= set(tickets)
+        assert process.spool_keeper.close(unwritten) >= set(tickets)
         assert len(Spool(folder, "next", 100_000).take_over()) == 2
 
     def test_what_was_written_at_the_last_moment_is_not(
@@ -319,18 +319,18 @@ class TestClose:
         process.do(Reserve(a_hold("r1")))
         go_away(process, trouble)
         process.submit(Resolve("r1", settled()))
-        process.spooler.look()
+        process.spool_keeper.look()
         trouble.fail("begin", 0)
-        assert process.spooler.close(process.writer.close(30)) == set()
+        assert process.spool_keeper.close(process.writer.close(30)) == set()
         assert states(engine) == {"r1": "settled"}
         assert files(folder) == []
 
     def test_after_it_nothing_is_taken_over(self, process: Process, folder: Path) -> None:
-        process.spooler.close(process.writer.close(30))
+        process.spool_keeper.close(process.writer.close(30))
         dead = Spool(folder, "dead", 100_000)
         dead.keep([Resolve("r1", settled())])
         dead.close()
-        process.spooler.take_over()
+        process.spool_keeper.take_over()
         assert len(Spool(folder, "next", 100_000).take_over()) == 1
 
 
@@ -348,9 +348,9 @@ def test_a_bug_does_not_end_the_thread(
 
     go_away(process, trouble)
     monkeypatch.setattr(process.writer, "unwritten_resolutions", stumble)
-    process.spooler.start()
+    process.spool_keeper.start()
     assert stumbled.wait(30)
-    wait_until(lambda: process.spooler.on_disk == 1, "the next look kept it")
+    wait_until(lambda: process.spool_keeper.on_disk == 1, "the next look kept it")
     assert "stumbled" in caplog.text
     assert caplog.records[0].levelno >= logging.WARNING
 
@@ -359,9 +359,9 @@ def test_reserves_are_nothing_to_be_kept(process: Process, trouble: Trouble) -> 
     trouble.hold_back()
     [ticket] = process.submit(Reserve(a_hold("r1")))
     assert trouble.began.wait(30)
-    for _ in range(_PATIENCE_LOOKS + 2):
-        process.spooler.look()
-    assert process.spooler.on_disk == 0
+    for _ in range(_WAIT_LOOKS + 2):
+        process.spool_keeper.look()
+    assert process.spool_keeper.on_disk == 0
     trouble.fail("begin", 9)
     trouble.may_begin.set()
     wait_until(lambda: isinstance(ticket.outcome, StoreUnavailable), "it was told")
