@@ -34,11 +34,11 @@ from app.identity.keys.authentication import Authenticator
 from app.images.catalog.catalog import catalog_of
 from app.images.request.normalize import RequestPolicy
 from app.images.request.policy import request_policy
-from app.quotas.ledger.corrections import Corrected
-from app.quotas.ledger.heartbeat import Heartbeat
 from app.quotas.ledger.ledger import Ledger
+from app.quotas.ledger.liveness.heartbeat import Heartbeat
+from app.quotas.ledger.liveness.sweep import sweep_for_ever
 from app.quotas.ledger.spool.file import Spool
-from app.quotas.ledger.sweep import sweep_for_ever
+from app.quotas.rules.reservation import Corrected
 from app.quotas.rules.thresholds import NamedThresholdEvent, Watch, describe_threshold_event
 from app.server.http.bounds import Hooks
 from app.settings import Settings
@@ -77,7 +77,7 @@ def _request_ids() -> Callable[[], str]:
 def create_app(settings: Settings, clock: Clock = utc_now, shared_counters: SharedCounters | None = None) -> ASGIApp:
     """The gateway as an ASGI app. Makes nothing that must be closed; its lifespan opens and closes the rest.
 
-    `shared_counters` holds its counters where it is one of several workers.
+    `shared_counters` are those of all workers, where it is one of several.
     Raises ConfigurationError when GATEWAY_CATALOG_FILE, or another setting, cannot work.
     """
     policy = request_policy(settings, catalog_of(settings.catalog_file))

@@ -24,7 +24,8 @@ from app.database.changes import Change
 from app.database.clock import Clock
 from app.database.engine import create_engine, reading, writing
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
-from app.identity.keys.records import NewKey, create_key, create_user, find_user
+from app.identity.keys.keys import NewKey, create_key
+from app.identity.people.users import create_user, find_user
 from app.main import create_app, utc_now
 from app.quotas.limits.manage import set_limit
 from app.quotas.reports.audit import Finding, audit, compare_with_bill

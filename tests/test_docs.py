@@ -221,23 +221,23 @@ def assigned_codes(where: str) -> set[str]:
 
 def error_codes() -> set[str]:
     return (
-        constants("images/*.py", call="refusal", position=1)
-        | constants("images/*.py", "api/*.py", call="InvalidRequest", keyword="code")
+        constants("images/**/*.py", call="refusal", position=1)
+        | constants("images/**/*.py", "api/*.py", call="InvalidRequest", keyword="code")
         | constants("api/*.py", "main.py", call="WireError", position=2)
-        | constants("upstream/*.py", call="_refused", keyword="code")
-        | constants("upstream/*.py", call="UpstreamRefused", keyword="code")
-        | constants("upstream/*.py", call="_Meaning", position=4)
-        | constants("upstream/*.py", call="_Meaning", keyword="code")
-        | {code for code in assigned_codes("upstream/*.py") if code.isidentifier()}
+        | constants("upstream/**/*.py", call="_refused", keyword="code")
+        | constants("upstream/**/*.py", call="UpstreamRefused", keyword="code")
+        | constants("upstream/**/*.py", call="_Meaning", position=4)
+        | constants("upstream/**/*.py", call="_Meaning", keyword="code")
+        | {code for code in assigned_codes("upstream/**/*.py") if code.isidentifier()}
     )
 
 
 def error_kinds() -> set[str]:
     raised = ("UpstreamBroken", "UpstreamTimeout", "UpstreamUnreachable", "UpstreamRefused", "_refused")
-    found = [constants("upstream/*.py", "exchange/*.py", call=name, keyword="kind") for name in raised]
-    positional = [constants("upstream/*.py", "exchange/*.py", call=name, position=1) for name in raised]
-    changed = constants("upstream/*.py", call="replace", keyword="kind")
-    return set().union(*found, *positional, changed, constants("upstream/*.py", call="_Meaning", position=0))
+    found = [constants("upstream/**/*.py", "exchange/**/*.py", call=name, keyword="kind") for name in raised]
+    positional = [constants("upstream/**/*.py", "exchange/**/*.py", call=name, position=1) for name in raised]
+    changed = constants("upstream/**/*.py", call="replace", keyword="kind")
+    return set().union(*found, *positional, changed, constants("upstream/**/*.py", call="_Meaning", position=0))
 
 
 def listed_in_column(page: str, heading: str, column: int) -> set[str]:

@@ -11,7 +11,8 @@ from app.admin.operator import Operator
 from app.admin.views import iso
 from app.database import changes
 from app.database.changes import RecordedChange, Wanted
-from app.identity.keys.records import find_team, find_user
+from app.identity.people.teams import find_team
+from app.identity.people.users import find_user
 
 
 @contextmanager

@@ -7,14 +7,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from app.admin.limits import limits_by_owner, limits_of
-from app.admin.lookup import existing_key, existing_user
+from app.admin.lookup.owners import existing_key, existing_user
 from app.admin.operator import Operator
 from app.admin.users import add_user
 from app.admin.views import KeyView, MintedKeyView, UserView
-from app.identity.keys import records
+from app.identity.keys import keys as key_records
 from app.identity.keys.credentials import read_credential
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint, mint_again, parse
-from app.identity.keys.records import Key, NewKey, find_user
+from app.identity.keys.keys import Key, NewKey
+from app.identity.people.users import find_user
 from app.quotas.limits.manage import set_limit
 from app.quotas.rules.limits import Scope, WrittenLimit
 
@@ -41,7 +42,7 @@ def create_key(operator: Operator, wanted: WantedKey) -> MintedKeyView:
         found = find_user(connection, wanted.user)
         owner = found or add_user(connection, wanted.user, None, change)
         new = NewKey(owner.id, wanted.name, wanted.models, wanted.expires_at)
-        key = records.create_key(connection, new, minted, change=change)
+        key = key_records.create_key(connection, new, minted, change=change)
         for written in wanted.limits:
             set_limit(connection, written.on(Scope.KEY, key.id), change=change)
         return MintedKeyView(minted.text, _view(connection, key), _owner(connection, key), found is None)
@@ -52,7 +53,7 @@ def list_keys(operator: Operator, user: str | None = None) -> list[KeyView]:
     with operator.reading() as connection:
         owner = existing_user(connection, user) if user is not None else None
         limits = limits_by_owner(connection, Scope.KEY)
-        keys = records.list_keys(connection, owner.id if owner else None)
+        keys = key_records.list_keys(connection, owner.id if owner else None)
         return [KeyView(key, limits.get(key.id, ())) for key in keys]
 
 
@@ -80,7 +81,7 @@ def rotate_key(operator: Operator, key_id: str, overlap: timedelta) -> MintedKey
     change, secret = operator.change(), operator.random_bytes(SECRET_BYTES)
     with operator.writing() as connection:
         minted = mint_again(existing_key(connection, key_id).id, secret)
-        key = records.rotate_key(connection, minted.id, minted, overlap, change=change)
+        key = key_records.rotate_key(connection, minted.id, minted, overlap, change=change)
         return MintedKeyView(minted.text, _view(connection, key), _owner(connection, key))
 
 
@@ -98,7 +99,7 @@ def _set_disabled(operator: Operator, key_id: str, *, disabled: bool) -> KeyView
     change = operator.change()
     with operator.writing() as connection:
         key = existing_key(connection, key_id)
-        return _view(connection, records.set_key_disabled(connection, key.id, disabled, change=change))
+        return _view(connection, key_records.set_key_disabled(connection, key.id, disabled, change=change))
 
 
 def _view(connection: Connection, key: Key) -> KeyView:
@@ -107,5 +108,5 @@ def _view(connection: Connection, key: Key) -> KeyView:
 
 def _owner(connection: Connection, key: Key) -> UserView:
     owner = existing_user(connection, key.user_id)
-    keys = tuple(each.id for each in records.list_keys(connection, owner.id))
+    keys = tuple(each.id for each in key_records.list_keys(connection, owner.id))
     return UserView(owner, keys, limits_of(connection, Scope.USER, owner.id))

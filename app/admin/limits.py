@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from app.admin.lookup import existing_key, existing_team, existing_user
+from app.admin.lookup.owners import existing_key, existing_team, existing_user
 from app.admin.operator import Operator
 from app.admin.views import LimitStatusView, LimitView, written_limit
-from app.identity.keys.records import list_keys, list_teams, list_users
+from app.identity.keys.keys import list_keys
+from app.identity.people.teams import list_teams
+from app.identity.people.users import list_users
 from app.quotas.limits import manage as administration
 from app.quotas.limits.opening_balance import Past, add_up_past, make_counter
 from app.quotas.reports.limit_status import limit_status_of_key

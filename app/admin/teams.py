@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from app.admin.limits import limits_by_owner, limits_of
-from app.admin.lookup import existing_team, existing_user
+from app.admin.lookup.owners import existing_team, existing_user
 from app.admin.operator import Operator
 from app.admin.views import TeamView
 from app.errors import Conflict
-from app.identity.keys import records
-from app.identity.keys.records import Team
+from app.identity.people import teams as team_records
+from app.identity.people import users as user_records
+from app.identity.people.teams import Team
 from app.quotas.rules.limits import Scope
 
 
@@ -18,16 +19,16 @@ def create_team(operator: Operator, name: str) -> TeamView:
     """A new team. Raises InvalidValue for what is no name, Conflict for one that is taken."""
     change = operator.change()
     with operator.writing() as connection:
-        return TeamView(records.create_team(connection, name, change=change), (), ())
+        return TeamView(team_records.create_team(connection, name, change=change), (), ())
 
 
 def list_teams(operator: Operator) -> list[TeamView]:
     """Every team, by name."""
     with operator.reading() as connection:
-        users, limits = records.list_users(connection), limits_by_owner(connection, Scope.TEAM)
+        users, limits = user_records.list_users(connection), limits_by_owner(connection, Scope.TEAM)
         return [
             TeamView(team, tuple(user.name for user in users if user.team_id == team.id), limits.get(team.id, ()))
-            for team in records.list_teams(connection)
+            for team in team_records.list_teams(connection)
         ]
 
 
@@ -37,7 +38,7 @@ def add_to_team(operator: Operator, name: str, users: Sequence[str]) -> TeamView
     with operator.writing() as connection:
         team = existing_team(connection, name)
         for user in users:
-            records.set_user_team(connection, existing_user(connection, user), team, change=change)
+            user_records.set_user_team(connection, existing_user(connection, user), team, change=change)
         return _view(connection, team)
 
 
@@ -53,10 +54,10 @@ def remove_from_team(operator: Operator, name: str, users: Sequence[str]) -> Tea
             user = existing_user(connection, written)
             if user.team_id != team.id:
                 raise Conflict(f"The user {user.name} is not in the team {team.name}; nothing was changed.")
-            records.set_user_team(connection, user, None, change=change)
+            user_records.set_user_team(connection, user, None, change=change)
         return _view(connection, team)
 
 
 def _view(connection: Connection, team: Team) -> TeamView:
-    users = tuple(user.name for user in records.list_users(connection) if user.team_id == team.id)
+    users = tuple(user.name for user in user_records.list_users(connection) if user.team_id == team.id)
     return TeamView(team, users, limits_of(connection, Scope.TEAM, team.id))

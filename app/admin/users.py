@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from app.admin.limits import limits_by_owner, limits_of
-from app.admin.lookup import existing_team, existing_user
+from app.admin.lookup.owners import existing_team, existing_user
 from app.admin.operator import Operator
 from app.admin.views import UserView
 from app.database.changes import Change
-from app.identity.keys import records
-from app.identity.keys.records import Team, User, list_keys
+from app.identity.keys.keys import list_keys
+from app.identity.people import users as user_records
+from app.identity.people.teams import Team
+from app.identity.people.users import User
 from app.quotas.limits.manage import copy_defaults, set_limit
 from app.quotas.rules.limits import Scope, WrittenLimit
 
@@ -33,7 +35,7 @@ def create_user(
 
 def add_user(connection: Connection, name: str, team: Team | None, change: Change) -> User:
     """The part of a use case that makes a user: every new user gets a copy of the default limits."""
-    user = records.create_user(connection, name, team=team, change=change)
+    user = user_records.create_user(connection, name, team=team, change=change)
     copy_defaults(connection, user.id, change)
     return user
 
@@ -47,7 +49,7 @@ def list_users(operator: Operator) -> list[UserView]:
         limits = limits_by_owner(connection, Scope.USER)
         return [
             UserView(user, tuple(keys.get(user.id, ())), limits.get(user.id, ()))
-            for user in records.list_users(connection)
+            for user in user_records.list_users(connection)
         ]
 
 
@@ -75,14 +77,14 @@ def set_user_team(operator: Operator, name: str, team: str | None) -> UserView:
     change = operator.change()
     with operator.writing() as connection:
         found = existing_team(connection, team) if team is not None else None
-        user = records.set_user_team(connection, existing_user(connection, name), found, change=change)
+        user = user_records.set_user_team(connection, existing_user(connection, name), found, change=change)
         return _view(connection, user)
 
 
 def _set_disabled(operator: Operator, name: str, *, disabled: bool) -> UserView:
     change = operator.change()
     with operator.writing() as connection:
-        user = records.set_user_disabled(connection, existing_user(connection, name), disabled, change=change)
+        user = user_records.set_user_disabled(connection, existing_user(connection, name), disabled, change=change)
         return _view(connection, user)
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from app.identity.keys.records import Key, Team, User
+from app.identity.keys.keys import Key
+from app.identity.people.teams import Team
+from app.identity.people.users import User
 from app.quotas.reports.limit_status import LimitStatus
 from app.quotas.rules.limits import Limit, Unit, format_limit, format_usd
 

@@ -15,7 +15,7 @@ from app.quotas.rules.thresholds import describe_threshold_event
 TRIES_MAX = 10
 
 _TYPE = "limit.threshold_crossed"
-# 10 s, 30 s, 90 s … 18 h: ten tries take about a day, and a receiver that only restarted is identity within the minute.
+# 10 s, 30 s, 90 s … 18 h: ten tries take about a day, and a receiver that only restarted is notified within the minute.
 _WAIT_SECONDS = 10
 _WAIT_FACTOR = 3
 
@@ -73,4 +73,5 @@ def _text(event: DueEvent, written: str) -> str:
         f"resets at {threshold_event.resets_at:%Y-%m-%d %H:%M} UTC" if threshold_event.resets_at else "does not reset"
     )
     shadow = "shadow limit" if threshold_event.shadow else "limit"
-    return f"{whose} has reached {threshold_event.percent} % of the {shadow} {written}: {used} of {amount} used. It {reset}."
+    reached = f"{threshold_event.percent} % of the {shadow} {written}"
+    return f"{whose} has reached {reached}: {used} of {amount} used. It {reset}."

@@ -7,20 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, and_, delete, func, or_, select, update
+from sqlalchemy import Engine, and_, func, select, update
 
 from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import reading, writing
-from app.quotas.rules.limits import Scope, Window
-from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent
-from app.quotas.rules.windows import span_ms
-
-NEWS_AGE_MAX = timedelta(days=2)
-"""Older events are not sent any more: a webhook that was set up again must not tell of last month."""
-
-_PRUNE_MAX = 1000
-_PRUNE_AFTER = timedelta(days=2)
+from app.quotas.rules.limits import Scope
+from app.quotas.rules.thresholds import EVENT_AGE_MAX, NamedThresholdEvent, ThresholdEvent
 
 _table = schema.threshold_events
 _rows = _table.c
@@ -38,7 +31,7 @@ class DueEvent:
 def take_due(engine: Engine, now: datetime, lease: timedelta, most: int) -> list[DueEvent]:
     """At most `most` due events, the oldest first. Nobody else is given them until `lease` has passed; a process that
     dies with them leaves them to others. Raises StoreUnavailable."""
-    now_ms, oldest_ms = to_ms(now), to_ms(now - NEWS_AGE_MAX)
+    now_ms, oldest_ms = to_ms(now), to_ms(now - EVENT_AGE_MAX)
     is_due = and_(_rows.next_try_at_ms <= now_ms, _rows.crossed_at_ms >= oldest_ms)
     with reading(engine) as connection:  # mostly there is nothing, and then no writer is made to wait
         if connection.execute(select(_rows.id).where(is_due).limit(1)).first() is None:
@@ -77,27 +70,3 @@ def finish_tries(engine: Engine, ends: Sequence[tuple[DueEvent, datetime | None]
             mine = and_(_rows.id == event.id, _rows.tries == event.tries)
             next_try_at_ms = None if next_try_at is None else to_ms(next_try_at)
             connection.execute(update(_table).where(mine).values(next_try_at_ms=next_try_at_ms))
-
-
-def prune_events(engine: Engine, now: datetime) -> None:
-    """Deletes events of windows that ended days ago and that nobody is to be told of any more, a bounded number a call.
-
-    Those of `total` stay for ever: they happen once.
-    """
-    long_ago = now - _PRUNE_AFTER
-    ended = or_(
-        *(
-            and_(_rows.window == window.value, _rows.window_start_ms < span_ms(window, to_ms(long_ago))[0])
-            for window in Window
-            if window not in (Window.TOTAL, Window.NOW)
-        )
-    )
-    is_finished = or_(_rows.next_try_at_ms.is_(None), _rows.crossed_at_ms < to_ms(now - NEWS_AGE_MAX))
-    query = select(_rows.id).where(ended, is_finished).order_by(_rows.id).limit(_PRUNE_MAX)
-    with reading(engine) as connection:
-        old = list(connection.execute(query).scalars())
-    if old:
-        with writing(engine) as connection:
-            # Several processes clean up at a time, and must not wait for each other in a circle.
-            free = select(_rows.id).where(_rows.id.in_(old)).with_for_update(skip_locked=True)
-            connection.execute(delete(_table).where(_rows.id.in_(list(connection.execute(free).scalars()))))

@@ -19,7 +19,9 @@ from app.telemetry.event import RequestEvent
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import EVENT
 
-_PROBES_AT_A_TIME = 2  # of the pool's 10 connections; authentication and the ledger's readers have 4 each
+# Of the pool's 10 connections; authentication has 4, the sweep 2.
+_PROBES_AT_A_TIME = 2
+_USAGE_AT_A_TIME = 2
 
 
 @dataclass(slots=True)
@@ -37,6 +39,7 @@ class Services:
     draining: bool = False
     # Probes and scrapes read through these: no number of them can take the connections that requests need.
     probes: Readers = field(default_factory=lambda: Readers(_PROBES_AT_A_TIME, "probes"))
+    usage_readers: Readers = field(default_factory=lambda: Readers(_USAGE_AT_A_TIME, "usage"))
 
     def drain(self) -> float:
         """Take no new requests from now on; callers who still wait after GATEWAY_SHUTDOWN_SECONDS are told of the stop.

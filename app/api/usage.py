@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from app.admin.views import limit_status_json
 from app.api.routes import USAGE
 from app.api.services import Services, authenticated, services_of
-from app.quotas.reports.limit_status import LimitStatus
+from app.quotas.reports.limit_status import LimitStatus, read_limit_status
 from app.quotas.rules.limits import Scope
 
 router = APIRouter(prefix=USAGE)
@@ -19,7 +19,11 @@ async def show_usage(request: Request) -> dict[str, Any]:
     """The limits that apply to this key, of whatever scope, and where each stands."""
     services = services_of(request)
     caller = await authenticated(request)
-    statuses = await services.ledger.limits_of(caller.key_id, caller.user_id, caller.team_id, services.clock())
+    now = services.clock()
+    statuses = await services.usage_readers.run(
+        lambda: read_limit_status(services.engine, caller.key_id, caller.user_id, caller.team_id, now),
+        services.settings.ledger_wait_seconds,
+    )
     return {
         "object": "usage",
         "key": {"id": caller.key_id, "name": caller.key_name},

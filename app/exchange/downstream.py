@@ -145,7 +145,7 @@ class Downstream:
 
 
 class _Stall:
-    """ExchangeBounds each of many short waits of one task, one after the other: TimeoutError where one lasts for `seconds`.
+    """Bounds each of many short waits of one task, one after the other: TimeoutError where one lasts for `seconds`.
 
     As asyncio.timeout, but for one timer that is moved only when it rings: a wait that ends at once, as nearly all
     do, costs next to nothing.

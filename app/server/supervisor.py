@@ -97,7 +97,7 @@ class Supervisor:
         """A signal's number arrives as a byte, so that nothing happens in the middle of something else."""
         reader, writer = socket.socketpair()
         with reader, writer:
-            writer.setblocking(False)
+            writer.settimeout(0)  # as set_wakeup_fd wants it: nothing waits in a signal handler
             self._selector.register(reader, selectors.EVENT_READ, None)
             wakeup = signal.set_wakeup_fd(writer.fileno())
             originals = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}

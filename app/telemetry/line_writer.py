@@ -1,6 +1,6 @@
 """Writes log lines from a thread of its own, so that no disk and no reader of the log decides about serving.
 
-What waits is bounded; what finds no room, or cannot be written, is counted and count once lines can be written again.
+What waits is bounded; what finds no room, or cannot be written, is counted, and reported when lines can be written.
 """
 
 import os

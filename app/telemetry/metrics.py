@@ -28,7 +28,7 @@ _OPERATION_NAMES = {"generation": "image_generation", "edit": "image_edit"}
 class Metrics:
     """The counters of one app. `users_max` bounds the users with series of their own; later ones are `other`.
 
-    What is counted stands on `shared_counters` and is summed over all workers that share it; without one, it is this app's own.
+    What is counted stands in `shared_counters` and is summed over all workers that share them.
     """
 
     def __init__(self, version: str, users_max: int, shared_counters: SharedCounters | None = None) -> None:

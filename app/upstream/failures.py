@@ -19,7 +19,7 @@ _ACCOUNT = "The gateway's own ZenMux account {}. Please tell the gateway's opera
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """One kind of failure: what a caller is reported, and whether it may have been billed.
+    """One kind of failure: what a caller is told, and whether it may have been billed.
 
     With `in_its_words` the provider's own message stands for `message`, where it has one.
     """

@@ -1,4 +1,4 @@
-"""Why ZenMux could not be reached, in words for the log: name, address, certificate. Pure.
+"""Why ZenMux could not be reached, in words for the log: name, address, certificate.
 
 For the operator alone: callers are told nothing of the network that the gateway stands in.
 """

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, insert
 
-from app.alerts.outbox import NEWS_AGE_MAX, finish_tries, prune_events, take_due
+from app.alerts.outbox import finish_tries, take_due
 from app.database import schema
 from app.database.clock import from_ms, to_ms
 from app.database.engine import create_engine, writing
-from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent, Watch
+from app.quotas.ledger.liveness.pruning import prune_events
+from app.quotas.reports.limit_status import read_limit_status
+from app.quotas.rules.thresholds import EVENT_AGE_MAX, NamedThresholdEvent, ThresholdEvent, Watch
 from tests.quotas.making import (
     NOON,
     StillClock,
@@ -139,7 +141,7 @@ class TestLedger:
                 await ledger.reserve(a_hold(f"r{number}"))
             await ledger.resolve("r0", settled(images=5))
             set_limits(engine, on_key("images:5/day"))
-            assert await ledger.limits_of("key-1", "user-1", None, NOON)
+            assert read_limit_status(engine, "key-1", "user-1", None, NOON)
             await ledger.resolve("nobody", settled())  # what was crossed is announced after its answer, before the next
             assert heard.percents == [50]
             await ledger.resolve("r1", settled(images=0))  # no image, no charge of images
@@ -219,7 +221,7 @@ class TestLease:
 
     def test_old_news_is_not_given(self, engine: Engine) -> None:
         write(engine, an_event())
-        assert take_due(engine, NOON + NEWS_AGE_MAX + timedelta(seconds=1), LEASE, 9) == []
+        assert take_due(engine, NOON + EVENT_AGE_MAX + timedelta(seconds=1), LEASE, 9) == []
 
     async def test_senders_that_ask_at_once_share_the_events(self, engine: Engine) -> None:
         write(engine, *(an_event(percent) for percent in range(1, 41)))
@@ -254,7 +256,7 @@ class TestPruning:
         write(engine, an_event(window_start_ms=last_year))
         prune_events(engine, NOON + timedelta(hours=1))
         assert len(events(engine)) == 1
-        prune_events(engine, NOON + NEWS_AGE_MAX + timedelta(seconds=1))
+        prune_events(engine, NOON + EVENT_AGE_MAX + timedelta(seconds=1))
         assert events(engine) == []
 
     def test_a_call_is_bounded(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

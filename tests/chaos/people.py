@@ -16,7 +16,9 @@ from app.database.changes import Change
 from app.database.engine import reading, writing
 from app.errors import StoreUnavailable
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
-from app.identity.keys.records import NewKey, create_key, create_team, create_user
+from app.identity.keys.keys import NewKey, create_key
+from app.identity.people.teams import create_team
+from app.identity.people.users import create_user
 from app.main import utc_now
 from app.quotas.limits.manage import list_limits, remove_limit, set_limit
 from app.quotas.rules.limits import Limit, Scope, parse_limit

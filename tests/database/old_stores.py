@@ -18,7 +18,9 @@ from app.database import migrate, migrations
 from app.database.changes import Change
 from app.database.engine import create_engine, writing
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
-from app.identity.keys.records import NewKey, create_key, create_team, create_user, rotate_key, set_user_disabled
+from app.identity.keys.keys import NewKey, create_key, rotate_key
+from app.identity.people.teams import create_team
+from app.identity.people.users import create_user, set_user_disabled
 from app.quotas.limits.manage import copy_defaults, set_limit
 from app.quotas.reports.reconcile_day import Tally, compare_day, keep
 from app.quotas.rules.limits import Limit, Scope, parse_limit

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, MetaData, func, select
 from app.database import migrate, migrations, schema
 from app.database.engine import create_engine, reading
 from app.errors import Conflict
+from app.quotas.reports.limit_status import read_limit_status
 from app.quotas.reports.usage import Grouping, usage_report
 from tests.database.old_stores import KEY_ID, dump_of, restore
 from tests.database.test_migrate import STEP, described
@@ -84,8 +85,8 @@ async def test_the_ledger_goes_on(old: Engine) -> None:
     assert (alice.name, alice.requests, alice.pending, alice.released) == ("alice", 9, 1, 2)
     assert (alice.estimated, alice.unpriced, alice.images, alice.nanousd) == (2, 1, 8, 1_654_567_891)
     async with running_ledger(old, StillClock(THEN), instance="today") as ledger:
-        standing = await ledger.limits_of(KEY_ID, "user_alice", "team_design", THEN)
-        assert [(status.written, status.used, status.pending) for status in standing] == [
+        statuses = read_limit_status(old, KEY_ID, "user_alice", "team_design", THEN)
+        assert [(status.written, status.used, status.pending) for status in statuses] == [
             ("requests:50/hour", 1, 1),
             ("concurrent:2", 1, 1),
             ("images:100/day", 2, 2),

@@ -15,7 +15,7 @@ from app.database import migrations
 from app.database.changes import Change
 from app.database.engine import create_engine, writing
 from app.database.migrate import current
-from app.identity.keys.records import set_key_disabled
+from app.identity.keys.keys import set_key_disabled
 from app.main import utc_now
 from app.quotas.limits.manage import set_limit
 from app.quotas.rules.limits import Scope, parse_limit

@@ -17,7 +17,7 @@ from app.database import engine as engines
 from app.errors import StoreUnavailable
 from app.main import utc_now
 from app.quotas.ledger.ledger import Ledger
-from app.quotas.ledger.sweep import sweep_for_ever
+from app.quotas.ledger.liveness.sweep import sweep_for_ever
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
 from tests.quotas.faults import install

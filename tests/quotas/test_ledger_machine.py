@@ -23,6 +23,7 @@ from app.database.engine import create_engine, reading
 from app.errors import DuplicateReservation, LimitReached
 from app.quotas.ledger.counter_sql import PART_OF_A_DAY
 from app.quotas.ledger.ledger import Ledger
+from app.quotas.reports.limit_status import read_limit_status
 from app.quotas.reports.retention import prune
 from app.quotas.reports.usage import Grouping, usage_report
 from app.quotas.rules.limits import Limit, Scope, Unit, Window, parse_limit
@@ -357,7 +358,7 @@ class Machine(RuleBasedStateMachine):
     def the_books_are_right(self) -> None:
         now = self.clock.now
         assert errors(self.engine, now) == []
-        statuses = self.runner.run(self.ledger.limits_of("key-1", "user-1", None, now))
+        statuses = read_limit_status(self.engine, "key-1", "user-1", None, now)
         for status in statuses:
             assert status.used == self.used(status.limit, now)
         written = {

@@ -98,7 +98,7 @@ class Served:
             "size": len(body),
             "headers": headers,
         }
-        await JSONResponse(encode_assignment)(scope, receive, send)
+        await JSONResponse(fields)(scope, receive, send)
 
     async def _early(self, scope: Scope, receive: Receive, send: Send) -> None:
         await JSONResponse({"early": True}, 401)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""One worker, without a supervisor around it: it serves when encode_assignment how, says so, and stops at its line's end."""
+"""One worker, without a supervisor around it: it serves when told how, says so, and stops at its line's end."""
 
 import os
 import socket

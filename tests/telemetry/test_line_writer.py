@@ -1,4 +1,4 @@
-"""Lines are written by a thread: in order, bounded, and what is lost is counted and count."""
+"""Lines are written by a thread: in order, bounded, and what is lost is counted and reported."""
 
 import os
 import threading

@@ -50,7 +50,7 @@ def test_labels_may_hold_anything(memory: int) -> None:
 def test_a_successor_counts_on_from_where_the_dead_one_was(memory: int) -> None:
     program = (
         "import os, sys; from app.telemetry.shared_counters import SharedCounters\n"
-        f"shared_counters = SharedCounters({memory}, 0, 2); shared_counters.cells[shared_counters.place('a', ('x',), 1)] += 7\n"
+        f"shared = SharedCounters({memory}, 0, 2); shared.cells[shared.place('a', ('x',), 1)] += 7\n"
         "os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run([sys.executable, "-c", program], pass_fds=[memory], check=False, timeout=60)

@@ -1,4 +1,4 @@
-"""Every documented failure of ZenMux, OpenAI and Azure: what a caller is reported, and whether it may have been billed."""
+"""Every documented failure of ZenMux, OpenAI and Azure: what a caller is told, and whether it may have been billed."""
 
 import json
 from dataclasses import dataclass, replace

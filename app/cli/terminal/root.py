@@ -29,7 +29,7 @@ class _Entry:
 
 _COMMANDS = {
     "dev": _Entry("commands.dev", "Try it out: gateway, pretend ZenMux, key, ready-to-paste examples.", _START),
-    "serve": _Entry("serve", "Run the gateway.", _START),
+    "serve": _Entry("commands.serve", "Run the gateway.", _START),
     "sandbox": _Entry("commands.sandbox", "Run the pretend ZenMux alone.", _START),
     "keys": _Entry("commands.keys", "Make, list, rotate and disable keys.", _PEOPLE),
     "users": _Entry("commands.users", "Make, list and disable users.", _PEOPLE),

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import typer
 
-from app.admin.model_names import ModelNames
+from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
 from app.cli.terminal.output import PROGRAM, Terminal, say
 from app.cli.terminal.settings_view import read_settings

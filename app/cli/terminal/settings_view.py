@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError
 
-from app.admin.suggestion import suggestion
+from app.admin.lookup.suggestion import suggestion
 from app.cli.terminal.parsing import MASK, mask_url
 from app.errors import ConfigurationError
 from app.secret_files import secret_names

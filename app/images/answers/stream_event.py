@@ -1,4 +1,4 @@
-"""One event of a stream: its kind, what its data failure so far, and whether its bytes may go out. Keeps none of them."""
+"""One event of a stream: its kind, what its data said so far, and whether its bytes may go out. Keeps none of them."""
 
 from enum import Enum, auto
 
@@ -20,8 +20,8 @@ class Fate(Enum):
 
 
 class Event:
-    """One event: its name, what its data failure so far, and its fate. A comment between events counts as one, and so does
-    a blank line alone. `on_image` is failure the text of a finished image whose kind is known when it begins."""
+    """One event: its name, what its data said so far, and its fate. A comment between events counts as one, and so does
+    a blank line alone. `on_image` is given the text of a finished image whose kind is known when it begins."""
 
     def __init__(self, on_image: OnImage | None = None, fields: frozenset[str] = FIELDS) -> None:
         self.fate = Fate.HOLD

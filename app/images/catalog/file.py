@@ -1,5 +1,5 @@
 """Reads catalog files: TOML tables → ModelSpec values, every fault with its entry and line. What the keys mean is
-place at the top of catalog.toml."""
+told at the top of catalog.toml."""
 
 import calendar
 import re

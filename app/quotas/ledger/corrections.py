@@ -3,7 +3,7 @@ its charge was wrong. Pure; execute.py decides when one is due, store.py writes 
 
 from typing import NamedTuple
 
-from app.quotas.ledger.commands import Closing, Record, charge_of_expired
+from app.quotas.ledger.rows import Closing, Record, charge_of_expired
 from app.quotas.rules.reservation import Amounts
 
 _WAS_ESTIMATED = "(charged_requests = -1 OR (charged_requests = 0 AND state = 'settled'))"
@@ -51,14 +51,6 @@ class Correction(NamedTuple):
     @property
     def delta(self) -> Amounts:
         return Amounts(self.charged_requests, self.charged_images, self.charged_tokens, self.charged_nanousd)
-
-
-class Corrected(NamedTuple):
-    """What is told of a correction. `passed`: scope and unit of each limit that its delta brought above its amount."""
-
-    reservation_id: str
-    delta: Amounts
-    passed: tuple[tuple[str, str], ...]
 
 
 def correction_of(record: Record, closing: Closing) -> Correction:

@@ -6,46 +6,33 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
 from app.database.clock import to_ms
-from app.errors import DuplicateReservation, LimitReached, StoreUnavailable
+from app.errors import DuplicateReservation, StoreUnavailable
 from app.quotas.ledger.commands import (
-    NOTHING,
-    Closing,
     Command,
+    CommandResult,
     Expire,
     MarkDispatched,
-    NewRow,
     Probe,
-    Record,
     Reserve,
     Reserved,
     Resolve,
     bounded,
-    closing_of,
-    closing_of_expired,
-    new_row,
 )
-from app.quotas.ledger.corrections import Corrected, Correction, correction_of, is_of
+from app.quotas.ledger.corrections import Correction, correction_of, is_of
+from app.quotas.ledger.rows import Closing, NewRow, Record, closing_of, closing_of_expired, new_row
 from app.quotas.rules.admission import decide
 from app.quotas.rules.applicable import ApplicableLimits, Party
 from app.quotas.rules.counters import Counter, CounterKey, amount_of
 from app.quotas.rules.limits import Limit
-from app.quotas.rules.reservation import Amounts, Resolution, State
+from app.quotas.rules.reservation import NOTHING, Amounts, Corrected, Resolution, State
 from app.quotas.rules.thresholds import UNWATCHED, ThresholdEvent, Thresholds
 
 _PENDING, _EXPIRED = State.PENDING.value, State.EXPIRED.value
 _DONE = Resolution.DONE  # looking a member up is slow in Python 3.11
 
-CommandResult = Reserved | Resolution | LimitReached | DuplicateReservation | StoreUnavailable | None
-"""None: marked as dispatched, or written for a probe."""
-
-
-def reservation_id(command: Command) -> str:
-    """The reservation a command is about."""
-    return command.hold.id if isinstance(command, Reserve | Probe) else command.reservation_id
-
 
 class AppliedCounters(NamedTuple):
-    """An applicable's counters, and its limits each beside the counter it looks at."""
+    """The counters that a reservation moves, and its limits, each beside the counter that it looks at."""
 
     counters: tuple[Counter, ...]
     limits: tuple[tuple[Limit, Counter], ...]
@@ -55,9 +42,9 @@ class AppliedCounters(NamedTuple):
 class Loaded:
     """What a transaction has read. `records` and `counters` are brought forward by each command in turn.
 
-    `applicable_by_id` has those of every reservation that may be taken or closed. `in_doubt`: ids whose resolution was sent
-    before, with no answer about its commit. `corrections` are those of expired `records`.
-    `applied_counters` are made of `counters`, of the applicable_by_id asked for so far.
+    `applicable_by_id` has the limits of every reservation that may be taken or closed. `in_doubt`: ids whose resolution
+    was sent before, with no answer about its commit. `corrections` are those of expired `records`.
+    `applied_counters` are made of `counters`, for the limits asked for so far.
     """
 
     instance: str
@@ -70,7 +57,7 @@ class Loaded:
     corrections: dict[str, Correction] = field(default_factory=dict)
 
     def applied(self, applicable: ApplicableLimits) -> AppliedCounters:
-        """The same at every call: many reservations share an applicable."""
+        """The same at every call: many reservations share the same limits."""
         found = self.applied_counters.get(applicable)
         if found is None:
             counters = tuple(self.counters[key] for key in applicable.keys)

@@ -15,34 +15,32 @@ from functools import partial
 from sqlalchemy import Engine
 
 from app.database.clock import Clock
-from app.database.engine import reading
 from app.database.readers import Readers
 from app.errors import StoreUnavailable
 from app.quotas.ledger.commands import (
     Command,
+    CommandResult,
     Expire,
     MarkDispatched,
     Reserve,
     Reserved,
     Resolve,
+    Ticket,
     check_hold,
     check_settlement,
     withdrawal,
 )
-from app.quotas.ledger.execute import CommandResult
-from app.quotas.ledger.heartbeat import Heartbeat
-from app.quotas.ledger.readiness import Readiness
+from app.quotas.ledger.liveness.heartbeat import Heartbeat
+from app.quotas.ledger.liveness.readiness import Readiness
+from app.quotas.ledger.liveness.sweep import Sweep
 from app.quotas.ledger.spool.file import Spool
 from app.quotas.ledger.spool.keeper import ShowWaiting, SpoolKeeper
-from app.quotas.ledger.sweep import Sweep
-from app.quotas.ledger.wait_limit import WaitLimit
-from app.quotas.ledger.wake_delay import WakeDelay
-from app.quotas.ledger.writer import Ticket, Writer
-from app.quotas.reports.limit_status import LimitStatus, limit_status_of_key
+from app.quotas.ledger.waiting import WaitLimit, WakeDelay
+from app.quotas.ledger.writer import Writer
 from app.quotas.rules.reservation import Hold, Resolution, Settlement
 from app.quotas.rules.thresholds import UNWATCHED, Watch
 
-_READERS_MAX = 4
+_READERS_MAX = 2
 # How long a settlement waits for a reservation to share its transaction with: a client's next request mostly follows
 # its last answer at once, and then two commits become one. On SQLite only: on PostgreSQL other processes may wait for
 # the room that it makes in their limits.
@@ -218,15 +216,6 @@ class Ledger:
     async def ask(self) -> None:
         """Raises StoreUnavailable when the store does not answer."""
         await self._sweep.ask(self._clock())
-
-    async def limits_of(self, key_id: str, user_id: str, team_id: str | None, now: datetime) -> list[LimitStatus]:
-        """Every limit that applies to a key, of whatever scope and model, with what is used and left of it."""
-
-        def read() -> list[LimitStatus]:
-            with reading(self._engine) as connection:
-                return limit_status_of_key(connection, key_id, user_id, team_id, now)
-
-        return await self._readers.run(read, self._wait_seconds)
 
     def _expire_one(self, reservation_id: str, now: datetime) -> asyncio.Future[Resolution]:
         waiter: asyncio.Future[Resolution] = self._submit(Expire(reservation_id, now)).waiter

@@ -3,8 +3,8 @@ version, and never guesses. docs/decisions/0011 says why this is exact."""
 
 from collections.abc import Iterable, Mapping
 
-from app.quotas.ledger.commands import Record
 from app.quotas.ledger.execute import AppliedCounters
+from app.quotas.ledger.rows import Record
 from app.quotas.rules.applicable import ApplicableLimits
 from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.reservation import State

@@ -9,10 +9,10 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from app.quotas.ledger.commands import RECORD_COLUMNS, Closing, NewRow, Record, record_read
 from app.quotas.ledger.corrections import Correction
 from app.quotas.ledger.counter_sql import counter_sum
 from app.quotas.ledger.execute import AppliedCounters, Writes
+from app.quotas.ledger.rows import RECORD_COLUMNS, Closing, NewRow, Record, record_read
 from app.quotas.ledger.sqlite_cache import SqliteCache
 from app.quotas.rules.applicable import ApplicableLimits
 from app.quotas.rules.counters import Counter, CounterKey

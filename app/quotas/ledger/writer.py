@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy.exc
@@ -15,8 +14,8 @@ from sqlalchemy import Engine
 
 from app.database.store_file import check_file
 from app.errors import StoreUnavailable
-from app.quotas.ledger.commands import Command, Reserve, Resolve
-from app.quotas.ledger.execute import CommandResult, Loaded, execute, late_ids, parties_needed, reservation_id
+from app.quotas.ledger.commands import CommandResult, Reserve, Resolve, Ticket, reservation_id
+from app.quotas.ledger.execute import Loaded, execute, late_ids, parties_needed
 from app.quotas.ledger.store import CounterVanished, Store
 from app.quotas.rules.applicable import LimitCache
 from app.quotas.rules.thresholds import UNWATCHED, NamedThresholdEvent, Thresholds, Watch
@@ -33,20 +32,6 @@ _CONFLICTS = {"40001", "40P01"}
 _UNFIT = {"42501", "42P01", "42703"}
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """A command on its way. `waiter` is the hearer's own and means nothing here.
-
-    `in_doubt`: its transaction was sent to be committed and no answer came, so it may or may not have happened.
-    `outcome` is there when it has been delivered.
-    """
-
-    command: Command
-    waiter: Any = None
-    in_doubt: bool = False
-    outcome: CommandResult = None
 
 
 class CommitFailed(Exception):

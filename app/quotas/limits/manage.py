@@ -4,16 +4,25 @@ Limits are changed under a lock that waits for the batches in flight, so that no
 limits that are gone, or missed by one that is new.
 """
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, text, true, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, text, true, update
 
 from app.database import schema
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import to_ms
 from app.errors import NotFound
-from app.quotas.reports.limit_status import limits_where
-from app.quotas.rules.limits import Limit, Scope, format_limit
+from app.quotas.rules.limits import Limit, Scope, Unit, Window, format_limit
 
 _limits = schema.limits
+
+
+def limits_where(connection: Connection, condition: ColumnElement[bool]) -> list[Limit]:
+    """Limits by scope, id, and then in the order they were first set in."""
+    table = schema.limits
+    rows = connection.execute(select(table).where(condition).order_by(table.c.scope, table.c.scope_id, table.c.id))
+    return [
+        Limit(Unit(row.unit), row.amount, Window(row.window), Scope(row.scope), row.scope_id, row.model, row.shadow)
+        for row in rows
+    ]
 
 
 def set_limit(connection: Connection, limit: Limit, *, change: Change) -> None:

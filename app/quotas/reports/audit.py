@@ -27,9 +27,9 @@ from sqlalchemy import (
 from app.database import schema
 from app.database.clock import from_ms, to_ms
 from app.quotas.ledger.counter_sql import PART_OF_A_DAY
+from app.quotas.limits.manage import limits_where
 from app.quotas.reports.bill_check import compare_with_bill
 from app.quotas.reports.findings import Finding, Severity, bounded
-from app.quotas.reports.limit_status import limits_where
 from app.quotas.reports.retention import pruned_until
 from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.limits import Scope, Window

@@ -1,4 +1,4 @@
-"""What a check of the books says: a severity, which check, about what, in words. Pure values."""
+"""An audit finding: a severity, which check, about what, in words. Pure values."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import islice
 
 
 class Severity(StrEnum):
-    """`error`: the books are wrong. `warning`: look at it. `info`: right, and worth knowing."""
+    """`error`: the ledger is wrong. `warning`: look at it. `info`: right, and worth knowing."""
 
     ERROR = "error"
     WARNING = "warning"

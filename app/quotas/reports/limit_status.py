@@ -1,25 +1,20 @@
-"""Where things stand: what is used and left of each limit, which counters are old.
-
-SQL beside the hot path, through SQLAlchemy; reads and tidies up, never reserves or resolves. Every function blocks.
-"""
+"""What is used and left of each limit. SQL beside the hot path; only reads. Every function blocks."""
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, or_, select, tuple_
+from sqlalchemy import Connection, Engine, Row, tuple_
 
 from app.database import schema
 from app.database.clock import to_ms
-from app.database.engine import reading, writing
+from app.database.engine import reading
 from app.quotas.ledger.counter_sql import counter_sum
+from app.quotas.limits.manage import limits_where
 from app.quotas.rules.counters import Counter, CounterKey
-from app.quotas.rules.limits import Limit, Scope, Unit, Window, format_limit
+from app.quotas.rules.limits import Limit, Scope, format_limit
 from app.quotas.rules.windows import span_ms, window_end
-
-_PRUNE_MAX = 1000
-_PRUNE_AFTER = timedelta(days=2)
 
 _COUNTER = (
     f"SELECT {', '.join(field.name for field in fields(Counter))} FROM counters "  # noqa: S608 - names of ours
@@ -57,16 +52,6 @@ class LimitStatus:
         return self.limit.shadow
 
 
-def limits_where(connection: Connection, condition: ColumnElement[bool]) -> list[Limit]:
-    """Limits by scope, id, and then in the order they were first set in."""
-    table = schema.limits
-    rows = connection.execute(select(table).where(condition).order_by(table.c.scope, table.c.scope_id, table.c.id))
-    return [
-        Limit(Unit(row.unit), row.amount, Window(row.window), Scope(row.scope), row.scope_id, row.model, row.shadow)
-        for row in rows
-    ]
-
-
 def limit_status_of_key(
     connection: Connection, key_id: str, user_id: str, team_id: str | None, now: datetime
 ) -> list[LimitStatus]:
@@ -78,6 +63,14 @@ def limit_status_of_key(
     limits = limits_where(connection, condition)
     order = [scope for scope, _ in scopes]
     return limit_statuses(connection, sorted(limits, key=lambda limit: order.index(limit.scope)), now)
+
+
+def read_limit_status(
+    engine: Engine, key_id: str, user_id: str, team_id: str | None, now: datetime
+) -> list[LimitStatus]:
+    """The same in a transaction of its own. Raises StoreUnavailable."""
+    with reading(engine) as connection:
+        return limit_status_of_key(connection, key_id, user_id, team_id, now)
 
 
 def limit_statuses(connection: Connection, limits: Iterable[Limit], now: datetime) -> list[LimitStatus]:
@@ -93,30 +86,6 @@ def limit_statuses(connection: Connection, limits: Iterable[Limit], now: datetim
         used = counters[key].settled(limit.unit) + pending
         found.append(LimitStatus(limit, used, pending, window_end(limit.window, now)))
     return found
-
-
-def prune_counters(engine: Engine, now: datetime) -> None:
-    """Deletes counters of windows that ended days ago, a bounded number a call.
-
-    Nothing is lost: should one be needed once more, by a very late settlement or a clock that stepped back, it is
-    made from its reservations again.
-    """
-    table = schema.counters
-    ended = or_(
-        *(
-            and_(table.c.window == window, table.c.window_start_ms < span_ms(window, to_ms(now - _PRUNE_AFTER))[0])
-            for window in Window
-            if window not in (Window.TOTAL, Window.NOW)
-        )
-    )
-    keys = tuple_(*(table.c[name] for name in CounterKey._fields))
-    with reading(engine) as connection:
-        old = [tuple(row) for row in connection.execute(select(*keys.clauses).where(ended).limit(_PRUNE_MAX))]
-    if old:
-        # In the order in which the writers lock counters, so that nobody waits in a circle.
-        with writing(engine) as connection:
-            for key in sorted(old):
-                connection.execute(delete(table).where(keys == tuple_(*key)))
 
 
 def _counter(connection: Connection, key: CounterKey) -> Counter:

@@ -1,5 +1,4 @@
-"""What the whole ledger looks like at a moment, for gauges: the limit_statuses of each limit, how much is pending, how far
-it is from the provider's bill."""
+"""The whole ledger at one moment, for gauges: each limit's status, how much is pending, the last check of the bill."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +7,8 @@ from sqlalchemy import Connection, Engine, func, select
 
 from app.database import schema
 from app.database.engine import reading
-from app.quotas.reports.limit_status import LimitStatus, limit_statuses, limits_where
+from app.quotas.limits.manage import limits_where
+from app.quotas.reports.limit_status import LimitStatus, limit_statuses
 from app.quotas.reports.reconcile_day import LastCheck, last_check
 from app.quotas.rules.limits import Scope
 
@@ -17,7 +17,7 @@ _LIMITS_MAX = 500  # more would make a scrape long; the rest is in `limits list`
 
 @dataclass(frozen=True, slots=True)
 class NamedStatus:
-    """A limit's limit_statuses with the name people know its owner by: a user's or team's name, a key's public id."""
+    """A limit's status with the name people know its owner by: a user's or team's name, a key's public id."""
 
     name: str
     status: LimitStatus

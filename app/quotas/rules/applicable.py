@@ -51,7 +51,7 @@ class Plan:
         self._party = party
         self._looks = tuple(positions)
         self._account = ApplicableLimits(party, self.limits, ())
-        self._from_ms = self._until_ms = 0  # when the applicable at hand is right
+        self._from_ms = self._until_ms = 0  # when `_applicable` is right
 
     def applicable(self, at_ms: int) -> ApplicableLimits:
         """That of a reservation made at `at_ms`; its counters, each once, in the order of their positions."""

@@ -93,3 +93,19 @@ class Settlement(NamedTuple):
     first_byte_ms: int | None
     duration_ms: int
     resolved_at: datetime
+
+
+NOTHING = Amounts()
+AMOUNT_MAX = 2**47
+"""Of one request: 140,000 dollars in nano-USD. Thirty thousand such requests fit into the 2^62 that a sum may reach."""
+
+ONE_REQUEST = Amounts(requests=1)
+"""The charge of a request that was sent and refused."""
+
+
+class Corrected(NamedTuple):
+    """What is told of a correction. `passed`: scope and unit of each limit that its delta brought above its amount."""
+
+    reservation_id: str
+    delta: Amounts
+    passed: tuple[tuple[str, str], ...]

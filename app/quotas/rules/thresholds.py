@@ -1,19 +1,21 @@
 """When a limit's use has reached a percentage of it. Pure: limits, counters and charges in, events out.
 
-What is settled counts, and nothing that is only held: within a window it never shrinks, so a threshold_event is a fact.
+What is settled counts, and nothing that is only held: within a window it never shrinks, so a threshold event is a fact.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from app.database.clock import from_ms
-from app.quotas.ledger.corrections import Corrected
 from app.quotas.rules.counters import Counter, CounterKey, amount_of
 from app.quotas.rules.limits import Limit, Scope, Unit, Window, format_limit, format_usd
-from app.quotas.rules.reservation import Amounts
+from app.quotas.rules.reservation import Amounts, Corrected
 from app.quotas.rules.windows import window_end
+
+EVENT_AGE_MAX = timedelta(days=2)
+"""Older events are not sent any more: a webhook that was set up again must not report last month."""
 
 _KNOWN_MAX = 50_000
 _MINUTE = Window.MINUTE
@@ -54,8 +56,8 @@ class ThresholdEvent(NamedTuple):
 
 
 class NamedThresholdEvent(NamedTuple):
-    """A threshold_event that is written, with the name people know the limit's owner by: a user's or team's name, a key's
-    public id, or `gateway`."""
+    """A threshold event that is written, with the name people know the limit's owner by:
+    a user's or team's name, a key's public id, or `gateway`."""
 
     threshold_event: ThresholdEvent
     name: str
@@ -83,7 +85,7 @@ UNWATCHED = Watch()
 
 
 class Thresholds:
-    """Finds threshold_events, and remembers those that are written, so that nothing is asked of the store in vain. Bounded.
+    """Finds threshold events, and remembers those that are written, so that the store is not asked in vain. Bounded.
 
     Knows of each limit and window the highest percentage that is written: whenever one is due, so are those below it.
     """

@@ -1,5 +1,5 @@
-"""Draws the stand-in's images: the prompt, legible, on a soft background that is the prompt's own. Pure and slow:
-meant for a worker thread."""
+"""Draws the stand-in's images: the prompt, legible, on a soft background that is the prompt's own. Slow, and always the
+same for the same request: meant for a worker thread."""
 
 import hashlib
 import io

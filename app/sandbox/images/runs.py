@@ -1,5 +1,5 @@
 """Bodies of answers as runs of bytes whose length is known before the first one is made, so that a long answer is
-never held as a whole. Pure; sends nothing."""
+never held as a whole. Sends nothing."""
 
 import base64
 import random

@@ -47,7 +47,7 @@ class Connections:
         self._timer: asyncio.TimerHandle | None = None
 
     def admit(self, connection: CallerConnection, loop: asyncio.AbstractEventLoop, hooks: Hooks) -> bool:
-        """Whether it may stay. It is watched from now on. One of too many is watched while it is counts so; where even
+        """Whether it may stay. It is watched from now on. One of too many is watched while it is told so; where even
         those are too many, it is closed. `hooks` are the same for all."""
         self.hooks = hooks
         excess = len(self._watches) - self.bounds.connections_max

@@ -13,7 +13,8 @@ from app.errors import AuthenticationFailed, StoreUnavailable
 from app.identity.keys import authentication
 from app.identity.keys.authentication import Authenticator, presented_key
 from app.identity.keys.format import PresentedKey
-from app.identity.keys.records import Key, User, find_user, rotate_key, set_key_disabled, set_user_disabled
+from app.identity.keys.keys import Key, rotate_key, set_key_disabled
+from app.identity.people.users import User, find_user, set_user_disabled
 from tests.identity.people_making import NOW, Clock, bearer, change_at, make_key, minted
 
 ONE = minted(1)

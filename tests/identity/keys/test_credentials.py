@@ -6,14 +6,9 @@ from sqlalchemy import Connection, Engine
 from app.database.engine import reading, writing
 from app.identity.keys.credentials import Caller, Credential, read_credential
 from app.identity.keys.format import MintedKey, PresentedKey
-from app.identity.keys.records import (
-    create_team,
-    find_user,
-    rotate_key,
-    set_key_disabled,
-    set_user_disabled,
-    set_user_team,
-)
+from app.identity.keys.keys import rotate_key, set_key_disabled
+from app.identity.people.teams import create_team
+from app.identity.people.users import find_user, set_user_disabled, set_user_team
 from tests.identity.people_making import NOW, change_at, make_key, minted
 
 CALLER = Caller("0123456789ab", None, "user_1", "alice", None, None, models=None)

@@ -5,18 +5,16 @@ import pytest
 
 from app.database import schema
 from app.database.clock import to_ms
-from app.quotas.ledger.commands import (
+from app.quotas.ledger.commands import check_hold, check_settlement, withdrawal
+from app.quotas.ledger.rows import (
     RECORD_COLUMNS,
     Closing,
     NewRow,
     Record,
-    check_hold,
-    check_settlement,
     closing_of,
     closing_of_expired,
     new_row,
     record_read,
-    withdrawal,
 )
 from app.quotas.rules.reservation import Amounts, Hold, Settlement, State, UsageSource
 from tests.quotas.making import MODEL, NOON, PARTY, a_hold, refused, released, settled

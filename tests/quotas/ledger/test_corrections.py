@@ -10,12 +10,11 @@ from sqlalchemy.exc import DBAPIError
 
 from app.database import schema
 from app.database.engine import create_engine, reading, writing
-from app.quotas.ledger.commands import AMOUNT_MAX
-from app.quotas.ledger.corrections import Corrected
 from app.quotas.reports.audit import compare_with_bill
+from app.quotas.reports.limit_status import read_limit_status
 from app.quotas.reports.reconcile_day import Tally, compare_day
 from app.quotas.reports.usage import Grouping, usage_report
-from app.quotas.rules.reservation import Amounts, Resolution, Settlement
+from app.quotas.rules.reservation import AMOUNT_MAX, Amounts, Corrected, Resolution, Settlement
 from app.quotas.rules.thresholds import Watch
 from tests.quotas.making import (
     MODEL,
@@ -80,8 +79,8 @@ async def test_a_late_ending_counts_everywhere(engine: Engine, ending: Settlemen
     assert all(found == named for found in counters(engine).values())
     remove_limits(engine, *LIMITS)  # and the same when the counters are made anew, and when there are only totals
     set_limits(engine, *LIMITS)
-    async with running_ledger(engine, instance="two") as ledger:
-        assert {each.limit.unit: each.used for each in await ledger.limits_of("key-1", "user-1", None, NOON)} == {
+    async with running_ledger(engine, instance="two"):
+        assert {each.limit.unit: each.used for each in read_limit_status(engine, "key-1", "user-1", None, NOON)} == {
             "images": ending.charged.images,
             "requests": ending.charged.requests,
             "usd": ending.charged.nanousd,

@@ -4,19 +4,17 @@ import pytest
 
 from app.errors import DuplicateReservation, QuotaExceeded, StoreUnavailable
 from app.quotas.ledger.commands import (
-    RECORD_COLUMNS,
     Command,
+    CommandResult,
     Expire,
     MarkDispatched,
-    NewRow,
-    Record,
     Reserve,
     Reserved,
     Resolve,
-    new_row,
-    record_read,
+    reservation_id,
 )
-from app.quotas.ledger.execute import CommandResult, Loaded, Writes, execute, parties_needed, reservation_id
+from app.quotas.ledger.execute import Loaded, Writes, execute, parties_needed
+from app.quotas.ledger.rows import RECORD_COLUMNS, NewRow, Record, new_row, record_read
 from app.quotas.rules.applicable import Plan
 from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.limits import Limit

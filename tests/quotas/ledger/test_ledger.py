@@ -12,11 +12,11 @@ from app.database import schema
 from app.database.engine import create_engine, reading, writing
 from app.errors import DuplicateReservation, LimitReached, QuotaExceeded, RateLimited, StoreUnavailable
 from app.images.catalog.model_spec import MODEL_ID_MAX, RECORDED_WORD_MAX
-from app.quotas.ledger.commands import Reserve, Reserved, Resolve
+from app.quotas.ledger.commands import Reserve, Reserved, Resolve, Ticket
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.spool.file import Spool
-from app.quotas.ledger.wake_delay import WakeDelay
-from app.quotas.ledger.writer import Ticket
+from app.quotas.ledger.waiting import WakeDelay
+from app.quotas.reports.limit_status import read_limit_status
 from app.quotas.rules.admission import RateStatus
 from app.quotas.rules.reservation import Resolution
 from tests.quotas.faults import Trouble, install
@@ -558,7 +558,7 @@ class TestClose:
 
 
 class TestSpool:
-    """With a spool, what the store does not take survives the process. tests/quotas/ledger/spool/test_keeper.py has the cases."""
+    """With a spool, what the store does not take survives the process. spool/test_keeper.py has the cases."""
 
     @pytest.fixture
     def spool(self, tmp_path: Path) -> Callable[[str], Spool]:
@@ -653,7 +653,7 @@ class TestMany:
 
     async def test_several_processes_under_changing_limits(self, engine: Engine, store_url: str) -> None:
         """Three ledgers, many keys that share counters, limits that come and go, sweeps in between: nothing waits in
-        a circle, nobody passes the one limit that stays, and the loaded are right."""
+        a circle, nobody passes the one limit that stays, and the audit finds nothing."""
         set_limits(engine, on_gateway("images:150/day"))
         clock = StillClock()
         engines = [create_engine(store_url) for _ in range(3)]
@@ -718,7 +718,7 @@ async def test_limits_of_a_caller(ledger: Ledger, engine: Engine) -> None:
     await ledger.reserve(a_hold("r1", images=2))
     await ledger.reserve(a_hold("r2", images=1))
     await ledger.resolve("r1", settled(images=2))
-    found = await ledger.limits_of("key-1", "user-1", "team-1", NOON)
+    found = read_limit_status(engine, "key-1", "user-1", "team-1", NOON)
     assert [(status.written, status.used, status.pending, status.left) for status in found] == [
         ("images:5/day", 3, 1, 2),
         ("usd:5.00/month", 180_000_000, 100_000_000, 4_820_000_000),

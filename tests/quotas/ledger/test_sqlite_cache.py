@@ -9,8 +9,9 @@ from app.database import schema
 from app.database.engine import create_engine, reading, writing
 from app.errors import DuplicateReservation, QuotaExceeded
 from app.quotas.ledger import sqlite_cache as sqlite_cache_module
-from app.quotas.ledger.commands import MarkDispatched, Record, Reserve, Reserved, Resolve
+from app.quotas.ledger.commands import MarkDispatched, Reserve, Reserved, Resolve
 from app.quotas.ledger.execute import AppliedCounters
+from app.quotas.ledger.rows import Record
 from app.quotas.ledger.sqlite_cache import SqliteCache
 from app.quotas.rules.applicable import ApplicableLimits
 from app.quotas.rules.counters import Counter, CounterKey

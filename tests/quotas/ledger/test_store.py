@@ -8,8 +8,8 @@ from sqlalchemy import insert as insert_into
 from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import writing
-from app.quotas.ledger.commands import closing_of, new_row
 from app.quotas.ledger.execute import Writes
+from app.quotas.ledger.rows import closing_of, new_row
 from app.quotas.ledger.store import CounterVanished, Store
 from app.quotas.rules.applicable import ApplicableLimits
 from app.quotas.rules.counters import Counter, CounterKey

@@ -8,10 +8,18 @@ import pytest
 from sqlalchemy import Engine, create_engine
 
 from app.errors import DuplicateReservation, QuotaExceeded, StoreUnavailable
-from app.quotas.ledger.commands import Command, Expire, MarkDispatched, Reserve, Reserved, Resolve
-from app.quotas.ledger.execute import CommandResult
+from app.quotas.ledger.commands import (
+    Command,
+    CommandResult,
+    Expire,
+    MarkDispatched,
+    Reserve,
+    Reserved,
+    Resolve,
+    Ticket,
+)
 from app.quotas.ledger.store import CounterVanished, Store
-from app.quotas.ledger.writer import Ticket, Writer
+from app.quotas.ledger.writer import Writer
 from app.quotas.rules.counters import Counter
 from app.quotas.rules.reservation import Resolution
 from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent, Watch

@@ -23,6 +23,7 @@ from app.quotas.ledger.ledger import Ledger
 from app.quotas.reports.audit import audit
 from app.quotas.reports.bill_check import compare_with_bill
 from app.quotas.reports.findings import Severity
+from app.quotas.reports.limit_status import read_limit_status
 from app.quotas.reports.overview import read_overview
 from app.quotas.reports.retention import MIN_AGE, cutoff_of, find_prunable, prune, pruned_until
 from app.quotas.reports.usage import Grouping, usage_report
@@ -239,7 +240,7 @@ async def test_beside_ledgers_at_work(engine: Engine, store_url: str) -> None:
 
     async with running_ledger(engine, clock) as one, running_ledger(other, clock, instance="two") as two:
         await asyncio.gather(work(one, "a"), work(two, "b"), asyncio.to_thread(edit_and_prune))
-        limit_statuses = await one.limits_of("key-1", "user-1", "team-1", NOON)
+        limit_statuses = read_limit_status(engine, "key-1", "user-1", "team-1", NOON)
         await two.expire(NOON)
     other.dispose()
     prune_all(engine, CUTOFF)

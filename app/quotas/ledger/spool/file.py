@@ -1,5 +1,5 @@
 """Resolutions on disk, for as long as the database does not take them: one file a process, held with flock, so that
-the files of dead processes can be told from those of living ones. Knows files; spool_keeper.py knows when. Blocks."""
+the files of dead processes can be told from those of living ones. Knows files; keeper.py knows when. Blocks."""
 
 import errno
 import fcntl

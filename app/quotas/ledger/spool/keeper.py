@@ -7,9 +7,9 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from app.quotas.ledger.commands import Resolve
+from app.quotas.ledger.commands import Resolve, Ticket
 from app.quotas.ledger.spool.file import Kept, Spool
-from app.quotas.ledger.writer import Ticket, Writer
+from app.quotas.ledger.writer import Writer
 from app.quotas.rules.reservation import Resolution, State
 
 _LOOK_SECONDS = 0.25

@@ -1,4 +1,4 @@
-"""The spool_keeper between a real writer, whose store fails when a test says so, and a real folder. Tests call `look`
+"""The spool's keeper between a real writer, whose store fails when a test says so, and a real folder. Tests call `look`
 themselves: a thread that also looks changes nothing but the moment."""
 
 import logging
@@ -12,10 +12,10 @@ from sqlalchemy import Engine, select
 from app.database import schema
 from app.database.engine import reading
 from app.errors import StoreUnavailable
-from app.quotas.ledger.commands import Command, Expire, Reserve, Resolve, withdrawal
+from app.quotas.ledger.commands import Command, Expire, Reserve, Resolve, Ticket, withdrawal
 from app.quotas.ledger.spool.file import Spool
 from app.quotas.ledger.spool.keeper import _WAIT_LOOKS, SpoolKeeper
-from app.quotas.ledger.writer import Ticket, Writer
+from app.quotas.ledger.writer import Writer
 from app.quotas.rules.reservation import Resolution
 from tests.quotas.faults import Trouble, install
 from tests.quotas.making import NOON, a_hold, errors, on_team, released, rows, set_limits, settled, states
@@ -23,7 +23,7 @@ from tests.servers import wait_until
 
 
 class Process:
-    """A writer and a spool_keeper of one instance, and what they told."""
+    """A writer and a spool keeper of one instance, and what they told."""
 
     def __init__(self, engine: Engine, folder: Path, name: str, bytes_max: int) -> None:
         self.writer = Writer(engine, instance=name, queue_max=100, deliver=lambda _: self.delivered.set())

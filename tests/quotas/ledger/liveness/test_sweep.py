@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Engine
 
 from app.database.clock import to_ms
-from app.quotas.ledger.heartbeat import Heartbeat
 from app.quotas.ledger.ledger import Ledger
+from app.quotas.ledger.liveness.heartbeat import Heartbeat
 from tests.quotas.making import (
     NOON,
     StillClock,

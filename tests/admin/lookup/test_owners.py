@@ -3,7 +3,7 @@
 import pytest
 
 from app.admin.keys import WantedKey, create_key
-from app.admin.lookup import existing_key, existing_team, existing_user
+from app.admin.lookup.owners import existing_key, existing_team, existing_user
 from app.admin.operator import Operator
 from app.admin.teams import create_team
 from app.admin.users import create_user

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from app.admin.suggestion import suggestion
+from app.admin.lookup.suggestion import suggestion
 from app.errors import InvalidValue, NotFound
 from app.images.catalog.catalog import Catalog, ModelSpec, names_of
 from app.quotas.rules.limits import WrittenLimit, parse_limit

@@ -12,9 +12,7 @@ from sqlalchemy import Engine
 from app.database.clock import Clock
 from app.database.store_file import check_file
 from app.errors import StoreUnavailable
-from app.quotas.ledger.commands import Probe
-from app.quotas.ledger.execute import CommandResult
-from app.quotas.ledger.writer import Ticket
+from app.quotas.ledger.commands import CommandResult, Probe, Ticket
 from app.quotas.rules.reservation import Amounts, Hold, Resolution
 
 _FRESH_SECONDS = 10.0  # so long a write proves that the next one works

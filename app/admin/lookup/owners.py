@@ -2,10 +2,12 @@
 
 from sqlalchemy import Connection
 
-from app.admin.suggestion import suggestion
+from app.admin.lookup.suggestion import suggestion
 from app.errors import NotFound
 from app.identity.keys.format import PREFIX, is_public_id
-from app.identity.keys.records import Key, Team, User, find_key, find_team, find_user, list_teams, list_users
+from app.identity.keys.keys import Key, find_key
+from app.identity.people.teams import Team, find_team, list_teams
+from app.identity.people.users import User, find_user, list_users
 
 
 def existing_user(connection: Connection, name: str) -> User:

@@ -10,8 +10,8 @@ from sqlalchemy import Engine, select
 from app.database import schema
 from app.database.engine import reading, writing
 from app.errors import StoreUnavailable
-from app.quotas.ledger.heartbeat import Heartbeat, Look, declare_dead, look_at, prune_heartbeats, store_now_ms
 from app.quotas.ledger.ledger import Ledger
+from app.quotas.ledger.liveness.heartbeat import Heartbeat, Look, declare_dead, look_at, prune_heartbeats, store_now_ms
 from tests.quotas.making import a_hold, running_ledger
 
 HOUR = 3600
@@ -173,7 +173,7 @@ async def test_it_beats_until_it_is_cancelled_whatever_the_store_does(
     running = asyncio.ensure_future(heartbeat.run())
     await asyncio.wait_for(enough.wait(), 30)
     running.cancel()
-    told = [record.message for record in caplog.records if record.name == "app.quotas.ledger.heartbeat"]
+    told = [record.message for record in caplog.records if record.name == "app.quotas.ledger.liveness.heartbeat"]
     assert told[:2] == ["heartbeat_failed", "heartbeat_resumed"]
     with writing(engine) as connection:
         assert connection.execute(select(schema.heartbeats.c.beat_at_ms)).scalar_one() > 0

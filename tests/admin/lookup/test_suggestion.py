@@ -1,6 +1,6 @@
 """What is like a name that is not there."""
 
-from app.admin.suggestion import suggestion
+from app.admin.lookup.suggestion import suggestion
 
 
 def test_suggestions() -> None:

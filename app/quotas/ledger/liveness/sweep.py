@@ -12,14 +12,13 @@ from typing import Protocol
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, or_, select
 
-from app.alerts.outbox import prune_events
 from app.database import schema
 from app.database.clock import Clock, to_ms
 from app.database.engine import reading
 from app.database.readers import Readers
 from app.errors import GatewayError, StoreUnavailable
-from app.quotas.ledger.heartbeat import Heartbeat, Look, declare_dead, look_at, prune_heartbeats, store_now_ms
-from app.quotas.reports.limit_status import prune_counters
+from app.quotas.ledger.liveness.heartbeat import Heartbeat, Look, declare_dead, look_at, prune_heartbeats, store_now_ms
+from app.quotas.ledger.liveness.pruning import prune_counters, prune_events
 from app.quotas.rules.reservation import Resolution
 
 _FOUND_MAX = 1000
@@ -93,8 +92,8 @@ class Sweep:
     async def expire_abandoned(self, now: datetime) -> list[str]:
         """Closes what nobody will resolve any more, and tidies up; returns the ids."""
         expired = await self._expire_all(now, lambda: self._find_abandoned(now))
-        for prune in (self._prune_heartbeats, lambda: prune_counters(self._engine, now)):
-            await self._readers.run(prune, _SECONDS_MAX)
+        await self._readers.run(self._prune_heartbeats, _SECONDS_MAX)
+        await self._readers.run(lambda: prune_counters(self._engine, now), _SECONDS_MAX)
         await self._readers.run(lambda: prune_events(self._engine, now), _SECONDS_MAX)
         return expired
 

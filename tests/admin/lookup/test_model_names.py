@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.admin.model_names import ModelNames
+from app.admin.lookup.model_names import ModelNames
 from app.errors import InvalidValue, NotFound
 from app.images.catalog.catalog import load_catalog
 
