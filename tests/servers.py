@@ -178,6 +178,7 @@ class GatewayProcess:
         self._log = data_dir.parent / f"{data_dir.name}-{self.port}.log"
         environment = {
             "PATH": os.environ["PATH"],
+            "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
             "ZENMUX_API_KEY": UPSTREAM_KEY,
             "ZENMUX_BASE_URL": upstream_url,
             "GATEWAY_DATA_DIR": str(data_dir),

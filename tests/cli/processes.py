@@ -23,6 +23,7 @@ class Process:
             cwd=data_dir.parent,
             env={
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
                 "PYTHONPATH": str(Path(__file__).parents[2]),  # this checkout's app, whatever is installed
                 "GATEWAY_DATA_DIR": str(data_dir),
                 **environment,
