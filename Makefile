@@ -10,7 +10,10 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test soak node bench bench-full check format lock clean
+# Compiled tests and modules are kept for the next run, also where the machine's owner switched that off.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help install run test test-quick test-full soak node bench bench-full check format lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,10 +32,21 @@ $(STAMP): requirements-dev.lock pyproject.toml
 run: install ## set everything up and start the gateway for trying out
 	@$(BIN)/zenmux-gateway dev
 
-test: install node ## set everything up and run every test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore=tests/chaos
+# Two thirds of a test's time is waiting for processes, so twice as many run as there are cores on a small machine.
+PROCESSES ?= 4
+PYTEST = $(BIN)/python -m pytest
+
+test: install node ## set everything up and run every test but the long ones, in less than 5 minutes
+	$(PYTEST) -n $(PROCESSES) --dist loadgroup -m "not long" --ignore=tests/chaos
 	@# It keeps every core busy: beside it, tests that wait for a moment would miss it.
-	$(BIN)/python -m pytest tests/chaos
+	CHAOS_SECONDS="$${CHAOS_SECONDS:-20}" $(PYTEST) tests/chaos
+
+test-quick: install ## the tests that need no other process and no PostgreSQL, in less than 45 seconds
+	HYPOTHESIS_PROFILE=quick $(PYTEST) -n $(PROCESSES) -m quick
+
+test-full: install node ## every test, the long ones too, with five times the examples and a minute of chaos
+	HYPOTHESIS_PROFILE=full $(PYTEST) -n $(PROCESSES) --dist loadgroup --ignore=tests/chaos
+	CHAOS_SECONDS="$${CHAOS_SECONDS:-60}" $(PYTEST) tests/chaos
 
 SECONDS ?= 600
 CLIENTS ?= 200

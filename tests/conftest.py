@@ -1,19 +1,46 @@
-"""What every test shares: the event loop's flavour, the databases of tests/stores.py, whose certificates are trusted."""
+"""What every test shares: the event loop's flavour, the databases of tests/stores.py, whose certificates are trusted,
+how many examples are tried; and which tests are quick."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.memory import use_temporary_root
 
 pytest_plugins = ["tests.stores"]
 
+_ROOT = Path(__file__).parent
+_NOT_QUICK_FOLDERS = {"bench", "chaos", "deploy", "e2e"}
+_NOT_QUICK_NAMES = {"GatewayProcess", "Process", "multiprocessing", "subprocess"}  # of what starts processes
+
+settings.register_profile("quick", max_examples=25)
+settings.register_profile("usual", max_examples=100)
+settings.register_profile("full", max_examples=500, deadline=None)
+
 
 def pytest_configure() -> None:
     use_temporary_root()
     # One certificate, whose key nobody has, instead of the system's 140: reading those takes 20 ms for every client.
-    os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("nobody.pem"))
+    os.environ["SSL_CERT_FILE"] = str(_ROOT / "nobody.pem")
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "usual")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _is_quick(item):
+            item.add_marker("quick")
+
+
+def _is_quick(item: Any) -> bool:
+    """It needs no other process."""
+    if item.path.relative_to(_ROOT).parts[0] in _NOT_QUICK_FOLDERS or _NOT_QUICK_NAMES & vars(item.module).keys():
+        return False
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    needs_postgresql = "postgresql" in parameters or any("postgresql" in name for name in item.fixturenames)
+    return not needs_postgresql and item.get_closest_marker("long") is None
 
 
 @pytest.fixture(scope="session")

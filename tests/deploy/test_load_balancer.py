@@ -182,6 +182,7 @@ def test_the_waits_are_longer_than_the_gateways_own() -> None:
     assert waits["send_timeout"] > Settings().client_stall_seconds
 
 
+@pytest.mark.long("the silence is longer than nginx's own 60 seconds")
 def test_a_long_silence_is_no_reason_to_hang_up(site: Site) -> None:
     assert site.silent is not None
     answer = site.silent.result(100)

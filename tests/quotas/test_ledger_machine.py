@@ -30,6 +30,7 @@ from app.quotas.rules.limits import Limit, Scope, Unit, Window, parse_limit
 from app.quotas.rules.reservation import Amounts, Hold, Resolution, Settlement
 from app.quotas.rules.thresholds import Watch
 from app.quotas.rules.windows import window_start
+from tests.examples import examples
 from tests.quotas.making import (
     StillClock,
     a_change,
@@ -403,12 +404,12 @@ class Machine(RuleBasedStateMachine):
             assert self.used(limit, self.clock.now) <= max(limit.amount, found) + excess
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_ledger_agrees_with_the_model(make_store: Callable[[], str], store_kind: str) -> None:
     run_state_machine_as_test(
         lambda: Machine(make_store()),  # type: ignore[arg-type] # any maker of machines will do
         settings=settings(
-            max_examples=25 if store_kind == "sqlite" else 8,
+            max_examples=examples(25 if store_kind == "sqlite" else 8),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

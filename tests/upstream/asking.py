@@ -74,10 +74,10 @@ async def body_of(response: httpx2.Response) -> bytes:
 
 
 async def read_whole(response: UpstreamResponse) -> bytes:
-    body = b""
+    body = bytearray()
     while (chunk := await response.read()) is not None:
         body += chunk.view
-    return body
+    return bytes(body)
 
 
 async def ask(opened: httpx2.AsyncBaseTransport, request: httpx2.Request) -> bytes:
