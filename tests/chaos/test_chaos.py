@@ -33,7 +33,7 @@ from tests.chaos.world import World, still_time
 from tests.servers import fetch_json
 
 REPLICAS = 3
-KILL_SECONDS = 7.0  # the mean time between two kills
+KILL_SECONDS = 7.0  # the mean time between two kills; there are three at least
 RESTART_SECONDS = 40.0  # between two restarts of PostgreSQL; there are two at least
 LOOK_SECONDS = 3.0
 PATIENCE_SECONDS = 120.0
@@ -54,7 +54,7 @@ class Run:
 
 
 RUN = Run(
-    seconds=float(os.environ.get("CHAOS_SECONDS") or 35),
+    seconds=float(os.environ.get("CHAOS_SECONDS") or 20),
     seed=os.environ.get("CHAOS_SEED") or secrets.token_hex(4),
     clients=int(os.environ.get("CHAOS_CLIENTS") or 200),
 )
@@ -118,7 +118,8 @@ async def rage(world: World, keys: list[str], scores: Scores) -> None:
 
 async def kill_gateways(world: World, until: float) -> None:
     chance = RUN.chance("kills")
-    while await still_time(until, chance.expovariate(1 / KILL_SECONDS)):
+    mean_seconds = min(KILL_SECONDS, RUN.seconds / 5)
+    while await still_time(until, mean_seconds * chance.uniform(0.4, 1.6)):
         chosen = chance.choice(world.replicas)
         if sum(replica.is_down for replica in world.replicas) < REPLICAS - 1:  # one is left to serve
             chosen.kill()

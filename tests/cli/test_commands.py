@@ -1,4 +1,5 @@
-"""The commands, run as a team lead types them: real processes, a real database, no mocks."""
+"""The commands, run as a team lead types them, on a real database; as real processes where the shell sees a difference:
+the two outputs, the exit code, the environment."""
 
 import csv
 import json
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.cli.conftest import Cli
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,49 +66,49 @@ def test_the_key_alone_is_on_stdout(shell: Shell) -> None:
     assert "no copy" in done.stderr
 
 
-def test_keys_are_disabled_enabled_and_rotated(shell: Shell) -> None:
-    made = shell.json("keys", "create", "--user", "alice")
-    assert "--yes" in shell.run("keys", "disable", made["id"], code=2).stderr
-    shell.run("keys", "disable", made["id"], "--yes")
-    assert shell.json("keys", "show", made["id"])["disabled_at"] is not None
-    shell.run("keys", "enable", made["id"])
-    rotated = shell.json("keys", "rotate", made["id"], "--overlap", "7d")
+def test_keys_are_disabled_enabled_and_rotated(cli: Cli) -> None:
+    made = cli.json("keys", "create", "--user", "alice")
+    assert "--yes" in cli("keys", "disable", made["id"], code=2).stderr
+    cli("keys", "disable", made["id"], "--yes")
+    assert cli.json("keys", "show", made["id"])["disabled_at"] is not None
+    cli("keys", "enable", made["id"])
+    rotated = cli.json("keys", "rotate", made["id"], "--overlap", "7d")
     assert rotated["id"] == made["id"]
     assert rotated["key"] != made["key"]
 
 
-def test_users_and_teams(shell: Shell) -> None:
-    shell.run("limits", "set", "images:5/day", "--default")
-    shell.run("teams", "create", "design")
-    shell.run("users", "create", "bob", "--team", "design")
-    [bob] = shell.json("users", "list")
+def test_users_and_teams(cli: Cli) -> None:
+    cli("limits", "set", "images:5/day", "--default")
+    cli("teams", "create", "design")
+    cli("users", "create", "bob", "--team", "design")
+    [bob] = cli.json("users", "list")
     assert (bob["name"], bob["team"], bob["limits"]) == ("bob", "design", ["images:5/day"])
-    shell.run("users", "set-team", "bob")
-    assert shell.json("users", "show", "bob")["team"] is None
-    shell.run("teams", "add", "design", "bob")
-    assert shell.json("teams", "list")[0]["users"] == ["bob"]
-    shell.run("users", "disable", "bob", "--yes")
-    assert shell.json("users", "list")[0]["disabled_at"] is not None
-    shell.run("users", "enable", "bob")
-    assert "bob" in shell.run("users", "list").stdout
+    cli("users", "set-team", "bob")
+    assert cli.json("users", "show", "bob")["team"] is None
+    cli("teams", "add", "design", "bob")
+    assert cli.json("teams", "list")[0]["users"] == ["bob"]
+    cli("users", "disable", "bob", "--yes")
+    assert cli.json("users", "list")[0]["disabled_at"] is not None
+    cli("users", "enable", "bob")
+    assert "bob" in cli("users", "list").stdout
 
 
-def test_limits_are_set_explained_and_removed(shell: Shell) -> None:
-    key = shell.json("keys", "create", "--user", "alice")["id"]
-    shell.run("limits", "set", "images:20/day@gpt-image-2", "--key", key)
-    shell.run("limits", "set", "usd:5/month", "--user", "alice")
-    shell.run("limits", "set", "usd:500/month", "--gateway", "--shadow")
-    explained = shell.json("limits", "explain", "--key", key)
+def test_limits_are_set_explained_and_removed(cli: Cli) -> None:
+    key = cli.json("keys", "create", "--user", "alice")["id"]
+    cli("limits", "set", "images:20/day@gpt-image-2", "--key", key)
+    cli("limits", "set", "usd:5/month", "--user", "alice")
+    cli("limits", "set", "usd:500/month", "--gateway", "--shadow")
+    explained = cli.json("limits", "explain", "--key", key)
     assert [(limit["limit"], limit["scope"], limit["shadow"]) for limit in explained] == [
         ("images:20/day@openai/gpt-image-2", "key", False),
         ("usd:5.00/month", "user", False),
         ("usd:500.00/month", "gateway", True),
     ]
-    assert len(shell.json("limits", "list")) == 3
-    shell.run("limits", "remove", "usd:1/month", "--user", "alice", "--yes")
-    assert len(shell.json("limits", "list")) == 2
-    assert "images:20/day" in shell.run("limits", "list").stdout
-    assert "images:20/day" in shell.run("limits", "explain", "--key", key).stdout
+    assert len(cli.json("limits", "list")) == 3
+    cli("limits", "remove", "usd:1/month", "--user", "alice", "--yes")
+    assert len(cli.json("limits", "list")) == 2
+    assert "images:20/day" in cli("limits", "list").stdout
+    assert "images:20/day" in cli("limits", "explain", "--key", key).stdout
 
 
 @pytest.mark.parametrize(
@@ -122,34 +125,36 @@ def test_limits_are_set_explained_and_removed(shell: Shell) -> None:
         (("serve",), 1, "ZENMUX_API_KEY"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_line(shell: Shell, arguments: tuple[str, ...], code: int, told: str) -> None:
-    shell.run("db", "upgrade")
+def test_what_cannot_be_done_is_told_in_a_line(
+    cli: Cli, shell: Shell, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    cli("db", "upgrade")
     assert told in shell.run(*arguments, code=code).stderr
 
 
-def test_reports_and_audit_of_an_empty_ledger(shell: Shell) -> None:
-    shell.run("keys", "create", "--user", "alice")
-    assert shell.json("usage", "report", "--by", "model", "--since", "30d") == []
-    header, *rows = csv.reader(shell.run("usage", "report", "--csv").stdout.splitlines())
+def test_reports_and_audit_of_an_empty_ledger(cli: Cli) -> None:
+    cli("keys", "create", "--user", "alice")
+    assert cli.json("usage", "report", "--by", "model", "--since", "30d") == []
+    header, *rows = csv.reader(cli("usage", "report", "--csv").stdout.splitlines())
     assert header[0] == "user"
     assert rows == []
-    assert shell.json("ledger", "audit")["clean"] is True
-    assert shell.json("ledger", "expire") == {"expired": []}
-    assert "The ledger is right." in shell.run("ledger", "audit").stderr
-    assert "No bill" in shell.run("ledger", "audit", "--against-bill", "http://127.0.0.1:9/x", code=1).stderr
+    assert cli.json("ledger", "audit")["clean"] is True
+    assert cli.json("ledger", "expire") == {"expired": []}
+    assert "The ledger is right." in cli("ledger", "audit").stderr
+    assert "No bill" in cli("ledger", "audit", "--against-bill", "http://127.0.0.1:9/x", code=1).stderr
 
 
-def test_the_catalog_is_shown_and_a_file_checked(shell: Shell, tmp_path: Path) -> None:
-    names = [model["name"] for model in shell.json("catalog", "show")]
+def test_the_catalog_is_shown_and_a_file_checked(cli: Cli, tmp_path: Path) -> None:
+    names = [model["name"] for model in cli.json("catalog", "show")]
     assert "gpt-image-2" in names
-    assert shell.json("catalog", "show", "gpt-image-2")["picture_1024x1024"]["low"]["usd"] == "0.00588"
-    assert "gpt-image-2" in shell.run("catalog", "show").stdout
-    assert "openai/gpt-image-2" in shell.run("catalog", "show", "gpt-image-2").stdout
+    assert cli.json("catalog", "show", "gpt-image-2")["picture_1024x1024"]["low"]["usd"] == "0.00588"
+    assert "gpt-image-2" in cli("catalog", "show").stdout
+    assert "openai/gpt-image-2" in cli("catalog", "show", "gpt-image-2").stdout
     wrong = tmp_path / "models.toml"
     wrong.write_text("[models\n")
-    assert "line 1" in shell.run("catalog", "check", str(wrong), code=1).stderr
+    assert "line 1" in cli("catalog", "check", str(wrong), code=1).stderr
     wrong.write_text("")
-    assert "is right" in shell.run("catalog", "check", str(wrong)).stdout
+    assert "is right" in cli("catalog", "check", str(wrong)).stdout
 
 
 def test_settings_are_checked_and_shown_without_secrets(shell: Shell) -> None:
