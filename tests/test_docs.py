@@ -29,11 +29,13 @@ from app.settings import Settings, load_settings
 from app.telemetry.event import Outcome
 from app.telemetry.metrics import Metrics
 from tests.servers import RunningGateway
+from tests.test_architecture import ROOMS
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "config.example.env"
 DASHBOARD = ROOT / "deploy/grafana/dashboards/zenmux-gateway.json"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DECISION_LINES_MAX = 60
 # Names of ours that are not settings: options of the command line.
 NOT_SETTINGS = frozenset({"GATEWAY_CONFIG", "GATEWAY_ACTOR"})
 
@@ -455,3 +457,31 @@ def test_every_dependency_is_locked() -> None:
     )
     locked = set(re.findall(r"^([a-z0-9_.-]+)==", read("requirements-dev.lock"), re.MULTILINE))
     assert {name.lower().replace("_", "-") for name in declared} - locked == set()
+
+
+# --- Words and the house
+
+
+def test_the_table_of_rooms_is_the_one_the_architecture_test_enforces() -> None:
+    rows = re.findall(r"^\| `([a-z0-9_/]+)` \| [^|]+ \| ([a-z0-9_/, –]+) \|$", read("docs/design.md"), re.MULTILINE)
+    written = {room: frozenset(imports.replace("–", "").replace(",", " ").split()) for room, imports in rows}
+    assert written == {room: imports - {room} for room, imports in ROOMS.items()}
+
+
+def test_every_decision_is_in_the_index_in_order_and_fits_a_screen() -> None:
+    found = [path.name for path in sorted((ROOT / "docs/decisions").glob("*.md"))]
+    assert re.findall(r"^- \[\d{4}\]\(decisions/(.+?)\)", read("docs/design.md"), re.MULTILINE) == found
+    for name in found:
+        assert len(read(f"docs/decisions/{name}").splitlines()) <= DECISION_LINES_MAX, name
+
+
+RETIRED_IN_PROSE = re.compile(r"\b(pictures?|patience|alarms?)\b", re.IGNORECASE)
+"""Retired words that have no other meaning on these pages. docs/glossary.md lists what to write instead."""
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_page_uses_a_retired_word(path: Path) -> None:
+    text = read(path)
+    if path.name == "glossary.md":
+        text = text.partition("## Retired words")[0]
+    assert RETIRED_IN_PROSE.findall(text) == []
