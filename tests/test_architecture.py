@@ -126,7 +126,7 @@ FILES_IN_A_ROOM_MAX = 14
 IMPURE_MODULES = frozenset({
     "anyio", "asyncio", "concurrent", "fastapi", "httpx2", "io", "logging", "multiprocessing", "os",
     "psycopg", "queue", "random", "secrets", "select", "shutil", "signal", "socket", "sqlalchemy", "sqlite3",
-    "starlette", "structlog", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid", "uvicorn",
+    "starlette", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid", "uvicorn",
 })
 # fmt: on
 IMPURE_CALLS = frozenset({"open", "input", "print", "now", "utcnow", "today", "urandom"})

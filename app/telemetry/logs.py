@@ -1,6 +1,7 @@
 """Log lines: one JSON object, or one readable line, each. Sets up logging once a process; formats request events."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -14,9 +15,10 @@ from app.telemetry.line_writer import LineWriter, to_descriptor
 
 _FLUSH_SECONDS_MAX = 2.0
 _INCOMPLETE_RESPONSE = "ASGI callable returned without completing response."
+_DIM, _BOLD, _BLUE, _CYAN, _MAGENTA = "\x1b[2m", "\x1b[1m", "\x1b[34m", "\x1b[36m", "\x1b[35m"
+_RED, _GREEN, _YELLOW = "\x1b[31m", "\x1b[32m", "\x1b[33m"
+_LEVEL_COLORS = {"debug": _GREEN, "info": _GREEN, "warning": _YELLOW, "error": _RED, "critical": _RED}
 
-
-FIELDS = "fields"  # the attribute of a FieldsRecord that is shown field by field
 _BLANK = dict(vars(logging.makeLogRecord(dict.fromkeys(("process", "processName", "thread", "threadName")))))
 _OWN_ATTRIBUTES = frozenset(_BLANK) | {"message", "asctime", "color_message"}
 
@@ -38,7 +40,7 @@ class FieldsRecord(logging.LogRecord):
 class _JsonFormatter(logging.Formatter):
     """One JSON object a line: event, level, logger, what the record was given as `extra`, timestamp, exception.
 
-    By hand, because structlog's way to the same line takes several times as long and is on every request's path.
+    It is on every request's path.
     """
 
     def __init__(self, more: dict[str, object]) -> None:
@@ -48,17 +50,12 @@ class _JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {"event": record.getMessage(), "level": record.levelname.lower(), "logger": record.name}
-        option = None
-        if isinstance(record, FieldsRecord):
-            line |= record.fields
-        else:
-            extra = {name: value for name, value in vars(record).items() if name not in _OWN_ATTRIBUTES}
-            line |= extra
-            option = orjson.OPT_NON_STR_KEYS
+        line |= _fields_of(record)
         line |= self._more
         line["timestamp"] = self._timestamp(record.created)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
+        option = None if isinstance(record, FieldsRecord) else orjson.OPT_NON_STR_KEYS
         return orjson.dumps(line, default=str, option=option).decode("utf-8", "replace")
 
     def _timestamp(self, seconds: float) -> str:
@@ -70,6 +67,48 @@ class _JsonFormatter(logging.Formatter):
         if second != self._second:
             self._second, self._second_text = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
         return f"{self._second_text}.{microseconds:06}+00:00"
+
+
+class _TextFormatter(logging.Formatter):
+    """One readable line: time, level, event, logger, the fields by name; an exception's traceback below it.
+
+    What could be taken for another line, or steers a terminal, is written as Python would quote it.
+    """
+
+    def __init__(self, more: dict[str, object], *, has_colors: bool) -> None:
+        super().__init__()
+        self._more = more
+        self._has_colors = has_colors
+
+    def format(self, record: logging.LogRecord) -> str:
+        paint = self._paint
+        event = record.getMessage()
+        level = record.levelname.lower()
+        words = [
+            paint(datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"), _DIM),
+            f"[{paint(f'{level:<9}', _LEVEL_COLORS.get(level, _DIM))}]",
+            paint(event if event.isprintable() else repr(event), _BOLD),
+            f"[{paint(record.name, _BLUE)}]",
+        ]
+        fields = _fields_of(record) | self._more
+        words += [f"{paint(name, _CYAN)}={paint(_text_of(fields[name]), _MAGENTA)}" for name in sorted(fields)]
+        line = " ".join(words)
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+    def _paint(self, text: str, color: str) -> str:
+        return f"{color}{text}\x1b[0m" if self._has_colors else text
+
+
+def _fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """What a record says besides its event."""
+    if isinstance(record, FieldsRecord):
+        return record.fields
+    return {name: value for name, value in vars(record).items() if name not in _OWN_ATTRIBUTES}
+
+
+def _text_of(value: object) -> str:
+    is_plain = isinstance(value, str) and value.isprintable() and not set(value) & set(" =\"'")
+    return str(value) if is_plain else repr(value)
 
 
 class _LinesHandler(logging.Handler):
@@ -130,7 +169,12 @@ class _ExpectedCuts(logging.Filter):
 def configure_logging(level: str, log_format: str, worker: int | None = None) -> None:
     """Send every log line of the process to stderr in one form, with a worker's number where it has one. Idempotent."""
     more: dict[str, object] = {} if worker is None else {"worker": worker}
-    handler = _LinesHandler(sys.stderr, lambda: _JsonFormatter(more) if log_format == "json" else _text_formatter(more))
+    has_colors = log_format == "text" and sys.stderr.isatty() and "NO_COLOR" not in os.environ
+
+    def make_formatter() -> logging.Formatter:
+        return _JsonFormatter(more) if log_format == "json" else _TextFormatter(more, has_colors=has_colors)
+
+    handler = _LinesHandler(sys.stderr, make_formatter)
     # What no line of ours shows, and each record would look for.
     logging._srcfile = None  # noqa: SLF001 - a switch that the logging HOWTO names
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -152,22 +196,6 @@ def configure_logging(level: str, log_format: str, worker: int | None = None) ->
     # These tell of every connection and statement; what matters of them is in the request's own line.
     for name in ("httpx2", "httpcore2", "alembic", "sqlalchemy", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _text_formatter(more: dict[str, object]) -> logging.Formatter:
-    import structlog  # noqa: PLC0415 - for people only, and slow to load
-
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        lambda _, __, line: line | line.pop(FIELDS, {}) | more,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
-    renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
-    processors: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
-    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=processors)
 
 
 def request_line(event: RequestEvent) -> dict[str, object]:

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.telemetry.event import Outcome, RequestEvent
-from app.telemetry.logs import FIELDS, FieldsRecord, _JsonFormatter, configure_logging, request_line
+from app.telemetry.logs import FieldsRecord, _JsonFormatter, configure_logging, request_line
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_a_record_of_fields_is_the_line_that_logging_would_make(
         first[30 * (log_format == "text") :] == second[30 * (log_format == "text") :]
     )  # text begins with its own time
     assert "req_1" in first
-    assert vars(record).keys() - {FIELDS} == vars(logging.makeLogRecord({})).keys()
+    assert vars(record).keys() - {"fields"} == vars(logging.makeLogRecord({})).keys()
 
 
 @given(st.floats(1e9, 4e9))
@@ -135,3 +135,50 @@ def test_a_worker_tells_its_number_in_every_line(monkeypatch: pytest.MonkeyPatch
     configure_logging("info", log_format, worker=3)
     logging.getLogger("gateway").info("hello")
     assert ('"worker":3' if log_format == "json" else "worker=3") in written(stream)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("req_1", "req_1"),
+        ("é", "é"),
+        ("with space", "'with space'"),
+        ("a=b", "'a=b'"),
+        ("a\nb", r"'a\nb'"),
+        ("\x1b[2J", r"'\x1b[2J'"),
+        ("", ""),
+        (1.5, "1.5"),
+        (None, "None"),
+    ],
+)
+def test_text_quotes_what_would_not_be_read_as_one_value(
+    monkeypatch: pytest.MonkeyPatch, value: object, shown: str
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    configure_logging("info", "text")
+    logging.getLogger("gateway").info("hello", extra={"what": value, "before": 1})
+    assert written(stream).split(" ", 1)[1] == f"[info     ] hello [gateway] before=1 what={shown}\n"
+
+
+def test_text_has_colors_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    configure_logging("info", "text")
+    logging.getLogger("gateway").warning("hello", extra={"what": "x"})
+    assert "\x1b[33mwarning  \x1b[0m] \x1b[1mhello\x1b[0m" in written(stream)
+
+
+def test_text_shows_a_traceback_below_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    configure_logging("info", "text")
+    try:
+        raise ValueError("wrong")
+    except ValueError:
+        logging.getLogger("gateway").exception("fault", extra={"request_id": "req_1"})
+    first, *lines = written(stream).splitlines()
+    assert first.endswith("[error    ] fault [gateway] request_id=req_1")
+    assert (lines[0], lines[-1]) == ("Traceback (most recent call last):", "ValueError: wrong")

@@ -8,7 +8,6 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.telemetry.logs import FIELDS
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import EVENT, Recording
 from app.telemetry.sampling import Sampler
@@ -38,7 +37,7 @@ async def test_an_answer_carries_its_request_id(caplog: pytest.LogCaptureFixture
         sent, metrics = await call(app)
     assert (b"x-request-id", b"req_1") in sent[0]["headers"]
     [line] = caplog.records
-    told = line.__dict__[FIELDS]
+    told = line.__dict__["fields"]
     assert (told["request_id"], told["status"], told["sent_bytes"]) == ("req_1", 200, 4)
     assert b'zenmux_gateway_requests_total{model="other",operation="generation",outcome="fault"} 1.0' in (
         metrics.exposition()
@@ -65,7 +64,7 @@ async def test_a_request_that_the_server_cancels_is_told_of_the_stop(caplog: pyt
     assert sent[0]["status"] == 503
     [line] = caplog.records
     assert line.exc_info is None
-    assert (line.__dict__[FIELDS]["outcome"], line.__dict__[FIELDS]["error_code"]) == (
+    assert (line.__dict__["fields"]["outcome"], line.__dict__["fields"]["error_code"]) == (
         "interrupted",
         "server_is_stopping",
     )
@@ -103,6 +102,6 @@ async def test_what_comes_without_a_key_is_logged_up_to_a_rate_and_counted_in_fu
             await recording({"type": "http", "path": path}, nothing, nothing)
         await asyncio.sleep(0.01)
     *lines, left_out = caplog.records
-    assert [line.__dict__[FIELDS]["path"] for line in lines] == ["/without"] * 3 + ["/with-a-key"] * 5
+    assert [line.__dict__["fields"]["path"] for line in lines] == ["/without"] * 3 + ["/with-a-key"] * 5
     assert (left_out.msg, left_out.__dict__["count"]) == ("requests_not_logged", 7)
     assert b'zenmux_gateway_refusals_total{reason="invalid_api_key"} 15.0' in metrics.exposition()

@@ -21,7 +21,6 @@ SLOW = {
     "uvicorn",
     "httpx2",
     "PIL",
-    "structlog",
     "rich",
 }
 
