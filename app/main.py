@@ -61,7 +61,7 @@ class LifespanState(TypedDict):
     """What the lifespan gives to every request."""
 
     services: Services
-    connection_hooks: Hooks
+    server_hooks: Hooks
 
 
 def utc_now() -> datetime:
@@ -89,7 +89,7 @@ def create_app(settings: Settings, clock: Clock = utc_now, shared_counters: Shar
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
         async with AsyncExitStack() as stack:
             services = await _open(settings, policy, metrics, clock, stack)
-            yield {"services": services, "connection_hooks": _connection_hooks(metrics)}
+            yield {"services": services, "server_hooks": _server_hooks(services)}
 
     gateway = FastAPI(
         title="zenmux-gateway",
@@ -191,11 +191,12 @@ async def _open(
     )
 
 
-def _connection_hooks(metrics: Metrics) -> Hooks:
+def _server_hooks(services: Services) -> Hooks:
     return Hooks(
         answer=lambda error: error_response(wire_error(error)),
-        count=metrics.count_connection_fault,
-        show_open=metrics.connections.set,
+        count=services.metrics.count_connection_fault,
+        show_open=services.metrics.connections.set,
+        drain=services.drain,
     )
 
 

@@ -15,7 +15,7 @@ import uvicorn
 from uvicorn.config import Config
 
 from app.errors import ConfigurationError
-from app.server.http.bounds import Bounds
+from app.server.http.bounds import HOOKS, Bounds, Hooks
 from app.server.http.descriptors import Division, raise_limit
 from app.server.http.protocol import protocol_of
 from app.settings import Settings
@@ -107,7 +107,7 @@ def base_url(listener: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that tells when it is ready, when it stops, and ends by itself after one of `signals`."""
+    """Uvicorn that says when it is ready, drains the app when it stops, and ends by itself after one of `signals`."""
 
     def __init__(self, config: Config, on_ready: Callable[[], None], signals: Sequence[Signals]) -> None:
         super().__init__(config)
@@ -121,9 +121,10 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Requests that still come in over connections that are kept alive are refused at once.
-        services = self.lifespan.state.get("services")
-        if services is not None:
-            self.config.timeout_graceful_shutdown = math.ceil(services.drain()) + 1
+        hooks: Hooks = self.lifespan.state.get(HOOKS, Hooks())
+        seconds = hooks.drain()
+        if seconds is not None:
+            self.config.timeout_graceful_shutdown = math.ceil(seconds) + 1
         await super().shutdown(sockets)
 
     @contextmanager

@@ -71,10 +71,13 @@ PROGRAM = textwrap.dedent(
     """
     import asyncio, sys
     from app.server import serving
+    from app.server.http.bounds import HOOKS, Hooks
 
     async def app(scope, receive, send):
         if scope["type"] == "lifespan":
             assert (await receive())["type"] == "lifespan.startup"
+            if "drains" in sys.argv:
+                scope["state"][HOOKS] = Hooks(drain=lambda: print("draining", flush=True) or 0)
             if "broken" in sys.argv:
                 await send({"type": "lifespan.startup.failed", "message": "no database"})
                 return
@@ -141,6 +144,16 @@ def test_a_hangup_ends_nothing() -> None:
         process.send_signal(signal.SIGHUP)
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
         assert process.poll() is None
+
+
+def test_the_app_drains_when_the_server_stops_and_says_how_long_that_takes() -> None:
+    with running("drains") as (process, port), ask(port, "/endless") as connection:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "draining\n"
+        assert b"200" not in connection.recv(4096)  # after a second, not after the 30 that the server was given
+        assert process.wait(20) is not None
 
 
 def test_a_request_that_never_ends_is_cut_after_the_time_to_finish() -> None:

@@ -1,4 +1,4 @@
-"""How much of a connection a caller may take, how long, and whom the connections tell. Declarations, no decisions."""
+"""How much of a connection a caller may take, how long, and what the server asks of the app. Declarations only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from app.errors import GatewayError
 from app.settings import Settings
 
-HOOKS = "connection_hooks"  # their place in the state that the app's lifespan gives to the server
+HOOKS = "server_hooks"  # their place in the state that the app's lifespan gives to the server
 
 
 class Fault(StrEnum):
@@ -60,11 +60,18 @@ def _ignore(_: object) -> None:
     pass
 
 
+def _drain_nothing() -> float | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What connections ask of the app: `answer` makes the answer to a request that no app sees, `count` counts a
-    fault, `show_open` is told how many connections there are."""
+    """What the server asks of the app: `answer` makes the answer to a request that no app sees, `count` counts a
+    fault, `show_open` gets the number of open connections. `drain` is called once, when the server begins to stop: the
+    app refuses new requests from then on, and returns within how many seconds every running one has ended by itself;
+    None: it does not know."""
 
     answer: Callable[[GatewayError], Response] = field(default=_answer_plainly)
     count: Callable[[Fault], None] = field(default=_ignore)
     show_open: Callable[[int], None] = field(default=_ignore)
+    drain: Callable[[], float | None] = field(default=_drain_nothing)
