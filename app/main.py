@@ -19,11 +19,13 @@ from starlette.types import ASGIApp
 import app
 from app.alerts.hook import webhook_of
 from app.alerts.sender import Sender
-from app.api import docs, health, images, models, usage
+from app.api import health, images, models, usage
 from app.api.cors import Cors
+from app.api.docs import docs_router
 from app.api.error_responses import error_event, error_response, http_refusal, wire_error
 from app.api.front import Front, answer_gateway_error
 from app.api.layers import Layer, wrapped
+from app.api.openapi.document import openapi_document
 from app.api.services import Services, event_of
 from app.database.clock import Clock
 from app.database.engine import create_engine
@@ -95,14 +97,14 @@ def create_app(settings: Settings, clock: Clock = utc_now, shared_counters: Shar
         title="zenmux-gateway",
         version=app.__version__,
         lifespan=lifespan,
-        docs_url=None,  # the framework's page loads its script from elsewhere; api/docs.py is ours
-        redoc_url=None,
+        openapi_url=None,  # api/openapi/ describes more than the framework can see, and api/docs.py shows it
         redirect_slashes=False,  # api/routes.py knows every way a path is written; a redirect would lose the POST
         # Our own metrics and log lines say what may be said; the framework's would also tell of headers and paths.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for door in (images, models, usage, health, docs):
+    for door in (images, models, usage, health):
         gateway.include_router(door.router)
+    gateway.include_router(docs_router(lambda: openapi_document(policy, app.__version__)))
     gateway.add_exception_handler(GatewayError, _answer_gateway_error)
     gateway.add_exception_handler(HTTPException, _answer_http_error)
     return wrapped(Front(gateway, images.DIRECT), _layers(settings, metrics))

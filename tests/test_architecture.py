@@ -135,7 +135,7 @@ IMPURE_CALLS = frozenset({"open", "input", "print", "now", "utcnow", "today", "u
 # fmt: off
 SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("e2e/test_doors.py", "e2e/test_openai_python.py"): (
-        "main.py", "api/health.py", "api/images.py", "api/models.py", "api/schemas.py",
+        "main.py", "api/health.py", "api/images.py", "api/models.py",
         "api/services.py", "api/usage.py", "quotas/reports/overview.py",
     ),
     ("e2e/test_odd_answers.py",): ("exchange/readers.py",),

@@ -1,14 +1,14 @@
-"""/docs: the routes for callers, as one page made from the OpenAPI document. No script, nothing fetched from elsewhere:
-it works without internet, and tells nobody who reads it."""
+"""/openapi.json, and /docs: the same as a page. No script, nothing fetched from elsewhere: it works without internet,
+and tells nobody who reads it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from html import escape
 from typing import Any
 
-from fastapi import APIRouter, Request
+import orjson
+from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
-
-router = APIRouter(include_in_schema=False)
 
 _HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
@@ -21,18 +21,36 @@ _STYLE = (
 _LIMITS_OF_VALUES = ("enum", "minimum", "maximum", "minLength", "maxLength", "default", "examples")
 
 
-@router.get("/docs")
-async def docs(request: Request) -> Response:
-    """What there is to call, for people; programs read /openapi.json."""
-    return HTMLResponse(page(request.app.openapi()), headers=_HEADERS)
+def docs_router(describe: Callable[[], Mapping[str, Any]]) -> APIRouter:
+    """The two routes. `describe` makes the OpenAPI document; it is called when somebody first asks, and only then."""
+    router = APIRouter()
+
+    @cache
+    def document() -> bytes:
+        return orjson.dumps(describe())
+
+    @cache
+    def html() -> str:
+        return page(describe())
+
+    @router.get("/openapi.json")
+    async def openapi() -> Response:
+        return Response(document(), media_type="application/json")
+
+    @router.get("/docs")
+    async def docs() -> Response:
+        return HTMLResponse(html(), headers=_HEADERS)
+
+    return router
 
 
 def page(openapi: Mapping[str, Any]) -> str:
     """The OpenAPI document as HTML. Pure."""
     about = openapi["info"]
     title = escape(f"{about['title']} {about['version']}")
+    bodies = openapi.get("components", {}).get("schemas", {})
     routes = "".join(
-        _route(method, path, operation)
+        _route(f"{method.upper()} {path}", operation, _body(operation, bodies))
         for path, methods in openapi["paths"].items()
         for method, operation in methods.items()
     )
@@ -44,33 +62,41 @@ def page(openapi: Mapping[str, Any]) -> str:
     )
 
 
-def _route(method: str, path: str, operation: Mapping[str, Any]) -> str:
-    fields = "".join(_fields(operation))
+def _body(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema of what the operation reads; {} where it reads nothing."""
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        found: Mapping[str, Any] = schemas[content["schema"]["$ref"].rsplit("/", 1)[-1]]
+        return found
+    return {}
+
+
+def _route(name: str, operation: Mapping[str, Any], body: Mapping[str, Any]) -> str:
+    fields = "".join(_fields(body))
     table = f"<table><tr><th>field<th>type<th>values</tr>{fields}</table>" if fields else ""
     answers = "".join(
-        f"<li>{escape(status)}: {escape(answer['description'])}"
-        for status, answer in operation["responses"].items()
-        if status != "422"  # the framework's own, which the gateway answers in OpenAI's envelope
+        f"<li>{escape(status)}: {escape(answer['description'])}" for status, answer in operation["responses"].items()
     )
     return (
-        f"<h2><code>{escape(method.upper())} {escape(path)}</code></h2>"
+        f"<h2><code>{escape(name)}</code></h2>"
         f"<p>{escape(operation.get('description', ''))}</p>{table}<ul>{answers}</ul>"
     )
 
 
-def _fields(operation: Mapping[str, Any]) -> Iterator[str]:
-    for content in operation.get("requestBody", {}).get("content", {}).values():
-        schema = content["schema"]
-        for name, field in schema.get("properties", {}).items():
-            required = " (required)" if name in schema.get("required", ()) else ""
-            values = "; ".join(f"{word} {_shown(field[word])}" for word in _LIMITS_OF_VALUES if word in field)
-            yield (
-                f"<tr><td><code>{escape(name)}</code>{required}<td>{escape(str(field.get('type', '')))}"
-                f"<td>{escape(values)}</tr>"
-            )
+def _fields(body: Mapping[str, Any]) -> Iterator[str]:
+    for name, field in body.get("properties", {}).items():
+        required = " (required)" if name in body.get("required", ()) else ""
+        values = [f"{word} {_shown(field[word])}" for word in _LIMITS_OF_VALUES if word in field]
+        rules = "; ".join([*values, *([field["description"]] if "description" in field else [])])
+        yield f"<tr><td><code>{escape(name)}</code>{required}<td>{escape(_types(field))}<td>{escape(rules)}</tr>"
+
+
+def _types(field: Mapping[str, Any]) -> str:
+    kinds = [field, *field.get("anyOf", ())]
+    named = [kind.get("type", ()) for kind in kinds]
+    return " or ".join(word for words in named for word in ([words] if isinstance(words, str) else words))
 
 
 def _shown(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ", ".join("null" if each is None else str(each) for each in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -13,7 +13,7 @@ from app.quotas.reports.overview import read_overview
 from app.quotas.reports.reconcile_day import LastCheck
 from app.telemetry.metrics import OTHER
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter()
 
 _EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PROBE_SECONDS_MAX = 5.0

@@ -4,7 +4,6 @@ from fastapi import APIRouter, Request, Response
 
 from app.api.body import read_json_object
 from app.api.routes import GENERATIONS
-from app.api.schemas import GENERATION_DOCS
 from app.api.services import authenticated, event_of, services_of
 from app.errors import Draining, ModelForbidden
 from app.exchange.exchange import Exchange
@@ -14,7 +13,7 @@ from app.telemetry.event import RequestEvent
 router = APIRouter()
 
 
-@router.post(GENERATIONS, **GENERATION_DOCS)
+@router.post(GENERATIONS)
 async def create_image(request: Request) -> Response:
     """Create images from a prompt, as OpenAI's endpoint of this name does."""
     services, event = services_of(request), event_of(request)

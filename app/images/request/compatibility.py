@@ -6,7 +6,8 @@ from app.images.catalog.model_spec import ModelSpec
 from app.images.catalog.sizes import BELOW_MINIMUM, SizeBounds, SizeList, parse_size
 from app.images.request.checks import check_choice, refusal
 
-_QUALITIES = {"hd": "high", "standard": "medium"}
+OLD_PARAMETERS = ("style", "response_format")
+OLD_QUALITIES = {"hd": "high", "standard": "medium"}
 _DALLE_SIZES = {
     "256x256": "1024x1024",
     "512x512": "1024x1024",
@@ -22,7 +23,7 @@ def modernize(fields: Mapping[str, object], spec: ModelSpec) -> tuple[dict[str, 
     give. Idempotent.
     """
     modern, changes = dict(fields), []
-    for name in ("style", "response_format"):
+    for name in OLD_PARAMETERS:
         if name not in modern or name in spec.parameters:
             continue
         value = modern.pop(name)
@@ -47,7 +48,7 @@ def _refuse_other_than_b64_json(value: object) -> None:
 
 
 def _quality_today(quality: str, spec: ModelSpec) -> str:
-    successor = _QUALITIES.get(quality)
+    successor = OLD_QUALITIES.get(quality)
     return successor if successor in spec.qualities and quality not in spec.qualities else quality
 
 

@@ -75,6 +75,14 @@ class ImageRequest:
     changes: tuple[str, ...]
 
 
+def models_of(policy: RequestPolicy) -> tuple[ModelSpec, ...]:
+    """Every model a request may ask for; where unlisted ones pass, the rules for those are the last."""
+    hold_nanousd = policy.unknown_model_hold_nanousd
+    if hold_nanousd is None:
+        return policy.catalog.models
+    return (*policy.catalog.models, _unlisted("unlisted", hold_nanousd, policy.catalog))
+
+
 def normalize(fields: Mapping[str, object], policy: RequestPolicy) -> ImageRequest:
     """The request the fields of a generation ask for. Idempotent on the `fields` it returns.
 

@@ -38,9 +38,10 @@ _UNBOUNDED = frozenset(  # a second model or a reroute: what they cost is not he
 _NEVER_FORWARDED = DOCUMENTED | _UNBOUNDED
 _FORWARDED_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _FORWARDED_MAX = 32
-_USER_MAX = 512
-_SAFETY_IDENTIFIER_MAX = 128
-_FRAME_DURATION_MS_MAX = 655_350
+USER_MAX = 512
+SAFETY_IDENTIFIER_MAX = 128
+FRAME_DURATION_MS_MAX = 655_350
+COMPLEXITIES = ("low", "medium", "high")
 _COMPRESSIBLE = ("jpeg", "webp")
 _SEE_THROUGH = ("png", "webp")
 
@@ -170,15 +171,15 @@ def _user(name: str, value: object, _: ModelSpec) -> None:
     if isinstance(value, int) and not isinstance(value, bool):  # measured: a number is accepted
         check_sound(name, value)
     else:
-        check_text(name, value, _USER_MAX)
+        check_text(name, value, USER_MAX)
 
 
 def _safety_identifier(name: str, value: object, _: ModelSpec) -> None:
-    check_text(name, value, _SAFETY_IDENTIFIER_MAX)
+    check_text(name, value, SAFETY_IDENTIFIER_MAX)
 
 
 def _complexity(name: str, value: object, _: ModelSpec) -> None:
-    check_choice(name, value, ("low", "medium", "high"))
+    check_choice(name, value, COMPLEXITIES)
 
 
 def _within(lowest: int, highest: int) -> Callable[[str, object, ModelSpec], None]:
@@ -203,5 +204,5 @@ _CHECKS: Mapping[str, Callable[[str, object, ModelSpec], None]] = {
     "safety_identifier": _safety_identifier,
     "complexity": _complexity,
     "frame_count": _within(2, FRAMES_MAX),
-    "frame_duration_ms": _within(1, _FRAME_DURATION_MS_MAX),
+    "frame_duration_ms": _within(1, FRAME_DURATION_MS_MAX),
 }
