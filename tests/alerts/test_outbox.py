@@ -260,7 +260,7 @@ class TestPruning:
         assert events(engine) == []
 
     def test_a_call_is_bounded(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("app.alerts.outbox._PRUNE_MAX", 3)
+        monkeypatch.setattr("app.quotas.ledger.liveness.pruning._PRUNE_MAX", 3)
         write(engine, *(an_event(percent, next_try_at_ms=None) for percent in range(1, 8)))
         for left in (4, 1, 0, 0):
             prune_events(engine, NOON + timedelta(days=9))

@@ -10,6 +10,6 @@ await report(async (result) => {
     quality: answer.quality,
     output_format: answer.output_format,
     usage: answer.usage,
-    images: answer.data.map((image) => image(image.b64_json)),
+    images: answer.data.map((item) => image(item.b64_json)),
   });
 });

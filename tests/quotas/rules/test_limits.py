@@ -44,7 +44,7 @@ def test_reads_what_is_written(text: str, unit: Unit, amount: int, window: Windo
         ("images:100:day", "no whole number"),
         ("100/day", "is not understood"),
         ("IMAGES:100/day", "is not understood"),
-        ("images:100/day", "unit 'images' is none of requests, images, tokens, usd, concurrent"),
+        ("photos:100/day", "unit 'photos' is none of requests, images, tokens, usd, concurrent"),
         ("images:100", "names no window: add one of minute, hour, day, week, month, total"),
         ("images:100/fortnight", "window 'fortnight' is none of"),
         ("images:3/now", "window 'now' is none of"),
