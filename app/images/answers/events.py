@@ -1,8 +1,8 @@
-"""Reads usage, image count and failures out of a passing event stream (SSE), and withholds its failure events.
+"""Reads usage, image count and failures from a passing event stream (SSE), and removes its failure events.
 
-Everything else goes out byte for byte and as it arrives: an event is held back only until its kind is known and its
-image has begun, and never more than HELD_BYTES_MAX of it. Events without data are withheld too: SDKs stumble over
-them. It must not keep, copy or decode an image.
+Everything else is passed on byte for byte, as it arrives. An event is held only until its kind is known and its image
+has begun, and never more than HELD_BYTES_MAX of it. Events without data are removed too, because SDKs fail on them. It
+must not keep, copy or decode an image.
 """
 
 from app.images.answers.json_fields import STEPS_MAX, FieldScanner, OnImage
@@ -10,8 +10,8 @@ from app.images.answers.stream_event import FIELDS, Event, Fate
 from app.images.cost.usage import Reading, Usage
 
 HELD_BYTES_MAX = 16_384  # an event of unknown kind passes once it is longer
-_LINE_STEPS = 8  # what reading a line costs, in steps of reading JSON
-_LINE_BYTES_MAX = 256  # of a line that is not data; a longer one says nothing that matters here
+_LINE_STEPS = 8  # the cost of reading a line, counted in steps of reading JSON
+_LINE_BYTES_MAX = 256  # of a line that is not data; a longer one holds nothing that is needed here
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DATA = b"data:"
 
@@ -19,8 +19,8 @@ _DATA = b"data:"
 class EventScanner:
     """Reads an Images answer that is an event stream. Holds under 64 KiB, whatever the size of the answer.
 
-    What it puts out and what it reads depend on the bytes alone, never on where they are cut into chunks. `read_to` is
-    how far the last `feed` read: less than its `size` where others should run before it goes on.
+    Its output and its reading depend on the bytes alone, not on how they are cut into chunks. `read_to` is how far the
+    last `feed` read. It is less than `size` if other tasks should run before reading goes on.
     """
 
     def __init__(self, on_image: OnImage | None = None, more: frozenset[str] = frozenset()) -> None:
@@ -31,43 +31,44 @@ class EventScanner:
         self._event = Event(on_image, self._fields)
         self.read_to = 0
         self._steps_left = 0
-        self._next_feed = -1  # where the next line feed of the chunk stands, once looked for
-        self._has_id = False  # an `id:` has gone out: SDKs take each blank line behind it for an event
+        self._next_feed = -1  # the position of the next line feed in the chunk, once it was searched for
+        self._has_id = False  # an `id:` was passed on: SDKs then read each blank line after it as an event
         self._held = bytearray()  # bytes of the current event that came in earlier chunks
         self._mark_bytes = 0  # of the byte order mark that may begin the stream
-        self._line = bytearray()  # the beginning of the current line, up to where it turns out to be data
-        self._data: FieldScanner | None = None  # reads the current line, if that is data
+        self._line = bytearray()  # the beginning of the current line, until it is known whether it is data
+        self._data: FieldScanner | None = None  # reads the current line if it is data
         self._after_cr = False  # a line feed that comes next belongs to the same line end
         self._totals = Reading(complete=False, image_count=0, usage=None)
 
     @property
     def at_boundary(self) -> bool:
-        """Whether what was put out so far ends between two events, so that a comment or event may follow."""
+        """Whether the output so far ends between two events, so that a comment or an event may follow."""
         return self._event.fate is not Fate.PASS
 
     @property
     def delivers(self) -> bool:
-        """Whether a finished image has come whole: in the data of a `*.completed` event."""
+        """Whether a finished image came whole, in the data of a `*.completed` event."""
         return self._totals.image_count > 0 or (self._event.is_final() and self._event.has_image())
 
     @property
     def fails(self) -> bool:
-        """Whether a failure has been told, also after an image that came whole."""
+        """Whether a failure was reported, even after an image that came whole."""
         return self._totals.failure is not None or (self._event.has_fields and self._event.failure() is not None)
 
     @property
     def image_number(self) -> int:
-        """Of the finished image that is being read, from 1."""
+        """The number of the finished image that is being read, from 1."""
         return self._totals.image_count + 1
 
     @property
     def text_count(self) -> int:
-        """How many texts of images have begun in the event that is being read."""
+        """How many image texts have begun in the event that is being read."""
         return 0 if self._event.data is None else self._event.data.text_count
 
     def closing(self, field: bytes) -> bytes:
-        """What to put out where the stream was cut, so that its last event ends: with `field`, as in `"error":{…}`, for
-        its last one, where there is a place for it. b"" between events."""
+        """What to send where the stream was cut, so that its last event ends. If that event can take one more field,
+        `field` (as `"error":{…}`) is added to it. b"" between events.
+        """
         if self.at_boundary:
             return b""
         text = self._event.data.closing() if self._event.data else None
@@ -79,8 +80,9 @@ class EventScanner:
         return text + b"," + field + b"}\n\n"
 
     def feed(self, data: bytes | bytearray, size: int | None = None, start: int = 0) -> bytes | memoryview:
-        """Takes the next bytes, data[start:size], up to `read_to`. Returns what may go out now: a view of `data` itself
-        where it can be had without a copy."""
+        """Takes the next bytes, data[start:size], up to `read_to`. Returns what may be passed on now: a view of `data`
+        itself if no copy is needed.
+        """
         size = len(data) if size is None else size
         view, out = memoryview(data), list[bytes | memoryview]()
         pass_from = event_from = at = start  # data[pass_from:event_from] passes, the current event's bytes follow
@@ -109,7 +111,9 @@ class EventScanner:
         return out[0] if len(out) == 1 else b"".join(out)
 
     def flush(self) -> bytes:
-        """Call last, when the stream has ended: what was still held, and the line end that a whole event lacks."""
+        """Call last, when the stream has ended. Returns what was still held, and the line end that a whole event
+        lacks.
+        """
         event, line_is_open = self._event, bool(self._line) or self._after_cr
         if line_is_open:
             self._after_cr = False
@@ -129,18 +133,18 @@ class EventScanner:
     def finish(self) -> Reading:
         """What was read so far; reading may go on. Usage is the sum over completed events.
 
-        A failure may be told beside a completed event; of several failures it is the first.
+        A failure may be reported besides a completed event. Of several failures the first counts.
         """
         return self._totals_with(self._event)
 
     def _release(self) -> bytes:
-        """The held bytes of an event whose fate is now known: nothing, if it is dropped."""
+        """The held bytes of an event whose fate is now known: nothing if it is dropped."""
         held = bytes(self._held) if self._event.fate is Fate.PASS else b""
         self._held.clear()
         return held
 
     def _read_line(self, chunk: bytes | bytearray, at: int, stop: int, size: int) -> int:
-        """Reads to the end of the line, or to `stop`, or for as long as it may; returns where it stands."""
+        """Reads to the end of the line, to `stop`, or as far as one call may. Returns the position reached."""
         self._steps_left -= _LINE_STEPS
         if self._after_cr:
             self._after_cr = False
@@ -167,7 +171,7 @@ class EventScanner:
         return end + 1
 
     def _take(self, chunk: bytes | bytearray, at: int, end: int) -> int:
-        """A part of a line, without its end; how far it was read."""
+        """Takes a part of a line, without its end. Returns how far it was read."""
         if self._data is None and len(self._line) < len(_DATA):
             cut = min(end, at + len(_DATA) - len(self._line))
             self._line += chunk[at:cut]
@@ -209,7 +213,7 @@ class EventScanner:
             self._has_id = True
 
     def _totals_with(self, event: Event) -> Reading:
-        """What the stream says, with what `event` tells."""
+        """The sums of the stream with those of `event` added."""
         so_far = self._totals
         failure = event.failure()
         usage = so_far.usage
@@ -224,7 +228,7 @@ class EventScanner:
             )
         if failure is None:
             return so_far
-        # What a failure used is told with it, if anywhere.
+        # The usage of a failed request comes with the failure, if it comes at all.
         return so_far._replace(usage=usage or event.usage(), failure=so_far.failure or failure)
 
 

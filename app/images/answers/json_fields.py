@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from app.images.answers.json_values import SCALAR_GRAMMAR, decode, decode_key, rest_of_escape, rest_of_scalar
 
-STEPS_MAX = 4096  # of one `feed`, some milliseconds: what others send must not hold the event loop
+STEPS_MAX = 4096  # of one `feed`: some milliseconds, so that no answer blocks the event loop
 VALUE_BYTES_MAX = 4096  # a captured value longer than this counts as unreadable
-_KEY_BYTES_MAX = 48  # eight letters, each written as \uXXXX: no longer key can be one of ours
+_KEY_BYTES_MAX = 48  # eight letters, each written as \uXXXX: every key that is needed fits
 _SCALAR_BYTES_MAX = 512
 DEPTH_MAX = 100
 
-# What may come next is told by the bytes it may begin with.
+# What may come next, as the set of bytes it may begin with.
 _DOCUMENT = b"{"
 _KEY = b'"'
 _KEY_OR_END = b'"}'
@@ -24,7 +24,7 @@ _VALUE = b'"{[-0123456789tfn'
 _VALUE_OR_END = _VALUE + b"]"
 _COMMA_OR_END = {0x7B: b",}", 0x5B: b",]"}  # by the bracket that is open
 _NOTHING = b""
-# What may be missing there before a comma may come: closing() puts it.
+# What is missing before a comma may follow: closing() adds it.
 _MISSING = {
     _DOCUMENT: b'{"cut":null',
     _KEY: b'"cut":null',
@@ -44,9 +44,9 @@ OnImage = Callable[[bytes | bytearray, int, int], None]
 class FieldScanner:
     """Captures the named fields of one JSON object, however its bytes are cut, and counts the images in its `data`.
 
-    `on_field(name)` is called when a named field ends: in document order, and at the same byte whatever the chunks
-    are. As in json.loads, the last of equal keys wins. `on_image(chunk, start, stop)` is called with each part of the
-    text of an image, in an object of `data` or in the document itself, before any field that comes later.
+    `on_field(name)` is called when a named field ends: in document order, and at the same byte however the chunks are
+    cut. As in json.loads, the last of equal keys wins. `on_image(chunk, start, stop)` is called with each part of the
+    text of an image, in an object of `data` or in the document itself, before any later field.
     """
 
     def __init__(
@@ -86,11 +86,13 @@ class FieldScanner:
 
     @property
     def image_number(self) -> int:
-        """Of the image in `data` that is being read, from 1; 0 elsewhere."""
+        """The number of the image in `data` that is being read, from 1; 0 elsewhere."""
         return self.image_count + 1 if self._in_image else 0
 
     def mute(self) -> None:
-        """Tells of no more fields, and lets go of who was told: it holds this scanner as a rule, a circle."""
+        """Reports no more fields. Drops the callback: its owner usually holds this scanner, which would be a reference
+        cycle.
+        """
         self._on_field = self._on_image = None
 
     @property
@@ -101,9 +103,9 @@ class FieldScanner:
     def feed(
         self, chunk: bytes | bytearray, start: int = 0, stop: int | None = None, steps_max: int = STEPS_MAX
     ) -> int:
-        """Reads chunk[start:stop], in so many steps at most; returns where it stopped.
+        """Reads chunk[start:stop], at most STEPS_MAX steps. Returns where it stopped.
 
-        Malformed input is no error: the document just never closes.
+        Malformed input raises nothing: the document never becomes `closed`.
         """
         stop = len(chunk) if stop is None else stop
         self._capture_from = start
@@ -139,7 +141,7 @@ class FieldScanner:
         return end + bytes(_CLOSERS[bracket] for bracket in reversed(self._open[1:]))
 
     def _read_string(self, chunk: bytes | bytearray, start: int, stop: int) -> int:
-        """Jumps to the end of a string. This is where the images go by."""
+        """Jumps to the end of a string. The images pass here."""
         begin = start
         if self._escaping:
             self._escaping = False
@@ -205,7 +207,7 @@ class FieldScanner:
         return start + 1
 
     def _break(self) -> int:
-        """Malformed: from here on nothing is read."""
+        """Malformed: nothing more is read."""
         self.broken = True
         self.closed = False
         return 0
@@ -281,12 +283,12 @@ class FieldScanner:
         self._capture_max = bytes_max
 
     def _keep(self, captured: bytearray, chunk: bytes | bytearray, end: int) -> None:
-        """Adds this chunk's part to what is captured, one byte over the bound at most."""
+        """Adds this chunk's part to the captured value: at most one byte over the bound."""
         room = self._capture_max + 1 - len(captured)
         captured += chunk[self._capture_from : min(end, self._capture_from + room)]
 
     def _end_capture(self, chunk: bytes | bytearray, end: int) -> bytearray | None:
-        """What was captured; None if it was too long."""
+        """The captured value; None if it was too long."""
         captured, self._captured = self._captured or bytearray(), None
         self._keep(captured, chunk, end)
         return captured if len(captured) <= self._capture_max else None

@@ -1,11 +1,11 @@
-"""Single JSON values: what a captured one says, and what completes one that was cut in its middle. Keeps nothing."""
+"""Single JSON values: decodes a captured one, and completes one that was cut. Keeps nothing."""
 
 import json
 import re
 
 SCALAR_GRAMMAR = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null")
 _CUT_ESCAPE = re.compile(rb"\\u[0-9a-fA-F]{0,3}\Z")
-UNREADABLE = object()  # stands for a value that was too long, or whose inside is malformed
+UNREADABLE = object()  # stands for a value that was too long, or is malformed inside
 
 
 def decode(captured: bytearray | None) -> object:
@@ -19,7 +19,7 @@ def decode(captured: bytearray | None) -> object:
 
 
 def decode_key(captured: bytearray | None) -> str:
-    """The key between its quotes; "" if it cannot be one that matters."""
+    """The key between its quotes; "" if it cannot be one that is needed."""
     if captured is not None and b"\\" not in captured:
         return captured.decode("utf-8", "replace")
     key = decode(captured and bytearray(b'"') + captured + b'"')
@@ -27,7 +27,7 @@ def decode_key(captured: bytearray | None) -> str:
 
 
 def rest_of_escape(tail: bytes) -> bytes:
-    """What completes the \\uXXXX that a string may have been cut in; where it was none, zeros do no harm."""
+    """What completes a \\uXXXX that was cut. If there was none, zeros do no harm."""
     cut = _CUT_ESCAPE.search(tail)
     return b"0" * (6 - len(cut[0])) if cut else b""
 

@@ -1,4 +1,4 @@
-"""Reads usage, image count and failure out of a JSON answer while its bytes pass. It must not keep an image."""
+"""Reads usage, image count and failure from a JSON answer while its bytes pass. It must not keep an image."""
 
 import orjson
 
@@ -8,7 +8,7 @@ from app.images.cost.usage import Failure, Reading, parse_usage
 
 NO_MESSAGE = "The provider reported an error."
 _FIELDS = frozenset({"usage", "error", "errors", "size", "quality", "message", "msg", "detail"})
-_REMARKS = ("message", "msg", "detail")  # where an answer without an image and without an error may say why
+_REMARKS = ("message", "msg", "detail")  # the fields in which an answer without image and error may give a reason
 _LIST_MAX = 5
 _NOTHINGS = ("", "0", "null", "none")
 
@@ -16,18 +16,19 @@ _NOTHINGS = ("", "0", "null", "none")
 class JsonScanner:
     """Reads an Images answer that is one JSON document. Holds a few KiB, whatever the size of the answer.
 
-    `on_image` is called as FieldScanner's is; `more` are fields that `get` shall know besides.
+    `on_image` is called as by FieldScanner. `more` are further fields that `get` can return.
     """
 
     def __init__(self, on_image: OnImage | None = None, more: frozenset[str] = frozenset()) -> None:
         self._scanner = FieldScanner(_FIELDS | more if more else _FIELDS, on_image=on_image)
-        # All that came, while that is a small document; None: the scanner reads.
+        # The whole answer while it is a small document. None: the scanner reads instead.
         self._small: bytes | None = b"" if on_image is None else None
         self._document: dict[str, object] | None = None  # the small document, parsed
 
     def feed(self, data: bytes | bytearray, size: int | None = None, start: int = 0) -> int:
-        """Takes the next bytes of the answer, data[start:size]; they may be cut anywhere. Returns how far it read: to
-        `size`, or less where there is so much to read that others should run before it goes on."""
+        """Takes the next bytes of the answer, data[start:size]; they may be cut anywhere. Returns how far it read:
+        `size`, or less if other tasks should run before it goes on.
+        """
         size = len(data) if size is None else size
         if self._small == b"" and start == 0 and size <= VALUE_BYTES_MAX:
             self._document = _small_document(data[:size])
@@ -43,22 +44,22 @@ class JsonScanner:
 
     @property
     def ended(self) -> bool:
-        """Whether the document is whole: an object, closed, and nothing but blanks after it."""
+        """Whether the document is whole: a closed object, and nothing but blanks after it."""
         return self._document is not None or self._scanner.closed
 
     @property
     def image_begun(self) -> bool:
-        """Whether it has become certain that an image comes."""
+        """Whether it is certain that an image comes."""
         return self._scanner.image_begun if self._document is None else self._image_count() > 0
 
     @property
     def text_count(self) -> int:
-        """How many texts of images have begun."""
+        """How many image texts have begun."""
         return self._scanner.text_count
 
     @property
     def image_number(self) -> int:
-        """Of the image that is being read, from 1; 0 elsewhere."""
+        """The number of the image that is being read, from 1; 0 elsewhere."""
         return self._scanner.image_number
 
     @property
@@ -68,7 +69,7 @@ class JsonScanner:
 
     @property
     def failure(self) -> Failure | None:
-        """The failure that the document's `error` tells, if it has come; of several the first."""
+        """The failure in the document's `error`, if it has come; of several the first."""
         return read_failure(self.get("error")) or read_failure(self.get("errors"))
 
     def finish(self) -> Reading:
@@ -95,7 +96,9 @@ class JsonScanner:
 
 
 def _small_document(chunk: bytes | bytearray) -> dict[str, object] | None:
-    """A whole document in one small chunk, parsed: the same reading for a quarter of the work. None for all others."""
+    """Parses a whole document that came in one small chunk: the same result at a quarter of the cost. None for
+    others.
+    """
     if not chunk or chunk.count(b"{") + chunk.count(b"[") > DEPTH_MAX:
         return None
     try:
@@ -114,8 +117,9 @@ def _count_images(data: object) -> int:
 
 
 def read_failure(error: object) -> Failure | None:
-    """The Failure that an `error` field tells; None when the field is absent or says nothing: null, no object and no
-    text, or an object whose fields are all empty. Of a list it is the first that says something."""
+    """The Failure in an `error` field. None if the field is absent or empty: null, neither object nor text, or an
+    object whose fields are all empty. Of a list, the first element that says something.
+    """
     if error is None:
         return None
     if isinstance(error, list):
@@ -136,5 +140,5 @@ def read_word(value: object) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    """A word or a number as text: providers write `code` either way."""
+    """A word or a number as text: providers write `code` as either."""
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None

@@ -1,4 +1,6 @@
-"""One event of a stream: its kind, what its data said so far, and whether its bytes may go out. Keeps none of them."""
+"""One event of a stream: its kind, what its data said so far, and whether its bytes may be passed on. Keeps no
+bytes.
+"""
 
 from enum import Enum, auto
 
@@ -12,7 +14,7 @@ FIELDS = frozenset({"type", "usage", "error", "message", "code", "param", "size"
 
 
 class Fate(Enum):
-    """What becomes of an event's bytes."""
+    """What happens to an event's bytes."""
 
     HOLD = auto()
     PASS = auto()
@@ -20,8 +22,10 @@ class Fate(Enum):
 
 
 class Event:
-    """One event: its name, what its data said so far, and its fate. A comment between events counts as one, and so does
-    a blank line alone. `on_image` is given the text of a finished image whose kind is known when it begins."""
+    """One event: its name, what its data said so far, and its fate. A comment between events counts as an event, and so
+    does a single blank line. `on_image` gets the text of a finished image if the event's kind is known when the image
+    begins.
+    """
 
     def __init__(self, on_image: OnImage | None = None, fields: frozenset[str] = FIELDS) -> None:
         self.fate = Fate.HOLD
@@ -31,7 +35,7 @@ class Event:
         self.has_id = False
         self.name = ""
         self.data: FieldScanner | None = None
-        self._is_good = False  # a kind that carries an image
+        self._is_good = False  # of a kind that carries an image
         self._on_image = on_image
         self._fields = fields
 
@@ -44,7 +48,7 @@ class Event:
         if self.data is None:
             self.data = FieldScanner(self._fields, self._take_field, self._take_image)
         else:
-            self.data.feed(b"\n")  # the lines of one event's data are one text
+            self.data.feed(b"\n")  # the data lines of one event are one text
         return self.data
 
     def is_whole(self) -> bool:
@@ -68,7 +72,7 @@ class Event:
         return parse_usage(self.get("usage"))
 
     def failure(self) -> Failure | None:
-        """The failure this event tells, in whatever shape; None if it tells none."""
+        """The failure that this event reports, in any of the known shapes; None if it reports none."""
         failure = read_failure(self.get("error"))
         kind = self._type()
         if failure is None and (self.name.endswith(_BAD) or kind.endswith(_BAD)):
@@ -92,7 +96,7 @@ class Event:
         self.fate = Fate.PASS if passes else Fate.DROP
 
     def give_up(self) -> None:
-        """It is held for too long: from now on it passes, if there is anything in it."""
+        """It was held for too long: pass it on from now on, unless it is empty."""
         self.fate = Fate.PASS if self.data is not None and self.data.begun else Fate.DROP
 
     def get(self, name: str) -> object:

@@ -1,5 +1,6 @@
-"""Makes of a document the stream that was asked for, and of a stream the document, while their bytes pass. It must not
-keep an image: its text goes from one into the other in the parts in which it comes."""
+"""Turns a document into the stream that was asked for, or a stream into the document, while the bytes pass. It must not
+keep an image: its text is passed on in the parts in which it comes.
+"""
 
 import re
 from collections.abc import Callable
@@ -18,14 +19,16 @@ _FAMILIES = {"generation": "image_generation", "edit": "image_edit"}
 
 
 class _Translation:
-    """What both have in common. `broken` once an image holds what would break out of its event."""
+    """The common part of both directions. `broken` once an image contains characters that would end its string
+    early.
+    """
 
     reads_stream = False
-    fails = True  # its end is looked at in any case
+    fails = True  # its end is inspected in any case
 
     def __init__(self) -> None:
         self._out: list[bytes | memoryview] = []
-        self._image = self._text = 0  # the numbers of the image and of its text that go out
+        self._image = self._text = 0  # the numbers of the image and of its text that are being passed on
         self._image_count = 0
         self.broken = False
 
@@ -35,7 +38,7 @@ class _Translation:
             self._image, self._text = number, text
             self._image_count += 1
         elif text != self._text:
-            return  # an image's `url` beside its `b64_json`, or the other way: the first one counts
+            return  # an image with both `url` and `b64_json`: the first one counts
         if self.broken or _LINE_END.search(part):
             self.broken = True
         else:
@@ -50,7 +53,9 @@ class _Translation:
 
 
 class DocumentAsEvents(_Translation):
-    """A document, put out as one `completed` event for each image; usage is in the last. Takes what Reader does."""
+    """A document, sent as one `completed` event for each image; the last one has the usage. A Reader for the
+    exchange.
+    """
 
     content_type = b"text/event-stream; charset=utf-8"
 
@@ -110,7 +115,7 @@ class DocumentAsEvents(_Translation):
 
 
 class EventsAsDocument(_Translation):
-    """A stream, put out as a document that holds its finished images. Takes what Reader does."""
+    """A stream, sent as a document that holds its finished images. A Reader for the exchange."""
 
     reads_stream = True
     content_type = b"application/json"
@@ -146,7 +151,7 @@ class EventsAsDocument(_Translation):
         return self._taken()
 
     def finish(self) -> Reading:
-        # An image whose kind came after it has not gone out, and a second one in the same event neither.
+        # Not passed on: an image whose kind came after it, and a second image in the same event.
         reading = self._scanner.finish()
         return _unless_broken(reading, broken=self.broken or reading.image_count != self._image_count)
 

@@ -1,5 +1,6 @@
-"""The models the gateway knows, by every name they go by. Loads them from catalog.toml and the operator's own file;
-what the names may ask for is decided elsewhere."""
+"""The models the gateway knows, by each of their names. Loads them from catalog.toml and the operator's own file. What
+a request may ask of a model is decided elsewhere.
+"""
 
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
@@ -24,42 +25,43 @@ class Catalog:
         self._by_name = {name: spec for spec in self.models for name in names_of(spec)}
 
     def find(self, name: str) -> ModelSpec | None:
-        """The model of that name: bare, full id, alias, or alias behind its provider's name; else None.
+        """The model of that name: bare name, full id, alias, or alias after its provider's name. None if there is none.
 
-        A provider pin (`openai/gpt-image-2:azure`) names no listed model: another provider may have another price.
-        An operator who wants one lists it as an entry whose id carries the pin.
+        A provider pin (`openai/gpt-image-2:azure`) names no listed model: another provider may have another price. An
+        operator who wants one lists it as an entry whose id contains the pin.
         """
         return self._by_name.get(name)
 
     def is_dead(self, name: str) -> bool:
-        """Whether the name is that of a retired model, bare or behind `openai/`."""
+        """Whether the name is that of a retired model, bare or after `openai/`."""
         return name.removeprefix("openai/") in self.retired
 
     def resembles_listed(self, name: str) -> bool:
-        """Whether the name is a listed or dead one written otherwise: other case, other provider, a provider pin.
+        """Whether the name is another spelling of a listed or retired one: other case, other provider, a provider pin.
 
-        Such a name must not pass as an unlisted model, whose images may be held at less than this one's price.
+        Such a name must not pass as an unlisted model, because its images might be held at less than this model's
+        price.
         """
         bare = name.split(":", 1)[0].rsplit("/", 1)[-1].lower()
         return any(bare == known.rsplit("/", 1)[-1].lower() for known in (*self._by_name, *self.retired))
 
 
 def names_of(spec: ModelSpec) -> tuple[str, ...]:
-    """Every name the model goes by, none twice."""
+    """Every name of the model, each once."""
     provider = spec.id.split("/")[0]
     bare = (spec.name, *spec.aliases)
     return tuple(dict.fromkeys((spec.id, *bare, *(f"{provider}/{name}" for name in bare))))
 
 
 def catalog_of(file: Path | None) -> Catalog:
-    """The built-in catalog with the operator's file, if there is one, over it. Raises ConfigurationError."""
+    """The built-in catalog, with the operator's file over it if there is one. Raises ConfigurationError."""
     return load_catalog() if file is None else read_catalog(file, f"GATEWAY_CATALOG_FILE ({file})")
 
 
 def read_catalog(file: Path, name: str) -> Catalog:
-    """The built-in catalog with `file`, which messages call `name`, over it.
+    """The built-in catalog with `file` over it. Messages call the file `name`.
 
-    Raises ConfigurationError naming the line at fault, or why the file cannot be read.
+    Raises ConfigurationError that names the line at fault, or says why the file cannot be read.
     """
     try:
         return load_catalog(file.read_text(encoding="utf-8"), name)
@@ -104,7 +106,9 @@ def _complete(
     known: Mapping[str, dict[str, object]],
     inheriting: tuple[str, ...],
 ) -> dict[str, object]:
-    """The entry's table with what it inherits: its own keys, over those it is `like`, over its earlier ones."""
+    """The entry's table with what it inherits. Its own keys win over those of the entry it is `like`, which win over
+    its earlier ones.
+    """
     table = own[name]
     path = ("models", name, "like")
     like, liked = table.get("like"), dict[str, object]()
@@ -115,7 +119,7 @@ def _complete(
             source.refuse(path, "goes round in a circle")
         liked = _complete(source, like, own, known, (*inheriting, name)) if like in own else known[like]
     inherited = known.get(name, {}) | {key: value for key, value in liked.items() if key not in _IDENTITY}
-    if "prices" in table or "hold_usd" in table:  # one takes the place of the other
+    if "prices" in table or "hold_usd" in table:  # one replaces the other
         inherited = {key: value for key, value in inherited.items() if key not in ("prices", "hold_usd")}
     return inherited | {key: value for key, value in table.items() if key != "like"}
 

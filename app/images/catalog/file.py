@@ -1,5 +1,6 @@
-"""Reads catalog files: TOML tables → ModelSpec values, every fault with its entry and line. What the keys mean is
-told at the top of catalog.toml."""
+"""Reads catalog files: TOML tables → ModelSpec values. Every fault names its entry and line. catalog.toml explains the
+keys.
+"""
 
 import calendar
 import re
@@ -30,7 +31,7 @@ MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}/[A-Za-z0-9][A-Za-z0-9._-]{0,99}(:[A-Za-z0-9._-]{1,50})?")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RECORDED_WORD = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{RECORDED_WORD_MAX - 1}}}")
-_PARAMETERS = (  # of an entry that lists none
+_PARAMETERS = (  # of an entry that lists no parameters
     *("prompt", "model", "n", "size", "quality", "background", "output_format", "output_compression", "moderation"),
     *("stream", "partial_images", "user", "safety_identifier"),
 )
@@ -66,7 +67,7 @@ class Source:
         raise CatalogError(f"{self.name}, line {self.line_of(path)}: {entry}: {message}")
 
     def line_of(self, path: tuple[str, ...]) -> int:
-        """The line where the key or table at `path` stands, or else the nearest table around it."""
+        """The line of the key or table at `path`, or else of the nearest table around it."""
         best = (0, 1)
         for number, here in self._headings():
             shared = next((i for i, (a, b) in enumerate(zip(here, path, strict=False)) if a != b), None)
@@ -123,7 +124,7 @@ class Entry:
         return dict(self._table)
 
     def finish(self) -> None:
-        """Refuses keys nobody read: a typing error must not be a rule that silently does not hold."""
+        """Refuses keys that nobody read: a misspelt rule must not be ignored silently."""
         for key in sorted(self._unread):
             self.refuse(key, "unknown key")
 
@@ -168,7 +169,7 @@ class Entry:
         return value
 
     def dollars(self, key: str, decimals: int) -> int:
-        """A price written as text with so many decimals at most, as a whole number of 10^-decimals dollars."""
+        """A price written as text, with at most that many decimals, as a whole number of 10^-decimals dollars."""
         value = self._take(key, None)
         if not isinstance(value, str) or not re.fullmatch(rf"[0-9]{{1,6}}(\.[0-9]{{1,{decimals}}})?", value):
             self.refuse(key, f'must be dollars as text, such as "0.5", with at most {decimals} decimals')
@@ -180,7 +181,7 @@ class Entry:
 
 
 def read_model(source: Source, name: str, table: object) -> ModelSpec:
-    """The model an entry describes, with nothing left to inherit. Raises CatalogError."""
+    """The model of an entry that inherits nothing more. Raises CatalogError."""
     entry = Entry(source, ("models", name), table)
     if not MODEL_NAME.fullmatch(name):
         entry.refuse(None, "the name of an entry is bare: plain letters, digits and . _ -")
@@ -288,7 +289,7 @@ def _prices(entry: Entry) -> Prices:
             entry.refuse("per_image", "stands alone: a model is sold by the image or by the token")
         prices = ImagePrice(entry.dollars("per_image", 9))
     else:
-        # Three decimals for a million tokens are whole nano-dollars for one token.
+        # Three decimals per million tokens are whole nano-dollars per token.
         text_in, image_in, image_out = (entry.dollars(key, 3) for key in ("text_in", "image_in", "image_out"))
         text_out = entry.dollars("text_out", 3) if entry.has("text_out") else None
         if text_out is not None and text_out > image_out:

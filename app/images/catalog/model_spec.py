@@ -1,5 +1,6 @@
-"""The rules and prices of one model, as plain values. Reads no file and computes nothing: catalog_file.py reads them,
-sizes.py, parameters.py, tokens.py and pricing.py apply them."""
+"""The rules and prices of one model, as plain values. Reads no file and computes nothing: file.py reads them; sizes.py,
+parameters.py, tokens.py and pricing.py apply them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,16 +10,17 @@ from app.images.catalog.sizes import SizeRule
 
 AUTO = "auto"  # of a size or a quality: the model chooses
 
-# The longest a record keeps: the columns of the database are as wide, and no request or catalog may name longer ones.
+# The longest words a record keeps. The columns of the database have this width, so requests and catalog may not name
+# longer ones.
 MODEL_ID_MAX = 120
 RECORDED_WORD_MAX = 16  # of a size, a quality
 
 
 @dataclass(frozen=True, slots=True)
 class AreaTokens:
-    """Output tokens by the area formula of tokens.py over the quality's `base`, times `percent` / 100.
+    """Output tokens by the area formula of tokens.py: the quality's `base`, times `percent` / 100.
 
-    A percentage of 100 is the exact formula; above it, an upper figure for a model that was only measured.
+    100 percent is the exact formula. Above it, the result is an upper bound for a model that was only measured.
     """
 
     base: Mapping[str, int]
@@ -44,7 +46,7 @@ TokenRule = AreaTokens | TableTokens | FlatTokens
 
 @dataclass(frozen=True, slots=True)
 class TokenPrices:
-    """Nano-USD for one token. `text_out` is None where no text price is known: text then costs what images cost."""
+    """Nano-USD per token. `text_out` is None if no text price is known: text then costs as much as images."""
 
     text_in: int
     image_in: int
@@ -54,7 +56,7 @@ class TokenPrices:
 
 @dataclass(frozen=True, slots=True)
 class ImagePrice:
-    """Nano-USD for one image, whatever its tokens."""
+    """Nano-USD per image, whatever its tokens."""
 
     per_image: int
 
@@ -64,11 +66,11 @@ Prices = TokenPrices | ImagePrice
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """One model. `id` is sent upstream, `name` is shown to clients; `created` is in Unix seconds.
+    """One model. `id` is sent upstream, `name` is shown to clients, `created` is in Unix seconds.
 
-    An empty tuple of words means that any word is passed. `prices` is None for a model whose price nobody knows:
-    `hold_nanousd` is then the money held and charged for each image. `listed` is False for a model the catalog
-    does not have and the operator lets pass.
+    An empty tuple of words means that any word is passed on. `prices` is None if the price is unknown: `hold_nanousd`
+    is then held and charged for each image. `listed` is False for a model that the catalog does not list and the
+    operator allows.
     """
 
     id: str

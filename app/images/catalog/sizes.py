@@ -1,4 +1,4 @@
-"""Which sizes a model draws: how a size is written, what is wrong with one, which valid one is nearest. Pure."""
+"""Which sizes a model can make: how a size is written, what is wrong with one, which valid one is nearest. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from functools import lru_cache
 BELOW_MINIMUM = "Requested resolution is below the current minimum pixel budget."
 
 _WRITTEN = re.compile(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})")
-_LENGTH_MAX = 13  # of the longest text that is one; others are not worth remembering
+_LENGTH_MAX = 13  # of the longest text that is a size; longer texts are not cached
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
@@ -23,9 +23,9 @@ def _parse_size(text: str) -> tuple[int, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class SizeBounds:
-    """Any size within bounds. Pixels throughout; `ratio_max` is the longest edge over the shortest.
+    """Any size within bounds, in pixels. `ratio_max` is the longest edge divided by the shortest.
 
-    `auto_pixels_max` is the largest image the size `auto` is held to: it bounds tokens, not requests.
+    `auto_pixels_max` is the largest image that size `auto` is held for. It bounds tokens, not requests.
     """
 
     multiple_of: int
@@ -36,7 +36,7 @@ class SizeBounds:
     auto_pixels_max: int
 
     def fault(self, width: int, height: int) -> str | None:
-        """The first rule the size breaks, as a sentence for the caller, or None."""
+        """The first rule that the size breaks, as a sentence for the caller, or None."""
         if width % self.multiple_of or height % self.multiple_of:
             return f"Width and height must both be divisible by {self.multiple_of}."
         short, long = (width, height) if width < height else (height, width)
@@ -51,14 +51,14 @@ class SizeBounds:
         return None
 
     def nearest(self, width: int, height: int) -> tuple[int, int] | None:
-        """The valid size whose edges differ least from those given (least squares); of equals, the larger.
+        """The valid size whose edges differ least from the given ones (least squares). Of equals, the larger.
 
-        None when no size is valid at all.
+        None if no size is valid at all.
         """
         step, sizes = self.multiple_of, list[tuple[int, int]]()
         below = height // step * step
         for candidate in range(step, self.edge_max + 1, step):
-            # The heights that are valid with this width are one run of multiples: clamp both neighbours to it.
+            # The valid heights for this width are one range of multiples: clamp both neighbours to it.
             low = max(-(-self.pixels_min // candidate), -(-candidate // self.ratio_max))
             high = min(self.pixels_max // candidate, candidate * self.ratio_max, self.edge_max)
             lowest, highest = -(-low // step) * step, high // step * step

@@ -1,4 +1,4 @@
-"""What usage costs and what a request may cost at most, in integer nano-USD. Counts no tokens: tokens.py does."""
+"""What usage costs, and what a request may cost at most, in integer nano-USD. Counts no tokens: tokens.py does."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from app.images.request.normalize import ImageRequest
 
 
 class Estimate(NamedTuple):
-    """The worst case of a request. Without a price (`priced` False), `nanousd` is what the operator set for it."""
+    """The worst case of a request. Without a price (`priced` False), `nanousd` is the amount that the operator set."""
 
     images: int
     tokens: int
@@ -21,10 +21,10 @@ class Estimate(NamedTuple):
 
 
 def price(usage: Usage, image_count: int, spec: ModelSpec) -> int | None:
-    """Nano-USD for what was used; None where the model's price is not known.
+    """Nano-USD for what was used; None if the model's price is unknown.
 
-    Exact: rates are whole nano-dollars a token. Cached input cannot be told apart in an answer, so it is priced in
-    full; text output costs what images cost where no text price is known.
+    Exact: prices are whole nano-dollars per token. Cached input cannot be told apart in an answer, so it is priced in
+    full. Text output costs as much as images if no text price is known.
     """
     prices = spec.prices
     if prices is None:
@@ -52,10 +52,10 @@ def estimate(request: ImageRequest) -> Estimate:
 
 
 def bounded_estimate(request: ImageRequest, worst: Estimate, size: str | None, quality: str | None) -> Estimate:
-    """The estimate of an image that came, in the size and quality that its answer names: never above `worst`."""
+    """The estimate of an image that came, in the size and quality that its answer names. Never above `worst`."""
     known = size if size is not None and parse_size(size) is not None else request.size
     try:
         named = estimate(replace(request, size=known, quality=quality or request.quality))
-    except (KeyError, ValueError):  # words the model does not know
+    except (KeyError, ValueError):  # words that the model does not know
         return worst
     return named if named.nanousd <= worst.nanousd and named.tokens <= worst.tokens else worst

@@ -1,4 +1,4 @@
-"""How many tokens an image takes: exactly, where a formula is known, and at the most a request may come to."""
+"""How many tokens an image takes: exact if a formula is known, else an upper bound."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -14,10 +14,10 @@ _AREA_OFFSET, _AREA_DIVISOR = 2_000_000, 4_000_000
 
 
 def output_tokens(spec: ModelSpec, size: str, quality: str) -> int:
-    """Output tokens of one image of that size and quality, without its partial images; neither may be `auto`.
+    """Output tokens of one image of that size and quality, without its partial images. Neither may be `auto`.
 
-    Exact for rules `area` and `table` (the calculator OpenAI publishes, checked against bills), an upper figure for
-    `measured`, the configured one for `flat`. Raises ValueError for a size or quality the rule does not cover.
+    Exact for the rules `area` and `table` (the calculator OpenAI publishes, checked against bills). An upper bound for
+    `measured`, the configured number for `flat`. Raises ValueError for a size or quality that the rule does not cover.
     """
     rule = spec.token_rule
     if isinstance(rule, FlatTokens):
@@ -36,11 +36,12 @@ def output_tokens(spec: ModelSpec, size: str, quality: str) -> int:
 
 
 def output_tokens_max(spec: ModelSpec, size: str, quality: str) -> int:
-    """The most output tokens one image may take, without its partial images; `auto` is the dearest it may mean.
+    """The most output tokens that one image may take, without its partial images. `auto` is held at its dearest
+    meaning.
 
-    Never below output_tokens: halves are rounded up here, since copies of the calculator differ in that. For size
-    `auto` within bounds no list of sizes is trusted (images outside the size rules were seen): the figure is that
-    of a square of the largest area, which no other shape of at most that area passes.
+    Never below output_tokens: halves are rounded up here, because copies of the calculator differ in that. For size
+    `auto` within bounds no list of sizes is trusted (images outside the size rules were seen). The result is that of a
+    square of the largest area; no other shape of at most that area takes more.
     """
     rule = spec.token_rule
     if isinstance(rule, FlatTokens):
@@ -58,12 +59,12 @@ def output_tokens_max(spec: ModelSpec, size: str, quality: str) -> int:
 
 
 def hold_tokens(request: ImageRequest) -> Usage:
-    """The most the answer to the request may report.
+    """The most tokens that the answer to the request may report.
 
-    Text in: the prompt's bytes in UTF-8 and an overhead. Tokenizers of bytes never make more tokens than bytes,
-    while one character outside Latin script may well be three tokens. Text and images in are counted once for each
-    image, as it is not published whether n multiplies them. Text out is held as image output, which is what it
-    costs when an answer does not itemise it.
+    Text input: the prompt's bytes in UTF-8, plus an overhead. A byte tokenizer never makes more tokens than bytes,
+    while one character outside Latin script may be three tokens. Text and image input are counted once per image,
+    because it is not published whether n multiplies them. Text output is held as image output, which is its cost if an
+    answer does not itemise it.
     """
     spec, n = request.model, request.n
     image = output_tokens_max(spec, request.size, request.quality) * request.frames

@@ -1,4 +1,4 @@
-"""What a provider reports it used, and what a scanner learns from a passing answer. Pure values."""
+"""What a provider reports as used, and what a scanner learns from a passing answer. Pure values."""
 
 import math
 import re
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_COUNT_MAX = 10**12  # what a larger count is read as: nonsense too, and no number that anything chokes on
+_COUNT_MAX = 10**12  # larger counts are read as this: nonsense as well, but a number that every sum can hold
 _NUMBER = re.compile(r" *[0-9]{1,400}(?:\.[0-9]{1,400})? *")
-# The same two numbers, as OpenAI's Images and as its older APIs name them.
+# The same two numbers, by the names of OpenAI's Images API and of its older APIs.
 _INPUT, _OUTPUT = ("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens")
 
 
@@ -36,7 +36,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failure told inside an answer, in OpenAI's words; None where the provider gave none."""
+    """A failure reported inside an answer, in OpenAI's words. None for what the provider did not give."""
 
     message: str
     type: str | None = None
@@ -45,9 +45,9 @@ class Failure:
 
 
 class Reading(NamedTuple):
-    """What a scanner read out of a whole answer. `complete`: it ended where an answer of its kind must end.
+    """What a scanner read from an answer. `complete`: it ended where an answer of its kind must end.
 
-    `size` and `quality` are the answer's own words for them; `remark` is what an answer without an image says instead.
+    `size` and `quality` are the answer's own words. `remark` is the text of an answer that has no image.
     """
 
     complete: bool
@@ -60,17 +60,17 @@ class Reading(NamedTuple):
 
     @property
     def delivers(self) -> bool:
-        """Whether the whole answer came, with an image, and tells of no failure."""
+        """Whether the whole answer came, with an image and without a failure."""
         return self.complete and self.image_count > 0 and self.failure is None
 
 
 def parse_usage(reported: object, *, images_sent: bool = False) -> Usage | None:
-    """The provider's `usage` object as a Usage, or None when it is absent or makes no sense.
+    """The provider's `usage` object as a Usage. None if it is absent or makes no sense.
 
-    What is not itemised falls to what it can only be, or else to the dearer kind: output to images (Images answers
-    often carry no `output_tokens_details`, streams never have to), input to text, unless the request sent images in
-    (`images_sent`). An itemised zero is a value, not an absence. Parts that exceed their total are cut to it, the
-    text first. Every spelling of a count that has one meaning is read; a fraction is rounded up.
+    What is not itemised counts as the only possible kind, or else as the dearer one. Output counts as images: Images
+    answers often have no `output_tokens_details`, and streams need none. Input counts as text, unless the request sent
+    images (`images_sent`). An itemised zero is a value. Parts that exceed their total are cut, text first. Every
+    spelling of a count with one meaning is read; fractions are rounded up.
     """
     if not isinstance(reported, dict):
         return None
@@ -87,7 +87,7 @@ def parse_usage(reported: object, *, images_sent: bool = False) -> Usage | None:
 
 
 def _parts(details: object, total: int, *, rest_is_image: bool) -> tuple[int, int]:
-    """(text, image) tokens: as itemised, and the rest of the total to one of them."""
+    """(text, image) tokens: the itemised ones; the rest of the total goes to one of them."""
     itemised = details if isinstance(details, dict) else {}
     image = min(_count(itemised.get("image_tokens")) or 0, total)
     text = min(_count(itemised.get("text_tokens")) or 0, total - image)
@@ -99,7 +99,7 @@ def _first(reported: Mapping[str, object], names: tuple[str, ...]) -> int | None
 
 
 def _count(value: object) -> int | None:
-    """A whole number, as 207, 207.0 or "207", or the next one above 206.92. True is no count."""
+    """A whole number, written as 207, 207.0 or "207"; 206.92 becomes 207. True is not a count."""
     if type(value) is int:
         return min(value, _COUNT_MAX) if value >= 0 else None
     if isinstance(value, str) and _NUMBER.fullmatch(value):

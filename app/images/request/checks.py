@@ -1,11 +1,12 @@
-"""Checks of one value, refused in OpenAI's words: type, range, choice, length, sound text. Knows no model and no
-parameter: parameters.py says what is checked how."""
+"""Checks of one value, refused in OpenAI's words: type, range, choice, length, valid text. Knows no model and no
+parameter: parameters.py says what is checked and how.
+"""
 
 from collections.abc import Sequence
 
 from app.errors import InvalidRequest
 
-USER_ERROR = "image_generation_user_error"  # OpenAI's error type for what only the image models can refuse
+USER_ERROR = "image_generation_user_error"  # OpenAI's error type for what only the image models refuse
 
 _SHOWN_MAX = 64
 _DEPTH_MAX = 32
@@ -13,12 +14,12 @@ _WORD_MAX = 64
 
 
 def refusal(param: str, code: str, message: str, kind: str = "invalid_request_error") -> InvalidRequest:
-    """The error for one parameter. A name that came from the caller is made fit to be shown."""
+    """The error for one parameter. A name that came from the caller is made safe to show."""
     return InvalidRequest(message, param=shown(param), code=code, kind=kind)
 
 
 def shown(text: str) -> str:
-    """A caller's text as it may stand in a message: one line, bounded, no half surrogates."""
+    """A caller's text, made safe for a message: one line, bounded, no half surrogates."""
     clean = "".join(c if c.isprintable() else "?" for c in text[:_SHOWN_MAX])
     return clean + "…" if len(text) > _SHOWN_MAX else clean
 
@@ -42,7 +43,7 @@ def wrong_type(param: str, expected: str, value: object) -> InvalidRequest:
 
 
 def check_text(param: str, value: object, longest: int, shortest: int = 0) -> str:
-    """A string of so many characters (Unicode code points, as OpenAI counts) that UTF-8 can carry."""
+    """A string with an allowed number of characters (Unicode code points, as OpenAI counts) that UTF-8 can encode."""
     if not isinstance(value, str):
         raise wrong_type(param, "a string", value)
     if len(value) < shortest:
@@ -56,7 +57,7 @@ def check_text(param: str, value: object, longest: int, shortest: int = 0) -> st
 
 
 def check_choice(param: str, value: object, choices: Sequence[str], longest: int = _WORD_MAX) -> str:
-    """One of the words; without any, a word of the caller's own of at most `longest` printable characters."""
+    """One of the words. If there are none, any word of at most `longest` printable characters."""
     if not isinstance(value, str):
         raise wrong_type(param, "a string", value)
     if not choices:
@@ -71,7 +72,7 @@ def check_choice(param: str, value: object, choices: Sequence[str], longest: int
 
 
 def check_integer(param: str, value: object, lowest: int, highest: int) -> int:
-    if type(value) is not int:  # True is none
+    if type(value) is not int:  # True is not an int here
         raise wrong_type(param, "an integer", value)
     if lowest <= value <= highest:
         return value
@@ -90,7 +91,7 @@ def check_boolean(param: str, value: object) -> bool:
 
 
 def check_sound(param: str, value: object, depth: int = 0) -> None:
-    """Anything that JSON in UTF-8 can carry to any reader: no NaN, no number over 64 bits, no endless nesting."""
+    """Anything that JSON in UTF-8 can carry to any reader: no NaN, no number over 64 bits, bounded nesting."""
     match value:
         case str():
             _check_unicode(param, value)

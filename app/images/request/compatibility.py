@@ -1,4 +1,4 @@
-"""What older clients send and what it means today. Lenient mode only; every change is reported, none is guessed."""
+"""What older clients send, and what it means today. Lenient mode only. Every change is reported, none is guessed."""
 
 from collections.abc import Mapping
 
@@ -17,10 +17,10 @@ _DALLE_SIZES = {
 
 
 def modernize(fields: Mapping[str, object], spec: ModelSpec) -> tuple[dict[str, object], tuple[str, ...]]:
-    """The fields with retired parameters dropped and retired values replaced, and what was changed.
+    """The fields with retired parameters dropped and retired values replaced; and the list of changes.
 
-    Touches only what the model itself would refuse. Raises InvalidRequest for a `response_format` the gateway cannot
-    give. Idempotent.
+    Changes only what the model itself would refuse. Idempotent. Raises InvalidRequest for a `response_format` that the
+    gateway cannot give.
     """
     modern, changes = dict(fields), []
     for name in OLD_PARAMETERS:

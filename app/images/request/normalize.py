@@ -1,5 +1,6 @@
-"""One image request: found its model, checked against every rule, put into the words of today. Decides before
-anything is reserved or sent; knows no caller, no quota, no HTTP."""
+"""One image request: finds its model, checks every rule, and translates it into today's parameters. Decides before
+anything is reserved or sent. Knows no caller, no quota, no HTTP.
+"""
 
 import re
 from collections.abc import Mapping
@@ -56,9 +57,9 @@ class RequestPolicy:
 class ImageRequest:
     """A request that breaks no known rule. Never changed once it is made.
 
-    `fields` is exactly what is sent upstream as JSON, the model by its full id; nulls that mean "omitted" are left
-    out. `changes` tells what was dropped, mapped or forwarded, each like `quality=hd->high`. `size` and `quality` are
-    `auto` where omitted. `partial_images` and `frames` (1 for a still image) are the most the answer may hold.
+    `fields` is exactly what is sent upstream as JSON, with the full model id and without nulls that mean "omitted".
+    `changes` lists what was dropped, mapped or forwarded, each like `quality=hd->high`. `size` and `quality` are `auto`
+    if omitted. `partial_images` and `frames` (1 for a still image) are the most that the answer may hold.
     """
 
     operation: str
@@ -84,10 +85,10 @@ def models_of(policy: RequestPolicy) -> tuple[ModelSpec, ...]:
 
 
 def normalize(fields: Mapping[str, object], policy: RequestPolicy) -> ImageRequest:
-    """The request the fields of a generation ask for. Idempotent on the `fields` it returns.
+    """The request that the fields of a generation ask for. Idempotent on the `fields` it returns.
 
     Checks in OpenAI's order: model, unknown names, prompt, n, the rest, then rules between fields. Raises
-    ModelNotFound, and InvalidRequest for the first rule that is broken.
+    ModelNotFound, or InvalidRequest for the first broken rule.
     """
     spec, changes = _find_model(fields, policy)
     asked: Mapping[str, object] = fields
@@ -110,7 +111,7 @@ def normalize(fields: Mapping[str, object], policy: RequestPolicy) -> ImageReque
         size=str(given.get("size", AUTO)),
         quality=str(given.get("quality", AUTO)),
         stream=stream,
-        # A stream that names no number was once seen to bring a partial image.
+        # A stream that names no number of partial images was once seen to bring one.
         partial_images=_integer(given, "partial_images", PARTIAL_IMAGES_MAX if stream else 0),
         frames=_integer(given, "frame_count", FRAMES_MAX) if animated else 1,
         input_image_count=0,
@@ -151,7 +152,7 @@ def _choose(name: str, policy: RequestPolicy) -> ModelSpec:
 
 
 def _choose_living(name: str, policy: RequestPolicy) -> ModelSpec:
-    """A listed model, or an unlisted one where the operator passes those. Raises ModelNotFound."""
+    """A listed model, or an unlisted one if the operator allows those. Raises ModelNotFound."""
     spec, hold_nanousd = policy.catalog.find(name), policy.unknown_model_hold_nanousd
     if spec is not None:
         return spec
@@ -162,7 +163,7 @@ def _choose_living(name: str, policy: RequestPolicy) -> ModelSpec:
 
 
 def _unlisted(name: str, hold_nanousd: int, catalog: Catalog) -> ModelSpec:
-    """A model of which nothing is known: types are checked, words are passed, and the operator says what is held."""
+    """A model of which nothing is known: types are checked, words are passed on, and the operator sets the hold."""
     return ModelSpec(
         id=name,
         name=name,

@@ -1,5 +1,6 @@
 """The parameters of an image generation: what each value may be on a model, and which values go together. The first
-fault is refused in OpenAI's words and order; nothing is changed here."""
+fault is refused in OpenAI's words and order. Changes nothing.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -32,7 +33,7 @@ DOCUMENTED = frozenset(
 )
 """Names the gateway knows on some model or route: on a model without them they are refused, never forwarded."""
 
-_UNBOUNDED = frozenset(  # a second model or a reroute: what they cost is not held
+_UNBOUNDED = frozenset(  # a second model or another route: their cost is not held
     {"svg", "provider", "providers", "fallback", "fallbacks", "models", "route", "routing"}
 )
 _NEVER_FORWARDED = DOCUMENTED | _UNBOUNDED
@@ -47,12 +48,14 @@ _SEE_THROUGH = ("png", "webp")
 
 
 def check_names(fields: Mapping[str, object], spec: ModelSpec, *, may_forward: bool) -> tuple[str, ...]:
-    """The names the model is not known to take but may be sent all the same; InvalidRequest for the first other."""
+    """The names that the model is not known to take but that may be sent. Raises InvalidRequest for the first other
+    name.
+    """
     if fields.keys() <= spec.parameters:
         return ()
     unknown = [name for name in fields if name not in spec.parameters]
     for name in unknown:
-        # In any case of letters: some readers of JSON take `N` for `n`.
+        # In any case of letters: some JSON readers take `N` for `n`.
         forwarded = may_forward and spec.open and name.lower() not in _NEVER_FORWARDED
         if not forwarded or not _FORWARDED_NAME.fullmatch(name):
             raise refusal(name, "unknown_parameter", f"Unknown parameter: '{shown(name)}'.")
@@ -63,7 +66,7 @@ def check_names(fields: Mapping[str, object], spec: ModelSpec, *, may_forward: b
 
 
 def check_values(given: Mapping[str, object], spec: ModelSpec) -> None:
-    """Each value by itself: the prompt, then n, then the rest in the order of _CHECKS, then what is forwarded."""
+    """Checks each value by itself: the prompt, then n, then the rest in the order of _CHECKS, then forwarded ones."""
     if "prompt" not in given:
         raise refusal("prompt", "missing_required_parameter", "Missing required parameter: 'prompt'.")
     for name, check in _CHECKS.items():
@@ -75,9 +78,9 @@ def check_values(given: Mapping[str, object], spec: ModelSpec) -> None:
 
 
 def check_together(given: Mapping[str, object], spec: ModelSpec) -> None:
-    """Rules between values that are each valid. What a model of unknown formats makes of them is left to it."""
+    """Rules between values that are valid alone. A model of unknown formats decides for itself."""
     if given.get("stream") is True and given.get("n", 1) != 1:
-        # Measured so, `input` included.
+        # Measured this way, `input` included.
         raise refusal("input", "unsupported_parameter", "Streaming is only supported with n=1.", USER_ERROR)
     if not spec.output_formats:
         return

@@ -1,4 +1,4 @@
-"""What the operator's settings allow requests to ask for. Pure: reads settings as plain values, asks nobody."""
+"""What the operator's settings allow requests to ask for. Pure: reads settings as plain values."""
 
 from decimal import Decimal
 from typing import Protocol
@@ -11,7 +11,7 @@ _NANOUSD_PER_USD = 10**9
 
 
 class PolicySettings(Protocol):
-    """The settings this is about, as app/settings.py has them."""
+    """The settings that are needed here, with the names of app/settings.py."""
 
     @property
     def compatibility(self) -> str: ...
@@ -26,7 +26,9 @@ class PolicySettings(Protocol):
 
 
 def request_policy(settings: PolicySettings, catalog: Catalog) -> RequestPolicy:
-    """The operator's choices about what requests may ask for. Raises ConfigurationError where they contradict."""
+    """The operator's choices about what requests may ask for. Raises ConfigurationError if they contradict each
+    other.
+    """
     hold_nanousd = None
     if settings.unknown_models == "pass":
         if settings.unknown_model_hold_usd is None:
