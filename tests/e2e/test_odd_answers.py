@@ -182,6 +182,24 @@ def test_a_stream_becomes_the_document_that_was_asked_for(start_gateway: StartGa
         assert answer.usage.output_tokens == 196
 
 
+@pytest.mark.parametrize("nothing", [{}, {"message": "", "type": "", "code": None}, [None], " "], ids=repr)
+@pytest.mark.parametrize("size", [1, 20_000])
+def test_an_error_that_tells_nothing_costs_no_caller_its_image(
+    start_gateway: StartGateway, nothing: object, size: int
+) -> None:
+    """openai-python raises for each of them in an event; no SDK looks for one in a document."""
+    image = IMAGE * size
+    made = event("completed", usage=USAGE, error=nothing, **LOOK).replace(IMAGE, image)
+    for answer, stream in ((made, True), ({**GOOD, "data": [{"b64_json": image}], "error": nothing}, False)):
+        with RawUpstream(sends(answer)) as upstream:
+            gateway = start_gateway(upstream.url)
+            with openai.OpenAI(base_url=gateway.url, api_key=gateway.store.key().text, max_retries=0) as client:
+                made_by_sdk: Any = client.images.generate(**BODY, stream=stream)  # type: ignore[call-overload]
+                [only] = list(made_by_sdk) if stream else made_by_sdk.data
+            assert only.b64_json == image
+    assert {(row["outcome"], row["charged_nanousd"]) for row in gateway.store.settled(2)} == {("completed", REPORTED)}
+
+
 def test_no_event_without_data_reaches_a_client_that_has_read_an_id(start_gateway: StartGateway) -> None:
     """openai-python takes each blank line behind an `id:` for an event, and stumbles over its missing data."""
 

@@ -1,11 +1,13 @@
 """Reads usage, image count and failures from a passing event stream (SSE), and removes its failure events.
 
 Everything else is passed on byte for byte, as it arrives. An event is held only until its kind is known and its image
-has begun, and never more than HELD_BYTES_MAX of it. Events without data are removed too, because SDKs fail on them. It
-must not keep, copy or decode an image.
+has begun, and never more than HELD_BYTES_MAX of it. Events without data are removed too, and an `error` that says
+nothing becomes a value that SDKs do not read as an error, because they fail on both. It must not keep, copy or decode
+an image.
 """
 
 from app.images.answers.json_fields import STEPS_MAX, FieldScanner, OnImage
+from app.images.answers.json_values import nothing_of_length
 from app.images.answers.stream_event import FIELDS, Event, Fate
 from app.images.cost.usage import Reading, Usage
 
@@ -33,7 +35,7 @@ class EventScanner:
         self._steps_left = 0
         self._next_feed = -1  # the position of the next line feed in the chunk, once it was searched for
         self._has_id = False  # an `id:` was passed on: SDKs then read each blank line after it as an event
-        self._held = bytearray()  # bytes of the current event that came in earlier chunks
+        self._held = bytearray()  # bytes of the current event of earlier chunks that are not passed on yet
         self._mark_bytes = 0  # of the byte order mark that may begin the stream
         self._line = bytearray()  # the beginning of the current line, until it is known whether it is data
         self._data: FieldScanner | None = None  # reads the current line if it is data
@@ -71,13 +73,14 @@ class EventScanner:
         """
         if self.at_boundary:
             return b""
+        held = bytes(self._held)
         text = self._event.data.closing() if self._event.data else None
         is_open = bool(self._line) or self._data is not None or self._after_cr
         if text is None:
-            return b"\n\n" if is_open else b"\n"
+            return held + (b"\n\n" if is_open else b"\n")
         if self._data is None or self._after_cr:
             text = (b"\ndata:" if self._line else b"data:") + text
-        return text + b"," + field + b"}\n\n"
+        return held + text + b"," + field + b"}\n\n"
 
     def feed(self, data: bytes | bytearray, size: int | None = None, start: int = 0) -> bytes | memoryview:
         """Takes the next bytes, data[start:size], up to `read_to`. Returns what may be passed on now: a view of `data`
@@ -94,9 +97,13 @@ class EventScanner:
             line_end = self._read_line(data, at, stop, size)
             event.bytes_count += line_end - at
             at = line_end
+            if event.hollow:
+                data = self._blank(data, start)
+                view = memoryview(data)
             if event.fate is Fate.HOLD and event.bytes_count >= HELD_BYTES_MAX:
                 event.give_up()
-            if event.fate is not Fate.HOLD and self._held:
+            is_clear = event.ended or event.error_bytes() <= at - start  # what is held tells of no error
+            if event.fate is not Fate.HOLD and self._held and is_clear:
                 out.append(self._release())
             if event.ended:
                 if event.fate is Fate.DROP:
@@ -105,9 +112,12 @@ class EventScanner:
                 event_from = at
                 self._event = Event(self._on_image, self._fields)
         self.read_to = at
-        out.append(view[pass_from : at if self._event.fate is Fate.PASS else event_from])
-        if self._event.fate is Fate.HOLD:
-            self._held += view[event_from:at]
+        event, held_from = self._event, event_from
+        if event.fate is not Fate.HOLD:
+            held_from = max(event_from, at - event.error_bytes())
+        out.append(view[pass_from : held_from if event.fate is Fate.PASS else event_from])
+        if event.fate is not Fate.DROP:
+            self._held += view[held_from:at]
         return out[0] if len(out) == 1 else b"".join(out)
 
     def flush(self) -> bytes:
@@ -136,6 +146,18 @@ class EventScanner:
         A failure may be reported besides a completed event. Of several failures the first counts.
         """
         return self._totals_with(self._event)
+
+    def _blank(self, data: bytes | bytearray, start: int) -> bytearray:
+        """`data`, or a copy, in which an `error` that tells nothing is nothing; so it becomes in what is held, too."""
+        changed = data if isinstance(data, bytearray) else bytearray(data)
+        for begin, end in self._event.hollow:
+            nothing = nothing_of_length(end - begin)
+            early = max(0, min(start, end) - begin)
+            if early:
+                self._held[-early:] = nothing[:early]
+            changed[begin + early : end] = nothing[early:]
+        self._event.hollow.clear()
+        return changed
 
     def _release(self) -> bytes:
         """The held bytes of an event whose fate is now known: nothing if it is dropped."""

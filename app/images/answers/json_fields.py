@@ -7,7 +7,7 @@ It must not keep, copy or decode an image.
 import re
 from collections.abc import Callable
 
-from app.images.answers.json_values import SCALAR_GRAMMAR, decode, decode_key, rest_of_escape, rest_of_scalar
+from app.images.answers.json_values import SCALAR_GRAMMAR, decode, decode_key, match_end, rest_of_escape, rest_of_scalar
 
 STEPS_MAX = 4096  # of one `feed`: some milliseconds, so that no answer blocks the event loop
 VALUE_BYTES_MAX = 4096  # a captured value longer than this counts as unreadable
@@ -39,19 +39,19 @@ _BLANKS = re.compile(rb"[ \t\r\n]*")
 _SCALAR = re.compile(rb"[-+.0-9A-Za-z]*")
 _IMAGE_KEYS = frozenset({"b64_json", "url"})
 OnImage = Callable[[bytes | bytearray, int, int], None]
+OnField = Callable[[str, int, int], None]
 
 
 class FieldScanner:
     """Captures the named fields of one JSON object, however its bytes are cut, and counts the images in its `data`.
 
-    `on_field(name)` is called when a named field ends: in document order, and at the same byte however the chunks are
-    cut. As in json.loads, the last of equal keys wins. `on_image(chunk, start, stop)` is called with each part of the
-    text of an image, in an object of `data` or in the document itself, before any later field.
+    `on_field(name, start, end)` is called when a named field ends: in document order, and at the same byte however the
+    chunks are cut. Its value is [start:end] of the current chunk; negative places are in earlier chunks. As in
+    json.loads, the last of equal keys wins. `on_image(chunk, start, stop)` is called with each part of the text of an
+    image, in an object of `data` or in the document itself, before any later field.
     """
 
-    def __init__(
-        self, names: frozenset[str], on_field: Callable[[str], None] | None = None, on_image: OnImage | None = None
-    ) -> None:
+    def __init__(self, names: frozenset[str], on_field: OnField | None = None, on_image: OnImage | None = None) -> None:
         self.image_count = 0
         self.has_image = False  # directly in the document
         self.image_begun = False
@@ -83,6 +83,13 @@ class FieldScanner:
     def get(self, name: str) -> object:
         """The value of a named field; None if it did not come or is null."""
         return decode(self._values[name]) if name in self._values else None
+
+    def bytes_of(self, name: str) -> int:
+        """How much of that field's value has come, while it is being read and may still be captured; 0 elsewhere."""
+        captured = self._captured
+        if captured is None or self.broken or self._field != name or self._capture_max != VALUE_BYTES_MAX:
+            return 0
+        return len(captured) if len(captured) <= VALUE_BYTES_MAX else 0
 
     @property
     def image_number(self) -> int:
@@ -174,7 +181,7 @@ class FieldScanner:
 
     def _read_scalar(self, scalar: bytearray, chunk: bytes | bytearray, start: int, stop: int) -> int:
         """A number, true, false or null: it ends where something else begins, perhaps in the next chunk."""
-        end = _match_end(_SCALAR, chunk, start, stop)
+        end = match_end(_SCALAR, chunk, start, stop)
         if len(scalar) + end - start > _SCALAR_BYTES_MAX:
             return self._break()
         scalar += chunk[start:end]
@@ -189,7 +196,7 @@ class FieldScanner:
         """A bracket, comma, colon, or the beginning of a key or value."""
         mark = chunk[start]
         if mark <= 0x20:
-            blanks_end = _match_end(_BLANKS, chunk, start, stop)
+            blanks_end = match_end(_BLANKS, chunk, start, stop)
             return blanks_end if blanks_end > start else self._break()
         expected = self._next
         if mark not in expected:
@@ -271,9 +278,9 @@ class FieldScanner:
             else:
                 self._image_has.discard(self._image_key)
         elif len(self._open) == 1 and self._captured is not None:
-            self._values[self._field] = self._end_capture(chunk, end)
+            captured = self._values[self._field] = self._end_capture(chunk, end)
             if self._on_field is not None:
-                self._on_field(self._field)
+                self._on_field(self._field, end - len(captured or b""), end)
         elif len(self._open) == 1 and self._field in _IMAGE_KEYS:
             self.has_image = self._has_text
 
@@ -292,8 +299,3 @@ class FieldScanner:
         captured, self._captured = self._captured or bytearray(), None
         self._keep(captured, chunk, end)
         return captured if len(captured) <= self._capture_max else None
-
-
-def _match_end(pattern: re.Pattern[bytes], chunk: bytes | bytearray, start: int, stop: int) -> int:
-    match = pattern.match(chunk, start, stop)
-    return match.end() if match else start

@@ -26,6 +26,18 @@ def decode_key(captured: bytearray | None) -> str:
     return key if isinstance(key, str) else ""
 
 
+def match_end(pattern: re.Pattern[bytes], chunk: bytes | bytearray, start: int, stop: int) -> int:
+    """Where what matches at `start` ends: there, if nothing does."""
+    match = pattern.match(chunk, start, stop)
+    return match.end() if match else start
+
+
+def nothing_of_length(length: int) -> bytes:
+    """A value of so many bytes that JavaScript and Python take for nothing: {} is something to one of them."""
+    word = b"null" if length >= 4 else b'""' if length >= 2 else b"0"
+    return word.ljust(length)
+
+
 def rest_of_escape(tail: bytes) -> bytes:
     """What completes a \\uXXXX that was cut. If there was none, zeros do no harm."""
     cut = _CUT_ESCAPE.search(tail)

@@ -35,6 +35,8 @@ class Event:
         self.has_id = False
         self.name = ""
         self.data: FieldScanner | None = None
+        self.hollow: list[tuple[int, int]] = []  # the places, in the chunk just read, of errors that say nothing
+        self._is_split = False  # the value of `error` began on an earlier line
         self._is_good = False  # of a kind that carries an image
         self._on_image = on_image
         self._fields = fields
@@ -48,6 +50,7 @@ class Event:
         if self.data is None:
             self.data = FieldScanner(self._fields, self._take_field, self._take_image)
         else:
+            self._is_split = self._is_split or self.data.bytes_of("error") > 0
             self.data.feed(b"\n")  # the data lines of one event are one text
         return self.data
 
@@ -102,11 +105,20 @@ class Event:
     def get(self, name: str) -> object:
         return None if self.data is None else self.data.get(name)
 
-    def _take_field(self, name: str) -> None:
+    def error_bytes(self) -> int:
+        """How much of an `error` has come of which nobody knows yet whether it tells anything."""
+        return 0 if self.data is None or self._is_split else self.data.bytes_of("error")
+
+    def _take_field(self, name: str, start: int, end: int) -> None:
         if name == "type":
             self._decide(self._type())
-        elif name == "error" and self.fate is Fate.HOLD and read_failure(self.get("error")):
-            self.fate = Fate.DROP
+        elif name == "error":
+            if not read_failure(self.get("error")):
+                if not self._is_split:
+                    self.hollow.append((start, end))
+            elif self.fate is Fate.HOLD:
+                self.fate = Fate.DROP
+            self._is_split = False
 
     def _take_image(self, chunk: bytes | bytearray, start: int, stop: int) -> None:
         if self.fate is Fate.HOLD and self._is_good:

@@ -3,6 +3,7 @@
 import base64
 import json
 import tracemalloc
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -164,11 +165,36 @@ def test_a_completed_event_with_an_error_is_a_failure() -> None:
     assert scan(late) == scan(*one_by_one(late)) == (late, Reading(False, 0, READ, Failure("m")))
 
 
-def test_a_null_error_is_none() -> None:
-    nothings: list[object] = [None, {}, [], "", {"message": "", "type": "", "param": "", "code": None}, {"code": 0}]
-    for nothing in nothings:
-        stream = event("image_generation.completed", b64_json="QQ==", error=nothing, usage=USAGE)
-        assert scan(stream) == (stream, WHOLE)
+NOTHINGS: list[object] = [
+    None, {}, [], "", " ", 0, 7, True, [None], "none", {"message": "", "type": "", "param": "", "code": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("nothing", NOTHINGS, ids=repr)
+@pytest.mark.parametrize("early", [True, False])
+def test_an_error_that_tells_nothing_goes_out_as_one_that_no_sdk_takes_for_one(nothing: object, early: bool) -> None:
+    fields: dict[str, Any] = {"error": nothing, "b64_json": "QQ=="} if early else {"b64_json": "QQ==", "error": nothing}
+    stream = event("image_generation.completed", **fields, usage=USAGE)
+    passed, reading = scan(stream)
+    assert scan(*one_by_one(stream)) == (passed, reading)
+    assert reading == WHOLE
+    assert len(passed) == len(stream)
+    told = json.loads(read_events(passed)[0][1])
+    assert told.pop("error") in (None, "", 0)
+    assert told == {"type": "image_generation.completed", "b64_json": "QQ==", "usage": USAGE}
+
+
+def test_the_memory_that_an_answer_lies_in_may_be_fixed() -> None:
+    """It is bytes, or a buffer of which only a part is the chunk."""
+    stream = COMPLETED + event("image_generation.completed", b64_json="QQ==", error={}, usage=USAGE)
+    expected = stream.replace(b'"error": {}', b'"error": ""')
+    assert bytes(EventScanner().feed(stream)) == expected
+    assert bytes(EventScanner().feed(bytearray(b"junk" + stream + b"junk"), 4 + len(stream), 4)) == expected
+
+
+def test_an_error_over_several_lines_of_data_passes_as_it_is() -> None:
+    stream = b'data: {"type":"image_generation.completed","b64_json":"QQ==","error":{\ndata: "message":""},"x":0}\n\n'
+    assert scan(stream)[0] == scan(*one_by_one(stream))[0] == stream
 
 
 @pytest.mark.parametrize("image", [None, "", 1, {}, False])
@@ -296,6 +322,8 @@ def streams(draw: st.DrawFn) -> bytes:
         event("image_edit.completed", usage=USAGE),
         event("image_generation.completed", named=False, b64_json="AB"),
         event("image_generation.completed", b64_json="A\\", error={"message": "m"}),
+        event("image_generation.completed", b64_json="A", error={"message": "", "code": None}),
+        b'data: {"type":"image_edit.completed","error":{"message":""},"b64_json":"AB","error":[],"error":\n\n',
         b"id: 3\n",
         event("ping", a=[1, {"error": 2}]),
         b"data: {\n",
@@ -348,6 +376,7 @@ def test_an_error_can_always_be_told_where_a_stream_was_cut(data: st.DataObject)
                 COMPLETED,
                 b"id: 1\n" + PARTIAL + COMMENT + COMPLETED,
                 event("image_edit.completed", named=False, b64_json="QQ=="),
+                event("image_edit.completed", b64_json="QQ==", error={"message": "", "code": None}),
             ]
         )
     ).replace(b"\n", data.draw(st.sampled_from([b"\n", b"\r\n", b"\r"])))

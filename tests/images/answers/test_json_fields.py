@@ -164,11 +164,20 @@ def test_fields_of_the_same_name_elsewhere_are_not_taken() -> None:
 
 
 def test_a_field_is_told_when_it_ends() -> None:
-    told: list[tuple[str, object]] = []
-    scanner = FieldScanner(NAMES, lambda name: told.append((name, scanner.get(name))))
+    told: list[tuple[str, int, object]] = []
+    scanner = FieldScanner(NAMES, lambda name, start, end: told.append((name, end - start, scanner.get(name))))
     for byte in b'{"error":null,"a":{"usage":0},"usage":{"x":[1]},"usage":':
         scanner.feed(bytes((byte,)))
-    assert told == [("error", None), ("usage", {"x": [1]})]
+    assert told == [("error", 4, None), ("usage", 9, {"x": [1]})]
+
+
+def test_it_is_known_how_much_of_a_value_has_come() -> None:
+    scanner = FieldScanner(NAMES)
+    seen = list[int]()
+    for byte in b'{"error":{"a":1},"x":{"error":2}}':
+        scanner.feed(bytes((byte,)))
+        seen.append(scanner.bytes_of("error"))
+    assert seen == [0] * 9 + [1, 2, 3, 4, 5, 6] + [0] * 18
 
 
 @pytest.mark.parametrize("value", [b'"%s"', b"[%s]", b"%s"])
