@@ -86,10 +86,9 @@ class FieldScanner:
 
     def bytes_of(self, name: str) -> int:
         """How much of that field's value has come, while it is being read and may still be captured; 0 elsewhere."""
-        captured = self._captured
-        if captured is None or self.broken or self._field != name or self._capture_max != VALUE_BYTES_MAX:
+        if self._captured is None or self.broken or self._field != name or self._capture_max != VALUE_BYTES_MAX:
             return 0
-        return len(captured) if len(captured) <= VALUE_BYTES_MAX else 0
+        return len(self._captured) if len(self._captured) <= VALUE_BYTES_MAX else 0
 
     @property
     def image_number(self) -> int:
