@@ -1,4 +1,4 @@
-"""What the ledger is asked to do, and what comes of it. Pure values: execute.py carries commands out."""
+"""What the ledger is asked to do, and the outcomes. Pure values: execute.py carries commands out."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,14 +42,16 @@ class Resolve(NamedTuple):
 
 
 class Expire(NamedTuple):
-    """Close what its own process did not: at the estimate if it was dispatched, else for nothing."""
+    """Close a reservation that its own process did not close: at the estimate if it was dispatched, else for
+    nothing.
+    """
 
     reservation_id: str
     at: datetime
 
 
 class Probe(NamedTuple):
-    """Write as a reservation is written, and leave nothing: whether the store takes writes."""
+    """Write as a reservation is written, and leave nothing. Shows whether the store accepts writes."""
 
     hold: Hold
 
@@ -70,10 +72,10 @@ CommandResult = Reserved | Resolution | LimitReached | DuplicateReservation | St
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """A command on its way. `waiter` is the hearer's own and means nothing here.
+    """A command in progress. `waiter` belongs to whoever submitted it and means nothing here.
 
-    `in_doubt`: its transaction was sent to be committed and no answer came, so it may or may not have happened.
-    `outcome` is there when it has been delivered.
+    `in_doubt`: the commit of its transaction was sent and no answer came, so it may or may not have happened. `outcome`
+    is set when it has been delivered.
     """
 
     command: Command
@@ -83,13 +85,14 @@ class Ticket:
 
 
 def reservation_id(command: Command) -> str:
-    """The reservation a command is about."""
+    """The id of the reservation that a command is about."""
     return command.hold.id if isinstance(command, Reserve | Probe) else command.reservation_id
 
 
 def bounded(settlement: Settlement, held: Amounts) -> Settlement:
-    """The settlement, or the estimate where it tells of more than anything can cost: sums of such amounts would not fit
-    into the databases' numbers."""
+    """The settlement; or the estimate, if the settlement has amounts that no request can cost. Sums of such amounts
+    would overflow the databases' integers.
+    """
     usage = settlement.usage
     _, images, tokens, nanousd = settlement.charged  # one by one is faster, and every settlement passes here
     is_possible = images <= AMOUNT_MAX and tokens <= AMOUNT_MAX and nanousd <= AMOUNT_MAX
@@ -99,7 +102,7 @@ def bounded(settlement: Settlement, held: Amounts) -> Settlement:
 
 
 def withdrawal(hold: Hold, at: datetime) -> Resolve:
-    """Gives back a hold nobody waits for any more; nothing was sent on its strength."""
+    """Releases a hold that nobody waits for any more. Nothing was sent for it."""
     return Resolve(
         hold.id,
         Settlement(
@@ -120,7 +123,9 @@ def withdrawal(hold: Hold, at: datetime) -> Resolve:
 
 
 def check_hold(hold: Hold) -> None:
-    """ValueError for a hold that the ledger cannot carry: a reservation is one request and takes nothing negative."""
+    """Raises ValueError for a hold that the ledger cannot carry: a reservation is one request and holds nothing
+    negative.
+    """
     amounts = hold.amounts
     if amounts.requests != 1:
         raise ValueError(f"a hold is one request, not {amounts.requests}")
@@ -131,7 +136,9 @@ def check_hold(hold: Hold) -> None:
 
 
 def check_settlement(settlement: Settlement) -> None:
-    """ValueError for an end a caller cannot give: only settled or released, nothing negative, released for nothing."""
+    """Raises ValueError for an ending that a caller may not give. Allowed are settled and released, nothing negative,
+    and a release without a charge.
+    """
     state, charged = settlement.state, settlement.charged
     if state is not _SETTLED and state is not _RELEASED:
         raise ValueError(f"a reservation is settled or released, not {state}")

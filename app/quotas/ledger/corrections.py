@@ -1,5 +1,6 @@
-"""What comes too late for a reservation that has expired: the one row that says how it ended after all, and by how much
-its charge was wrong. Pure; execute.py decides when one is due, store.py writes it."""
+"""Corrections: the one row that says how an expired reservation really ended, and how wrong its charge was. Pure.
+execute.py decides when one is due, store.py writes it.
+"""
 
 from typing import NamedTuple
 
@@ -16,12 +17,13 @@ COUNTS = {
     ),
     "unpriced": "CASE WHEN NOT priced AND usage_source <> 'none' THEN 1 ELSE 0 END",
 }
-"""What a correction adds to each number of a report, as SQL over its own columns: an expired reservation was charged
-one request, as an estimate, or nothing at all."""
+"""What a correction adds to each number of a report, as SQL over its own columns. An expired reservation was charged
+one request as an estimate, or nothing.
+"""
 
 
 class Correction(NamedTuple):
-    """The columns of a correction's row. What is charged is the difference, perhaps below zero."""
+    """The columns of a correction's row. The charge is a difference and may be below zero."""
 
     reservation_id: str
     key_id: str
@@ -54,7 +56,7 @@ class Correction(NamedTuple):
 
 
 def correction_of(record: Record, closing: Closing) -> Correction:
-    """What turns the charge of an expired reservation into that of `closing`."""
+    """The correction that turns the charge of an expired reservation into that of `closing`."""
     delta = (now - then for now, then in zip(closing.charged, charge_of_expired(record), strict=True))
     state, resolved_at_ms, outcome, usage_source, _, _, _, _, *rest = closing
     words = (resolved_at_ms, state, outcome, usage_source)
@@ -62,6 +64,6 @@ def correction_of(record: Record, closing: Closing) -> Correction:
 
 
 def is_of(correction: Correction, closing: Closing) -> bool:
-    """Whether this very closing made the correction."""
+    """Whether this closing made the correction."""
     made = (correction.state, correction.corrected_at_ms, correction.outcome)
     return made == (closing.state, closing.resolved_at_ms, closing.outcome)

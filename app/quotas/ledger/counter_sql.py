@@ -1,6 +1,7 @@
-"""A counter as the sum of what it counts: the reservations that are there, their corrections and, where its window is
-made of whole days, the daily totals of those that were pruned. One statement: a prune beside it is seen whole or not at
-all. audit.py has the same sum in other words; a test holds the two to each other."""
+"""A counter as the sum of what it counts: reservations, their corrections and, if its window is made of whole days, the
+daily totals of pruned ones. It is one statement, so it sees a concurrent prune completely or not at all. audit.py
+computes the same sum by other SQL; a test compares the two.
+"""
 
 from app.quotas.rules.counters import CounterKey
 from app.quotas.rules.limits import Scope, Window
@@ -9,12 +10,12 @@ from app.quotas.rules.windows import span_ms
 Conditions = list[tuple[str, object]]
 
 PART_OF_A_DAY = frozenset({Window.MINUTE, Window.HOUR})
-"""Windows that daily totals know nothing of. Their counters decide nothing any more when their day is pruned."""
+"""Windows shorter than a day. Their counters are no longer used when their day is pruned."""
 
 _OWNER_COLUMNS = {Scope.KEY.value: "key_id", Scope.USER.value: "user_id", Scope.TEAM.value: "team_id"}
 _UNITS = ("requests", "images", "tokens", "nanousd")
 
-# A counter, in the order of its fields.
+# The columns of a counter, in the order of its fields.
 _NAMES = tuple(f"{state}_{unit}" for state in ("settled", "pending") for unit in _UNITS)
 _OF_RESERVATIONS = (
     *(f"SUM(charged_{unit})" for unit in _UNITS),
@@ -27,7 +28,7 @@ _OF_DAYS = _OF_CORRECTIONS
 
 
 def counter_sum(key: CounterKey) -> tuple[str, list[object]]:
-    """A statement that gives the counter's fields as one row, NULL for nothing, and its values."""
+    """A statement that gives the counter's fields as one row (NULL for nothing), and its values."""
     window = Window(key.window)
     conditions = _whose(key)
     rows, values = _select(_OF_RESERVATIONS, "reservations", [*conditions, *_when(window, key, "reserved_at_ms")])
@@ -50,7 +51,7 @@ def _whose(key: CounterKey) -> Conditions:
 
 
 def _when(window: Window, key: CounterKey, column: str) -> Conditions:
-    """None for `total`: all of time would only lead the database through an index that excludes nothing."""
+    """None for `total`: a condition on all of time would only make the database use an index that excludes nothing."""
     if window is Window.TOTAL:
         return []
     start, end = span_ms(window, key.window_start_ms)

@@ -1,5 +1,6 @@
-"""Carries a batch of commands out on what one transaction has read: rows, limits and counters in, outcomes and writes
-out. Pure: it changes only the values it is given, and store.py writes what it says."""
+"""Carries out a batch of commands on what one transaction has read: rows, limits and counters in, outcomes and writes
+out. Pure: it changes only its arguments, and store.py writes the result.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ _DONE = Resolution.DONE  # looking a member up is slow in Python 3.11
 
 
 class AppliedCounters(NamedTuple):
-    """The counters that a reservation moves, and its limits, each beside the counter that it looks at."""
+    """The counters that a reservation changes, and its limits, each with the counter it is compared with."""
 
     counters: tuple[Counter, ...]
     limits: tuple[tuple[Limit, Counter], ...]
@@ -40,11 +41,11 @@ class AppliedCounters(NamedTuple):
 
 @dataclass(slots=True)
 class Loaded:
-    """What a transaction has read. `records` and `counters` are brought forward by each command in turn.
+    """What a transaction has read. Each command updates `records` and `counters` for the next one.
 
     `applicable_by_id` has the limits of every reservation that may be taken or closed. `in_doubt`: ids whose resolution
-    was sent before, with no answer about its commit. `corrections` are those of expired `records`.
-    `applied_counters` are made of `counters`, for the limits asked for so far.
+    was sent before, without an answer about its commit. `corrections` are those of expired `records`.
+    `applied_counters` are made from `counters`, for the limits used so far.
     """
 
     instance: str
@@ -57,7 +58,7 @@ class Loaded:
     corrections: dict[str, Correction] = field(default_factory=dict)
 
     def applied(self, applicable: ApplicableLimits) -> AppliedCounters:
-        """The same at every call: many reservations share the same limits."""
+        """Returns the same object at every call: many reservations share the same limits."""
         found = self.applied_counters.get(applicable)
         if found is None:
             counters = tuple(self.counters[key] for key in applicable.keys)
@@ -68,20 +69,20 @@ class Loaded:
 
 @dataclass(slots=True)
 class Writes:
-    """What a batch leaves to write."""
+    """What a batch leaves to be written."""
 
     inserted: list[NewRow] = field(default_factory=list)
     probes: list[NewRow] = field(default_factory=list)  # to be inserted and deleted again
     dispatched: list[tuple[int, str]] = field(default_factory=list)  # when, which
     closed: list[tuple[Closing, str]] = field(default_factory=list)  # how, which
     touched: set[ApplicableLimits] = field(default_factory=set)  # whose counters moved
-    threshold_events: list[ThresholdEvent] = field(default_factory=list)  # some may be written already, by whomever
+    threshold_events: list[ThresholdEvent] = field(default_factory=list)  # some may be written already, by any process
     corrections: list[Correction] = field(default_factory=list)
-    corrected: list[Corrected] = field(default_factory=list)  # the same, to be told
+    corrected: list[Corrected] = field(default_factory=list)  # the same, for announcing
 
 
 def parties_needed(commands: Iterable[Command], records: Mapping[str, Record]) -> dict[str, tuple[Party, int]]:
-    """Of every reservation the batch may take or close: whose it is, and when it was made."""
+    """The owner and the start time of every reservation that the batch may take or close."""
     needed: dict[str, tuple[Party, int]] = {}
     for command in commands:
         if isinstance(command, Reserve):
@@ -97,7 +98,9 @@ def parties_needed(commands: Iterable[Command], records: Mapping[str, Record]) -
 
 
 def execute(commands: Sequence[Command], loaded: Loaded) -> tuple[list[CommandResult], Writes]:
-    """Each command's outcome, in order, and what has to be written. A command sees the ones before it."""
+    """The outcome of each command, in order, and what has to be written. A command sees the effects of the earlier
+    ones.
+    """
     writes = Writes()
     outcomes: list[CommandResult] = []
     for command in commands:
@@ -158,7 +161,7 @@ def _resolve(command: Resolve, loaded: Loaded, writes: Writes) -> CommandResult:
         return _close(record, closing, closing.charged, loaded, writes)
     if record.state == _EXPIRED:
         return _correct(record, closing, loaded, writes)
-    # The first try may have been committed and only its answer lost: then this is its answer.
+    # The first try may have been committed and only its answer lost. Then this is its answer.
     same = (record.state, record.resolved_at_ms, record.outcome) == (
         closing.state,
         closing.resolved_at_ms,
@@ -168,8 +171,9 @@ def _resolve(command: Resolve, loaded: Loaded, writes: Writes) -> CommandResult:
 
 
 def _correct(record: Record, closing: Closing, loaded: Loaded, writes: Writes) -> Resolution:
-    """It had been given up, and was under way all the same. What it cost counts where the reservation counts, also
-    above a limit: it was bought."""
+    """The reservation expired, but its request was still running. Its cost counts in the reservation's windows, even
+    above a limit, because the image was bought.
+    """
     made = loaded.corrections.get(record.id)
     if made is not None:
         again = record.id in loaded.in_doubt and is_of(made, closing)
@@ -192,7 +196,7 @@ def _correct(record: Record, closing: Closing, loaded: Loaded, writes: Writes) -
 
 
 def late_ids(commands: Iterable[Command], records: Mapping[str, Record]) -> list[str]:
-    """Reservations that have expired and are to be resolved now: their corrections have to be read."""
+    """Expired reservations that are to be resolved now. Their corrections have to be read."""
     expired = [id_ for id_, record in records.items() if record.state == _EXPIRED]
     return (
         sorted({each.reservation_id for each in commands if isinstance(each, Resolve)} & {*expired}) if expired else []

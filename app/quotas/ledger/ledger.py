@@ -1,7 +1,7 @@
-"""The ledger as the event loop sees it: reserve, mark, resolve, expire, without ever blocking.
+"""The ledger for the event loop: reserve, mark, resolve, expire, without ever blocking.
 
-Its promise: what was reserved is resolved once, and a reservation nobody waits for any more is given back. The
-writer's thread touches the database; everything in this file runs in the event loop.
+It promises that every reservation is resolved once, and that a reservation nobody waits for is given back. Only the
+writer's thread touches the database. Everything in this file runs in the event loop.
 """
 
 import asyncio
@@ -41,9 +41,9 @@ from app.quotas.rules.reservation import Hold, Resolution, Settlement
 from app.quotas.rules.thresholds import UNWATCHED, Watch
 
 _READERS_MAX = 2
-# How long a settlement waits for a reservation to share its transaction with: a client's next request mostly follows
-# its last answer at once, and then two commits become one. On SQLite only: on PostgreSQL other processes may wait for
-# the room that it makes in their limits.
+# How long a settlement waits for a reservation to share its transaction with. A client's next request mostly follows
+# its last answer at once, so two commits become one. Only on SQLite: on PostgreSQL other processes may need the room
+# that the settlement frees in their limits.
 _LINGER_SECONDS = 0.002
 _CLOSE_SECONDS = 10.0
 
@@ -51,10 +51,10 @@ _log = logging.getLogger(__name__)
 
 
 class Ledger:
-    """Accounts of reservations, exact over any number of processes on PostgreSQL and in one process on SQLite.
+    """Reservations, exact over any number of processes on PostgreSQL and in one process on SQLite.
 
-    `instance` names this process in the rows it makes. At most `queue_max` commands wait before a reserve is
-    refused; a reserve or a mark waits at most `wait_seconds`. What `watch` announces, it announces in the event loop.
+    `instance` names this process in its rows. A reserve is refused while `queue_max` commands wait. A reserve or a mark
+    waits at most `wait_seconds`. `watch` is notified in the event loop.
     """
 
     def __init__(
@@ -92,12 +92,12 @@ class Ledger:
     async def start(
         self, spool: Spool | None = None, show_waiting: ShowWaiting | None = None, heartbeat: Heartbeat | None = None
     ) -> None:
-        """Starts the writer, with what dead processes left in the spool as its first work. Once.
+        """Starts the writer. Its first work is what dead processes left in the spool. Call it once.
 
-        Without a spool, resolutions that the store does not take wait in memory only. `show_waiting` is told, in the
-        event loop, whenever the number of those that wait on disk, and of those in memory only, has changed. By the
-        `heartbeat` of this `instance`, which the caller keeps running, the others know that this process lives; without
-        one they wait until its reservations are over. Raises StoreUnavailable when it cannot be written.
+        Without a spool, resolutions that the store does not accept wait in memory only. `show_waiting` is called in the
+        event loop when the number of resolutions that wait on disk, or in memory only, has changed. The `heartbeat` of
+        this `instance`, which the caller keeps running, shows the other processes that this one lives. Without one they
+        wait until its reservations run out. Raises StoreUnavailable if the heartbeat cannot be written.
         """
         self._loop = asyncio.get_running_loop()
         if heartbeat is not None:
@@ -110,13 +110,13 @@ class Ledger:
         await self._take_over()
 
     async def close(self, seconds: float = _CLOSE_SECONDS) -> list[tuple[str, Settlement]]:
-        """Writes everything that waits, then stops; takes no reservations from the first moment on. Idempotent.
+        """Writes everything that waits, then stops. Takes no reservations from the first moment on. Idempotent.
 
-        Resolutions that could not be written in `seconds` because the store is away go to the spool. Returns those
-        that could not be kept there either; their reservations stay pending until a sweep expires them.
+        Resolutions that could not be written within `seconds`, because the store is away, go to the spool. Returns
+        those that could not be spooled either; their reservations stay pending until a sweep expires them.
         """
         if self._spool_keeper is not None and self._writer.is_store_away and not self._spool_keeper.in_memory_only:
-            seconds = 0  # what it would take is safe where it is
+            seconds = 0  # everything is on disk already, so there is nothing to wait for
         unwritten = await asyncio.to_thread(self._writer.close, seconds)
         resolutions = [ticket for ticket in unwritten if isinstance(ticket.command, Resolve)]
         spooled: set[Ticket] = set()
@@ -133,9 +133,9 @@ class Ledger:
     async def reserve(self, hold: Hold) -> Reserved:
         """Takes the hold if it fits into every limit that applies, all or nothing, before it returns.
 
-        Raises QuotaExceeded, RateLimited; StoreUnavailable when it cannot be known whether it fits;
-        DuplicateReservation; ValueError for amounts no request can have. Cancelled or timed out, it leaves nothing
-        reserved: the command is withdrawn, or what it did is released as soon as that is known.
+        Raises QuotaExceeded or RateLimited; StoreUnavailable if it is unknown whether the hold fits;
+        DuplicateReservation; ValueError for amounts that no request can have. If it is cancelled or times out, nothing
+        stays reserved: the command is withdrawn, or its hold is released as soon as it is known.
         """
         check_hold(hold)
         ticket = self._submit(Reserve(hold))
@@ -144,22 +144,23 @@ class Ledger:
             reserved: Reserved = await ticket.waiter
         except BaseException:
             if _has_answer(ticket.waiter):
-                # It is what is raised here, or else this task was cancelled when it had been woken for its answer.
+                # The error from the ticket is raised here; or this task was cancelled while it was being woken for its
+                # answer.
                 if ticket.waiter.exception() is None:
                     self._release(hold)
             else:
                 self._writer.withdraw(ticket)
             raise
         finally:
-            del ticket  # it holds the error that is raised, which holds this frame: a circle for Python's collector
+            del ticket  # break the cycle ticket → error → traceback → frame → ticket
         self._sweep.running.add(hold.id)
         return reserved
 
     async def mark_dispatched(self, reservation_id: str, now: datetime) -> None:
-        """Records that the request is about to be sent: from here on an orphan is charged. Idempotent.
+        """Records that the request is about to be sent: from here on an orphaned reservation is charged. Idempotent.
 
-        Raises StoreUnavailable when that could not be written, or the reservation is not pending: then nothing may
-        be sent.
+        Raises StoreUnavailable if that could not be written, or if the reservation is not pending. Then nothing may be
+        sent.
         """
         ticket = self._submit(MarkDispatched(reservation_id, now))
         self._wait_limit.watch(ticket)
@@ -173,15 +174,16 @@ class Ledger:
             del ticket  # as in reserve
 
     def resolve(self, reservation_id: str, settlement: Settlement) -> asyncio.Future[Resolution]:
-        """Settles or releases, as `settlement.state` says; a second resolution changes nothing and says so.
+        """Settles or releases, as `settlement.state` says. A second resolution changes nothing and says so.
 
-        It has its place in the queue when this returns, and is carried out even when the future, or whoever awaits it,
-        is cancelled. While the store is away the future waits until the resolution is in the spool (SPOOLED), or else
-        for the store; it ends with StoreUnavailable when the ledger was closed before it could be kept. More than was
-        held may be charged: it was bought. Raises ValueError for a settlement that cannot be, StoreUnavailable once
+        When this returns, the resolution is in the queue. It is carried out even if the future, or its waiter, is
+        cancelled. While the store is away, the future waits until the resolution is in the spool (SPOOLED), or else for
+        the store. It ends with StoreUnavailable if the ledger was closed before the resolution could be kept. The
+        charge may exceed the hold: it was bought. Raises ValueError for an impossible settlement, StoreUnavailable once
         the ledger is closed.
         """
-        # From here on it is in the queue, before any expiry; or else it is lost, and the sweep closes it in its time.
+        # From here on the resolution is in the queue, before any expiry. If it is lost, the sweep closes the
+        # reservation later.
         self._sweep.running.discard(reservation_id)
         check_settlement(settlement)
         waiter: asyncio.Future[Resolution] = self._enqueue(Resolve(reservation_id, settlement)).waiter
@@ -193,28 +195,30 @@ class Ledger:
 
     async def expire(self, now: datetime) -> list[str]:
         """The sweep: closes every reservation whose process is dead, and returns their ids. Never one that this process
-        still runs, nor one of a process that lives.
+        still runs, and never one of a living process.
 
-        One that was dispatched is charged its hold, marked as estimated; any other costs nothing. What dead processes
-        left on disk goes first: it is the truth. Heartbeats tell who is dead, in the database's time; `now` counts only
-        for what this process lost, and for processes without a heartbeat.
+        A dispatched reservation is charged its hold, marked as estimated; any other costs nothing. What dead processes
+        left on disk is written first, because it is exact. Heartbeats, in the database's time, tell which processes are
+        dead. `now` is used only for what this process lost, and for processes without a heartbeat.
         """
         await self._take_over()
         return await self._sweep.expire_abandoned(now)
 
     async def expire_instance(self, instance: str) -> list[str]:
-        """Closes at once what another process left pending, which the caller knows to be dead; returns the ids. What it
-        left on disk goes first. Raises StoreUnavailable, and may then be called again."""
+        """Closes at once what another process left pending; the caller knows that it is dead. Returns the ids. What it
+        left on disk is written first. Raises StoreUnavailable, and may then be called again.
+        """
         await self._take_over()
         return await self._sweep.expire_instance(instance, self._clock())
 
     async def expire_orphans(self, now: datetime) -> list[str]:
-        """At start, where this is the only process on the database: closes what earlier processes left pending. Nothing
-        on PostgreSQL, where the others may be alive."""
+        """For a start as the only process on the database: closes what earlier processes left pending. Does nothing on
+        PostgreSQL, where other processes may be alive.
+        """
         return await self._sweep.expire_others(now) if self._engine.dialect.name == "sqlite" else []
 
     async def ask(self) -> None:
-        """Raises StoreUnavailable when the store does not answer."""
+        """Raises StoreUnavailable if the store does not answer."""
         await self._sweep.ask(self._clock())
 
     def _expire_one(self, reservation_id: str, now: datetime) -> asyncio.Future[Resolution]:
@@ -266,18 +270,18 @@ class Ledger:
         self._wait_limit.forget_answered()
 
     def _undo(self, ticket: Ticket, outcome: CommandResult) -> None:
-        """Of a reservation nobody has heard of, or that may have been made without an answer."""
+        """Undoes a reservation that nobody was notified of, or that may have been made without an answer."""
         if isinstance(ticket.command, Reserve) and (ticket.in_doubt or isinstance(outcome, Reserved)):
             self._release(ticket.command.hold)
 
     def _release(self, hold: Hold) -> None:
-        """Gives a hold back that nobody will use; if the gateway stops first, the sweep does the same later."""
+        """Releases a hold that nobody will use. If the gateway stops first, the sweep does the same later."""
         with suppress(StoreUnavailable):
             self._writer.submit(Ticket(withdrawal(hold, self._clock())))
 
 
 def _is_resolution(served: tuple[Ticket, CommandResult]) -> bool:
-    """These are told last: a request waits for its reservation, but an answer for no settlement."""
+    """Resolutions are delivered last: a request waits for its reservation, but no answer waits for a settlement."""
     return isinstance(served[0].command, Resolve)
 
 

@@ -1,5 +1,6 @@
-"""The rows of the ledger as values: a reservation at its birth, what is known of it later, and what closes it. Pure;
-store.py writes and reads them."""
+"""The rows of the ledger as values: a new reservation, what is known of it later, and what closes it. Pure; store.py
+writes and reads them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +15,13 @@ _PENDING = State.PENDING.value
 # Members are slow to look up in Python 3.11.
 _VALUES = {member: member.value for kind in (State, UsageSource) for member in kind}
 
-# As wide as the columns, so that no odd header of an upstream can make a settlement fail.
+# The widths of the columns, so that no strange header of ZenMux can make a settlement fail.
 _OUTCOME_LENGTH_MAX = 32
 _REQUEST_ID_LENGTH_MAX = 128
 
 
 class NewRow(NamedTuple):
-    """The columns of a reservation's row at its birth."""
+    """The columns of a new reservation's row."""
 
     id: str
     key_id: str
@@ -42,7 +43,7 @@ class NewRow(NamedTuple):
 
 
 class Closing(NamedTuple):
-    """The columns a resolution fills, once."""
+    """The columns that a resolution fills, once."""
 
     state: str
     resolved_at_ms: int
@@ -86,11 +87,11 @@ RECORD_COLUMNS = (
     *("id", "key_id", "user_id", "team_id", "model", "state", "reserved_at_ms", "dispatched_at_ms"),
     *("held_images", "held_tokens", "held_nanousd", "resolved_at_ms", "outcome"),
 )
-"""The columns a record is read from."""
+"""The columns that a record is read from."""
 
 
 def new_row(hold: Hold, instance: str) -> NewRow:
-    """The row of a fresh reservation."""
+    """The row of a new reservation."""
     amounts, reserved_at_ms = hold.amounts, to_ms(hold.reserved_at)
     return NewRow._make(  # costs a third of NewRow(...)
         (
@@ -147,7 +148,7 @@ def closing_of(settlement: Settlement) -> Closing:
 
 
 def closing_of_expired(record: Record, at: datetime) -> Closing:
-    """What expiry writes: bytes may have gone upstream, so the hold is the bill; none did, so nothing is."""
+    """What expiry writes. If bytes may have been sent upstream, the hold is charged; if none were, nothing."""
     source = UsageSource.NONE if record.dispatched_at_ms is None else UsageSource.ESTIMATED
     return Closing(State.EXPIRED.value, to_ms(at), "expired", source.value, *charge_of_expired(record))
 

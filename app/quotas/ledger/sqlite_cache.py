@@ -1,5 +1,6 @@
-"""What the ledger need not read again of an SQLite file that nobody else has written to. Pure: it is told the file's
-version, and never guesses. docs/decisions/0011 says why this is exact."""
+"""Caches ledger rows of an SQLite file while no other connection commits. Pure: the caller passes the file's version.
+docs/decisions/0011 says why this is exact.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,11 +17,11 @@ _PENDING = State.PENDING.value
 
 
 class SqliteCache:
-    """The limits' revision, pending reservations and counters, as one connection read them or wrote them itself.
+    """The limits' revision, pending reservations and counters, as one connection read or wrote them.
 
-    They are what the file says as long as its `PRAGMA data_version` is the same: that changes with every commit of
-    another connection, and with none of this one's. Counters and records are brought forward in the midst of a
-    transaction, so a memory ends with the connection whose transaction failed. Bounded.
+    They equal the file while its `PRAGMA data_version` is the same: that changes with every commit of another
+    connection, and with no own commit. Counters and records are updated during a transaction, so after a failed
+    transaction the cache ends with its connection. Bounded.
     """
 
     def __init__(self) -> None:
@@ -28,8 +29,9 @@ class SqliteCache:
         self._forget()
 
     def turn_to(self, version: int) -> None:
-        """At the beginning of a transaction, with the write lock held: forgets everything if another connection has
-        committed since the last one, or if it is too much."""
+        """At the beginning of a transaction, with the write lock held: clears the cache if another connection has
+        committed since the last transaction, or if the cache is too large.
+        """
         too_much = (
             len(self._records) > _RECORDS_MAX or max(len(self.counters), len(self.applied_counters)) > _COUNTERS_MAX
         )
@@ -38,12 +40,14 @@ class SqliteCache:
             self._version = version
 
     def records_of(self, ids: Iterable[str]) -> dict[str, Record]:
-        """Those that are remembered. Of the others nothing is known: they may exist."""
+        """The cached ones. Nothing is known of the others: they may exist."""
         records = self._records
         return {id_: records[id_] for id_ in ids if id_ in records}
 
     def keep(self, records: Mapping[str, Record]) -> None:
-        """After the commit: these are as they stand now. What has ended is asked for seldom, and let go of."""
+        """After the commit: the current state of these rows. Closed reservations are dropped, because they are seldom
+        needed.
+        """
         for id_, record in records.items():
             if record.state == _PENDING:
                 self._records[id_] = record
@@ -53,5 +57,5 @@ class SqliteCache:
     def _forget(self) -> None:
         self.revision: int | None = None
         self.counters: dict[CounterKey, Counter] = {}
-        self.applied_counters: dict[ApplicableLimits, AppliedCounters] = {}  # made of these counters
+        self.applied_counters: dict[ApplicableLimits, AppliedCounters] = {}  # made from these counters
         self._records: dict[str, Record] = {}

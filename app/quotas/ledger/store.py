@@ -1,6 +1,6 @@
-"""The ledger's hot SQL, on the driver's own connection: plain statements that SQLite and PostgreSQL both understand.
+"""The ledger's hot SQL on the driver's own connection: plain statements that both SQLite and PostgreSQL understand.
 
-Knows rows, locks and the few words in which the two engines differ. Decides nothing, retries nothing.
+Knows rows, locks and the few differences between the two engines. Decides nothing, retries nothing.
 """
 
 import json
@@ -19,15 +19,15 @@ from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.limits import Limit, Scope, Unit, Window
 from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent
 
-# Locks are taken in one order by every process: reservations by id, then new counters, then counters by key. So
-# batches wait for each other, but never in a circle. A writer also holds a weak lock on the table of limits, an
-# administrative change of limits a strong one: all batches that run at the same time see the same limits, and
-# therefore agree on which counters exist.
+# Every process takes locks in one order: reservations by id, then new counters, then counters by key. So batches may
+# wait for each other, but never deadlock. A writer also holds a weak lock on the table of limits, and an administrative
+# change of limits a strong one. So all batches that run at the same time see the same limits, and agree on which
+# counters exist.
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "LOCK TABLE limits IN ROW SHARE MODE"}
 _LOCKED = {"sqlite": "", "postgresql": " FOR UPDATE"}
 _IN_LIST = {"sqlite": "IN (SELECT value FROM json_each(?))", "postgresql": "= ANY(?)"}
 
-# A process that freezes in the middle of a batch must not hold everybody's counters for long.
+# A process that freezes during a batch must not hold everybody's counters for long.
 _POSTGRESQL_SESSION = "SET idle_in_transaction_session_timeout = '10s'"
 
 _KNOWN_COUNTERS_MAX = 100_000
@@ -38,7 +38,7 @@ _KEY_COLUMNS = ("scope", "scope_id", "model", '"window"', "window_start_ms")
 
 
 class CounterVanished(Exception):
-    """A counter that was there has been deleted by another process: begin the transaction anew."""
+    """Another process has deleted a counter that was there: begin the transaction again."""
 
 
 def _comma(names: Iterable[str]) -> str:
@@ -71,7 +71,7 @@ _NEW_COUNTER = f"{_insert('counters', _KEY_COLUMNS)} ON CONFLICT DO NOTHING RETU
 _COUNTER = f"SELECT {_comma(_COUNTER_COLUMNS)} FROM counters WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608 - names of ours
 _SET_COUNTER = f"UPDATE counters SET {_assign(_COUNTER_COLUMNS)} WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608 - names of ours
 
-# A batch holds the lock of the counter that an event is about, so two batches never write the same event at a time.
+# A batch holds the lock of the counter that an event is about, so two batches never write the same event.
 _CROSSING_COLUMNS = tuple(f'"{name}"' for name in ThresholdEvent._fields)
 _OWNER_NAME = """COALESCE(
     (SELECT name FROM users WHERE threshold_events.scope = 'user' AND users.id = threshold_events.scope_id),
@@ -84,23 +84,23 @@ _SAME_CROSSING = f"SELECT {_OWNER_NAME} FROM threshold_events WHERE {_match(_CRO
 class Store:
     """One connection for the transactions of the ledger. Not thread-safe: it belongs to the writer's thread.
 
-    After a transaction that failed, it is to be closed: it may remember what was not committed.
+    Close it after a failed transaction, because it may have cached what was not committed.
     """
 
     def __init__(self, connection: Any, dialect: str) -> None:  # noqa: ANN401 - a DBAPI connection has no common type
-        """`connection` is the driver's, outside of a transaction; `dialect` is sqlite or postgresql."""
+        """`connection` is the driver's, outside of a transaction. `dialect` is sqlite or postgresql."""
         self._connection = connection
         self._cursor = connection.cursor()
         self._dialect = dialect
         self._memory = SqliteCache() if dialect == "sqlite" else None
-        self._known: set[CounterKey] = set()  # counters that were there, so that making them need not be tried
+        self._known: set[CounterKey] = set()  # counters that existed before, so that they need not be inserted
         self._seen: set[CounterKey] = set()  # those of this transaction
         if dialect == "postgresql":
             self._cursor.execute(_POSTGRESQL_SESSION)
             connection.commit()
 
     def begin(self) -> int:
-        """Opens a transaction that sees limits as they are until its end; returns the revision they have."""
+        """Opens a transaction that sees the same limits until its end. Returns their revision."""
         self._cursor.execute(_BEGIN[self._dialect])
         memory = self._memory
         if memory is None:
@@ -118,7 +118,7 @@ class Store:
         self._seen.clear()
 
     def forget_counters(self) -> None:
-        """The limits changed: counters may be gone."""
+        """The limits changed, so counters may have been deleted."""
         self._known.clear()
 
     def read_limits(self, scopes: Sequence[tuple[str, str]]) -> list[list[Limit]]:
@@ -142,24 +142,24 @@ class Store:
         return found
 
     def read_corrections(self, ids: Sequence[str]) -> dict[str, Correction]:
-        """Those that are there, of reservations that this transaction has locked."""
+        """The existing corrections of reservations that this transaction has locked."""
         found = self._each(_CORRECTIONS, [(id_,) for id_ in ids])
         return {id_: Correction(*rows[0]) for id_, rows in zip(ids, found, strict=True) if rows}
 
     def applied_counters(self) -> dict[ApplicableLimits, AppliedCounters]:
-        """Those made before of the counters that are known, for the transaction to add to."""
+        """Those made before for known counters; the transaction adds to them."""
         return {} if self._memory is None else self._memory.applied_counters
 
     def keep(self, records: Mapping[str, Record]) -> None:
-        """After the commit: how it left these reservations."""
+        """After the commit: the new state of these reservations."""
         if self._memory is not None:
             self._memory.keep(records)
 
     def read_counters(self, keys: Sequence[CounterKey]) -> dict[CounterKey, Counter]:
-        """The counters of `keys` (sorted), locked, perhaps among others that are known; a missing one is made, and
-        counts what its reservations say.
+        """The counters of `keys` (sorted), locked, and perhaps other known ones. A missing counter is made and filled
+        from its reservations.
 
-        Raises CounterVanished when one is deleted under our hands.
+        Raises CounterVanished if another process deletes one meanwhile.
         """
         if self._memory is None:
             return self._read_counters(keys)
@@ -183,7 +183,7 @@ class Store:
         return counters
 
     def write(self, writes: Writes, counters: dict[CounterKey, Counter]) -> None:
-        """Writes what a batch decided. RuntimeError, before any commit, when a row was not as it had been read."""
+        """Writes what a batch decided. Raises RuntimeError, before any commit, if a row is not as it was read."""
         self._many(_NEW_RESERVATION, writes.inserted)
         if writes.probes:
             self._many(_NEW_RESERVATION, writes.probes)
@@ -194,11 +194,11 @@ class Store:
         self._set_counters({key: counters[key] for applicable in writes.touched for key in applicable.keys})
 
     def write_threshold_events(self, threshold_events: Sequence[ThresholdEvent]) -> list[NamedThresholdEvent]:
-        """Writes the events that nobody has written yet; returns those."""
+        """Writes the events that nobody has written yet. Returns those."""
         return _named(threshold_events, self._each(_NEW_CROSSING, threshold_events))
 
     def find_threshold_events(self, threshold_events: Sequence[ThresholdEvent]) -> list[NamedThresholdEvent]:
-        """Those that stand in the store as they are here, so that they are our own."""
+        """The events that are in the store exactly as given here: they were written by us."""
         return _named(
             threshold_events, self._each(_SAME_CROSSING, [threshold_event[:-1] for threshold_event in threshold_events])
         )
@@ -217,12 +217,12 @@ class Store:
         self._many(_SET_COUNTER, [(*_counter_values(counter), *key) for key, counter in counters.items()])
 
     def _each(self, text: str, parameters: Sequence[Sequence[object]]) -> list[list[tuple[Any, ...]]]:
-        """The rows that a statement gives for each of its parameters, in their order."""
+        """The rows that a statement gives for each parameter set, in order."""
         if self._dialect == "sqlite":
             return [self._cursor.execute(text, values).fetchall() for values in parameters]
         if not parameters:
             return []
-        # psycopg sends them all before it waits for the first answer.
+        # psycopg sends all of them before it waits for the first answer.
         self._cursor.executemany(_percent(text), parameters, returning=True)
         return [result.fetchall() for result in self._cursor.results()]
 
@@ -239,5 +239,5 @@ def _named(threshold_events: Sequence[ThresholdEvent], found: list[list[tuple[An
 
 
 def _percent(text: str) -> str:
-    """Question marks as psycopg writes them; no text of ours has either sign in another meaning."""
+    """Question marks as psycopg's placeholders. No statement here has either sign in another meaning."""
     return text.replace("?", "%s")

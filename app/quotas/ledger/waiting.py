@@ -1,5 +1,6 @@
-"""When the ledger's writer is woken, and how long its answers are waited for. Runs in the event loop; knows nothing of
-what a command does."""
+"""When the ledger's writer is woken, and how long callers wait for its answers. Runs in the event loop. Knows nothing
+about commands.
+"""
 
 import asyncio
 from collections import deque
@@ -9,7 +10,9 @@ from app.quotas.ledger.commands import Ticket
 
 
 class WakeDelay:
-    """Calls `wake`, which is to be quick, once for all that asked for it until then."""
+    """Wakes the writer at the end of this loop turn, or after a delay. `wake` must be fast; it is called once for all
+    requests made until then.
+    """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -17,14 +20,15 @@ class WakeDelay:
         self._later: asyncio.TimerHandle | None = None
 
     def soon(self) -> None:
-        """At the end of this turn of the loop: all that it submits is one transaction, and one wait for the
-        interpreter, which the two threads hand to each other."""
+        """Wakes at the end of this loop turn. All that is submitted in this turn becomes one transaction, and the two
+        threads switch once.
+        """
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._fire)
 
     def later(self, seconds: float) -> None:
-        """In so many seconds, unless it is woken before for another reason."""
+        """Wakes after so many seconds, unless it is woken earlier."""
         if not self._is_due and self._later is None:
             self._later = asyncio.get_running_loop().call_later(seconds, self._fire)
 
@@ -37,20 +41,20 @@ class WakeDelay:
 
 
 class WaitLimit:
-    """Calls `give_up` with each ticket whose waiter, a future, is not done `seconds` after it was `watch`ed.
+    """Calls `give_up` with each ticket whose waiter, a future, is not done `seconds` after `watch`.
 
-    For one event loop, whose time it goes by. With `forget_answered` called at every answer, it remembers no more
-    tickets than wait.
+    For one event loop, and in its time. If `forget_answered` is called at every answer, it keeps no more tickets than
+    wait.
     """
 
     def __init__(self, seconds: float, give_up: Callable[[Ticket], None]) -> None:
         self._seconds = seconds
         self._give_up = give_up
-        self._watched: deque[tuple[float, Ticket]] = deque()  # until when, whom: the first is due first
+        self._watched: deque[tuple[float, Ticket]] = deque()  # (deadline, ticket); the first one is due first
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, ticket: Ticket) -> None:
-        """Begins to wait for a ticket. Its waiter is to be done some time, or to be made so by `give_up`."""
+        """Begins to wait for a ticket. `give_up` must make its waiter done, if nothing else does."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._seconds
         self._watched.append((deadline, ticket))
@@ -58,7 +62,7 @@ class WaitLimit:
             self._timer = loop.call_at(deadline, self._fire)
 
     def forget_answered(self) -> None:
-        """Lets go of the tickets that have their answer, up to the first that has none."""
+        """Drops answered tickets, up to the first unanswered one."""
         watched = self._watched
         while watched and watched[0][1].waiter.done():
             watched.popleft()

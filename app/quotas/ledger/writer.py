@@ -1,6 +1,7 @@
-"""The one thread of a process that writes the ledger: it takes the commands that wait, carries them out in one
-transaction, and hands the outcomes over (group commit). Knows threads, retries and what a failing store means for
-each command; what a command does is execute.py's business."""
+"""The one thread of a process that writes the ledger: it takes the waiting commands, carries them out in one
+transaction, and delivers the outcomes (group commit). Knows threads, retries and what a failing store means for each
+command. execute.py knows what a command does.
+"""
 
 import logging
 import threading
@@ -24,18 +25,18 @@ _BATCH_MAX = 256
 _TRIES = 5
 _BACKOFF_SECONDS_FIRST = 0.05
 _BACKOFF_SECONDS_MAX = 2.0
-_JOIN_SECONDS = 5.0  # how long a statement that hangs may keep the process from ending
+_JOIN_SECONDS = 5.0  # how long a hanging statement may delay the end of the process
 
-# PostgreSQL's words for "begin the transaction anew": serialization failure, deadlock.
+# PostgreSQL's codes for "begin the transaction again": serialization failure, deadlock.
 _CONFLICTS = {"40001", "40P01"}
-# And for a database that somebody has to mend first: no right to a table, no such table or column.
+# And for a database that a person has to repair: no permission on a table, no such table or column.
 _UNFIT = {"42501", "42P01", "42703"}
 
 _log = logging.getLogger(__name__)
 
 
 class CommitFailed(Exception):
-    """The transaction was sent to be committed and no answer came."""
+    """The commit was sent and no answer came."""
 
 
 Deliver = Callable[[Sequence[tuple[Ticket, CommandResult]]], None]
@@ -44,16 +45,16 @@ Deliver = Callable[[Sequence[tuple[Ticket, CommandResult]]], None]
 class Writer:
     """A bounded queue of commands and the thread that serves it.
 
-    `deliver` is called in that thread, once a batch, and `watch.announce` after it, when a threshold was crossed.
-    Resolutions are never refused and never given up while the thread lives: each is the end of a reservation that was
-    admitted, so their number is bounded by that.
+    `deliver` is called in that thread, once per batch. `watch.announce` is called after it, if a threshold was crossed.
+    Resolutions are never refused, and never dropped while the thread lives. Each one ends an admitted reservation, so
+    their number is bounded.
     """
 
     def __init__(
         self, engine: Engine, *, instance: str, queue_max: int, deliver: Deliver, watch: Watch = UNWATCHED
     ) -> None:
         self._engine = engine
-        self._pool = engine.pool.recreate()  # its own, so that many readers cannot keep it from connecting
+        self._pool = engine.pool.recreate()  # a pool of its own, so that readers cannot use up its connections
         self._instance = instance
         self._queue_max = queue_max
         self._watch = watch
@@ -62,9 +63,9 @@ class Writer:
         self._tell = deliver
         self._queue: deque[Ticket] = deque()
         self._serving: list[Ticket] = []
-        self._one_by_one = 0  # so many of the next tickets get a transaction of their own, which is careful
+        self._one_by_one = 0  # so many of the next tickets get a transaction of their own, which checks more
         self._is_careful = False
-        self._lock = threading.Lock()  # around the queue; entered without its condition, which is two calls less
+        self._lock = threading.Lock()  # around the queue; taken without its condition, which saves two calls
         self._changed = threading.Condition(self._lock)
         self._closing = False
         self._give_up = threading.Event()
@@ -78,13 +79,14 @@ class Writer:
         self._thread.start()
 
     def submit(self, ticket: Ticket) -> None:
-        """Puts a command at the end of the queue and wakes the thread. Raises as `enqueue` does."""
+        """Appends a command to the queue and wakes the thread. Raises as `enqueue` does."""
         self.enqueue(ticket)
         self.wake()
 
     def enqueue(self, ticket: Ticket) -> None:
-        """Puts a command at the end of the queue, for the next `wake`. Raises StoreUnavailable for a reserve when the
-        queue is full, and for anything once the writer is closed."""
+        """Appends a command to the queue, for the next `wake`. Raises StoreUnavailable for a reserve if the queue is
+        full, and for every command once the writer is closed.
+        """
         with self._lock:
             if self._closing and (isinstance(ticket.command, Reserve) or not self._thread.is_alive()):
                 raise StoreUnavailable("The gateway is stopping; try again shortly.")
@@ -93,12 +95,12 @@ class Writer:
             self._queue.append(ticket)
 
     def wake(self) -> None:
-        """Lets the thread look at the queue. One call for many commands makes them one transaction."""
+        """Makes the thread look at the queue. One call after many commands makes them one transaction."""
         with self._lock:
             self._changed.notify()
 
     def withdraw(self, ticket: Ticket) -> None:
-        """Takes a command back, if it has not been begun."""
+        """Removes a command from the queue, if it has not been begun."""
         with self._lock, suppress(ValueError):
             self._queue.remove(ticket)
 
@@ -108,7 +110,7 @@ class Writer:
         return self._backoff_seconds > 0
 
     def unwritten_resolutions(self) -> list[Ticket]:
-        """Those that wait or are being written, the first first."""
+        """Those that wait or are being written, oldest first."""
         with self._lock:
             tickets = (*self._serving, *self._queue)
         return [ticket for ticket in tickets if isinstance(ticket.command, Resolve) and ticket.outcome is None]
@@ -116,7 +118,7 @@ class Writer:
     def close(self, seconds: float) -> list[Ticket]:
         """Writes what waits, for at most `seconds`, and ends the thread. Idempotent.
 
-        Returns what could not be written: the end of the road for reserves, a loss for resolutions.
+        Returns what could not be written: reserves then fail, resolutions are lost unless they are spooled.
         """
         with self._lock:
             self._closing = True
@@ -159,7 +161,7 @@ class Writer:
             if self._tells_of_the_store(error):
                 self._wait_for_the_store(tickets, error)
             elif not self._is_careful:
-                # One of them cannot be carried out; the others must not suffer for it. Nothing was committed.
+                # One command cannot be carried out; the others must not fail with it. Nothing was committed.
                 self._one_by_one = len(tickets)
                 self._put_back(tickets)
             else:
@@ -173,7 +175,7 @@ class Writer:
             self._watch.announce(crossed)
 
     def _transact_stubbornly(self, tickets: list[Ticket]) -> list[CommandResult]:
-        """Begins anew, some times, after a conflict between processes, and when a connection turns out to be dead."""
+        """Begins again, a few times, after a conflict between processes, or if a connection turns out to be dead."""
         for _ in range(_TRIES - 1):
             is_fresh = self._store is None
             try:
@@ -192,7 +194,7 @@ class Writer:
         commands = [ticket.command for ticket in tickets]
         if self._limit_cache.turn_to(store.begin()):
             store.forget_counters()
-        # Ids of new reservations are not looked for: the primary key refuses one that is there, and with it the batch.
+        # New reservations are not looked up first: the primary key refuses a duplicate id, and with it the batch.
         known = [each for each in commands if self._is_careful or not isinstance(each, Reserve)]
         records = store.read_records({reservation_id(command) for command in known})
         parties = parties_needed(commands, records)
@@ -239,7 +241,7 @@ class Writer:
             ticket.in_doubt = False
 
     def _wait_for_the_store(self, tickets: list[Ticket], error: Exception) -> None:
-        """The store is away: resolutions stay, first in the queue; everything else is told so."""
+        """The store is away. Resolutions stay first in the queue; all other commands fail."""
         if not self._backoff_seconds:
             _log.warning("the ledger's database is away: %s", type(error).__name__)
         kept = [ticket for ticket in tickets if isinstance(ticket.command, Resolve)]
@@ -261,7 +263,7 @@ class Writer:
     def _tells_of_the_store(self, error: Exception) -> bool:
         driver, ours = self._engine.dialect.loaded_dbapi, (CounterVanished, CommitFailed, StoreUnavailable)
         away = (driver.OperationalError, driver.InterfaceError, driver.InternalError, *ours)
-        # A bare DatabaseError is SQLite's word for a damaged file; SQLAlchemy's errors come from its pool.
+        # SQLite raises a bare DatabaseError for a damaged file. SQLAlchemy's errors come from its pool.
         return (
             isinstance(error, (*away, sqlalchemy.exc.SQLAlchemyError))
             or type(error) is driver.DatabaseError
@@ -271,12 +273,12 @@ class Writer:
     def _connect(self) -> Store:
         pooled = self._pool.connect()
         self._connection = pooled.driver_connection
-        pooled.detach()  # it is this thread's for good, with settings of its own
+        pooled.detach()  # this thread keeps it, with settings of its own
         self._store = Store(self._connection, self._engine.dialect.name)
         return self._store
 
     def _disconnect(self) -> None:
-        """Ends the transaction, too: SQLite keeps a closed connection's locks while a cursor of it is remembered."""
+        """Also ends the transaction: SQLite keeps the locks of a closed connection while a cursor of it exists."""
         connection, self._connection, self._store = self._connection, None, None
         if connection is not None:
             for end in (connection.rollback, connection.close):

@@ -1,5 +1,6 @@
-"""Shows the other processes that this one lives, and tells which of them do not: by rows written in the database's own
-time, so that nobody's clock matters but the database's, and by noticing when that one jumps. Closes no reservation."""
+"""Shows other processes that this one lives, and finds those that do not. Rows are written in the database's own time,
+so no other clock matters; a jump of that clock is noticed. Closes no reservation.
+"""
 
 import asyncio
 import logging
@@ -13,8 +14,8 @@ from app.database.engine import reading, writing
 from app.database.readers import Readers
 from app.errors import StoreUnavailable
 
-_MISSED_MAX = 3  # a process that has missed so many beats is dead, or as good as that
-_KEPT_MS = 24 * 60 * 60 * 1000  # rows of the dead that left nothing to close stay so long
+_MISSED_MAX = 3  # a process that missed this many beats counts as dead
+_KEPT_MS = 24 * 60 * 60 * 1000  # rows of dead processes that left nothing to close are kept this long
 
 _NOW_MS = {
     "sqlite": text("SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"),
@@ -31,7 +32,7 @@ StoreClock = Callable[[Connection], int]
 
 
 class Look(NamedTuple):
-    """What the heartbeats say at `now_ms`: who has a row, and who of these is dead."""
+    """The state of the heartbeats at `now_ms`: which processes have a row, and which of these are dead."""
 
     now_ms: int
     known: frozenset[str]
@@ -45,11 +46,11 @@ def store_now_ms(connection: Connection) -> int:
 
 
 class Heartbeat:
-    """The row of one process, `instance`, and its view of the others' rows.
+    """The row of one process, `instance`, and its view of the other rows.
 
-    A beat that is overdue means death only to somebody who has watched for a while: after a jump of the database's
-    clock, or a pause of this process, nobody is called dead until all have had the time to beat again. `monotonic`
-    tells seconds that no clock setting changes. `beat`, `look` and `stop` block, and may be called in any thread.
+    An overdue beat proves death only after a period of watching. After a jump of the database's clock, or a pause of
+    this process, nobody is called dead until all have had time to beat again. `monotonic` gives seconds that no clock
+    change affects. `beat`, `look` and `stop` block, and may be called in any thread.
     """
 
     def __init__(
@@ -65,12 +66,12 @@ class Heartbeat:
         self._interval_seconds = interval_seconds
         self._monotonic = monotonic
         self._store_clock = store_clock
-        self._last: tuple[int, float] | None = None  # a moment by the database's clock, and by ours
+        self._last: tuple[int, float] | None = None  # one moment by the database's clock, and by ours
         self._sure_from = 0.0
         self._thread = Readers(1, "ledger-heartbeat")
 
     def beat(self) -> None:
-        """Raises StoreUnavailable."""
+        """Writes this process's heartbeat. Raises StoreUnavailable."""
         with writing(self._engine) as connection:
             now_ms = self._note(self._store_clock(connection))
             values = {"beat_at_ms": now_ms, "interval_ms": round(self._interval_seconds * 1000)}
@@ -79,7 +80,7 @@ class Heartbeat:
                 connection.execute(insert(_table).values(instance=self._instance, started_at_ms=now_ms, **values))
 
     def look(self, connection: Connection) -> Look:
-        """Who is dead now. Nobody is, as far as this process can tell, while it is not sure."""
+        """The heartbeats now. Nobody counts as dead while this process is not sure of the time."""
         now_ms = self._note(self._store_clock(connection))
         found = look_at(connection, now_ms, is_sure=self._monotonic() >= self._sure_from)
         return found._replace(dead=found.dead - {self._instance})
@@ -89,7 +90,7 @@ class Heartbeat:
         declare_dead(self._engine, self._instance)
 
     async def run(self) -> None:
-        """Beats for ever, from the first interval's end on. Logs when it begins to fail, and when that is over."""
+        """Beats for ever, first after one interval. Logs when beats begin to fail, and when they work again."""
         fails = False
         while True:
             await asyncio.sleep(self._interval_seconds)
@@ -105,8 +106,9 @@ class Heartbeat:
                 fails = False
 
     def _note(self, now_ms: int) -> int:
-        """Compares the database's clock with ours. Where they disagree, or where this process was away itself, ages
-        mean nothing until everybody who lives has beaten again."""
+        """Compares the database's clock with ours. If they disagree, or if this process was paused, ages mean nothing
+        until every living process has beaten again.
+        """
         now, interval = self._monotonic(), self._interval_seconds
         if self._last is not None:
             last_ms, last = self._last
@@ -119,25 +121,25 @@ class Heartbeat:
 
 
 def look_at(connection: Connection, now_ms: int, *, is_sure: bool = True) -> Look:
-    """What the rows say. Who is not sure of the time calls dead only those that were declared so."""
+    """The state of the rows. If the time is not trusted, only processes that were declared dead count as dead."""
     rows = connection.execute(select(_beats.instance, _beats.beat_at_ms, _beats.interval_ms)).all()
     dead = frozenset(
         instance
         for instance, beat_at_ms, interval_ms in rows
-        # A beat in the future is one from before the clock was set back.
+        # A beat in the future was written before the clock was set back.
         if not beat_at_ms or (is_sure and abs(now_ms - beat_at_ms) > _MISSED_MAX * interval_ms)
     )
     return Look(now_ms, frozenset(row.instance for row in rows), dead)
 
 
 def declare_dead(engine: Engine, instance: str) -> None:
-    """Of a process that is known to have ended: nobody has to wait for its heartbeat. Raises StoreUnavailable."""
+    """Marks a process that is known to have ended, so that nobody waits for its heartbeat. Raises StoreUnavailable."""
     with writing(engine) as connection:
         connection.execute(update(_table).where(_beats.instance == instance).values(beat_at_ms=0))
 
 
 def prune_heartbeats(engine: Engine, look: Look) -> None:
-    """Deletes the rows of those that have been dead for a day and left nothing to close. Raises StoreUnavailable."""
+    """Deletes rows of processes that have been dead for a day and left nothing to close. Raises StoreUnavailable."""
     rows = schema.reservations.c
     pending = exists().where(schema.IS_PENDING, rows.instance == _beats.instance)
     old = and_(_beats.instance.in_(look.dead), _beats.beat_at_ms < look.now_ms - _KEPT_MS, ~pending)

@@ -1,6 +1,7 @@
-"""Deletes what ended days ago and is not needed any more: counters of past windows, threshold events nobody waits for.
+"""Deletes what ended days ago and is no longer needed: counters of past windows, and threshold events that will not be
+sent.
 
-SQL beside the hot path, through SQLAlchemy; a bounded number of rows a call. Every function blocks.
+Uses SQLAlchemy, away from the hot path; deletes a bounded number of rows per call. Every function blocks.
 """
 
 from datetime import datetime, timedelta
@@ -22,8 +23,8 @@ _PRUNE_AFTER = timedelta(days=2)
 def prune_counters(engine: Engine, now: datetime) -> None:
     """Deletes counters of windows that ended days ago.
 
-    Nothing is lost: should one be needed once more, by a very late settlement or a clock that stepped back, it is
-    made from its reservations again.
+    Nothing is lost: if a very late settlement, or a clock that was set back, needs one, it is made again from its
+    reservations.
     """
     table = schema.counters
     keys = tuple_(*(table.c[name] for name in CounterKey._fields))
@@ -31,7 +32,7 @@ def prune_counters(engine: Engine, now: datetime) -> None:
     with reading(engine) as connection:
         old = [tuple(row) for row in connection.execute(query)]
     if old:
-        # In the order in which the writers lock counters, so that nobody waits in a circle.
+        # In the order in which the writers lock counters, so that there is no deadlock.
         with writing(engine) as connection:
             for key in sorted(old):
                 connection.execute(delete(table).where(keys == tuple_(*key)))
@@ -40,7 +41,7 @@ def prune_counters(engine: Engine, now: datetime) -> None:
 def prune_events(engine: Engine, now: datetime) -> None:
     """Deletes threshold events of windows that ended days ago and that are not to be sent any more.
 
-    Those of `total` stay for ever: they happen once.
+    Those of `total` stay for ever, because they happen once.
     """
     table = schema.threshold_events
     rows = table.c
@@ -50,7 +51,7 @@ def prune_events(engine: Engine, now: datetime) -> None:
         old = list(connection.execute(query).scalars())
     if old:
         with writing(engine) as connection:
-            # Several processes clean up at a time, and must not wait for each other in a circle.
+            # Several processes may clean up at the same time; this prevents a deadlock.
             free = select(rows.id).where(rows.id.in_(old)).with_for_update(skip_locked=True)
             connection.execute(delete(table).where(rows.id.in_(list(connection.execute(free).scalars()))))
 

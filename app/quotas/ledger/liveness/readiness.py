@@ -1,4 +1,4 @@
-"""Whether the ledger can sell: a write of it that worked lately, or one that is tried now, like a sale's.
+"""Whether the ledger can take reservations: a recent write succeeded, or one that is tried now.
 
 Runs in the event loop. Knows commands and their outcomes, no SQL.
 """
@@ -15,11 +15,11 @@ from app.errors import StoreUnavailable
 from app.quotas.ledger.commands import CommandResult, Probe, Ticket
 from app.quotas.rules.reservation import Amounts, Hold, Resolution
 
-_FRESH_SECONDS = 10.0  # so long a write proves that the next one works
+_FRESH_SECONDS = 10.0  # for this long a write proves that the next one works
 
 
 class Readiness:
-    """`submit` gives a command to the writer; what the writer answers to any is to be `note`d."""
+    """`submit` gives a command to the writer. Every answer of the writer must be passed to `note`."""
 
     def __init__(self, engine: Engine, clock: Clock, instance: str, submit: Callable[[Probe], Ticket]) -> None:
         self._engine = engine
@@ -30,13 +30,14 @@ class Readiness:
         self._probe: asyncio.Future[None] | None = None
 
     def note(self, outcomes: Iterable[CommandResult]) -> None:
-        """Any answer was committed, but for the store's failures."""
+        """Any answer means a commit, except the store's failures."""
         failed = any(isinstance(each, StoreUnavailable) or each is Resolution.SPOOLED for each in outcomes)
         self._wrote_at = None if failed else asyncio.get_running_loop().time()
 
     async def check(self, seconds: float) -> None:
-        """Raises StoreUnavailable unless a write worked lately, or does so now within `seconds`. However many ask at a
-        time, one write is tried."""
+        """Raises StoreUnavailable unless a write succeeded recently, or succeeds now within `seconds`. One write serves
+        all who ask at the same time.
+        """
         check_file(self._engine)
         if self._wrote_at is not None and asyncio.get_running_loop().time() - self._wrote_at < _FRESH_SECONDS:
             return
@@ -48,7 +49,7 @@ class Readiness:
         self._probe.result()
 
     def _hold(self) -> Hold:
-        """Of nothing, for nobody: its row is gone again when the transaction that makes it ends."""
+        """A hold of nothing, for nobody. Its row is deleted in the transaction that makes it."""
         now = self._clock()
         nobody = "probe"
         return Hold(

@@ -1,6 +1,6 @@
-"""Closes the reservations that nobody will resolve any more: finds them, and has the ledger expire them.
+"""Finds the reservations that nobody will resolve any more, and has the ledger expire them.
 
-A living process is never judged by a clock: what it runs is its own business, and its heartbeat says that it lives.
+No clock decides about a living process: its reservations are its own, and its heartbeat shows that it lives.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _FOUND_MAX = 1000
 _OWN_MAX = 50_000
 _EXPIRE_BATCH = 200
 _SECONDS_MAX = 60.0
-_GOODBYE_SECONDS = 2.0  # for the last heartbeat: without it the others find out by themselves
+_GOODBYE_SECONDS = 2.0  # for the last heartbeat; without it the others find out by themselves
 
 _log = logging.getLogger("gateway")
 
@@ -44,8 +44,9 @@ class Swept(Protocol):
 
 
 async def sweep_for_ever(ledger: Swept, clock: Clock, seconds: float) -> None:
-    """Every so often: close the reservations of processes that died. After an outage of the store one sweep is skipped,
-    so that living processes can write what they kept on disk meanwhile: that is the truth, an expiry is an estimate."""
+    """Closes the reservations of dead processes, at intervals, for ever. After an outage of the store it skips one
+    sweep, so that living processes can write their spooled settlements. Those are exact; an expiry is an estimate.
+    """
     store_answered = False
     while True:
         expired: list[str] = []
@@ -66,7 +67,7 @@ async def sweep_for_ever(ledger: Swept, clock: Clock, seconds: float) -> None:
 class Sweep:
     """The sweep of one process, `instance`. `running` are the reservations that it will still resolve itself.
 
-    Without a heartbeat it shows nobody that it lives.
+    Without a heartbeat, nobody can see that the process lives.
     """
 
     def __init__(self, engine: Engine, instance: str, readers: Readers, expire: Expirer) -> None:
@@ -78,19 +79,19 @@ class Sweep:
         self.running: set[str] = set()
 
     async def start(self, heartbeat: Heartbeat) -> None:
-        """The first beat. Raises StoreUnavailable when it cannot be written."""
+        """The first beat. Raises StoreUnavailable if it cannot be written."""
         await self._readers.run(heartbeat.beat, _SECONDS_MAX)
         self._heartbeat = heartbeat
 
     async def close(self) -> None:
-        """Tells the others that they need not wait for what could not be written here. Idempotent."""
+        """Tells the others not to wait for what could not be written here. Idempotent."""
         heartbeat, self._heartbeat = self._heartbeat, None
         if heartbeat is not None:
             with suppress(StoreUnavailable):
                 await self._readers.run(heartbeat.stop, _GOODBYE_SECONDS)
 
     async def expire_abandoned(self, now: datetime) -> list[str]:
-        """Closes what nobody will resolve any more, and tidies up; returns the ids."""
+        """Closes what nobody will resolve any more, and cleans up. Returns the ids."""
         expired = await self._expire_all(now, lambda: self._find_abandoned(now))
         await self._readers.run(self._prune_heartbeats, _SECONDS_MAX)
         await self._readers.run(lambda: prune_counters(self._engine, now), _SECONDS_MAX)
@@ -98,13 +99,13 @@ class Sweep:
         return expired
 
     async def expire_instance(self, instance: str, now: datetime) -> list[str]:
-        """Closes everything of a process that is known to be dead; returns the ids."""
+        """Closes everything of a process that is known to be dead. Returns the ids."""
         assert instance != self._instance, "a process does not expire what it runs itself"
         await self._readers.run(lambda: declare_dead(self._engine, instance), _SECONDS_MAX)
         return await self._expire_all(now, lambda: self._find(_rows.instance == instance))
 
     async def expire_others(self, now: datetime) -> list[str]:
-        """Closes everything that is not of this process; returns the ids."""
+        """Closes everything that is not of this process. Returns the ids."""
         return await self._expire_all(now, lambda: self._find(_rows.instance != self._instance))
 
     async def ask(self, now: datetime) -> None:
@@ -132,7 +133,7 @@ class Sweep:
             return [*mine, *_find(connection, is_abandoned(look, self._instance, now), _FOUND_MAX)]
 
     def _find_mine(self, connection: Connection, now: datetime) -> list[str]:
-        """Of this process's own, those whose time is over and that it does not run any more: nobody closed them."""
+        """This process's own reservations that have run out and that it no longer runs: nobody closed them."""
         mine = and_(_rows.instance == self._instance, _rows.expires_at_ms < to_ms(now))
         running = frozenset(self.running)
         return [id_ for id_ in _find(connection, mine, _OWN_MAX) if id_ not in running]
@@ -149,8 +150,9 @@ class Sweep:
 
 
 def is_abandoned(look: Look, instance: str, now: datetime) -> ColumnElement[bool]:
-    """Of another process than `instance`: one that is dead by `look`, or one without a heartbeat, as older versions of
-    the gateway are, when the reservation's time is over."""
+    """Whether the reservation is another process's than `instance`, and that process is dead by `look`; or has no
+    heartbeat (an older version of the gateway) and the reservation has run out.
+    """
     is_over = and_(_rows.expires_at_ms < to_ms(now), _rows.instance.not_in((*look.known, instance)))
     return or_(_rows.instance.in_(look.dead), is_over)
 

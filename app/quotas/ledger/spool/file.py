@@ -1,5 +1,6 @@
-"""Resolutions on disk, for as long as the database does not take them: one file a process, held with flock, so that
-the files of dead processes can be told from those of living ones. Knows files; keeper.py knows when. Blocks."""
+"""Resolutions on disk while the database does not accept them: one file per process, held with flock, so that files of
+dead processes can be told from those of living ones. Knows files; keeper.py decides when. Blocks.
+"""
 
 import errno
 import fcntl
@@ -21,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Kept:
-    """A resolution that is on disk, and in which file."""
+    """A resolution that is on disk, and its file."""
 
     resolution: Resolve
     line: bytes
@@ -31,8 +32,8 @@ class Kept:
 class Spool:
     """The spool of one process in `folder`. Not thread-safe.
 
-    `name` is the process's own among all that share the folder. Its file exists only while something waits in it, and
-    grows to `bytes_max` at most.
+    `name` is unique to the process among all that share the folder. Its file exists only while a resolution waits in
+    it, and has at most `bytes_max` bytes.
     """
 
     def __init__(self, folder: Path, name: str, bytes_max: int) -> None:
@@ -40,19 +41,19 @@ class Spool:
         self._name = name
         self._bytes_max = bytes_max
         self._numbers = count(1)
-        self._file: _File | None = None  # the one that is written to
-        self._held: set[_File] = set()  # all that are locked by this process
+        self._file: _File | None = None  # the file that is written to
+        self._held: set[_File] = set()  # all files that are locked by this process
 
     def prepare(self) -> None:
-        """Makes the folder (mode 0700). Raises OSError when nothing could be written there."""
+        """Makes the folder (mode 0700). Raises OSError if nothing could be written there."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(self._folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "the folder cannot be written", str(self._folder))
 
     def keep(self, resolutions: Sequence[Resolve]) -> list[Kept]:
-        """Brings resolutions to the disk, in their order, as many as fit; they survive a power cut when it returns.
+        """Writes resolutions to the disk in their order, as many as fit. When it returns, they survive a power cut.
 
-        Raises OSError, and keeps none of them, when the disk does not take them.
+        Raises OSError, and keeps none of them, if the disk does not accept them.
         """
         lines = [encode(resolution) for resolution in resolutions]
         if self._size_bytes + sum(map(len, lines)) > self._bytes_max:
@@ -68,17 +69,18 @@ class Spool:
         return kept
 
     def forget(self, kept: Kept, *, settled: bool = True) -> None:
-        """The database has taken it: with the last one, the file goes. Not `settled`: this database never will; the
-        file then stays for good, for the next start or for people to look at."""
+        """The database has accepted it. After its last one, the file is removed. With `settled` False this database
+        never will: the file stays, for the next start or for a person to look at.
+        """
         file = kept.file
         del file.waiting[kept]
         file.must_stay = file.must_stay or not settled
         self._finish(file)
 
     def take_over(self) -> list[Kept]:
-        """The resolutions that dead processes left; their files are this process's from now on.
+        """The resolutions that dead processes left. Their files belong to this process from now on.
 
-        Files of living processes are let be, and so are those that cannot be opened.
+        Files of living processes are left alone, and so are files that cannot be opened.
         """
         taken: list[Kept] = []
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
@@ -94,7 +96,7 @@ class Spool:
         return taken
 
     def close(self) -> None:
-        """Lets go of every file; what waits in them is for the next process. Idempotent."""
+        """Closes every file; what waits in them is for the next process. Idempotent."""
         for file in self._held:
             file.close()
         self._held.clear()
@@ -111,7 +113,9 @@ class Spool:
         return file
 
     def _drop_what_is_written(self) -> None:
-        """Goes on in a new file with what still waits. A crash in between leaves both: a line twice changes nothing."""
+        """Continues in a new file with what still waits. A crash in between leaves both files; a repeated line changes
+        nothing.
+        """
         old = self._file
         if old is None or old.must_stay or old.size_bytes == sum(len(kept.line) for kept in old.waiting):
             return
@@ -140,7 +144,7 @@ class Spool:
 
 @dataclass(slots=True, eq=False)
 class _File:
-    """One file, locked by this process. `waiting`, in its order: what no database has taken yet."""
+    """One file, locked by this process. `waiting`: what no database has accepted yet, in order."""
 
     path: Path
     descriptor: int
@@ -156,7 +160,7 @@ class _File:
             raise BlockingIOError(errno.EAGAIN, "taken over while it was made", str(path))
         file = cls(path, descriptor)
         try:
-            _sync_folder(path.parent)  # else a power cut could lose the file's name
+            _sync_folder(path.parent)  # otherwise a power cut could lose the file's name
         except OSError:
             file.remove()
             raise
@@ -164,7 +168,7 @@ class _File:
 
     @classmethod
     def take(cls, path: Path) -> "_File | None":
-        """The file with what it holds; None when a living process has it."""
+        """The file and its content; None if a living process has it."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -186,7 +190,7 @@ class _File:
         return file
 
     def append(self, data: bytes) -> None:
-        """All of it, on the disk; or OSError, and none of it."""
+        """Writes all of it to the disk. Raises OSError if not, and then keeps none of it."""
         try:
             written = 0
             while written < len(data):
@@ -201,7 +205,7 @@ class _File:
     def remove(self) -> None:
         try:
             self.path.unlink(missing_ok=True)
-        except OSError as error:  # what it holds is written, and written again it changes nothing
+        except OSError as error:  # its content is written, and writing it again changes nothing
             _log.warning("spool_file_not_removed", extra={"file": str(self.path), "reason": str(error)})
         self.close()
 
@@ -210,7 +214,7 @@ class _File:
 
 
 def _lock(descriptor: int) -> bool:
-    """Whether the file is this process's now. One that was removed meanwhile would be nobody's."""
+    """Locks the file; whether it is this process's now. A file that was removed meanwhile belongs to nobody."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -232,7 +236,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _fitting(lines: Sequence[bytes], room_bytes: int) -> list[bytes]:
-    """The first of them that fit into the room."""
+    """The first of them that fit into the remaining space."""
     fitting: list[bytes] = []
     for line in lines:
         room_bytes -= len(line)

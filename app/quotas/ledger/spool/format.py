@@ -1,5 +1,6 @@
-"""Resolutions as lines of a spool file: JSON behind its checksum, so that a line that was cut or damaged is never
-taken for what it is not. Pure; file.py has the files."""
+"""Resolutions as lines of a spool file: JSON after its checksum, so that a cut or damaged line is never misread. Pure;
+file.py has the files.
+"""
 
 import json
 from binascii import crc32
@@ -16,8 +17,9 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What could be read of a file, in its order. `torn`: its last line was cut, as by a crash while it was written;
-    nobody was told that this one was kept. `unreadable`: lines that are damaged, or of another version."""
+    """What could be read of a file, in its order. `torn`: its last line was cut, as by a crash during the write; nobody
+    was notified that it was kept. `unreadable`: number of lines that are damaged, or of another version.
+    """
 
     resolutions: tuple[Resolve, ...]
     torn: bool
@@ -25,7 +27,7 @@ class Contents:
 
 
 def encode(resolution: Resolve) -> bytes:
-    """One line, in ASCII, its end included. Times are kept to the millisecond, as in the ledger."""
+    """One line in ASCII, including its end. Times are kept to the millisecond, as in the ledger."""
     settlement = resolution.settlement
     fields = {
         "v": _VERSION,
@@ -51,7 +53,7 @@ def decode(data: bytes) -> Contents:
     """Everything in `data` that is whole. Never raises."""
     *lines, rest = data.split(b"\n")
     read = [_resolution(line) for line in lines]
-    last = _resolution(rest)  # all but its end may have been written
+    last = _resolution(rest)  # everything but the line's end may have been written
     found = [resolution for resolution in (*read, last) if resolution is not None]
     return Contents(tuple(found), torn=bool(rest) and last is None, unreadable=read.count(None))
 

@@ -1,6 +1,7 @@
-"""Sees to it that resolutions which the database does not take are on disk soon, and off it once they are written.
+"""Puts resolutions that the database does not accept on disk soon, and removes them once they are written.
 
-Looks at the writer's queue a few times a second, from a thread of its own: the writer's may hang with the database.
+Checks the writer's queue a few times a second, from a thread of its own, because the writer's thread may hang with the
+database.
 """
 
 import logging
@@ -13,8 +14,8 @@ from app.quotas.ledger.writer import Writer
 from app.quotas.rules.reservation import Resolution, State
 
 _LOOK_SECONDS = 0.25
-_WAIT_LOOKS = 8  # so long may a database that is not known to be away take over a resolution
-_CLOSE_SECONDS = 5.0  # how long a disk that hangs may keep the process from ending
+_WAIT_LOOKS = 8  # how many checks a database that is not known to be away may take over one resolution
+_CLOSE_SECONDS = 5.0  # how long a hanging disk may delay the end of the process
 
 _log = logging.getLogger(__name__)
 
@@ -25,8 +26,8 @@ ShowWaiting = Callable[[int, int], None]
 class SpoolKeeper:
     """`tell` is called, in any thread, with resolutions that are safe on disk and not in the database yet.
 
-    `on_disk` and `in_memory_only` are how many resolutions wait for the database, here and there; the second are those
-    the disk did not take. `show` is called with both when they change.
+    `on_disk` and `in_memory_only` are how many resolutions wait for the database. The second are those that the disk
+    did not accept. `show` is called with both numbers when they change.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class SpoolKeeper:
         return len(self._kept)
 
     def start(self) -> None:
-        """Begins to look. Says in the log when the disk could keep nothing: before it is needed."""
+        """Starts checking. Logs at once if the disk could keep nothing, before it is needed."""
         try:
             self._spool.prepare()
         except OSError as error:
@@ -58,18 +59,18 @@ class SpoolKeeper:
         self._thread.start()
 
     def take_over(self) -> None:
-        """Hands what dead processes left to the writer, before whatever is submitted later. Blocks, on the disk."""
+        """Gives the writer what dead processes left, before anything that is submitted later. Blocks on the disk."""
         with self._lock:
             if self._closing.is_set():
                 return
             for kept in self._spool.take_over():
-                # Its first process may have written it, and died before it could say so.
+                # Its first process may have written it, and died before it removed the line.
                 ticket = Ticket(kept.resolution, in_doubt=True)
                 self._kept[ticket] = kept
                 self._writer.submit(ticket)
 
     def look(self) -> None:
-        """Lets go of what has been written, keeps what waits too long, or at all while the database is away."""
+        """Removes what has been written. Keeps what waits too long, or everything while the database is away."""
         with self._lock:
             self._let_go()
             waiting = [ticket for ticket in self._writer.unwritten_resolutions() if ticket not in self._kept]
@@ -84,7 +85,8 @@ class SpoolKeeper:
 
     def close(self, unwritten: Sequence[Ticket]) -> set[Ticket]:
         """The end, after the writer's: keeps the resolutions that it leaves, and returns all that are kept.
-        Idempotent."""
+        Idempotent.
+        """
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join(_CLOSE_SECONDS)
@@ -129,7 +131,7 @@ class SpoolKeeper:
         for ticket in done:
             kept = self._kept.pop(ticket)
             resolution, settlement = ticket.outcome, kept.resolution.settlement
-            # A hold that was given back may never have been taken: that was in doubt.
+            # A withdrawn hold may never have been taken: that was in doubt.
             expected = resolution in (Resolution.DONE, Resolution.CORRECTED) or (
                 resolution is Resolution.UNKNOWN and settlement.state is State.RELEASED
             )
@@ -146,7 +148,7 @@ class SpoolKeeper:
 
 
 def _settlement_fields(ticket: Ticket, resolution: Resolve) -> dict[str, object]:
-    """The amounts, too: the row of the ledger holds others."""
+    """The amounts as well: the row in the ledger has others."""
     settlement, outcome = resolution.settlement, ticket.outcome
     return {
         "request_id": resolution.reservation_id,
