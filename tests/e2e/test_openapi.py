@@ -120,6 +120,68 @@ def test_the_events_of_a_stream_are_those_of_the_document(
     assert_the_bill_is_the_ledger(gateway, sandbox)
 
 
+def ask(gateway: RunningGateway, key: Key | None, **fields: Any) -> httpx2.Response:
+    body = {"model": "gpt-image-2", "prompt": "a house", "size": "1024x1024", "quality": "low", **fields}
+    headers = {} if key is None else {"authorization": f"Bearer {key.text}"}
+    return httpx2.post(f"{gateway.url}/images/generations", json=body, headers=headers, timeout=60)
+
+
+def assert_is_documented(document: dict[str, Any], answer: httpx2.Response) -> None:
+    """Its status, its code, its form and every header of ours."""
+    documented = document["paths"]["/v1/images/generations"]["post"]["responses"][str(answer.status_code)]
+    validator(document, "ErrorResponse").validate(answer.json())
+    examples = documented["content"]["application/json"]["examples"].values()
+    assert answer.json()["error"]["code"] in {None, *(each["value"]["error"]["code"] for each in examples)}
+    ours = {name for name in answer.headers if name.startswith("x-") or name in document["components"]["headers"]}
+    assert ours <= documented["headers"].keys()
+
+
+@pytest.mark.parametrize(
+    ("directive", "status"),
+    [
+        *(
+            ("status=400", 400),
+            ("status=422", 400),
+            ("status=413", 400),
+            ("moderation", 400),
+            ("moderation=azure", 400),
+        ),
+        *(("status=404", 404), ("status=429 retry-after=7", 429), ("status=402", 503), ("status=403", 503)),
+        *(("status=500", 502), ("status=502", 503), ("status=503", 502), ("status=504", 504), ("status=520", 502)),
+        *(("status=524", 504), ("html", 502), ("garbage", 502), ("empty", 502), ("reset", 502)),
+    ],
+)
+def test_what_zenmux_makes_of_a_request_is_documented(
+    gateway: RunningGateway, sandbox: SandboxServer, directive: str, status: int
+) -> None:
+    answer = ask(gateway, gateway.store.key(), prompt=f"[sandbox: {directive}]")
+    assert answer.status_code == status, answer.text
+    assert_is_documented(fetch_json(f"{gateway.root}/openapi.json"), answer)
+    assert_the_bill_is_the_ledger(gateway, sandbox)
+
+
+def test_what_the_gateway_refuses_is_documented(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
+    gateway = start_gateway(sandbox.url, body_bytes_max=10_000)
+    document, key = fetch_json(f"{gateway.root}/openapi.json"), gateway.store.key()
+    elsewhere = gateway.store.key(models=("openai/gpt-image-1.5",))
+    url, headers = f"{gateway.url}/images/generations", {"authorization": f"Bearer {key.text}"}
+    refused = [
+        (401, ask(gateway, None)),
+        (401, ask(gateway, Key("sk-zg-wrong", "wrong"))),
+        (400, ask(gateway, key, n=11)),
+        (403, ask(gateway, elsewhere)),
+        (404, ask(gateway, key, model="gpt-image-99")),
+        (413, ask(gateway, key, prompt="x" * 20_000)),
+        (415, httpx2.post(url, content=b"prompt", headers=headers | {"content-type": "text/plain"})),
+        (429, ask(gateway, gateway.store.key("images:0/day"))),
+        (429, ask(gateway, gateway.store.key("requests:0/minute"))),
+    ]
+    for status, answer in refused:
+        assert answer.status_code == status, answer.text
+        assert_is_documented(document, answer)
+    assert_the_bill_is_the_ledger(gateway, sandbox)
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not here")
 def test_a_client_made_from_the_document_works(gateway: RunningGateway, sandbox: SandboxServer, tmp_path: Path) -> None:
     (tmp_path / "node_modules").symlink_to(NODE / "node_modules")
