@@ -42,7 +42,7 @@ test: install node ## set everything up and run every test but the long ones, in
 	CHAOS_SECONDS="$${CHAOS_SECONDS:-20}" $(PYTEST) tests/chaos
 
 test-quick: install ## the tests that need no other process and no PostgreSQL, in less than 45 seconds
-	HYPOTHESIS_PROFILE=quick $(PYTEST) -n $(PROCESSES) -m quick
+	HYPOTHESIS_PROFILE=quick $(PYTEST) -n 3 -m quick --ignore=tests/bench --ignore=tests/chaos --ignore=tests/deploy --ignore=tests/e2e
 
 test-full: install node ## every test, the long ones too, with five times the examples and a minute of chaos
 	HYPOTHESIS_PROFILE=full $(PYTEST) -n $(PROCESSES) --dist loadgroup --ignore=tests/chaos
