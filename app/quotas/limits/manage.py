@@ -1,7 +1,7 @@
-"""Setting, listing and removing limits: SQL, in the caller's transaction, each change recorded.
+"""Sets, lists and removes limits: SQL in the caller's transaction, each change recorded.
 
-Limits are changed under a lock that waits for the batches in flight, so that no reservation is ever counted by
-limits that are gone, or missed by one that is new.
+Limits are changed under a lock that waits for the running batches. So no reservation is counted by a limit that is
+gone, or missed by a new one.
 """
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, text, true, update
@@ -26,9 +26,9 @@ def limits_where(connection: Connection, condition: ColumnElement[bool]) -> list
 
 
 def set_limit(connection: Connection, limit: Limit, *, change: Change) -> None:
-    """Sets a limit, or changes the amount and the shadow of the one with the same scope, unit, window and model.
+    """Sets a limit, or changes the amount and the shadow flag of the one with the same scope, unit, window and model.
 
-    Use is counted from the window's beginning, whether or not there was a limit then.
+    Usage counts from the window's beginning, even if there was no limit then.
     """
     _lock_limits(connection)
     before = _find(connection, limit)
@@ -40,7 +40,7 @@ def set_limit(connection: Connection, limit: Limit, *, change: Change) -> None:
 
 
 def list_limits(connection: Connection, scope: Scope | None = None, scope_id: str | None = None) -> list[Limit]:
-    """The limits of everything, of one scope, or of one id in it; by scope and id."""
+    """All limits, those of one scope, or those of one id in it; ordered by scope and id."""
     condition: ColumnElement[bool] = true()
     if scope is not None:
         condition = and_(condition, _limits.c.scope == scope.value)
@@ -52,8 +52,8 @@ def list_limits(connection: Connection, scope: Scope | None = None, scope_id: st
 def remove_limit(connection: Connection, limit: Limit, *, change: Change) -> None:
     """Removes the limit with the scope, unit, window and model of `limit`, whatever its amount.
 
-    Raises NotFound when there is none. The counters that only it looked at go with it: nothing would keep them
-    right. The use itself stays in the reservations.
+    Raises NotFound if there is none. Also deletes the counters that only this limit used, because nothing would keep
+    them right. The usage itself stays in the reservations.
     """
     _lock_limits(connection)
     before = _find(connection, limit)
@@ -76,7 +76,9 @@ def remove_limit(connection: Connection, limit: Limit, *, change: Change) -> Non
 
 
 def copy_defaults(connection: Connection, user_id: str, change: Change) -> list[Limit]:
-    """Gives a new user a copy of every `default` limit; returns them. Later changes of the defaults do not follow."""
+    """Gives a new user a copy of every `default` limit; returns the copies. Later changes of the defaults do not affect
+    them.
+    """
     copies = [
         Limit(limit.unit, limit.amount, limit.window, Scope.USER, user_id, limit.model, limit.shadow)
         for limit in list_limits(connection, Scope.DEFAULT)
@@ -87,10 +89,10 @@ def copy_defaults(connection: Connection, user_id: str, change: Change) -> list[
 
 
 def _lock_limits(connection: Connection) -> None:
-    """Waits for the ledger's batches in flight and holds new ones back until this transaction ends."""
+    """Waits for the ledger's running batches, and blocks new ones until this transaction ends."""
     lock_changes(connection)
     if connection.dialect.name == "postgresql":
-        # The writers hold ROW SHARE (store.py). SQLite's one write lock is held already.
+        # The writers hold ROW SHARE (store.py). On SQLite the one write lock is held already.
         connection.execute(text("LOCK TABLE limits IN EXCLUSIVE MODE"))
 
 

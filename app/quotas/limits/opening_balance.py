@@ -1,6 +1,6 @@
-"""The counter of a limit that counts from the beginning, made when the limit is set: what is past is added up while
-everybody works on, and under the lock on limits only what happened since. Else the ledger would add up years of records
-at the next request, and everybody would wait for it."""
+"""The first value of a new limit's counter. The past is added up without a lock; under the lock on limits only what
+happened since. Otherwise the ledger would add up years of records at the next request, and every request would wait.
+"""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -14,9 +14,9 @@ from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.limits import Limit, Scope, Window
 from app.quotas.rules.reservation import Amounts, State
 
-_PAST = timedelta(days=1)  # before this nothing is made any more, but by a clock that steps back: that is noticed
+_PAST = timedelta(days=1)  # nothing older is still being made, except if a clock is set back; that is noticed
 
-_PENDING_MAX = 10_000  # more than can have been under way for a day
+_PENDING_MAX = 10_000  # more than can have been running for a day
 
 _rows = schema.reservations.c
 _days = schema.usage_days.c
@@ -31,8 +31,8 @@ _BOTH = (*(_rows[f"charged_{unit}"] for unit in _UNITS), *(_rows[f"held_{unit}"]
 class Past:
     """What a counter counts of the reservations made before `until_ms`: `settled`, and the ids of those still pending.
 
-    `made` is how many of its scope there were, whatever became of them, `corrections` how many of these and their sums:
-    the same later, or the rest is not right.
+    `made` is the number of reservations in its scope, whatever their state. `corrections` is the number of their
+    corrections and the sums. If these differ later, the result is not used.
     """
 
     key: CounterKey
@@ -44,8 +44,9 @@ class Past:
 
 
 def add_up_past(connection: Connection, limit: Limit, now: datetime) -> Past | None:
-    """Takes as long as it takes: call it inside `reading`. None when the limit looks at no such counter, at one that is
-    there, or when too much has been pending for too long."""
+    """Adds up the past, however long that takes: call it inside `reading`. None if the limit needs no such counter, if
+    the counter exists, or if too many reservations have been pending for too long.
+    """
     if limit.counter_window is not Window.TOTAL or limit.scope is Scope.DEFAULT:
         return None
     key = CounterKey(limit.scope.value, limit.scope_id, limit.model, Window.TOTAL.value, 0)
@@ -69,7 +70,7 @@ def add_up_past(connection: Connection, limit: Limit, now: datetime) -> Past | N
 def make_counter(connection: Connection, past: Past) -> bool:
     """Makes the counter, in the transaction of `set_limit` and after it, which holds the lock.
 
-    False when the past is not what it was, or the counter is there by now: then the ledger does what is to be done.
+    False if the past has changed or the counter exists by now. The ledger then makes the counter itself.
     """
     if _is_there(connection, past.key) or _made(connection, past.key, past.until_ms) != past.made:
         return False
@@ -105,7 +106,7 @@ def _counted(table: Table, key: CounterKey, *, any_model: bool = False) -> Itera
 
 
 def _made(connection: Connection, key: CounterKey, until_ms: int) -> int:
-    """Read from an index alone, so of any model. Neither settling nor pruning changes it; one made since would."""
+    """Read from an index alone, so over all models. Settling and pruning do not change it; a new reservation would."""
     mine = _counted(schema.reservations, key, any_model=True)
     there = connection.execute(select(func.count()).where(*mine, _rows.reserved_at_ms < until_ms)).scalar_one()
     pruned = select(func.sum(_days.requests)).where(*_counted(schema.usage_days, key, any_model=True))
@@ -113,7 +114,7 @@ def _made(connection: Connection, key: CounterKey, until_ms: int) -> int:
 
 
 def _corrections(connection: Connection, key: CounterKey) -> tuple[int, ...]:
-    """There are few, ever."""
+    """Corrections are always few."""
     sums = (func.sum(_late[f"charged_{unit}"]) for unit in _UNITS)
     query = select(func.count(), *sums).where(*_counted(schema.corrections, key))
     return tuple(int(value or 0) for value in connection.execute(query).one())

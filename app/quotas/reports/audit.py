@@ -1,6 +1,7 @@
-"""Proves the ledger: counters equal the sums of their reservations and of the daily totals of pruned ones, every
-reservation is closed as it may be, nothing is negative. Reads only, and sums by other SQL than the ledger's own.
-bill.py compares with what the provider billed."""
+"""Proves the ledger: counters equal the sums of their reservations and of the daily totals of pruned ones; every
+reservation is closed in an allowed way; nothing is negative. Reads only, and sums by other SQL than the ledger's own.
+bill_check.py compares with the provider's bill.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -53,7 +54,7 @@ _CLOSING = (_rows.resolved_at_ms, _rows.outcome, _rows.usage_source, *_CHARGED)
 _IS_UNCLOSED = or_(*(column.is_(None) for column in _CLOSING))
 _IS_CLOSED = or_(*(column.is_not(None) for column in (*_CLOSING, *_USAGE)))
 
-# What is wrong with a row in which the condition holds.
+# The condition under which a row is wrong, and what is wrong with it.
 _WRONG_ROWS: tuple[tuple[str, ColumnElement[bool], str], ...] = (
     ("resolved_once", and_(not_(_IS_PENDING), _IS_UNCLOSED), "is resolved, but not all of its resolution is there"),
     ("resolved_once", and_(_IS_PENDING, _IS_CLOSED), "is pending, but has parts of a resolution"),
@@ -92,10 +93,10 @@ _IS_WRONG_TOTAL = or_(
 
 
 def audit(connection: Connection, now: datetime) -> list[Finding]:
-    """What is wrong with the ledger, and what is worth knowing. Call it inside `reading`, so that it sees one moment.
+    """The findings: what is wrong with the ledger, and what is worth knowing. Call it inside `reading`, so that it sees
+    one moment.
 
-    No finding with severity `error` means: every counter is exact and every reservation was closed once, or is
-    pending.
+    Without a finding of severity `error`, every counter is exact, and every reservation is pending or was closed once.
     """
     found = [*bounded(_wrong_counters(connection)), *bounded(_unwatched_counters(connection))]
     for check, condition, message in _WRONG_ROWS:
@@ -118,7 +119,7 @@ def _wrong_counters(connection: Connection) -> Iterator[Finding]:
         if span_ms(Window(key.window), key.window_start_ms)[0] != key.window_start_ms:
             yield Finding(Severity.ERROR, "counters", name, f"counter {name} begins where no {key.window} begins")
         if horizon is not None and key.window in PART_OF_A_DAY and key.window_start_ms < to_ms(horizon):
-            continue  # nothing is left to compare it with, and it decides nothing any more: the next sweep deletes it
+            continue  # its records are pruned and no limit uses it any more: the next sweep deletes it
         summed = sum_reservations(connection, key)
         if counter != summed:
             yield Finding(
@@ -127,9 +128,9 @@ def _wrong_counters(connection: Connection) -> Iterator[Finding]:
 
 
 def sum_reservations(connection: Connection, key: CounterKey) -> Counter:
-    """A counter as its reservations, and the daily totals of those that were pruned, say it must be.
+    """The value a counter must have, from its reservations and the daily totals of pruned ones.
 
-    What was pruned of minutes and hours nobody knows any more: counter_sql.py says why nobody asks.
+    Pruned minutes and hours are not known; counter_sql.py says why nobody needs them.
     """
     start_ms, end_ms = span_ms(Window(key.window), key.window_start_ms)
     values = {"start_ms": start_ms, "end_ms": end_ms, "scope_id": key.scope_id, "model": key.model}
@@ -140,7 +141,7 @@ def sum_reservations(connection: Connection, key: CounterKey) -> Counter:
 
 @lru_cache(maxsize=64)
 def _sum_of(scope: str, window: Window, has_model: bool) -> Select[Any]:  # noqa: FBT001 - a part of the key
-    """For all counters of one kind: building a statement takes longer than most sums."""
+    """One statement for all counters of a kind: building it takes longer than most sums."""
 
     def counted(table: Table, moment: str) -> Iterator[ColumnElement[bool]]:
         if window is not Window.TOTAL:
@@ -177,7 +178,9 @@ def _wrong_totals(connection: Connection) -> Iterator[Finding]:
 
 
 def _wrong_corrections(connection: Connection) -> Iterator[Finding]:
-    """A correction is of an expired reservation and has its owner; together they charge nothing below zero."""
+    """Checks that a correction is of an expired reservation and has its owner, and that both together charge nothing
+    below zero.
+    """
     late = schema.corrections.c
     same = and_(*(late[name] == _rows[name] for name in ("key_id", "user_id", "model", "reserved_at_ms")))
     teams = func.coalesce(late.team_id, "") == func.coalesce(_rows.team_id, "")
@@ -193,7 +196,7 @@ def _wrong_corrections(connection: Connection) -> Iterator[Finding]:
 
 
 def _unwatched_counters(connection: Connection) -> Iterator[Finding]:
-    """Counters no limit looks at: the ledger does not keep them right, so there must be none."""
+    """Counters that no limit uses. The ledger does not keep them right, so there must be none."""
     watched = {
         (limit.scope, limit.scope_id, limit.model, limit.counter_window) for limit in limits_where(connection, true())
     }

@@ -1,5 +1,6 @@
-"""Compares the ledger with the provider's bill, entry by entry: what was billed must be in the ledger with the same
-amounts, what the ledger charged must be on the bill, or be marked as an estimate. Reads only."""
+"""Compares the ledger with the provider's bill, entry by entry. What was billed must be in the ledger with the same
+amounts. What the ledger charged must be on the bill, or be marked as an estimate. Reads only.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +24,7 @@ _late = schema.corrections.c
 
 
 def _known(name: str) -> ColumnElement[Any]:
-    """What the correction says, where there is one."""
+    """The value from the correction if there is one, else from the reservation."""
     return func.coalesce(_late[name], _rows[name]).label(name)
 
 
@@ -43,12 +44,12 @@ _COLUMNS = (
     _known("upstream_request_id"),
 )
 _PAGE = 1000
-_LIFE_MAX = timedelta(hours=3)  # of a reservation, beyond what settings.py allows
+_LIFE_MAX = timedelta(hours=3)  # of a reservation; longer than settings.py allows
 
 
 @dataclass(frozen=True, slots=True)
 class BillEntry:
-    """One generation the provider performed. `nanousd` None: at a price it does not tell. `at` None: nobody knows."""
+    """One generation that the provider performed. `nanousd` is None for an unknown price, `at` for an unknown time."""
 
     request_id: str
     at: datetime | None
@@ -61,25 +62,26 @@ class BillEntry:
 
 @dataclass(slots=True)
 class _Comparison:
-    """What is open while the rows pass by once."""
+    """What is still unmatched while the rows pass once."""
 
     entries: dict[str, list[BillEntry]]
     is_whole: bool
-    pruned_until: datetime | None  # what was billed before may be in a daily total
+    pruned_until: datetime | None  # earlier entries may be in a daily total
     pruned: int = 0
     matched: int = 0
     charged_nanousd: int = 0
     seen: set[str] = field(default_factory=set)
-    # Rows the bill may know under an id we never learnt, by what they have in common with their entry.
+    # Rows that the bill may list under an id we never learnt, by what they share with their entry.
     unproven: dict[tuple[str, int], list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
 def compare_with_bill(connection: Connection, bill: Mapping[str, Any], since: datetime | None = None) -> list[Finding]:
-    """Where the ledger, from `since` on, and a bill as the sandbox gives it differ. Raises RemoteFailure for no bill.
+    """The differences between the ledger, from `since` on, and a bill as the sandbox gives it. Raises RemoteFailure for
+    a wrong bill.
 
-    A row marked `estimated` is told as an estimate, never as an error. A bill that dropped its oldest entries cannot
-    prove that a row is missing on it, a ledger that was pruned cannot prove that an old entry is in no row: such
-    entries are counted. Call it inside `reading`.
+    A row marked `estimated` is reported as an estimate, never as an error. If the bill dropped its oldest entries, it
+    cannot prove that a row is missing on it. If the ledger was pruned, it cannot prove that an old entry is missing in
+    it. Such entries are counted. Call it inside `reading`.
     """
     entries = read_bill(bill)
     comparison = _Comparison(_by_id(entries), not bill.get("dropped"), pruned_until(connection))
@@ -96,7 +98,7 @@ def compare_with_bill(connection: Connection, bill: Mapping[str, Any], since: da
 
 
 def read_bill(bill: Mapping[str, Any]) -> list[BillEntry]:
-    """The entries of a bill. Raises RemoteFailure that names the entry which is not one."""
+    """The entries of a bill. Raises RemoteFailure that names the entry at fault."""
     generations = bill.get("generations")
     if not isinstance(generations, list):
         raise RemoteFailure("The bill has no list `generations`: this is not a sandbox's bill.")
@@ -106,7 +108,7 @@ def read_bill(bill: Mapping[str, Any]) -> list[BillEntry]:
 def _entry(number: int, generation: Mapping[str, Any]) -> BillEntry:
     try:
         cost = generation["cost_usd"]
-        # str first: a cost that came as a float is meant as the decimal number it was written as.
+        # str first: a cost that came as a float means the decimal number as it was written.
         nanousd = None if cost is None else int((Decimal(str(cost)) * NANOUSD_PER_USD).to_integral_exact())
         return BillEntry(
             request_id=str(generation["request_id"]),
@@ -159,7 +161,7 @@ def _compare_rows(rows: Iterable[Row[Any]], comparison: _Comparison) -> Iterator
 
 
 def _compare(row: Row[Any], entry: BillEntry, comparison: _Comparison) -> Iterator[Finding]:
-    """One row and its entry."""
+    """Compares one row with its entry."""
     comparison.matched += 1
     comparison.charged_nanousd += row.charged_nanousd or 0
     billed = "at an unknown price" if entry.nanousd is None else f"${format_usd(entry.nanousd)}"
@@ -191,7 +193,9 @@ def _compare(row: Row[Any], entry: BillEntry, comparison: _Comparison) -> Iterat
 
 
 def _unrecorded(comparison: _Comparison) -> Iterator[Finding]:
-    """Entries no row names. A row whose process died never learnt its id: such a row of the same kind explains one."""
+    """Entries that no row names. A row whose process died never learnt its id; such a row of the same kind explains one
+    entry.
+    """
     for id_, entries in comparison.entries.items():
         if id_ in comparison.seen:
             continue
@@ -211,7 +215,9 @@ def _unrecorded(comparison: _Comparison) -> Iterator[Finding]:
 
 
 def _may_be_pruned(entry: BillEntry, horizon: datetime | None) -> bool:
-    """A request is billed in its life, so an entry from just after the horizon may be of one made before it."""
+    """A request is billed while it runs, so an entry from just after the horizon may belong to a request made before
+    it.
+    """
     return horizon is not None and entry.at is not None and entry.at < horizon + _LIFE_MAX
 
 

@@ -1,4 +1,4 @@
-"""An audit finding: a severity, which check, about what, in words. Pure values."""
+"""An audit finding: severity, check, subject, message. Pure values."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import islice
 
 
 class Severity(StrEnum):
-    """`error`: the ledger is wrong. `warning`: look at it. `info`: right, and worth knowing."""
+    """`error`: the ledger is wrong. `warning`: look at it. `info`: correct, and worth knowing."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing a check found. `check` is a closed word, `subject` an id or a counter's name."""
+    """One finding. `check` is a closed word, `subject` an id or a counter's name."""
 
     severity: Severity
     check: str
@@ -25,8 +25,9 @@ class Finding:
 
 
 def bounded(findings: Iterable[Finding], maximum: int = 100) -> Iterator[Finding]:
-    """At most `maximum` findings of one check, then one that says how many there are: a broken ledger of millions of
-    rows must not fill the memory."""
+    """At most `maximum` findings of one check, then one with the number of the rest: millions of findings must not fill
+    the memory.
+    """
     remaining = iter(findings)
     last = None
     for last in islice(remaining, maximum):

@@ -1,4 +1,4 @@
-"""What is used and left of each limit. SQL beside the hot path; only reads. Every function blocks."""
+"""What is used and left of each limit. SQL away from the hot path; reads only. Every function blocks."""
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -40,7 +40,7 @@ class LimitStatus:
         return format_limit(self.limit)
 
     def may_apply_to(self, models: Container[str] | None) -> bool:
-        """Whether the limit counts any of these models (None: every model)."""
+        """Whether the limit counts any of these models. None means every model."""
         return not self.limit.model or models is None or self.limit.model in models
 
     @property
@@ -55,7 +55,7 @@ class LimitStatus:
 def limit_status_of_key(
     connection: Connection, key_id: str, user_id: str, team_id: str | None, now: datetime
 ) -> list[LimitStatus]:
-    """Every limit that applies to a key, whatever its scope and model: its own first, the gateway's last."""
+    """Every limit that applies to a key, of every scope and model: the key's own first, the gateway's last."""
     scopes = [(Scope.KEY, key_id), (Scope.USER, user_id), (Scope.GATEWAY, "")]
     if team_id is not None:
         scopes.insert(2, (Scope.TEAM, team_id))
@@ -68,13 +68,15 @@ def limit_status_of_key(
 def read_limit_status(
     engine: Engine, key_id: str, user_id: str, team_id: str | None, now: datetime
 ) -> list[LimitStatus]:
-    """The same in a transaction of its own. Raises StoreUnavailable."""
+    """The same as `limit_status_of_key`, in a transaction of its own. Raises StoreUnavailable."""
     with reading(engine) as connection:
         return limit_status_of_key(connection, key_id, user_id, team_id, now)
 
 
 def limit_statuses(connection: Connection, limits: Iterable[Limit], now: datetime) -> list[LimitStatus]:
-    """Where each of `limits` stands at `now`. A limit nobody used yet in this window has no counter: its rows tell."""
+    """The status of each of `limits` at `now`. A limit without use in this window has no counter; its status is read
+    from the rows.
+    """
     counters: dict[CounterKey, Counter] = {}
     found = []
     for limit in limits:
@@ -89,7 +91,9 @@ def limit_statuses(connection: Connection, limits: Iterable[Limit], now: datetim
 
 
 def _counter(connection: Connection, key: CounterKey) -> Counter:
-    """As the ledger has it, or would make it. Plain text, as a caller of the metrics' page asks for hundreds."""
+    """The counter as the ledger has it, or would make it. Plain SQL text, because a scrape of the metrics asks for
+    hundreds.
+    """
     found = _row(connection, _COUNTER, key) or _row(connection, *counter_sum(key))
     assert found is not None
     return Counter(*(int(value or 0) for value in found))

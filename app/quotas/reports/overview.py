@@ -1,4 +1,6 @@
-"""The whole ledger at one moment, for gauges: each limit's status, how much is pending, the last check of the bill."""
+"""The whole ledger at one moment, for gauges: the status of each limit, the number pending, the last check of the
+bill.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,12 +14,12 @@ from app.quotas.reports.limit_status import LimitStatus, limit_statuses
 from app.quotas.reports.reconcile_day import LastCheck, last_check
 from app.quotas.rules.limits import Scope
 
-_LIMITS_MAX = 500  # more would make a scrape long; the rest is in `limits list`
+_LIMITS_MAX = 500  # more would make a scrape slow; `limits list` shows the rest
 
 
 @dataclass(frozen=True, slots=True)
 class NamedStatus:
-    """A limit's status with the name people know its owner by: a user's or team's name, a key's public id."""
+    """A limit's status, and the name by which people know its owner: a user's or team's name, a key's public id."""
 
     name: str
     status: LimitStatus
@@ -25,7 +27,7 @@ class NamedStatus:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """At most 500 limits, those set first."""
+    """At most 500 limits, the oldest first."""
 
     limits: tuple[NamedStatus, ...]
     pending: int
@@ -33,7 +35,7 @@ class Overview:
 
 
 def read_overview(engine: Engine, now: datetime) -> Overview:
-    """Blocks. Raises StoreUnavailable."""
+    """Reads everything in one transaction. Blocks. Raises StoreUnavailable."""
     with reading(engine) as connection:
         table = schema.limits.c
         first = select(table.id).where(table.scope != Scope.DEFAULT.value).order_by(table.id).limit(_LIMITS_MAX)

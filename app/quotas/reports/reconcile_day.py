@@ -1,5 +1,6 @@
-"""Compares one UTC day of the ledger with what the provider says it billed for it, model by model, and keeps the newest
-comparison of each day. Asks nobody; a request belongs to the day in which it was made."""
+"""Compares one UTC day of the ledger with the provider's bill for it, per model, and keeps the newest comparison of
+each day. Makes no request. A request belongs to the day in which it was made.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
@@ -19,15 +20,15 @@ _rows = schema.reservations.c
 _days = schema.usage_days.c
 _checks = schema.reconciliations.c
 
-# What was refused counts as a request here, and is on no bill.
+# A refused request counts as a request here, and is on no bill.
 _is_billed = _rows.usage_source != UsageSource.NONE
 
-# A bill whose amounts are rounded to six decimals may be off by so much in each of them.
+# A bill that rounds amounts to six decimals may be wrong by this much in each of them.
 _ROUNDING_NANOUSD = 500
 
 
 class Tally(NamedTuple):
-    """A number of requests and what they cost. Subtracting gives a drift."""
+    """A number of requests and their cost. The difference of two is a drift."""
 
     requests: int = 0
     nanousd: int = 0
@@ -45,8 +46,8 @@ _NOTHING = Tally()
 class Verdict(StrEnum):
     """What a drift means, best first.
 
-    `equal`: there is none. `estimated`: rows that are charged an estimate, or have no price, can be all of it.
-    `timing`: it may be a question of when, for requests crossed midnight or still run. `drift`: nothing explains it.
+    `equal`: there is no drift. `estimated`: rows that are charged an estimate, or have no price, can explain all of it.
+    `timing`: requests that crossed midnight, or still run, may explain it. `drift`: nothing explains it.
     """
 
     EQUAL = "equal"
@@ -57,11 +58,11 @@ class Verdict(StrEnum):
 
 @dataclass(slots=True)
 class ModelDay:
-    """One model's day. `estimated`, `unpriced` and `expired` are parts of `ledger` and may overlap; `doubtful` is at
-    least what the first two are together: of pruned days they are known by number only, `pruned` says so.
+    """One model's day. `estimated`, `unpriced` and `expired` are parts of `ledger` and may overlap. `doubtful` is at
+    least the union of the first two. Of pruned days only their number is known; `pruned` says so.
 
-    In none of the sums: `pending`, what it holds. `began_before` was made the day before and ended in this one;
-    `ended_after`, a part of `ledger`, was made in this one and ended later.
+    Not in any sum: `pending`, with what it holds, and `began_before`, which was made the day before and ended in this
+    one. `ended_after`, a part of `ledger`, was made in this day and ended later.
     """
 
     ledger: Tally = _NOTHING
@@ -77,7 +78,7 @@ class ModelDay:
 
     @property
     def drift(self) -> Tally:
-        """Above zero: the ledger charged more than was billed."""
+        """Above zero, the ledger charged more than was billed."""
         return self.ledger.minus(self.billed)
 
     @property
@@ -93,7 +94,7 @@ class ModelDay:
         return Verdict.DRIFT
 
     def add(self, other: "ModelDay") -> None:
-        """Adds another model's sums."""
+        """Adds another model's sums to this one."""
         for each in fields(self):
             if each.name != "pruned":
                 setattr(self, each.name, getattr(self, each.name).plus(getattr(other, each.name)))
@@ -102,8 +103,9 @@ class ModelDay:
 
 @dataclass(frozen=True, slots=True)
 class DayComparison:
-    """A day's models in the order of their names, and their sum. `elsewhere` is what the account was billed for models
-    that the gateway neither lists nor sold that day: bought by somebody else, and in no verdict."""
+    """A day's models, ordered by name, and their sum. `elsewhere` is what the account was billed for models that the
+    gateway neither lists nor used that day: bought by another program, and in no verdict.
+    """
 
     day: date
     models: dict[str, ModelDay]
@@ -118,18 +120,18 @@ class DayComparison:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of the models': what one has too much does not make up for what another lacks."""
+        """The worst verdict of the models: an excess of one does not balance a lack of another."""
         order = list(Verdict)
         return max((model.verdict for model in self.models.values()), key=order.index, default=Verdict.EQUAL)
 
     @property
     def explained(self) -> bool:
-        """Whether there is no drift beyond what charges marked as estimates, or without a price, can be."""
+        """Whether there is no drift beyond what estimates, or charges without a price, can explain."""
         return self.verdict in (Verdict.EQUAL, Verdict.ESTIMATED)
 
 
 class LastCheck(NamedTuple):
-    """The youngest day that was compared, and the drift of each of its models in nano-USD."""
+    """The most recent day that was compared, and the drift of each of its models in nano-USD."""
 
     day_start: datetime
     drift_nanousd: dict[str, int]
@@ -140,8 +142,8 @@ def compare_day(
 ) -> DayComparison:
     """The ledger's day beside what the account was billed for it.
 
-    `name_of` gives the one name of a listed model that goes by several, None for a model that is not listed. Call it
-    inside `reading`.
+    `name_of` gives the one name of a listed model that has several, None for a model that is not listed. Call it inside
+    `reading`.
     """
     models: dict[str, ModelDay] = {}
     elsewhere: dict[str, Tally] = {}
@@ -160,8 +162,8 @@ def compare_day(
 
 
 def keep(connection: Connection, comparison: DayComparison, now: datetime) -> None:
-    """Stores the comparison in place of an earlier one of the same day. A day without any use is kept as well."""
-    lock_changes(connection)  # so that two checks of one day take turns
+    """Stores the comparison, in place of an earlier one of the same day. A day without any usage is stored as well."""
+    lock_changes(connection)  # two checks of the same day run one after the other
     start_ms = to_ms(_start(comparison.day))
     connection.execute(delete(schema.reconciliations).where(_checks.day_start_ms == start_ms))
     rows = [
@@ -180,7 +182,7 @@ def keep(connection: Connection, comparison: DayComparison, now: datetime) -> No
 
 
 def last_check(connection: Connection) -> LastCheck | None:
-    """The comparison of the youngest day that has one; None when no day was ever compared."""
+    """The comparison of the most recent day that has one; None if no day was ever compared."""
     youngest = select(func.max(_checks.day_start_ms)).scalar_subquery()
     drift = _checks.ledger_nanousd - _checks.billed_nanousd
     rows = connection.execute(
@@ -209,7 +211,7 @@ def _sum(column: ColumnElement[int], condition: ColumnElement[bool] | None = Non
 
 
 def _recorded(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay]]:
-    """The reservations made in the day."""
+    """The sums of the reservations made in the day."""
     end_ms = start_ms + DAY_MS
     is_pending = _rows.state == State.PENDING
     is_estimated = _rows.usage_source == UsageSource.ESTIMATED
@@ -239,7 +241,7 @@ def _recorded(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay
 
 
 def _corrected(connection: Connection, start_ms: int) -> Iterator[tuple[str, ModelDay]]:
-    """What corrections change of the reservations made in the day: the amount, and mostly that it was an estimate."""
+    """What corrections change in the reservations made in the day: the amount, and mostly that it was an estimate."""
     late, was = schema.corrections.c, _rows.usage_source == UsageSource.ESTIMATED
     after = _rows.charged_nanousd + late.charged_nanousd
     query = (
@@ -257,7 +259,7 @@ def _corrected(connection: Connection, start_ms: int) -> Iterator[tuple[str, Mod
 
 
 def _crossing(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay]]:
-    """The reservations made in the day before that ended in this one."""
+    """The sums of the reservations made the day before that ended in this one."""
     query = (
         select(_rows.model, _sum(_rows.charged_requests), _sum(_rows.charged_nanousd))
         .where(_rows.reserved_at_ms >= start_ms - DAY_MS, _rows.reserved_at_ms < start_ms)
@@ -269,7 +271,9 @@ def _crossing(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay
 
 
 def _pruned(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay]]:
-    """The sums that pruning left of the day. A line with an estimate in it is taken as doubtful as a whole."""
+    """The daily totals of the day's pruned reservations. A total with any estimate in it counts as doubtful as a
+    whole.
+    """
     has_estimates, has_unpriced = _days.estimated > 0, _days.unpriced > 0
     query = (
         select(

@@ -1,7 +1,7 @@
-"""Retention: what may be pruned, and pruning itself: old reservations become daily totals, some hundred at a time.
+"""Retention: decides what may be pruned, and prunes: old reservations become daily totals, some hundred at a time.
 
-Knows what a daily total is made of. Every counter and report adds totals to the reservations that are left, so a
-prune changes neither. Every function blocks; nothing here runs by itself.
+Knows what a daily total contains. Every counter and report adds totals to the remaining reservations, so a prune
+changes neither. Every function blocks. Nothing here runs by itself.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,12 +19,13 @@ from app.quotas.ledger.corrections import COUNTS
 from app.quotas.rules.windows import DAY_MS
 
 MIN_AGE = timedelta(days=35)
-"""Younger records stay. A month is at most 31 days; its counter is kept for 2 more; one day is lost by keeping whole
-days; one is for clocks that differ. So the windows of every limit are still made of records while they are open, and
-for a while after."""
+"""Records younger than this stay. A month has at most 31 days, and its counter is kept for 2 more. Whole days cost one
+day; different clocks may cost one. So while a limit's window is open, and for a while after, its records are still
+there.
+"""
 
 RECORDS_MAX = 500
-"""In one transaction: about a tenth of a second in which an SQLite database takes no reservation."""
+"""Records per transaction: about a tenth of a second in which an SQLite database takes no reservation."""
 
 _DAY = timedelta(days=1)
 
@@ -33,7 +34,7 @@ _days = schema.usage_days
 
 _IS_RESOLVED = text("state <> 'pending'")
 
-# A daily total: its key, then its sums, each as made from reservations.
+# A daily total: its key, then its sums, each with its expression over reservations.
 _KEY = {
     "day_start_ms": f"reserved_at_ms / {DAY_MS} * {DAY_MS}",
     "key_id": "key_id",
@@ -74,7 +75,7 @@ _ADD_CORRECTIONS_UP = _adding_up(_CORRECTED_SUMS, "corrections", "reservation_id
 
 @dataclass(frozen=True, slots=True)
 class Prunable:
-    """What a prune would do now: `records` become totals, `pending` ones are too old as well and stay."""
+    """What a prune would do now: `records` become totals; `pending` ones are old enough but stay."""
 
     records: int
     pending: int
@@ -82,14 +83,14 @@ class Prunable:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What one transaction of a prune did; `reached` is when the youngest of its records was made."""
+    """What one transaction of a prune did. `reached` is when the youngest of its records was made."""
 
     records: int
     reached: datetime
 
 
 def cutoff_of(now: datetime, older_than: timedelta) -> datetime:
-    """The first moment whose records stay: whole UTC days go, or nothing. ValueError below MIN_AGE."""
+    """The first moment whose records stay: only whole UTC days are pruned. Raises ValueError below MIN_AGE."""
     if older_than < MIN_AGE:
         raise ValueError(
             f"records are kept for at least {MIN_AGE.days} days, so that the limits' windows and late settlements "
@@ -99,7 +100,7 @@ def cutoff_of(now: datetime, older_than: timedelta) -> datetime:
 
 
 def find_prunable(connection: Connection, cutoff: datetime) -> Prunable:
-    """How much there is to prune before `cutoff`."""
+    """The number of records to prune before `cutoff`."""
     old = _rows.reserved_at_ms < to_ms(cutoff)
     records = connection.execute(select(func.count()).where(old)).scalar_one()
     pending = connection.execute(select(func.count()).where(old, schema.IS_PENDING)).scalar_one()
@@ -107,11 +108,11 @@ def find_prunable(connection: Connection, cutoff: datetime) -> Prunable:
 
 
 def prune(engine: Engine, cutoff: datetime, change: Change, records_max: int = RECORDS_MAX) -> Iterator[Pruned]:
-    """Turns resolved reservations made before `cutoff` into daily totals, one transaction for each step taken.
+    """Turns resolved reservations made before `cutoff` into daily totals, one transaction per step taken.
 
-    `cutoff` is the beginning of a UTC day. The change is recorded before anything is deleted. May be left, killed and
-    begun again at any moment: each record is in exactly one of the two tables. Pending reservations stay; when they are
-    resolved, the next prune adds them. Raises StoreUnavailable.
+    `cutoff` is the beginning of a UTC day. The change is recorded before anything is deleted. A prune may be stopped,
+    killed and repeated at any moment: each record is in exactly one of the two tables. Pending reservations stay; once
+    they are resolved, the next prune adds them. Raises StoreUnavailable.
     """
     assert to_ms(cutoff) % DAY_MS == 0, "days are pruned whole"
     with reading(engine) as connection:
@@ -128,8 +129,9 @@ def prune(engine: Engine, cutoff: datetime, change: Change, records_max: int = R
 
 
 def _prune_some(engine: Engine, position: int, cutoff: int, records_max: int) -> Pruned | None:
-    """The oldest records from `position` on. One prune at a time, by the lock on changes; after that its locks are
-    taken in the writers' order (store.py)."""
+    """Prunes the oldest records from `position` on. The lock on changes allows one prune at a time. After that it takes
+    its locks in the writers' order (store.py).
+    """
     is_old = and_(_rows.reserved_at_ms >= position, _rows.reserved_at_ms < cutoff, _IS_RESOLVED)
     oldest = select(_rows.id).where(is_old).order_by(_rows.reserved_at_ms).limit(records_max)
     locked = select(_rows.id, _rows.reserved_at_ms).where(_rows.id.in_(oldest)).order_by(_rows.id).with_for_update()
@@ -149,14 +151,15 @@ def _prune_some(engine: Engine, position: int, cutoff: int, records_max: int) ->
 
 
 def pruned_until(connection: Connection) -> datetime | None:
-    """The end of the youngest day of which there are totals; None when nothing was ever pruned. Before it, a record
-    that is not there may be in a total."""
+    """The end of the most recent day that has totals; None if nothing was ever pruned. A record from before it that is
+    missing may be in a total.
+    """
     youngest = connection.execute(select(func.max(_days.c.day_start_ms))).scalar_one()
     return None if youngest is None else from_ms(youngest) + _DAY
 
 
 def splits_a_total(connection: Connection, moment: datetime) -> datetime | None:
-    """The day whose totals `moment` would cut in two; None when it cuts none."""
+    """The day whose totals `moment` would split; None if it splits none."""
     day_ms = to_ms(moment) // DAY_MS * DAY_MS
     if day_ms == to_ms(moment):
         return None

@@ -1,5 +1,6 @@
-"""Who used what: sums over reservations and the daily totals of pruned ones, made by the database, passed on row by
-row. Reads only; exact integers."""
+"""Who used what: sums over reservations and the daily totals of pruned ones. The database sums, and rows are passed on
+one by one. Reads only; exact integers.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -34,7 +35,7 @@ _PAGE = 1000
 _rows = schema.reservations.c
 _days = schema.usage_days.c
 
-# In the order of UsageRow.
+# In the order of UsageRow's fields.
 _AMOUNTS = (
     "charged_images",
     "charged_tokens",
@@ -47,7 +48,7 @@ _AMOUNTS = (
 
 
 class Grouping(StrEnum):
-    """What a line of the report is about."""
+    """What a line of the report stands for."""
 
     USER = "user"
     TEAM = "team"
@@ -58,12 +59,12 @@ class Grouping(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """Use of one user, team, key, model or UTC day. `id` is '' for requests without a team.
+    """Usage of one user, team, key, model or UTC day. `id` is '' for requests without a team.
 
-    `requests` are all that passed their limits; of these `pending` still run, `released` count for nothing, `refused`
-    were sent and refused, and count as requests only, `estimated` are charged an estimate and `unpriced` are charged a
-    maximum because their price is unknown. What is pending is in none of the amounts. A limit on requests counts
-    `requests` less `released`.
+    `requests` are all that passed their limits. Of these, `pending` still run, `released` count for nothing, `refused`
+    were sent and refused and count only as requests, `estimated` are charged an estimate, and `unpriced` are charged a
+    maximum because their price is unknown. Amounts contain nothing pending. A limit on requests counts `requests` less
+    `released`.
     """
 
     id: str
@@ -90,10 +91,10 @@ _OWNERS = {Grouping.USER: schema.users, Grouping.TEAM: schema.teams, Grouping.KE
 def usage_report(
     connection: Connection, by: Grouping, since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[UsageRow]:
-    """Use of the reservations made from `since` on and before `until`, in the order of their ids (days: of time).
+    """Usage of the reservations made from `since` on and before `until`, ordered by id (days: by time).
 
-    Pruned ones are in it by their daily totals. Raises Conflict when an edge would cut such a day in two. SqliteCache
-    stays bounded, however many there are: consume it inside the transaction it was begun in.
+    Pruned ones are included through their daily totals. Raises Conflict if an edge would split such a day. Memory stays
+    bounded for any number of rows: read them inside the transaction.
     """
     for edge in (since, until):
         if edge is not None and (day := splits_a_total(connection, edge)) is not None:
@@ -111,7 +112,7 @@ def _rows_of(connection: Connection, query: Select[Any], by: Grouping) -> Iterat
 
 
 def _query(by: Grouping, since: datetime | None, until: datetime | None) -> Select[Any]:
-    """All tables are added up each by itself, then together, then named: what is sorted and joined is small."""
+    """Each table is summed by itself, then all together, then names are added, so little is sorted and joined."""
     rows, late, days = schema.reservations, schema.corrections, schema.usage_days
     parts = union_all(
         _part(_group(by, rows, "reserved_at_ms"), _sums_of_rows()).where(*_between(_rows.reserved_at_ms, since, until)),
@@ -134,8 +135,9 @@ def _part(group: ColumnElement[Any], sums: Iterable[ColumnElement[int]]) -> Sele
 
 
 def _group(by: Grouping, table: FromClause, moment: str) -> ColumnElement[Any]:
-    """What the lines are about, '' where there is none. Never a bare column: SQLite would follow its index into every
-    corner of the table, three times slower than from front to back."""
+    """The id a line stands for, '' if there is none. Never a bare column: SQLite would then follow that column's index
+    and read the table in random order, three times slower than from front to back.
+    """
     if by is Grouping.DAY:
         return table.c[moment] // literal(DAY_MS, BigInteger, literal_execute=True)
     column = table.c.model if by is Grouping.MODEL else table.c[f"{by}_id"]
@@ -169,5 +171,5 @@ def _sums_of_corrections() -> Iterator[ColumnElement[int]]:
 
 def _sums_of_days() -> Iterator[ColumnElement[int]]:
     yield func.sum(_days.requests)
-    yield literal_column("0", BigInteger)  # nothing pending is pruned
+    yield literal_column("0", BigInteger)  # pending reservations are never pruned
     yield from (func.sum(_days[name]) for name in ("released", "refused", "estimated", "unpriced", *_AMOUNTS))

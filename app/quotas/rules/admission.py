@@ -1,5 +1,6 @@
-"""Whether a request fits into its limits, and the words of a refusal. Pure: limits, counters, amounts and the time in,
-a decision out. Changes no counter."""
+"""Whether a request fits into its limits, and the text of a refusal. Pure: limits, counters, amounts and time in, a
+decision out. Changes no counter.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from app.quotas.rules.limits import Limit, Scope, Unit, Window, describe_amount,
 from app.quotas.rules.reservation import Amounts
 from app.quotas.rules.windows import window_end
 
-# An image takes from seconds to minutes: soon enough to find a free place, seldom enough not to storm.
+# An image takes seconds to minutes. This is soon enough to find a free slot, and not so often that it floods the
+# gateway.
 _CONCURRENT_RETRY_SECONDS = 5
 _RETRY_SECONDS_MAX = 60
 
-_REQUESTS = Unit.REQUESTS  # looking a member up is slow in Python 3.11, and every reservation asks
+_REQUESTS = Unit.REQUESTS  # looking a member up is slow in Python 3.11, and every reservation needs it
 
 _WHOSE = {
     Scope.KEY: "this key",
@@ -27,7 +29,9 @@ _WHOSE = {
 
 
 class RateStatus(NamedTuple):
-    """The tightest request limit that resets, for the x-ratelimit headers; `remaining` counts this request as gone."""
+    """The tightest request limit that resets, for the x-ratelimit headers. `remaining` already excludes this
+    request.
+    """
 
     limit: int
     remaining: int
@@ -36,7 +40,7 @@ class RateStatus(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LimitRefusal:
-    """One limit that a request does not fit into. `left` may be 0, never less; `resets_at` None: it never does."""
+    """One limit that a request does not fit into. `left` is never below 0. `resets_at` None: it never resets."""
 
     limit: Limit
     left: int
@@ -46,17 +50,17 @@ class LimitRefusal:
 
     @property
     def hopeless(self) -> bool:
-        """The request needs more than the whole limit: waiting does not help."""
+        """Whether the request needs more than the whole limit, so that waiting does not help."""
         return self.needed > self.limit.amount
 
     @property
     def is_rate(self) -> bool:
-        """The same request may pass within a minute or so."""
+        """Whether the same request may pass within a minute or so."""
         return self.limit.window in (Window.MINUTE, Window.NOW) and not self.hopeless
 
     @property
     def retry_after_seconds(self) -> int:
-        """When it is worth trying again, for a rate: 1 to 60."""
+        """How long to wait before a retry, for a rate: 1 to 60."""
         if self.resets_at is None:
             return _CONCURRENT_RETRY_SECONDS
         return min(max(_seconds_until(self.resets_at, self.at), 1), _RETRY_SECONDS_MAX)
@@ -98,7 +102,7 @@ class LimitRefusal:
 
 
 class Decision(NamedTuple):
-    """`refusal` None: the request fits. `shadow`: what the shadow limits would have refused."""
+    """`refusal` None: the request fits. `shadow`: what shadow limits would have refused."""
 
     refusal: LimitRefusal | None
     shadow: tuple[LimitRefusal, ...]
@@ -106,10 +110,11 @@ class Decision(NamedTuple):
 
 
 def decide(limits_and_counters: Iterable[tuple[Limit, Counter]], amounts: Amounts, now: datetime) -> Decision:
-    """Holds `amounts` against every limit, all or nothing. What takes nothing of a limit is never refused by it.
+    """Checks `amounts` against every limit, all or nothing. A limit from which a request takes nothing never refuses
+    it.
 
-    Of several refusals the one is told that keeps the caller away longest: a quota before a rate, and what never
-    passes before what resets.
+    Of several refusals, reports the one that blocks the caller longest: a quota before a rate, and one that can never
+    pass before one that resets.
     """
     refusals: list[LimitRefusal] = []
     shadow: list[LimitRefusal] = []
@@ -131,7 +136,7 @@ def decide(limits_and_counters: Iterable[tuple[Limit, Counter]], amounts: Amount
 
 def _gravity(refusal: LimitRefusal) -> tuple[bool, bool, float]:
     if refusal.resets_at is None:
-        # What has no end never resets, except that running requests end by themselves.
+        # A window without an end never resets; but running requests end by themselves.
         wait = 0.0 if refusal.is_rate else float("inf")
     else:
         wait = (refusal.resets_at - refusal.at).total_seconds()

@@ -1,5 +1,6 @@
-"""Which limits apply to whom, and which counters they look at; remembered between transactions. Pure: limits are
-brought to it by the writer, and it never guesses that they are still right."""
+"""Which limits apply to whom, and which counters they use; cached between transactions. Pure: the writer loads the
+limits, and says when they may have changed.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -22,26 +23,27 @@ class Party(NamedTuple):
 
     @property
     def scopes(self) -> tuple[tuple[str, str], ...]:
-        """The (scope, scope_id) whose limits apply."""
+        """The (scope, scope_id) pairs whose limits apply."""
         mine = ((Scope.KEY.value, self.key_id), (Scope.USER.value, self.user_id), (Scope.GATEWAY.value, ""))
         return mine if self.team_id is None else (*mine, (Scope.TEAM.value, self.team_id))
 
 
 class ApplicableLimits:
-    """The limits a reservation has to pass and the counters it moves: all its life those of the windows it was made
-    in, never those of the present. Shared by the reservations of a party in the same windows, and equal to no other."""
+    """The limits that a reservation must pass and the counters it changes. These are always those of the windows in
+    which it was made. Shared by all reservations of a party in the same windows; equal only to itself.
+    """
 
     __slots__ = ("keys", "limits", "party")
 
     def __init__(self, party: Party, limits: tuple[tuple[Limit, int], ...], keys: tuple[CounterKey, ...]) -> None:
-        """`limits` has with each of them the position, in `keys`, of the counter it looks at."""
+        """`limits` pairs each limit with the position, in `keys`, of its counter."""
         self.party = party
         self.limits = limits
         self.keys = keys
 
 
 class Plan:
-    """The limits that apply to a party, each with the position of the counter it looks at."""
+    """The limits that apply to a party, each with the position of its counter."""
 
     def __init__(self, party: Party, limits: Iterable[Limit]) -> None:
         positions: dict[tuple[str, str, str, Window], int] = {}
@@ -51,11 +53,13 @@ class Plan:
         self._party = party
         self._looks = tuple(positions)
         self._account = ApplicableLimits(party, self.limits, ())
-        self._from_ms = self._until_ms = 0  # when `_applicable` is right
+        self._from_ms = self._until_ms = 0  # the span in which `_applicable` is right
 
     def applicable(self, at_ms: int) -> ApplicableLimits:
-        """That of a reservation made at `at_ms`; its counters, each once, in the order of their positions."""
-        if not self._from_ms <= at_ms < self._until_ms:  # moments come in crowds: mostly they are in the last windows
+        """The limits for a reservation made at `at_ms`, and its counters, each once, in the order of their
+        positions.
+        """
+        if not self._from_ms <= at_ms < self._until_ms:  # mostly the same windows as last time
             spans = [span_ms(window, at_ms) for *_, window in self._looks]
             keys = tuple(
                 CounterKey(scope, scope_id, model, window.value, start)
@@ -80,7 +84,7 @@ class LimitCache:
         self._plans: dict[Party, Plan] = {}
 
     def turn_to(self, revision: int) -> bool:
-        """Forgets everything when the limits may have changed since; says whether it did."""
+        """Clears the cache if the limits may have changed since. Returns whether it did."""
         turned = revision != self._revision
         if turned or len(self._limits) > _SCOPES_MAX or len(self._plans) > _PLANS_MAX:
             self._limits.clear()
@@ -89,16 +93,16 @@ class LimitCache:
         return turned
 
     def missing(self, parties: Iterable[Party]) -> list[tuple[str, str]]:
-        """The (scope, scope_id) whose limits have to be brought before these parties can be planned for."""
+        """The (scope, scope_id) pairs whose limits must be loaded before a plan for these parties can be made."""
         scopes = {scope for party in parties if party not in self._plans for scope in party.scopes}
         return sorted(scopes - self._limits.keys())
 
     def bring(self, scope: tuple[str, str], limits: Sequence[Limit]) -> None:
-        """The limits of one scope, as the database has them at the present revision."""
+        """Adds the limits of one scope, as the database has them at the present revision."""
         self._limits[scope] = tuple(limits)
 
     def plan(self, party: Party) -> Plan:
-        """The plan of a party whose scopes' limits have all been brought."""
+        """The plan of a party. The limits of its scopes must be loaded."""
         plan = self._plans.get(party)
         if plan is None:
             limits = [limit for scope in party.scopes for limit in self._limits[scope]]

@@ -1,4 +1,4 @@
-"""What a counter counts and how a reservation moves it. Pure: where counters are kept is store.py's business."""
+"""What a counter counts and how a reservation changes it. Pure; store.py keeps counters."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _AMOUNT: dict[Unit, Callable[[Amounts], int]] = {unit: attrgetter(name) for unit
 
 
 class CounterKey(NamedTuple):
-    """Whose use, of which model ('': any), in which window. Its order is the order in which counters are locked."""
+    """Whose usage, of which model ('': any), in which window. Counters are locked in the order of their keys."""
 
     scope: str
     scope_id: str
@@ -30,7 +30,7 @@ class CounterKey(NamedTuple):
 
 @dataclass(slots=True)
 class Counter:
-    """Use in one window: what is settled and what pending reservations hold. Money is nano-USD."""
+    """Usage in one window: what is settled, and what pending reservations hold. Money is nano-USD."""
 
     settled_requests: int = 0
     settled_images: int = 0
@@ -42,7 +42,7 @@ class Counter:
     pending_nanousd: int = 0
 
     def hold(self, held: Amounts) -> None:
-        """A reservation began."""
+        """Adds the hold of a new reservation."""
         requests, images, tokens, nanousd = held
         self.pending_requests += requests
         self.pending_images += images
@@ -50,7 +50,7 @@ class Counter:
         self.pending_nanousd += nanousd
 
     def resolve(self, held: Amounts, charged: Amounts) -> None:
-        """A reservation ended: what it held is free again, what it cost stays."""
+        """Moves a reservation that ended: removes its hold, adds its charge."""
         requests, images, tokens, nanousd = held
         self.pending_requests -= requests
         self.pending_images -= images
@@ -63,16 +63,16 @@ class Counter:
         self.settled_nanousd += nanousd
 
     def settled(self, unit: Unit) -> int:
-        """What was charged, as a limit of `unit` counts it; nothing that has ended is concurrent."""
+        """The charged amount, as a limit of `unit` counts it. Settled requests are never concurrent."""
         return _SETTLED[unit](self)
 
     def pending(self, unit: Unit) -> int:
-        """What is held, as a limit of `unit` counts it."""
+        """The held amount, as a limit of `unit` counts it."""
         return _PENDING[unit](self)
 
 
 def amount_of(amounts: Amounts, unit: Unit) -> int:
-    """What a request takes of a limit of `unit`."""
+    """What a request takes from a limit of `unit`."""
     return _AMOUNT[unit](amounts)
 
 

@@ -31,7 +31,7 @@ class Unit(StrEnum):
 
 
 class Window(StrEnum):
-    """Over what time a limit counts. UTC calendar."""
+    """The span in which a limit counts. UTC calendar."""
 
     MINUTE = "minute"
     HOUR = "hour"
@@ -39,11 +39,11 @@ class Window(StrEnum):
     WEEK = "week"
     MONTH = "month"
     TOTAL = "total"
-    NOW = "now"  # `concurrent` only: no time at all
+    NOW = "now"  # only for `concurrent`: the present moment
 
 
 class Scope(StrEnum):
-    """Whose use a limit counts. `default` counts nobody's: it is copied to every new user."""
+    """Whose usage a limit counts. `default` counts nothing: it is copied to every new user."""
 
     GATEWAY = "gateway"
     TEAM = "team"
@@ -61,7 +61,7 @@ _HOW = "write unit:amount/window, such as images:100/day, or concurrent:3, and @
 class Limit:
     """At most `amount` (nano-USD for usd) of `unit` in each `window`, by `scope_id`, with `model` ('': any model).
 
-    A shadow limit counts and reports what it would have refused, and refuses nothing. ValueError when the parts do
+    A shadow limit counts and reports what it would have refused, and refuses nothing. Raises ValueError if the parts do
     not fit together.
     """
 
@@ -83,13 +83,13 @@ class Limit:
 
     @property
     def counter_window(self) -> Window:
-        """The window of the counter this limit looks at: what is pending now stands in the `total` counter."""
+        """The window of the counter this limit uses: the `total` counter has what is pending now."""
         return Window.TOTAL if self.window is Window.NOW else self.window
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenLimit:
-    """A limit as it is written, before it is known whose it is."""
+    """A limit as it is written, without an owner."""
 
     unit: Unit
     amount: int
@@ -97,12 +97,12 @@ class WrittenLimit:
     model: str = ""
 
     def on(self, scope: Scope, scope_id: str = "", *, shadow: bool = False) -> Limit:
-        """The limit of one team, user, key, of the gateway, or the default of new users."""
+        """The limit for one team, user or key, for the gateway, or as a default of new users."""
         return Limit(self.unit, self.amount, self.window, scope, scope_id, self.model, shadow)
 
 
 def parse_limit(text: str) -> WrittenLimit:
-    """The limit that `text` writes. The model after `@` is taken as it stands: the caller makes it a catalog id.
+    """The limit written in `text`. The model after `@` is not translated: the caller turns it into a catalog id.
 
     Raises InvalidValue that names the part that is wrong.
     """
@@ -116,7 +116,7 @@ def parse_limit(text: str) -> WrittenLimit:
 
 
 def format_limit(limit: Limit | WrittenLimit) -> str:
-    """How a limit is written; `parse_limit` reads it back."""
+    """The written form of a limit; `parse_limit` reads it back."""
     amount = format_usd(limit.amount) if limit.unit is Unit.USD else str(limit.amount)
     window = "" if limit.window is Window.NOW else f"/{limit.window}"
     model = f"@{limit.model}" if limit.model else ""
@@ -124,7 +124,7 @@ def format_limit(limit: Limit | WrittenLimit) -> str:
 
 
 def format_usd(nanousd: int) -> str:
-    """Nano-USD as exact dollars without a sign: at least two decimals, no further zeros."""
+    """Nano-USD as exact dollars without a sign, with at least two decimals and no further zeros."""
     sign, (dollars, rest) = "-" if nanousd < 0 else "", divmod(abs(nanousd), NANOUSD_PER_USD)
     decimals = f"{rest:09d}".rstrip("0").ljust(2, "0")
     return f"{sign}{dollars}.{decimals}"

@@ -1,4 +1,4 @@
-"""The life of a reservation: what it holds, what may become of it, what closes it. Pure values and one table."""
+"""The life of a reservation: what it holds, which states it may have, what closes it. Pure values and one table."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,7 +8,7 @@ from app.images.cost.usage import Usage
 
 
 class Amounts(NamedTuple):
-    """What a request takes of its limits, in each unit. Money is nano-USD."""
+    """What a request takes from its limits, in each unit. Money is nano-USD."""
 
     requests: int = 0
     images: int = 0
@@ -26,7 +26,7 @@ class State(StrEnum):
 
 
 class UsageSource(StrEnum):
-    """Where the charged amounts come from."""
+    """The source of the charged amounts."""
 
     REPORTED = "reported"
     ESTIMATED = "estimated"
@@ -42,20 +42,20 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 
 class Resolution(StrEnum):
-    """What a settle, release or expire did."""
+    """The result of a settle, release or expire."""
 
     DONE = "done"
     SPOOLED = "spooled"  # the store is away: it is kept on disk, and written when the store is back
-    CORRECTED = "corrected"  # it had expired: what came too late is in the reservation's one correction
+    CORRECTED = "corrected"  # it had expired: its one correction has what came too late
     ALREADY_RESOLVED = "already_resolved"  # a no-op, and a bug: the caller logs it
     UNKNOWN = "unknown"  # no such reservation: a bug
 
 
 class Hold(NamedTuple):
-    """What `reserve` takes: who asks for what, and the worst case of it.
+    """What `reserve` takes: who asks for what, and its worst case.
 
-    `is_dispatched`: its request goes out over a connection that waits for it, as soon as the hold is taken; so it
-    counts as dispatched from its first moment on, and needs no second transaction that says so.
+    `is_dispatched`: a connection waits, so the request is sent as soon as the hold is taken. It counts as dispatched
+    from the start, and needs no second transaction.
     """
 
     id: str
@@ -74,11 +74,11 @@ class Hold(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """How a reservation ends: what is charged, why, and what was seen on the way.
+    """How a reservation ends: what is charged, why, and what was observed.
 
-    A release charges `Amounts()`, with `usage_source` NONE; what was sent and refused is settled, with the same source
-    and `Amounts(requests=1)`. `priced` is False when the catalog has no price and
-    `charged.nanousd` is the configured maximum.
+    A release charges `Amounts()`, with `usage_source` NONE. A request that was sent and refused is settled, with the
+    same source and `Amounts(requests=1)`. `priced` is False if the catalog has no price; `charged.nanousd` is then the
+    configured maximum.
     """
 
     state: State
@@ -97,14 +97,18 @@ class Settlement(NamedTuple):
 
 NOTHING = Amounts()
 AMOUNT_MAX = 2**47
-"""Of one request: 140,000 dollars in nano-USD. Thirty thousand such requests fit into the 2^62 that a sum may reach."""
+"""The most for one request: 140,000 dollars in nano-USD. A sum may reach 2^62, which is thirty thousand such
+requests.
+"""
 
 ONE_REQUEST = Amounts(requests=1)
 """The charge of a request that was sent and refused."""
 
 
 class Corrected(NamedTuple):
-    """What is told of a correction. `passed`: scope and unit of each limit that its delta brought above its amount."""
+    """What is reported of a correction. `passed`: scope and unit of each limit that the correction raised above its
+    amount.
+    """
 
     reservation_id: str
     delta: Amounts

@@ -1,6 +1,6 @@
-"""When a limit's use has reached a percentage of it. Pure: limits, counters and charges in, events out.
+"""When the usage of a limit has reached a percentage of it. Pure: limits, counters and charges in, events out.
 
-What is settled counts, and nothing that is only held: within a window it never shrinks, so a threshold event is a fact.
+Counts settled usage only, not holds. Within a window it never shrinks, so a threshold event is final.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,14 +15,14 @@ from app.quotas.rules.reservation import Amounts, Corrected
 from app.quotas.rules.windows import window_end
 
 EVENT_AGE_MAX = timedelta(days=2)
-"""Older events are not sent any more: a webhook that was set up again must not report last month."""
+"""Older events are not sent any more: a webhook that is set up again must not report last month."""
 
 _KNOWN_MAX = 50_000
 _MINUTE = Window.MINUTE
 
 
 class ThresholdEvent(NamedTuple):
-    """One event: the columns of its row at its birth. Amounts are in the limit's own unit, money in nano-USD."""
+    """One event: the columns of its new row. Amounts are in the limit's own unit, money in nano-USD."""
 
     scope: str
     scope_id: str
@@ -35,7 +35,7 @@ class ThresholdEvent(NamedTuple):
     used: int
     shadow: bool
     crossed_at_ms: int
-    next_try_at_ms: int | None  # when the webhook is to be told; None: never
+    next_try_at_ms: int | None  # when the webhook is due; None: never
 
     @property
     def limit(self) -> Limit:
@@ -56,23 +56,24 @@ class ThresholdEvent(NamedTuple):
 
 
 class NamedThresholdEvent(NamedTuple):
-    """A threshold event that is written, with the name people know the limit's owner by:
-    a user's or team's name, a key's public id, or `gateway`."""
+    """A threshold event that is written, with the name by which people know the limit's owner: a user's or team's name,
+    a key's public id, or `gateway`.
+    """
 
     threshold_event: ThresholdEvent
     name: str
 
 
 def _unheard(_: Sequence[NamedThresholdEvent] | Sequence[Corrected]) -> None:
-    """Nobody wants to know."""
+    """Ignores the event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is watched for, and who is told. Without percentages, nothing is.
+    """What to watch for, and whom to notify. Without percentages there are no events.
 
-    `webhook`: events wait in the store to be sent. `announce` is called once for every event, by the process that
-    wrote it, after the commit; `corrected` likewise for corrections. They must not block.
+    `webhook`: events stay in the store until they are sent. `announce` is called once per event, by the process that
+    wrote it, after the commit; `corrected` in the same way for corrections. Neither may block.
     """
 
     percents: tuple[int, ...] = ()
@@ -85,9 +86,9 @@ UNWATCHED = Watch()
 
 
 class Thresholds:
-    """Finds threshold events, and remembers those that are written, so that the store is not asked in vain. Bounded.
+    """Finds threshold events, and remembers the written ones to save statements. Bounded.
 
-    Knows of each limit and window the highest percentage that is written: whenever one is due, so are those below it.
+    Remembers per limit and window the highest percentage that is written: if one is due, so are all below it.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -100,7 +101,7 @@ class Thresholds:
     ) -> list[ThresholdEvent]:
         """The events that are due once `charged` has been added to `counter`, and are not known to be written.
 
-        A limit that was lowered below what is used is due at its next charge. `concurrent` counts nothing settled.
+        A limit that was lowered below its usage is due at its next charge. `concurrent` has no settled usage.
         """
         if not self._percents:
             return []
@@ -111,7 +112,7 @@ class Thresholds:
         due = [percent for percent in self._percents if percent > known and used * 100 >= percent * limit.amount]
         if not due or amount_of(charged, limit.unit) <= 0:
             return []
-        # A rate is reached and forgotten within a minute: that is for logs and graphs, not for a message to people.
+        # A rate per minute is reached and reset too fast for a message to people: only logs and metrics get it.
         next_try_at_ms = at_ms if self._webhook and limit.window is not _MINUTE else None
         return [
             ThresholdEvent(
@@ -132,7 +133,7 @@ class Thresholds:
         ]
 
     def remember(self, threshold_events: Iterable[ThresholdEvent]) -> None:
-        """These are written and committed, by whomever."""
+        """Remembers events that are written and committed, by any process."""
         if len(self._known) > _KNOWN_MAX:
             self._known.clear()
         for threshold_event in threshold_events:
@@ -148,7 +149,7 @@ class Thresholds:
 
 
 def describe_threshold_event(named_event: NamedThresholdEvent) -> dict[str, object]:
-    """An event for programs, as /v1/usage tells of a limit: money is in dollars, as text."""
+    """An event for programs, in the form of /v1/usage: money is in dollars, as text."""
     threshold_event, name = named_event
     limit, resets_at = threshold_event.limit, threshold_event.resets_at
     is_money = limit.unit is Unit.USD

@@ -1,5 +1,6 @@
-"""When a limit's window began and when it ends: UTC calendar arithmetic, pure. Reads no clock and remembers nothing,
-so a clock that steps back simply falls into the earlier window again."""
+"""When a limit's window begins and ends: UTC calendar arithmetic. Pure. Reads no clock and keeps nothing, so after a
+clock is set back the earlier window applies again.
+"""
 
 from datetime import UTC, datetime
 
@@ -9,11 +10,12 @@ from app.quotas.rules.limits import Window
 _MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * _MINUTE_MS
 FOREVER_MS = 2**63 - 1
-"""The end of `total`."""
+"""The end of the window `total`."""
 
 _FIRST_MONDAY_MS = 4 * DAY_MS  # 1970 began on a Thursday
 
-# Length, and a moment at which one of them began. UTC has no summer time, and leap seconds are not in our clocks.
+# The length of each window, and a moment at which one began. UTC has no summer time, and our clocks have no leap
+# seconds.
 _REGULAR = {
     Window.MINUTE: (_MINUTE_MS, 0),
     Window.HOUR: (60 * _MINUTE_MS, 0),
@@ -23,7 +25,7 @@ _REGULAR = {
 
 
 def span_ms(window: Window, at_ms: int) -> tuple[int, int]:
-    """The first millisecond of the window that `at_ms` is in, and the first one after it.
+    """The first millisecond of the window that contains `at_ms`, and the first one after it.
 
     `total` and `now` began in 1970 and end at FOREVER_MS.
     """
@@ -40,11 +42,11 @@ def span_ms(window: Window, at_ms: int) -> tuple[int, int]:
 
 
 def window_start(window: Window, now: datetime) -> datetime:
-    """The first moment of the window that `now` (aware) is in, in UTC. `total` and `now` began in 1970."""
+    """The first moment of the window that contains `now` (aware), in UTC. `total` and `now` began in 1970."""
     return from_ms(span_ms(window, to_ms(now))[0])
 
 
 def window_end(window: Window, now: datetime) -> datetime | None:
-    """The first moment after the window that `now` (aware) is in, in UTC; None for `total` and `now`."""
+    """The first moment after the window that contains `now` (aware), in UTC; None for `total` and `now`."""
     end = span_ms(window, to_ms(now))[1]
     return None if end == FOREVER_MS else from_ms(end)
