@@ -112,11 +112,11 @@ async def test_nothing_is_told_of_a_client_that_is_not_watched_any_more() -> Non
 
 async def test_only_one_long_wait_counts_not_many_short_ones() -> None:
     client = Client()
-    downstream = downstream_of(client, stall_seconds=0.05)
+    downstream = downstream_of(client, stall_seconds=0.2)
     await downstream.start(200, None)
     for _ in range(10):
         client.reads.clear()
-        asyncio.get_running_loop().call_later(0.02, client.reads.set)
+        asyncio.get_running_loop().call_later(0.04, client.reads.set)
         await downstream.write(b"x")
     assert not downstream.left
     client.reads.clear()
