@@ -1,6 +1,6 @@
 """The client's side of an exchange: sends, notices that the client left, keeps a silent stream alive.
 
-Knows nothing of what is sent, and no money.
+Knows nothing about what is sent, or about money.
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from starlette.types import Receive, Send
 
 from app.exchange.tasks import Tasks
 
-# One line: a blank line behind it would be an empty event to SDKs that have read an `id:`.
+# One line end: an SDK that has read an `id:` would take a blank line after it for an empty event.
 _KEEPALIVE_COMMENT = b": keep-alive\n"
 Closing = Callable[[bytes], bytes]
 
 
 class Downstream:
-    """Wraps ASGI's `send`. After the client left, sending is a no-op, so the answer can be read to its end.
+    """Wraps ASGI's `send`. After the client left, sending does nothing, so the answer can be read to its end.
 
-    A client that takes nothing for `stall_seconds` counts as gone. `headers` go out when the answer starts.
+    A client that accepts nothing for `stall_seconds` counts as gone. `headers` are sent when the answer starts.
     """
 
     def __init__(self, receive: Receive, send: Send, tasks: Tasks, stall_seconds: float) -> None:
@@ -40,37 +40,40 @@ class Downstream:
         self.headers: list[tuple[bytes, bytes]] = []
         self.left = False
         self.started = False
-        # Set for an event stream: what ends an event that was cut in its middle, with a last field given to it.
+        # Set for an event stream: completes an event that was cut, with a last field given to it.
         self.event_closing: Closing | None = None
 
     async def start(self, status: int, content_length: int | None) -> None:
+        """Begins the answer. `content_length` None: unknown. Raises nothing if the client has left."""
         self.started = True
         self._missing_bytes = content_length
         length = [] if content_length is None else [(b"content-length", str(content_length).encode())]
         await self._pass({"type": "http.response.start", "status": status, "headers": [*self.headers, *length]})
 
     async def write(self, chunk: bytes | memoryview, *, is_whole: bool = False) -> None:
-        """Send a part of the body. `is_whole`: nothing more is to come if this is the last that was announced; the
-        answer is finished with it then."""
+        """Sends a part of the body. `is_whole`: if this part is the last that was announced, nothing else follows, and
+        the answer is finished with it.
+        """
         if self._missing_bytes is not None:
             self._missing_bytes -= len(chunk)
             self._finished = is_whole and self._missing_bytes == 0
         await self._pass({"type": "http.response.body", "body": chunk, "more_body": not self._finished})
 
     async def finish(self, chunk: bytes = b"") -> None:
-        """End the answer well. One that is not finished is broken off by the server, and its client sees the cut."""
+        """Ends the answer well. The server breaks off an answer that is not finished, so its client sees the cut."""
         if not self._missing_bytes and not self._finished:
             self._finished = True
             await self._pass({"type": "http.response.body", "body": chunk, "more_body": False})
 
     async def end_early(self, answer: Response, event: Callable[[Closing], bytes]) -> None:
-        """Tell the client now how this ends, and send nothing afterwards: with `answer` where none has begun, in a
-        stream with the event that `event` makes. Does nothing to a document that has begun, which cannot tell it."""
+        """Tells the client now how this ends, and sends nothing afterwards. Sends `answer` if none has begun; in a
+        stream, the event that `event` makes. A document that has begun has no place for an error, so nothing is sent.
+        """
         if self.started and self.event_closing is None:
             return
         self.unwatch()
         was_silent, self._is_silent = self._is_silent or self.left or self._sending or self._finished, True
-        if was_silent:  # also a client that takes nothing: the end of its connection has to do
+        if was_silent:  # or a client that accepts nothing: its connection just ends
             return
         if self.event_closing is not None:
             body = event(self.event_closing)
@@ -99,13 +102,14 @@ class Downstream:
             self._last_sent_at = self._monotonic()
 
     def watch(self, on_leave: Callable[[], None]) -> None:
-        """From now until `unwatch`, calls `on_leave` once, when the client leaves or takes nothing for too long."""
+        """From now until `unwatch`, calls `on_leave` once, when the client leaves or accepts nothing for too long."""
         self._on_leave = on_leave
         self._watching = self._tasks.start(self._watch(), "watch a client")
 
     def unwatch(self) -> None:
+        """Stops watching. May be called more than once."""
         self._on_leave = None
-        watching, self._watching = self._watching, None  # else a circle, which only Python's collector would undo
+        watching, self._watching = self._watching, None  # break the reference cycle here, not in the garbage collector
         if watching is not None:
             watching.cancel()
 
@@ -122,7 +126,7 @@ class Downstream:
 
     @contextmanager
     def kept_alive(self, seconds: float, at_boundary: Callable[[], bool]) -> Iterator[None]:
-        """Sends a comment whenever nothing was sent for `seconds`, but never in the middle of an event."""
+        """Sends a comment whenever nothing was sent for `seconds`, but never inside an event."""
 
         async def keep_alive() -> None:
             while not self.left and not self._is_silent:
@@ -132,7 +136,7 @@ class Downstream:
                 elif self._sending or not at_boundary():
                     await asyncio.sleep(seconds / 4)
                 else:
-                    # Unbounded: a client that takes no comment takes no answer either, and that wait is bounded.
+                    # Unbounded: a client that accepts no comment accepts no answer either, and that wait is bounded.
                     with suppress(OSError):
                         await self._send({"type": "http.response.body", "body": _KEEPALIVE_COMMENT, "more_body": True})
                     self._last_sent_at = self._monotonic()
@@ -145,18 +149,18 @@ class Downstream:
 
 
 class _Stall:
-    """Bounds each of many short waits of one task, one after the other: TimeoutError where one lasts for `seconds`.
+    """Bounds each of many short waits of one task, one after the other. Raises TimeoutError if one lasts `seconds`.
 
-    As asyncio.timeout, but for one timer that is moved only when it rings: a wait that ends at once, as nearly all
-    do, costs next to nothing.
+    Like asyncio.timeout, but with one timer that is moved only when it fires. Nearly all waits end at once, and then
+    cost next to nothing.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[Any] | None = None  # the one that waits now
-        self._cancelling = 0  # how often it was cancelled before it waited
+        self._task: asyncio.Task[Any] | None = None  # the task that waits now
+        self._cancelling = 0  # how often the task was cancelled before it waited
         self._deadline = 0.0
         self._has_rung = False
 
@@ -171,7 +175,7 @@ class _Stall:
         task, self._task = self._task, None
         if self._has_rung:
             self._has_rung = False
-            # A cancellation of somebody else's that came at the same time goes on.
+            # If somebody else cancelled the task at the same time, that cancellation is passed on.
             if task is not None and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
                 raise TimeoutError
 

@@ -1,9 +1,9 @@
-"""How an exchange ends: from what was seen to the outcome and the charge. Pure; the ledger's rule 5 as code.
+"""How an exchange ends: from what was observed to the outcome and the charge. Pure; rule 5 of the ledger as code.
 
-What counts, most telling first:
-1. believable usage came: charge it, whatever else went wrong
+The first that holds decides:
+1. believable usage was reported: charge it, whatever else went wrong
 2. proof that nothing was billed: a refusal of what was sent counts as one request, anything else is released
-3. anything else was sent and may be billed: charge the estimate, and say that it is one
+3. anything else that was sent may be billed: charge the estimate, and mark it as one
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from app.telemetry.event import Outcome
 
 @dataclass(slots=True)
 class Facts:
-    """What an exchange saw. Filled as it happens."""
+    """What an exchange observed. Filled as it happens."""
 
     dispatched: bool = False
     reading: Reading | None = None
@@ -29,13 +29,14 @@ class Facts:
 
     @property
     def complete(self) -> bool:
-        """The whole answer came, with an image, and it tells of no failure."""
+        """Whether the whole answer came, with an image and without a failure."""
         return self.reading is not None and self.reading.delivers
 
 
 class Conclusion(NamedTuple):
-    """What follows from the facts. `priced` is False when the catalog knows no price for the model; `implausible` is
-    reported usage that was too much to be believed."""
+    """What follows from the facts. `priced` is False if the catalog has no price for the model. `implausible` is
+    reported usage that was too high to be believed.
+    """
 
     outcome: Outcome
     state: State
@@ -47,7 +48,9 @@ class Conclusion(NamedTuple):
 
 
 def conclude(facts: Facts, request: ImageRequest, estimate: Estimate, usage_holds_max: int) -> Conclusion:
-    """The one ending that the facts allow: reported usage of more than so many holds is not charged. Never raises."""
+    """The one ending that the facts allow. Reported usage above `usage_holds_max` holds is not charged. Never
+    raises.
+    """
     outcome = _outcome(facts)
     reading = facts.reading
     held = Amounts(1, estimate.images, estimate.tokens, estimate.nanousd)
@@ -58,7 +61,7 @@ def conclude(facts: Facts, request: ImageRequest, estimate: Estimate, usage_hold
             return Conclusion(outcome, State.SETTLED, UsageSource.REPORTED, charged, usage, priced)
     elif not facts.dispatched or (facts.error is not None and facts.error.billed is False):
         if outcome is Outcome.UPSTREAM_REFUSED and not isinstance(facts.error, UpstreamAccountFault):
-            # However it was refused, ZenMux counts it against the rate of the one account that all share.
+            # ZenMux counts every refusal against the rate of the one account that all callers share.
             return Conclusion(outcome, State.SETTLED, UsageSource.NONE, Amounts(requests=1), None, estimate.priced)
         return Conclusion(outcome, State.RELEASED, UsageSource.NONE, Amounts(), None, estimate.priced)
     if reading is not None and reading.delivers:
@@ -68,12 +71,12 @@ def conclude(facts: Facts, request: ImageRequest, estimate: Estimate, usage_hold
 
 
 def _outcome(facts: Facts) -> Outcome:
-    if facts.interrupted:  # its caller was told so, even where the answer was read to its end afterwards
+    if facts.interrupted:  # the caller was told so, even if the answer was read to its end afterwards
         return Outcome.INTERRUPTED
     if facts.complete:
         return Outcome.CLIENT_LEFT if facts.client_left else Outcome.COMPLETED
     if facts.error is not None:
-        # Announced, and then not sent: what was said to be dispatched may still turn out to be unreachable.
+        # Marked as dispatched, but then not sent: the connection may still turn out to be unreachable.
         sent = facts.dispatched and not isinstance(facts.error, UpstreamUnreachable)
         refused = sent and facts.error.billed is False
         return Outcome.UPSTREAM_REFUSED if refused else Outcome.UPSTREAM_FAILED
@@ -85,8 +88,8 @@ def _outcome(facts: Facts) -> Outcome:
 def _reported(usage: Usage, reading: Reading, request: ImageRequest, estimate: Estimate) -> tuple[Amounts, bool]:
     """What was reported, as amounts, and whether it has a price.
 
-    A cut answer may hold the usage of images that never came: those that were asked for are counted. Of a whole answer
-    that delivers none, none is counted; but where images have a price each, they are paid for.
+    A cut answer may report usage of images that never came: the requested images are counted. For a whole answer
+    without an image none is counted; but if images have a price each, they are charged.
     """
     images = reading.image_count if reading.complete else max(reading.image_count, request.n)
     nanousd = price(usage, images if reading.delivers else max(images, request.n), request.model)

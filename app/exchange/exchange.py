@@ -1,7 +1,7 @@
-"""One request's life, top to bottom: reserve, forward, relay and meter, settle. The only `finally` that settles.
+"""The life of one request, top to bottom: reserve, forward, relay and meter, settle. The only `finally` that settles.
 
 An Exchange is a response object, so its `finally` runs whether or not the client stays. It decides nothing itself:
-conclusion.py says what is charged.
+ending.py says what is charged.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _UPSTREAM_PATHS = {"generation": "/images/generations"}
 
 
 class Exchange(Response):
-    """One caller's one image request, from its reservation to its settlement."""
+    """One image request of one caller, from its reservation to its settlement."""
 
     def __init__(self, shared: Exchanges, caller: Caller, request: ImageRequest, event: RequestEvent) -> None:
         self.status_code = 200
@@ -68,18 +68,19 @@ class Exchange(Response):
             finally:
                 downstream.close()
                 await self._close_route()
-                # Whatever ended this task, accounting finishes: nothing takes a settlement back that was begun. A
-                # client that is still to be told of an error does not wait for a store that is away.
+                # However this task ended, the accounting finishes: nothing cancels a settlement that has begun. A
+                # client that still needs an error answer does not wait for a store that is away.
                 await asyncio.wait({self._settle()}, timeout=SETTLE_SECONDS_MAX)
         finally:
             self._downstream = None
             self._shared.running.discard(self._on_interrupt)
-            self._facts.error = None  # its traceback holds this frame, and that would hold it: a circle
+            self._facts.error = None  # break the cycle error → traceback → frame
             self._shared.end(self._caller.user_id)
 
     async def _reserve(self) -> None:
-        """Where a connection waits already, the reservation counts as dispatched from its first moment on: that is one
-        transaction less before the first byte goes out."""
+        """Reserves the worst case. If a connection waits already, the reservation is dispatched from the start. That
+        saves one transaction before the first byte is sent.
+        """
         self._route = await self._shared.upstream.choose()
         try:
             self._note_reserved(await self._shared.ledger.reserve(self._hold(self._shared.clock())))
@@ -92,7 +93,9 @@ class Exchange(Response):
             await self._route.aclose()
 
     async def _forward(self, downstream: Downstream) -> None:
-        """Send the request, relay the answer. An error after the answer began ends it instead of being raised."""
+        """Sends the request and relays the answer. An error after the answer began ends the answer instead of being
+        raised.
+        """
         shared, facts = self._shared, self._facts
         try:
             async with asyncio.timeout(shared.bounds.exchange_seconds_max) as self._deadline:
@@ -123,17 +126,17 @@ class Exchange(Response):
             raise facts.error
         elif downstream.event_closing is not None:
             await downstream.finish(shared.error_event(facts.error, downstream.event_closing))
-        # else: a document cannot tell that it failed; left unfinished, the server breaks the connection
+        # else: a document has no place for an error; it is left unfinished, and the server breaks the connection
 
     def _on_leave(self) -> None:
-        """The answer is read on without its client, unless too many are read on so already."""
+        """Continues reading the answer without its client, unless too many are read like this already."""
         self._facts.client_left = True
         self._is_abandoned = self._shared.abandon()
         if not self._is_abandoned and self._deadline is not None:
             self._deadline.reschedule(self._shared.monotonic())
 
     def _on_interrupt(self) -> None:
-        """The process stops, and waits for nobody any longer."""
+        """The process is stopping and does not wait any longer."""
         facts, now = self._facts, self._shared.monotonic()
         if facts.complete or self._settling is not None:
             return
@@ -160,7 +163,7 @@ class Exchange(Response):
         body = orjson.dumps(dict(self._request.fields))
         path = _UPSTREAM_PATHS[self._request.operation]
         assert self._route is not None
-        is_marked = self._route.waiting is not None  # with the reservation
+        is_marked = self._route.waiting is not None  # marked with the reservation
 
         async def on_sending() -> None:
             if downstream.left:
@@ -181,14 +184,15 @@ class Exchange(Response):
             await response.aclose()
 
     def _note_reading(self, reading: Reading) -> None:
-        """What the answer says so far. Once it is whole and well, settling begins before its last bytes leave: a
-        client's next request to this process, sent the moment this answer ends, finds this reservation settled."""
+        """Notes what the answer says so far. Once the answer is whole and good, settling begins before its last bytes
+        are sent. So a request that the client sends right after this answer finds this one settled.
+        """
         self._facts.reading = reading
         if self._facts.complete:
             self._settle()
 
     def _settle(self) -> asyncio.Future[Resolution]:
-        """Begin to settle, once; later calls return the same future."""
+        """Begins to settle, once. Later calls return the same future."""
         if self._settling is None:
             conclusion = conclude(self._facts, self._request, self._estimate, self._shared.bounds.usage_holds_max)
             settlement = self._settlement(conclusion)
@@ -210,10 +214,10 @@ class Exchange(Response):
         extra: dict[str, object] = {"request_id": self._event.request_id}
         error = settled.exception()
         if error is not None:
-            # The reservation stays pending and the sweep will close it at the estimate: nothing is lost.
+            # The reservation stays pending, and the sweep closes it at the estimate. Nothing is lost.
             logger.error("settlement_not_written", exc_info=error, extra=extra)
         elif settled.result() is Resolution.CORRECTED:
-            logger.warning("settlement_corrected", extra=extra)  # the process was held to be dead meanwhile
+            logger.warning("settlement_corrected", extra=extra)  # other processes took this one for dead meanwhile
         elif (resolution := settled.result()) not in (Resolution.DONE, Resolution.SPOOLED):
             logger.error("reservation_resolved_twice", extra={**extra, "resolution": resolution.value})
 

@@ -1,4 +1,4 @@
-"""What all exchanges share, and the bounds they keep together: how many run, how many run on without their client."""
+"""What all exchanges share, and their common bounds: how many run, and how many run on without their client."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from app.quotas.ledger.ledger import Ledger
 from app.upstream.zenmux import Upstream
 
 READ_ON_SECONDS = 5.0
-"""How long after a forced stop an answer may still come, so that its usage and not the estimate is charged."""
+"""How long an answer may still arrive after a forced stop, so that its usage is charged and not the estimate."""
 
 SETTLE_SECONDS_MAX = 5.0
-"""How long an exchange that is over waits for its settlement to be written."""
+"""How long an ended exchange waits for its settlement to be written."""
 _TURNED_AWAY_SECONDS = 15.0  # longer than the Retry-After of an overloaded gateway
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeBounds:
-    """How long and how many: each number from the setting of the same name."""
+    """Times and numbers, each from the setting of the same name."""
 
     exchange_seconds_max: float
     reservation_seconds: float
@@ -36,9 +36,11 @@ class ExchangeBounds:
 
 @dataclass(slots=True)
 class Exchanges:
-    """`error_event(error, closing)` makes the bytes that end a stream for its client, where `closing(field)` ends an
-    event that was cut, with a last field if there is a place for one; `error_response` the whole answer that tells of
-    an error. `headers` go out with every answer. `show_in_flight` is told how many run whenever that changes."""
+    """What exchanges share. `error_event(error, closing)` makes the bytes that end a stream for its client;
+    `closing(field)` completes a cut event, with a last field if it can take one. `error_response` makes the whole error
+    answer. `headers` are added to every answer. `show_in_flight` is called with the number of running exchanges
+    whenever it changes.
+    """
 
     ledger: Ledger
     upstream: Upstream
@@ -52,14 +54,15 @@ class Exchanges:
     tasks: Tasks = field(default_factory=Tasks)
     in_flight: int = 0
     abandoned: int = 0
-    running: set[Callable[[], None]] = field(default_factory=set)  # what `interrupt` calls, one of each exchange
+    running: set[Callable[[], None]] = field(default_factory=set)  # `interrupt` calls one of these per exchange
     _in_flight_of: dict[str, int] = field(default_factory=dict)
     _turned_away: tuple[str, float] = ("", 0.0)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def begin(self, user_id: str) -> None:
-        """Count one exchange of this user, until its `end`. Raises Overloaded when there are as many as there may be,
-        or when the user holds a full share while others run requests, or were turned away a moment ago."""
+        """Counts one exchange of this user, until its `end`. Raises Overloaded if the maximum runs already, or if the
+        user holds a full share while other users run requests, or were refused a moment ago.
+        """
         bounds, mine = self.bounds, self._in_flight_of.get(user_id, 0)
         share = max(1, bounds.requests_in_flight_max * bounds.user_in_flight_percent // 100)
         if mine >= share and (self.in_flight > mine or self._others_wait(user_id)):
@@ -76,11 +79,12 @@ class Exchanges:
         self.show_in_flight(self.in_flight)
 
     def _others_wait(self, user_id: str) -> bool:
-        """Whether a place that gets free is to be left to somebody else, who was told to try again."""
+        """Whether the next free slot is left to another user, who was told to try again."""
         other, until = self._turned_away
         return other not in ("", user_id) and self.monotonic() < until
 
     def end(self, user_id: str) -> None:
+        """The end of one exchange that `begin` counted."""
         self._in_flight_of[user_id] -= 1
         if self._in_flight_of[user_id] == 0:
             del self._in_flight_of[user_id]
@@ -90,23 +94,25 @@ class Exchanges:
             self._idle.set()
 
     def abandon(self) -> bool:
-        """Whether one more answer may be read on without its client; if so, it is counted until `end_abandoned`."""
+        """Whether one more answer may be read without its client. If so, it is counted until `end_abandoned`."""
         if self.abandoned >= self.bounds.abandoned_exchanges_max:
             return False
         self.abandoned += 1
         return True
 
     def interrupt(self) -> None:
-        """A stop waits no longer: every caller whose answer has not begun is told so at once, streams too. What was
-        sent is read on for READ_ON_SECONDS, for the sake of its usage."""
+        """Ends the waiting at a stop: every caller whose answer has not begun gets an error at once, streams too. What
+        was sent is read for READ_ON_SECONDS more, for its usage.
+        """
         for interrupt_one in list(self.running):
             interrupt_one()
 
     def end_abandoned(self) -> None:
+        """The end of one answer that `abandon` counted."""
         self.abandoned -= 1
 
     async def close(self, seconds: float) -> int:
-        """Wait until no exchange runs and every settlement is written; returns how many tasks remain."""
+        """Waits until no exchange runs and every settlement is written. Returns how many tasks remain."""
         if self.in_flight:
             self._idle.clear()
             try:

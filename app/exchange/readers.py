@@ -1,5 +1,6 @@
-"""How an answer is read and passed on, in one shape for documents and event streams, as they are or translated. Reads
-nothing itself: app/images does."""
+"""How an answer is read and passed on: one interface for documents and event streams, passed on as they are or
+translated. Reads nothing itself: app/images does.
+"""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -15,12 +16,11 @@ DOCUMENT = "application/json"
 
 
 class Reader(Protocol):
-    """`feed` gives what may go out of data[start:size], up to `read_to`; `flush` what may go out at the end.
+    """`feed` gives what may be sent of data[start:size], up to `read_to`; `flush` what may be sent at the end.
 
-    An answer does not begin to go out before `image_begun`, and not at all once it `refuses` or is `malformed`.
-    `closing` ends a cut event of a stream; it is None where a document goes out, which cannot tell of an error once it
-    has begun.
-    `delivers` once an image came whole. `content_type` is what goes out where that is another than came.
+    An answer is not sent before `image_begun`, and not at all once it `refuses` or is `malformed`. `closing` completes
+    a cut event of a stream; it is None for a document, which has no place for an error once it has begun. `delivers`
+    once an image came whole. `content_type` is set if the answer sent has another type than the answer received.
     """
 
     @property
@@ -31,7 +31,7 @@ class Reader(Protocol):
     def closing(self) -> Callable[[bytes], bytes] | None: ...
     @property
     def fails(self) -> bool:
-        """Whether a failure has been told, also after an image that came whole."""
+        """Whether a failure was reported, even after an image that came whole."""
         ...
 
     @property
@@ -53,7 +53,7 @@ class Reader(Protocol):
 
 
 def reader_of(content_type: str, request: ImageRequest) -> Reader | None:
-    """The reader of an answer of that type; None where it is no answer."""
+    """The reader for an answer of that type; None if it is not an images answer."""
     if content_type == EVENT_STREAM:
         return EventReader() if request.stream else EventsAsDocument()
     if content_type == DOCUMENT:
@@ -62,7 +62,7 @@ def reader_of(content_type: str, request: ImageRequest) -> Reader | None:
 
 
 class DocumentReader:
-    """A document that goes out as it is."""
+    """A document that is passed on as it is."""
 
     reads_stream = False
     content_type = None
@@ -105,8 +105,9 @@ class DocumentReader:
 
 
 class EventReader(EventScanner):
-    """An event stream that goes out as it is, but for what EventScanner withholds: it begins at once, and an error is
-    told in it."""
+    """An event stream that is passed on as it is, except what EventScanner removes. It begins at once, and errors are
+    reported in it.
+    """
 
     reads_stream = True
     content_type = None

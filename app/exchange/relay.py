@@ -11,7 +11,7 @@ from app.images.request.normalize import ImageRequest
 from app.upstream.failures import failure_in_answer, no_image
 from app.upstream.zenmux import UpstreamResponse
 
-# A document begins to go out when its image does, or when so much of it has come: until then it may be refused.
+# A document is sent once its image begins, or once this much of it has come. Until then it may still be refused.
 _HELD_BYTES_MAX = 16_384
 OnReading = Callable[[Reading], None]
 
@@ -23,11 +23,11 @@ async def relay(
     keepalive_seconds: float,
     on_reading: OnReading,
 ) -> None:
-    """Relay the whole answer, translated where a document was asked for and a stream came, or the other way.
+    """Relays the whole answer, translated if a document was requested and a stream came, or the other way.
 
-    `on_reading` is told once what the answer says: when it is whole, before its last bytes are sent, or else when
-    it ends; again, if it tells of a failure after it was whole. Raises UpstreamError when it ends before it is whole,
-    brings no image or tells of a failure; what was sent by then is left unfinished for the exchange to end.
+    `on_reading` is called once with what the answer says: when it is whole, before its last bytes are sent, or else
+    when it ends. It is called again if a failure is reported after that. Raises UpstreamError if the answer ends before
+    it is whole, has no image or reports a failure. What was sent by then is left unfinished; the exchange ends it.
     """
     reader = reader_of(response.content_type, request)
     if reader is None:
@@ -42,7 +42,7 @@ async def relay(
 
 
 class _Passing:
-    """One answer on its way."""
+    """One answer while it passes."""
 
     def __init__(
         self, response: UpstreamResponse, downstream: Downstream, reader: Reader, on_reading: OnReading
@@ -52,7 +52,7 @@ class _Passing:
         self._reader = reader
         self._on_reading = on_reading
         self._held = b""
-        self._is_reported = False  # that it came whole and well
+        self._is_reported = False  # that it came whole and good
 
     async def begin(self) -> None:
         response, downstream, reader = self._response, self._downstream, self._reader
@@ -79,8 +79,8 @@ class _Passing:
                     del passed
                     if at >= size:
                         break
-                    await asyncio.sleep(0)  # there is much to read in it: others run before it goes on
-                del chunk  # the next one may take its memory
+                    await asyncio.sleep(0)  # there is much to read in it, so other tasks run first
+                del chunk  # the next chunk may use its memory
         finally:
             if not self._is_reported:
                 self._on_reading(reader.finish())
@@ -117,7 +117,7 @@ class _Passing:
 
 
 def _verdict(reading: Reading, reader: Reader) -> UpstreamError:
-    """Why an answer is not what was asked for."""
+    """Why an answer is not what was requested."""
     if reading.failure is not None:
         return failure_in_answer(reading.failure, streamed=reader.reads_stream)
     if reading.complete:

@@ -1,5 +1,6 @@
-"""Asks ZenMux's management API what a day cost. Bounded in size and time; tries again, for it only reads. Its failures
-are told for the person at the terminal; no message holds a key."""
+"""Asks ZenMux's management API what a day cost. Bounded in size and time. Tries again, because it only reads. Its
+errors are worded for the person at the terminal; no message contains a key.
+"""
 
 import asyncio
 import json
@@ -139,7 +140,7 @@ def read_day_cost(body: bytes, day: date) -> list[BilledModel]:
 
 
 def _is_of(entry: Mapping[str, object], day: date) -> bool:
-    """Whether the entry is of that day: `bizTime` is a day or an hour, and where it is missing the question counts."""
+    """Whether the entry is of that day. `bizTime` is a day or an hour; if it is missing, the query's day is assumed."""
     time = entry.get("bizTime")
     return time is None or re.sub(r"\D", "", str(time)).startswith(f"{day:%Y%m%d}")
 
@@ -150,7 +151,7 @@ def _entry(entry: Mapping[str, object]) -> BilledModel:
         raise ValueError("modelSlug")
     if isinstance(requests, bool) or not isinstance(requests, int) or not 0 <= requests <= 10**12:
         raise ValueError("requestCounts")
-    # As text it is exact; a sum of binary fractions may have more than nine decimals, which are noise.
+    # As text it is exact. A sum of binary fractions may have more than nine decimals, which are noise.
     usd = Decimal(str(amount))
     if not usd.is_finite() or abs(usd) > _USD_MAX:
         raise ValueError("billAmount")

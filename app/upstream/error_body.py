@@ -1,4 +1,4 @@
-"""Reads what an error body of ZenMux, OpenAI or Azure says, and takes out of its text what no caller may see. Pure."""
+"""Reads an error body of ZenMux, OpenAI or Azure, and removes from its text what no caller may see. Pure."""
 
 import json
 import re
@@ -12,12 +12,12 @@ _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PARAM = re.compile(r"[A-Za-z_][A-Za-z0-9_.\[\]-]{0,63}")
 _CATEGORY = re.compile(r"[a-z][a-z0-9_/-]{0,63}")
 _STAGES = ("input", "output")
-_DEPTH_MAX = 5  # of envelopes around an error
+_DEPTH_MAX = 5  # nested envelopes around an error
 _ENVELOPES = ("error", "errors", "detail", "details")
 _MESSAGES = ("message", "msg", "detail", "error_description", "error", "title")
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{1,200})", re.IGNORECASE)
 
-# Ids, keys, who the gateway is at ZenMux, where things run, and whatever looks like one of these.
+# Ids, keys, the gateway's identity at ZenMux, locations, and whatever looks like one of these.
 _SECRETS = re.compile(
     r"""\([^()]*\b(?:request|trace|generation)[-_ ]?id\b[^()]*\)
       | \b(?P<kept>(?:x-)?(?:zenmux-?)?(?:request|trace|generation)[-_ ]?id)
@@ -46,7 +46,7 @@ _BLANKS = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What an error says, in whoever's envelope. `words` are all its machine-readable reasons, in lower case.
+    """What an error says, in any provider's envelope. `words` are all its machine-readable reasons, in lower case.
 
     `message` may be shown to a caller. `code` is a word, never a status. `details` are OpenAI's `moderation_details`.
     """
@@ -57,11 +57,13 @@ class ErrorBody:
     param: str | None = None
     words: frozenset[str] = frozenset()
     details: Mapping[str, object] = field(default_factory=dict)
-    enveloped: bool = field(default=False, compare=False)  # an object called `error` says it, as ZenMux's do
+    enveloped: bool = field(default=False, compare=False)  # the error is in an object called `error`, as ZenMux's are
 
 
 def read_error_body(body: bytes) -> ErrorBody:
-    """Never raises; `body` may be anything: JSON of any shape, HTML, nothing, or the beginning of one of these."""
+    """Reads an error's body. Never raises. `body` may be anything: JSON of any shape, HTML, nothing, or the beginning
+    of one of these.
+    """
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -74,19 +76,19 @@ def read_error_body(body: bytes) -> ErrorBody:
 
 
 def describe_page(body: bytes) -> str:
-    """What a page that is no error of ZenMux's says of itself, for the log: its title, or that it has none."""
+    """For the log: the title of a page that is not ZenMux's error, or that it has none."""
     title = _TITLE.search(body)
     shown = scrub(title[1].decode("utf-8", "replace")) if title else ""
     return f"a page titled {shown!r}" if shown else ("a body that is not JSON" if body.strip() else "no body")
 
 
 def read_error(document: object) -> ErrorBody:
-    """The same of what was parsed already."""
+    """The same for an error that was parsed already."""
     return _read(_find_error(document, _DEPTH_MAX))
 
 
 def _find_error(found: object, depth: int) -> Mapping[str, object]:
-    """The object that says what is wrong: the innermost one, of several the first; {} where nothing does."""
+    """The object that describes the error: the innermost one, of several the first; {} if there is none."""
     if isinstance(found, str):
         return {"message": found}
     if isinstance(found, list):
@@ -95,7 +97,7 @@ def _find_error(found: object, depth: int) -> Mapping[str, object]:
         return {}
     for name in _ENVELOPES:
         if name != "error" and any(isinstance(text := found.get(own), str) and text for own in ("message", "msg")):
-            break  # it speaks for itself
+            break  # it describes the error by itself
         inner = found.get(name)
         if isinstance(inner, Mapping | list) and (error := _find_error(inner, depth - 1)):
             return error
@@ -118,7 +120,7 @@ def _read(error: Mapping[str, object]) -> ErrorBody:
 
 
 def scrub(text: str) -> str:
-    """`text` on one line and of bounded length, without ids, keys, addresses and control characters."""
+    """`text` on one line of bounded length, without ids, keys, addresses and control characters."""
     line = "".join(letter if letter.isprintable() else " " for letter in text[:_READ_LENGTH_MAX])
     line = _EMPTIED.sub("", _SECRETS.sub(_removed, line))
     line = _SPACE_BEFORE_MARK.sub(r"\1", _BLANKS.sub(" ", line)).strip()
@@ -126,21 +128,21 @@ def scrub(text: str) -> str:
 
 
 def _removed(secret: re.Match[str]) -> str:
-    """What stands in the place of a secret, so that the sentence around it stays one."""
+    """The replacement for a secret, chosen so that the sentence stays readable."""
     text = secret[0]
     if text.startswith("(") or "api_key_source" in text.lower():
-        return ""  # beside the sentence, not in it
+        return ""  # beside the sentence, not part of it
     marks = text[len(text.rstrip(_MARKS)) :]
     return f"{secret['kept']} [removed]{marks}" if secret["kept"] else f"[removed]{marks}"
 
 
 def _last_place(places: object) -> object:
-    """Of FastAPI's `loc`, such as ["body", "size"], the name of the field."""
+    """The name of the field, from FastAPI's `loc`, such as ["body", "size"]."""
     return places[-1] if isinstance(places, list) and places else None
 
 
 def _moderation(openai: Mapping[str, object], azure: Mapping[str, object]) -> dict[str, object]:
-    """OpenAI's `moderation_details`, or Azure's filter results in their form. Only closed words pass."""
+    """OpenAI's `moderation_details`, or Azure's filter results in that form. Only closed words pass."""
     results = _mapping(azure.get("content_filter_results", azure.get("content_filter_result")))
     if not openai and not results:
         return {}
@@ -161,7 +163,7 @@ def _is_filtered(result: object) -> bool:
 
 
 def _word(value: object) -> str | None:
-    """`value` if it is a word: a number or a number-string is the status again, not a reason."""
+    """`value` if it is a word. A number, or a number as text, is only the status again."""
     word = value.lower() if isinstance(value, str) else ""
     return word if _WORD.fullmatch(word) else None
 

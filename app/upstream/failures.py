@@ -1,6 +1,6 @@
 """What ZenMux's failures mean to a caller, and whether ZenMux billed for them. Pure: one table of meanings.
 
-ZenMux answers in its own envelope (`type` is the reason, `code` the status) and passes on OpenAI's and Azure's.
+ZenMux answers in its own envelope (`type` is the reason, `code` the status), and passes on OpenAI's and Azure's.
 """
 
 import re
@@ -19,9 +19,9 @@ _ACCOUNT = "The gateway's own ZenMux account {}. Please tell the gateway's opera
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """One kind of failure: what a caller is told, and whether it may have been billed.
+    """One kind of failure: what a caller gets, and whether it may have been billed.
 
-    With `in_its_words` the provider's own message stands for `message`, where it has one.
+    With `in_its_words` the provider's own message replaces `message`, if there is one.
     """
 
     kind: str
@@ -70,7 +70,7 @@ _TIMEOUT = _Meaning("provider_timeout", 504, "ZenMux's provider did not answer i
 _REDIRECT = _Meaning("redirect", 502, "ZenMux answered with a redirect, which is not followed.")
 _UNEXPECTED = _Meaning("unexpected_status", 502, "ZenMux refused the request in an unexpected way.")
 
-# Words are more telling than the status: ZenMux folds its providers' refusals into statuses of its own.
+# The words say more than the status: ZenMux maps its providers' refusals to statuses of its own.
 _BY_WORD: tuple[tuple[_Meaning, frozenset[str]], ...] = (
     (_MODERATION, frozenset({
         "safety_check_failed", "moderation_blocked", "content_policy_violation", "content_filter",
@@ -101,10 +101,10 @@ _TRY_AGAIN = re.compile(r"try again in ([0-9]{1,6})(?:\.[0-9]+)?(ms|s)\b", re.IG
 
 
 def translate(status: int, body: bytes, retry_after: str | None = None) -> UpstreamError:
-    """ZenMux's answer of a `status` that is not 2xx, as one of our errors. Never raises; `body` may be anything.
+    """ZenMux's answer with a `status` that is not 2xx, as one of our errors. Never raises; `body` may be anything.
 
-    `retry_after` is the header's value. Released are refusals that ZenMux does not bill; where nobody knows, `billed`
-    is None.
+    `retry_after` is the header's value. `billed` is False for refusals that ZenMux does not bill, None if it is
+    unknown.
     """
     reported = read_error_body(body)
     meaning = _meaning(status, reported)
@@ -123,7 +123,7 @@ def translate(status: int, body: bytes, retry_after: str | None = None) -> Upstr
 
 
 def failure_in_answer(failure: Failure, *, streamed: bool) -> UpstreamError:
-    """A failure reported inside a 200, in the words of its kind. What was drawn may be billed."""
+    """A failure reported inside a 200, as the error of its kind. The image may be billed."""
     reported = ErrorBody(
         message=scrub(failure.message),
         type=failure.type,
@@ -138,7 +138,7 @@ def failure_in_answer(failure: Failure, *, streamed: bool) -> UpstreamError:
 
 
 def no_image(remark: str | None) -> UpstreamError:
-    """A whole answer without an image, which may say why. It may be billed all the same."""
+    """A whole answer without an image, with its reason if it gives one. It may be billed."""
     said = scrub(remark or "")
     message = f"ZenMux answered without an image: {said}" if said else _NO_IMAGE.message
     return _refused(replace(_NO_IMAGE, message=message), ErrorBody(), 200)
@@ -149,7 +149,7 @@ def _meaning(status: int, reported: ErrorBody) -> _Meaning:
     if by_word is not None:
         return by_word
     if status == 413 and not reported.message:
-        return _TOO_LARGE  # said by a server on the way that knows nothing of prompts
+        return _TOO_LARGE  # from a server on the way, which knows nothing of prompts
     by_status = _BY_STATUS.get(status)
     if by_status is not None:
         return by_status
@@ -185,7 +185,9 @@ def _refused(meaning: _Meaning, reported: ErrorBody, upstream_status: int) -> Up
 
 
 def _take_parameter(error: UpstreamRefused, reported: ErrorBody) -> None:
-    """OpenAI's own `type`, `code` and `param`. ZenMux's reason is its `type`, its parameter is in its message."""
+    """OpenAI's own `type`, `code` and `param`. ZenMux puts its reason into `type`, and the parameter into the
+    message.
+    """
     if reported.type == _USER_ERROR:
         error.type = _USER_ERROR
     error.code, error.param = reported.code, reported.param
@@ -198,7 +200,7 @@ def _take_parameter(error: UpstreamRefused, reported: ErrorBody) -> None:
 
 
 def _retry_after_seconds(header: str | None, message: str) -> int | None:
-    """How long to wait, at least 1 s: from the header, or else from OpenAI's message; None if neither says."""
+    """How long to wait, at least 1 s: from the header, or else from OpenAI's message. None if neither says."""
     if header is not None and header.isascii() and header.isdigit():
         return max(1, min(int(header[:9]), _RETRY_AFTER_SECONDS_MAX))
     reported = _TRY_AGAIN.search(message)

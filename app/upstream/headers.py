@@ -1,24 +1,24 @@
-"""Which headers cross, in each direction: only those named here. Pure. No caller's header ever gets here."""
+"""Which headers are passed on, in each direction: only those named here. Pure. Gets no header of a caller."""
 
 import re
 from collections.abc import Iterable
 
 import app
 
-# Content-Length is the relay's to set: bytes may be withheld. Content-Encoding is gone: the transport undoes it.
+# The relay sets Content-Length, because bytes may be removed. There is no Content-Encoding: the transport decompresses.
 _BACK = frozenset({"content-type", "cache-control"})
 _REQUEST_IDS = ("x-zenmux-requestid", "x-request-id", "x-generation-id")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _REQUEST_ID_LENGTH_MAX = 128
-# Every name whose value is of any use here; the rest of an answer's headers need not be decoded.
+# Every header that is used here. The rest of an answer's headers need not be decoded.
 LOOKED_AT = frozenset({*_BACK, *_REQUEST_IDS, "content-length", "content-encoding"})
 
 
 def request_headers(key: str | None, content_type: str | None) -> dict[str, str]:
-    """All that ZenMux is told, besides Host and Content-Length: the gateway's own key and name.
+    """All headers sent to ZenMux, besides Host and Content-Length: the gateway's own key and name.
 
     Without a body there is no `content_type`. `accept` is what OpenAI's SDKs send, for streams too. Compression is
-    declined: it gains nothing on images. Raises ValueError for what no header can hold.
+    declined, because images do not compress. Raises ValueError for a value that no header can hold.
     """
     headers = {
         "authorization": None if key is None else f"Bearer {key}",
@@ -34,7 +34,7 @@ def request_headers(key: str | None, content_type: str | None) -> dict[str, str]
 
 
 def response_headers(received: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """What goes back to the caller, in ASGI's form."""
+    """The headers that go back to the caller, in ASGI's form."""
     return [
         (name.lower().encode("latin-1"), value.encode("latin-1"))
         for name, value in received
@@ -43,7 +43,7 @@ def response_headers(received: Iterable[tuple[str, str]]) -> list[tuple[bytes, b
 
 
 def upstream_request_id(received: Iterable[tuple[str, str]]) -> str | None:
-    """ZenMux's id of the request, for our own records; None when there is none, or it is no sane id."""
+    """ZenMux's id of the request, for our own records. None if there is none, or if it is not a valid id."""
     found = {name.lower(): value for name, value in received}
     for name in _REQUEST_IDS:
         value = found.get(name, "")
@@ -53,11 +53,11 @@ def upstream_request_id(received: Iterable[tuple[str, str]]) -> str | None:
 
 
 def media_type(content_type: str) -> str:
-    """`content_type` without its parameters, in lower case; "" if it names none."""
+    """`content_type` without its parameters, in lower case; "" if there is none."""
     return content_type.partition(";")[0].strip().lower()
 
 
 def content_length(length: str, content_encoding: str) -> int | None:
-    """The length of the body as it is passed on; None if it is not told, or told of a compressed body."""
+    """The length of the body as it is passed on. None if it is not given, or given for a compressed body."""
     plain = content_encoding.strip().lower() in ("", "identity")
     return int(length) if plain and length.isascii() and length.isdigit() and len(length) <= 18 else None

@@ -1,4 +1,4 @@
-"""The way out of this machine as HTTPX takes it: the transport for ZenMux, and plain clients for everybody else.
+"""How HTTPX leaves this machine: the transport for ZenMux, and plain clients for all other hosts.
 
 Opens no connection itself.
 """
@@ -25,19 +25,19 @@ class Network:
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
-        """Made once, when it is wanted."""
+        """Made once, when it is first needed."""
         return trusted(self._settings)
 
     def transport(self, url: httpx2.URL, bounds: PoolBounds) -> httpx2.AsyncBaseTransport:
-        """What carries requests to `url`. Make it in the loop that will use it."""
+        """The transport that carries requests to `url`. Make it in the loop that will use it."""
         if not uses_httpx(self._settings, str(url)):
             return Transport(bounds, lambda: self.tls)
         most = bounds.connections_max
         return self._stock(url, httpx2.Limits(max_connections=most, max_keepalive_connections=most))
 
     def client(self, url: httpx2.URL, seconds: float = 10.0) -> httpx2.AsyncClient:
-        """A client for what is not images: the same proxy and certificates. `seconds` bounds each silence."""
-        # HTTPX's own line for each request shows its whole URL, which may be a secret.
+        """A client for everything but images, with the same proxy and certificates. `seconds` bounds each silence."""
+        # HTTPX's own log line shows the whole URL of a request, which may be a secret.
         logging.getLogger("httpx2").setLevel(logging.WARNING)
         transport = self._stock(url, httpx2.Limits())
         return httpx2.AsyncClient(transport=transport, timeout=seconds, trust_env=False, follow_redirects=False)

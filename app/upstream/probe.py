@@ -1,4 +1,4 @@
-"""Connects to ZenMux once, the way requests will, and says what it saw. Sends no key and buys nothing."""
+"""Connects to ZenMux once, as requests do, and reports what it saw. Sends no key and buys nothing."""
 
 import asyncio
 import ssl
@@ -18,13 +18,14 @@ from app.upstream.unreachable import reason_of
 from app.upstream.wire.proxies import proxy_of, uses_httpx, without_password
 
 _SILENCE_SECONDS = 20.0
-_GRACE_SECONDS = 0.25  # as the client's
+_GRACE_SECONDS = 0.25  # the same as in the client
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """`address` is the other end of the socket: the proxy's, where there is one. `issuer` and `expires` are the
-    certificate's, None without TLS; `status` is the answer's to GET /models."""
+    """What the probe saw. `address` is the other end of the socket; with a proxy, the proxy's. `issuer` and `expires`
+    are the certificate's, None without TLS. `status` is that of the answer to GET /models.
+    """
 
     address: str | None
     proxy: str | None
@@ -35,8 +36,9 @@ class ProbeReport:
 
 
 async def look(settings: Settings) -> ProbeReport:
-    """Raises RemoteFailure that says why no answer came and what to do, ConfigurationError for settings that cannot
-    work. Takes half a minute at most."""
+    """Makes the connection and the request. Raises RemoteFailure that says why no answer came and what to do, and
+    ConfigurationError for settings that cannot work. Takes half a minute at most.
+    """
     network, url = Network(settings), httpx2.URL(settings.zenmux_base_url + "/models")
     is_stock = uses_httpx(settings, str(url))
     found = proxy_of(settings, str(url)) if is_stock else None
@@ -67,7 +69,7 @@ async def look(settings: Settings) -> ProbeReport:
 
 
 def _certificate(tls: ssl.SSLObject | None) -> tuple[str | None, str | None]:
-    """Who issued it and when it ends."""
+    """The issuer and the end of the certificate."""
     found: Mapping[str, Any] = (tls.getpeercert() or {}) if tls is not None else {}
     issuer = {name: value for ((name, value), *_) in found.get("issuer", ())}
     named = [issuer[each] for each in ("commonName", "organizationName") if each in issuer]

@@ -1,4 +1,6 @@
-"""The way that one request takes to ZenMux: which account pays, which transport carries it, what waits for it."""
+"""The way one request takes to ZenMux: the account that pays, the transport that carries it, and a waiting
+connection.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -9,7 +11,7 @@ from pydantic import SecretStr
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One ZenMux key. `name` is for people and records; the key is shown to nobody."""
+    """One ZenMux key. `name` is for people and records. The key is never shown."""
 
     name: str
     key: SecretStr | None
@@ -17,27 +19,27 @@ class Account:
 
 @runtime_checkable
 class LendsConnections(Protocol):
-    """A transport that can say, before there is a request, whether one of its connections waits for it."""
+    """A transport that can say, before there is a request, whether one of its connections waits."""
 
     async def lend_waiting(self, url: httpx2.URL) -> httpx2.AsyncBaseTransport | None:
-        """The transport of one request, over a connection that waits; close it, if it is not used."""
+        """A transport for one request over a waiting connection; None if none waits. Close it if it is not used."""
         ...
 
 
 @dataclass(slots=True)
 class Route:
-    """`waiting` is a connection that waits, as a transport; None where one has to be made first."""
+    """The way of one request. `waiting` is a waiting connection, as a transport; None if one must be made first."""
 
     account: Account
     transport: httpx2.AsyncBaseTransport
     waiting: httpx2.AsyncBaseTransport | None = None
 
     def take(self) -> httpx2.AsyncBaseTransport:
-        """What carries the next try: the connection that waits, the first time."""
+        """The transport for the next try: the waiting connection, the first time."""
         waiting, self.waiting = self.waiting, None
         return waiting or self.transport
 
     async def aclose(self) -> None:
-        """Gives back the connection that waits, if no request took it. May be called more than once."""
+        """Returns the waiting connection, if no request took it. May be called more than once."""
         if self.waiting is not None:
             await self.take().aclose()

@@ -1,6 +1,6 @@
-"""When a request's first byte is about to be sent, as HTTPX's `trace` extension tells it; and what a failure proves.
+"""When the first byte of a request is about to be sent, by HTTPX's `trace` extension, and what a failure proves.
 
-The same for every transport: nothing here knows whose it is.
+The same for every transport: nothing here knows which one is used.
 """
 
 import asyncio
@@ -15,46 +15,46 @@ from app.upstream.http1.transport import FIRST_BYTE
 from app.upstream.wire.sockets import keep_alive
 
 OnSending = Callable[[], Awaitable[None]]
-# A proxy is asked for a tunnel by a request of its own, in the same words.
+# A client asks a proxy for a tunnel with a separate request, which emits the same events.
 _TUNNEL = ("CONNECT", b"CONNECT")
-# What HTTPX's transports raise, and what stock httpx2 lets through: TLS that breaks in the middle is an OSError, a host
-# that no DNS can hold a ValueError.
+# What HTTPX's transports raise, and what stock httpx2 does not translate: a TLS failure during an answer is an OSError,
+# a host that DNS cannot express is a ValueError.
 FAILURES = (httpx2.TransportError, OSError, ValueError)
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A body that is not in memory: `chunks` is read once, and only while ZenMux takes it. `length` None: unknown."""
+    """A body that is not in memory. `chunks` is read once, and only while ZenMux accepts it. `length` None: unknown."""
 
     chunks: AsyncIterable[bytes]
     length: int | None = None
 
 
 class UploadStream(httpx2.AsyncByteStream):
-    """An Upload as HTTPX takes it."""
+    """An Upload in the form that HTTPX takes."""
 
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Raises LocalProtocolError where the upload is longer or shorter than its `length`."""
+        """Raises LocalProtocolError if the upload is longer or shorter than its `length`."""
         chunks, length = self._upload.chunks, self._upload.length
         return aiter(chunks) if length is None else of_length(chunks, length)
 
 
 class Sending:
-    """The `trace` of one try: awaits `on_sending` before the first byte is written, and remembers what happened.
+    """The `trace` of one try. Awaits `on_sending` before the first byte is written, and remembers what happened.
 
-    `deadline` bounds the way to a connection, a proxy's part of it included; from `on_sending` on it is off. None where
-    a connection is there already.
+    `deadline` bounds the time until there is a connection, a proxy's part included. It ends at `on_sending`. It is None
+    if a connection exists already.
     """
 
     def __init__(self, on_sending: OnSending, deadline: asyncio.Timeout | None) -> None:
         self._on_sending = on_sending
         self._deadline = deadline
         self._is_announced = False
-        self.is_refused = False  # on_sending raised: its error is what comes out
+        self.is_refused = False  # on_sending raised; its error is raised to the caller
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         if event == FIRST_BYTE:
@@ -69,5 +69,5 @@ class Sending:
             keep_alive(info["return_value"].get_extra_info("socket"))
 
     def proves_nothing_sent(self, error: Exception) -> bool:
-        """Whether a failure of this try shows that not one byte of the request was sent."""
+        """Whether a failure of this try proves that no byte of the request was sent."""
         return not self._is_announced or isinstance(error, _NEVER_SENT)

@@ -1,6 +1,6 @@
 """Why ZenMux could not be reached, in words for the log: name, address, certificate.
 
-For the operator alone: callers are told nothing of the network that the gateway stands in.
+Only for the operator: callers learn nothing of the gateway's network.
 """
 
 import errno
@@ -17,7 +17,7 @@ _NOT_REACHED = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHO
 
 
 def reason_of(error: BaseException) -> str:
-    """What lies at the bottom of an error of a transport. Never raises."""
+    """The root cause of a transport's error. Never raises."""
     causes = list(_causes(error))
     for cause in reversed(causes):
         if isinstance(cause, OSError) and (reason := _reason(cause)):
@@ -26,7 +26,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """`error`, and what it came of, the nearest first."""
+    """`error` and its causes, the nearest first."""
     found: BaseException | None = error
     for _ in range(_CAUSES_MAX):
         if found is None:

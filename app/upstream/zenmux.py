@@ -1,6 +1,6 @@
-"""Asks ZenMux: sends a request once, gives its answer as it comes, or raises what its failure means.
+"""Asks ZenMux: sends a request once, and passes its answer on as it comes, or raises what its failure means.
 
-Speaks HTTPX's AsyncBaseTransport to whichever transport the network gives, and looks into none of them.
+Uses HTTPX's AsyncBaseTransport, from the network, and looks into no transport.
 """
 
 import asyncio
@@ -31,16 +31,16 @@ from app.upstream.wire.chunks import Chunk, Chunks, chunks_of
 
 _ERROR_BYTES_MAX = 65_536
 _ERROR_SECONDS_MAX = 10
-_TARGETS_MAX = 16  # there is one for each path, and a handful of paths
+_TARGETS_MAX = 16  # one per path, and there are few paths
 _EVENT_STREAM = "text/event-stream"
-_BACKOFF_SECONDS = 0.25  # the longest wait before the first further try; doubled for each one after it
+_BACKOFF_SECONDS = 0.25  # the longest wait before the second try; doubled for each further one
 _BACKOFF_SECONDS_MAX = 4.0
-# Beyond the bound that each transport keeps for its own steps, so that its error, which says more, comes first.
+# Longer than each transport's own bound, so that its error comes first. It says more.
 _GRACE_SECONDS = 0.25
 
 
 class UpstreamResponse:
-    """A 2xx answer whose body has not been read. `headers` may go back to the caller as they are. Close it."""
+    """A 2xx answer whose body has not been read. `headers` may be passed to the caller unchanged. Close it."""
 
     def __init__(self, status: int, received: list[tuple[str, str]], chunks: Chunks) -> None:
         named = dict(received).get
@@ -52,9 +52,9 @@ class UpstreamResponse:
         self.content_length = content_length(named("content-length", ""), named("content-encoding", ""))
 
     async def read(self) -> Chunk | None:
-        """The next bytes of the body as they come, None at its end; while none are asked for, ZenMux is made to wait.
+        """The next bytes of the body as they come; None at its end. While nobody reads, ZenMux must wait.
 
-        Raises UpstreamTimeout, and UpstreamBroken where the body ends before its framing says so.
+        Raises UpstreamTimeout; UpstreamBroken if the body ends before its framing says so.
         """
         try:
             return await self._chunks.read()
@@ -67,9 +67,9 @@ class UpstreamResponse:
 
 
 class Upstream:
-    """The way to ZenMux. Opened and closed with the app, in one event loop; safe for many requests at a time.
+    """The connection to ZenMux. Opened and closed with the app, in one event loop. Safe for many requests at a time.
 
-    `jitter` gives a number in [0, 1), a new one for each wait before a further try to connect.
+    `jitter` gives a number in [0, 1), a new one for each wait before another try to connect.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class Upstream:
         self._targets: dict[tuple[str, str, str], tuple[httpx2.URL, list[tuple[bytes, bytes]]]] = {}
         seconds, silence = settings.connect_timeout_seconds, settings.upstream_silence_seconds
         self._timeouts = httpx2.Timeout(connect=seconds, pool=seconds, read=silence, write=silence).as_dict()
-        # Called without httpx2's client: that costs a quarter millisecond a request, and keeps cookies.
+        # Called without httpx2's client, which costs a quarter of a millisecond per request and keeps cookies.
         self._transport: httpx2.AsyncBaseTransport | None = None
         self._lender: LendsConnections | None = None
-        self.unreachable_since: datetime | None = None  # since when every request failed to connect
+        self.unreachable_since: datetime | None = None  # since when every request has failed to connect
 
     async def open(self) -> None:
-        """Must run in the loop that will use it. Raises ConfigurationError for a way that cannot work."""
+        """Call it in the loop that will use it. Raises ConfigurationError for a network setting that cannot work."""
         settings = self._settings
         self._transport = Network(settings).transport(
             self._base_url,
@@ -103,12 +103,12 @@ class Upstream:
         self._lender = self._transport if isinstance(self._transport, LendsConnections) else None
 
     async def aclose(self) -> None:
-        """Closes every connection; answers still being read break. May be called more than once."""
+        """Closes every connection. Answers that are still being read break. May be called more than once."""
         if self._transport is not None:
             await self._transport.aclose()
 
     async def choose(self) -> Route:
-        """The way that the next request takes. Close it, once the request is over or was not made. Does not wait."""
+        """The route for the next request. Close it when the request is over or was not made. Does not wait."""
         assert self._transport is not None, "open() first"
         waiting = None if self._lender is None else await self._lender.lend_waiting(self._base_url)
         return Route(self._account, self._transport, waiting)
@@ -116,11 +116,11 @@ class Upstream:
     async def ask(
         self, route: Route, path: str, body: bytes | Upload, content_type: str, on_sending: OnSending
     ) -> UpstreamResponse:
-        """POST `body` to `path`, which begins with a slash and is below the base URL.
+        """POSTs `body` to `path`, which begins with a slash and is relative to the base URL.
 
-        `on_sending` is awaited once a connection is there and before the first byte is written; what it raises is
-        raised here, and nothing was sent. Raises UpstreamUnreachable (never sent), UpstreamTimeout, UpstreamBroken,
-        and for an answer that is not 2xx what failures.translate makes of it.
+        `on_sending` is awaited once there is a connection, before the first byte is written. What it raises is raised
+        here, and nothing was sent. Raises UpstreamUnreachable (never sent), UpstreamTimeout, UpstreamBroken, and for an
+        answer that is not 2xx the error that failures.translate makes.
         """
         try:
             request = self._request(route.account, path, body, content_type)
@@ -140,7 +140,7 @@ class Upstream:
             said = await _read_bounded(chunks)
         finally:
             await chunks.aclose()
-        # Not kept in a variable: with the frame that the raised error holds, that would be a cycle.
+        # Not kept in a variable: the raised error holds this frame, so that would be a reference cycle.
         raise _of_answer(
             translate(response.status_code, said, response.headers.get("retry-after")),
             response.status_code,
@@ -148,8 +148,9 @@ class Upstream:
         )
 
     def _request(self, account: Account, path: str, body: bytes | Upload, content_type: str) -> httpx2.Request:
-        """Of parts made once, and a stream instead of content: httpx2's other ways to make a request take 90
-        microseconds more."""
+        """Built from parts made once, and with a stream as content: httpx2's other ways to make a request cost 90
+        microseconds more.
+        """
         target = self._targets.get((account.name, path, content_type))
         if target is None:
             target = self._target(account, path, content_type)
@@ -167,7 +168,7 @@ class Upstream:
         return url, [(b"host", url.netloc), *((name.encode(), value.encode()) for name, value in headers.items())]
 
     async def _send(self, route: Route, request: httpx2.Request, on_sending: OnSending) -> httpx2.Response:
-        """Tries again only where not one byte was sent."""
+        """Tries again only if no byte was sent."""
         tries = 0
         while True:
             deadline = None
@@ -194,7 +195,7 @@ class Upstream:
             tries += 1
 
     def _note_unreachable(self, error: Exception) -> None:
-        """What was not even tried, for want of a free connection or a header that cannot be sent, tells nothing."""
+        """A try without a free connection, or with a header that cannot be sent, says nothing about ZenMux."""
         if not isinstance(error, httpx2.PoolTimeout | httpx2.LocalProtocolError):
             self.unreachable_since = self.unreachable_since or self._clock()
 
@@ -203,13 +204,13 @@ def _chunks(response: httpx2.Response, received: list[tuple[str, str]]) -> Chunk
     encoding = ",".join(value for name, value in received if name == "content-encoding")
     is_plain = encoding.strip().lower() in ("", "identity")
     if not is_plain and media_type(dict(received).get("content-type", "")) == _EVENT_STREAM:
-        # A few compressed bytes would become millions of events.
+        # A few compressed bytes could become millions of events.
         raise httpx2.RemoteProtocolError("An event stream must not be compressed.")
     return chunks_of(response.stream, encoding)
 
 
 async def _read_bounded(chunks: Chunks) -> bytes:
-    """The beginning of an error's body, as far as it comes: the status alone tells enough."""
+    """The beginning of an error's body, as far as it comes. The status alone says enough."""
     body = bytearray()
     try:
         async with asyncio.timeout(_ERROR_SECONDS_MAX):
@@ -221,14 +222,15 @@ async def _read_bounded(chunks: Chunks) -> bytes:
 
 
 def _received(response: httpx2.Response) -> list[tuple[str, str]]:
-    """The headers somebody here looks at, in lower case. Decoding all of them, as httpx2 would, costs more than the
-    rest of an UpstreamResponse."""
+    """The headers that are used here, in lower case. Decoding all of them, as httpx2 would, costs more than the rest of
+    an UpstreamResponse.
+    """
     named = ((name.lower().decode("latin-1"), value) for name, value in response.headers.raw)
     return [(name, value.decode("latin-1")) for name, value in named if name in LOOKED_AT]
 
 
 def _of_answer(error: UpstreamError, status: int, request_id: str | None) -> UpstreamError:
-    """The error, which tells of what answer it is."""
+    """Adds to the error the answer it belongs to."""
     if error.request_id is None:
         error.request_id, error.answered_status = request_id, status
     return error

@@ -103,9 +103,7 @@ class ModelDay:
 
 @dataclass(frozen=True, slots=True)
 class DayComparison:
-    """A day's models, ordered by name, and their sum. `elsewhere` is what the account was billed for models that the
-    gateway neither lists nor used that day: bought by another program, and in no verdict.
-    """
+    """A day's models by name. `elsewhere`: billed for models neither listed nor used here that day; in no verdict."""
 
     day: date
     models: dict[str, ModelDay]

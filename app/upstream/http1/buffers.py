@@ -1,13 +1,14 @@
-"""The memory that answers are read into. What was read is passed on where it lies, without a copy; its memory is read
-into again once nobody looks at it any more. Knows no connection."""
+"""The memory that answers are read into. Chunks are passed on in place, without a copy. A buffer is read into again
+once no view of it is alive. Knows no connection.
+"""
 
 from collections import deque
 
 from app.upstream.wire.chunks import Chunk
 
-_LENT_MAX = 8  # for as many answers that pass at full speed; slow clients, who keep them, get copies of the right size
-# A chunk up to this size is copied: to keep a whole buffer for it would be a waste of memory. Larger ones go on without
-# a copy, which saves a tenth of an answer's CPU or more (docs/performance.md).
+_LENT_MAX = 8  # for as many answers at full speed; slow clients keep their chunks, so they get copies of the right size
+# A chunk up to this size is copied, because keeping a whole buffer for it would waste memory. Larger ones are passed on
+# without a copy, which saves a tenth of an answer's CPU or more (docs/performance.md).
 COPIED_BYTES_MAX = 65_536
 
 
@@ -20,8 +21,9 @@ class Buffers:
         self.current = bytearray(size)
 
     def take(self, size: int) -> Chunk:
-        """The first `size` bytes of the current buffer: a copy of a few, or when every buffer is out; else reads go to
-        another buffer for as long as the chunk's view is alive."""
+        """The first `size` bytes of the current buffer. A small chunk is copied, and every chunk if no buffer is free.
+        Otherwise, reads use another buffer while the chunk's view is alive.
+        """
         free = self._free() if size > COPIED_BYTES_MAX else None
         if free is None:
             copy = bytes(memoryview(self.current)[:size])
@@ -31,7 +33,7 @@ class Buffers:
         return Chunk(taken, memoryview(taken)[:size])
 
     def _free(self) -> bytearray | None:
-        """One that nobody looks at any more, or one more; None when there are as many as there may be."""
+        """A buffer without a live view, or a new one; None if the maximum exists."""
         for _ in range(len(self._lent)):
             buffer = self._lent.popleft()
             if not _is_looked_at(buffer):
@@ -41,7 +43,7 @@ class Buffers:
 
 
 def _is_looked_at(buffer: bytearray) -> bool:
-    """Whether a memoryview of it is alive: Python refuses to change its length then."""
+    """Whether a memoryview of it is alive: Python then refuses to change its length."""
     try:
         last = buffer.pop()
     except BufferError:

@@ -1,6 +1,6 @@
 """One connection to the server: a request goes out, its answer comes in, one chunk at a time. Knows no pool.
 
-Nothing is read until the next chunk is asked for, so an answer holds one chunk of memory whatever its size.
+Nothing is read until the next chunk is asked for, so an answer uses one chunk of memory, whatever its size.
 """
 
 import asyncio
@@ -16,23 +16,22 @@ from app.upstream.http1.origin import Origin
 from app.upstream.http1.waiting import Waiter
 from app.upstream.wire.chunks import Chunk
 
-# Large reads cost a quarter less CPU for each byte than small ones, here and on the way to the client. A chunk that
-# waits for a slow client is memory, though; so reads begin small, grow while they are filled and taken at once, and are
-# small again when the client takes its time.
+# A large read costs a quarter less CPU per byte than a small one, here and on the way to the client. But a chunk that
+# waits for a slow client uses memory. So reads begin small, grow while they are filled and taken at once, and become
+# small again when the client is slow.
 READ_BYTES_MAX = 262_144
 _READ_BYTES_MIN = 65_536
 _SLOW_SECONDS = 0.05
 _HEAD_READ_BYTES = 16_384  # what comes with a head is copied several times; nearly every head fits
-# Below the 5 s after which uvicorn and Node close an idle connection: a request written into a connection that the
-# server is closing has an unknown outcome, and that costs more than a new connection every few seconds.
+# Below the 5 s after which uvicorn and Node close an idle connection. A request written into a connection that the
+# server is closing has an unknown outcome. That costs more than a new connection every few seconds.
 IDLE_SECONDS_MAX = 4.0
 _WRITE_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the connections of one pool share. The current one of `received` is overwritten by the next read, whosever
-    it is."""
+    """What the connections of one pool share. Any connection's next read overwrites the current `received` buffer."""
 
     loop: asyncio.AbstractEventLoop
     silence_seconds: float
@@ -42,10 +41,10 @@ class Surroundings:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Not asyncio.Protocol's child: uvloop would give it fresh memory for each read.
+    """Not a subclass of asyncio.Protocol: uvloop would allocate memory for each read.
 
-    `busy` while it is lent out: from `lend` until the answer was read whole or `end` was called. Then it is `usable`
-    for the next request or closed, and its pool is told.
+    `busy` while it is lent: from `lend` until the answer was read whole or `end` was called. Then it is `usable` for
+    the next request, or closed; its pool is notified.
     """
 
     def __init__(self, surroundings: Surroundings, origin: Origin) -> None:
@@ -59,7 +58,7 @@ class Connection(asyncio.BufferedProtocol):
         self._streaming = False  # the body comes from a stream, and has not been sent whole
         self._writing_paused = False
         self._method = ""
-        self._begun = b""  # what has come of a head
+        self._begun = b""  # the part of a head that has come
         self._head: Head | None = None
         self._body: Body | None = None
         self._chunk: Chunk | None = None
@@ -67,7 +66,8 @@ class Connection(asyncio.BufferedProtocol):
         self._read_was_full = False
         self._taken_at = 0.0
         self._error: httpx2.TransportError | None = None
-        self.quiet_since = 0.0  # when it was last made or asked over; being lent for nothing does not count
+        # when it was made or last used for a request; being lent without a request does not count
+        self.quiet_since = 0.0
 
     @property
     def usable(self) -> bool:
@@ -75,7 +75,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def fresh(self) -> bool:
-        """Usable, and not quiet for so long that the server may be about to close it."""
+        """Whether it is usable, and not idle for so long that the server may be about to close it."""
         return self.usable and self._surroundings.loop.time() - self.quiet_since < IDLE_SECONDS_MAX
 
     def touch(self) -> None:
@@ -85,9 +85,9 @@ class Connection(asyncio.BufferedProtocol):
         self.busy = True
 
     async def ask(self, method: str, head: bytes, body: bytes | AsyncIterator[bytes]) -> Head:
-        """Write a request and wait for the head of its answer. Some bytes may have been sent, whatever happens.
+        """Writes a request and waits for the head of its answer. Whatever happens, some bytes may have been sent.
 
-        A stream gives what is to be written, framing and all, and is asked for more as the server takes it. Raises
+        A stream yields what is to be written, with its framing, and is asked for more as the server accepts it. Raises
         ReadTimeout, ReadError, RemoteProtocolError, and what the stream raises.
         """
         assert self.busy
@@ -127,8 +127,9 @@ class Connection(asyncio.BufferedProtocol):
         return chunk
 
     def end(self) -> None:
-        """The request is over. The connection can be used again if its answer came whole, or nothing was asked over it;
-        else it is dropped."""
+        """The request is over. The connection can be used again if its answer came whole, or if nothing was sent over
+        it; else it is dropped.
+        """
         if not self.busy:
             return
         head, body = self._head, self._body
@@ -143,7 +144,7 @@ class Connection(asyncio.BufferedProtocol):
         self._surroundings.on_free(self)
 
     def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - httpcore's signature, in its words
-        """`socket`, `server_addr` or `ssl_object`; None for what there is not."""
+        """`socket`, `server_addr` or `ssl_object`; None if there is none."""
         if self._transport is None:
             return None
         return self._transport.get_extra_info("peername" if name == "server_addr" else name)
@@ -160,7 +161,7 @@ class Connection(asyncio.BufferedProtocol):
     # --- called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not its children
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are not its subclasses
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         size = _HEAD_READ_BYTES if self._body is None else self._read_bytes
@@ -171,7 +172,7 @@ class Connection(asyncio.BufferedProtocol):
         self._received(nbytes)
 
     def eof_received(self) -> None:
-        """The server ends in good order; the transport closes itself afterwards."""
+        """The server closed its side in good order; the transport closes itself afterwards."""
         if self._body is not None:
             self._body.end()
         self._fail(httpx2.ReadError("The server closed the connection."))
@@ -199,7 +200,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _receive(self, buffers: Buffers, size: int) -> None:
         if not self._asked:
-            self.drop()  # bytes nobody asked for: whatever answer came next would not be ours
+            self.drop()  # unrequested bytes: the next answer would not be ours
         elif self._error is not None:
             return
         elif self._body is None:
@@ -208,7 +209,8 @@ class Connection(asyncio.BufferedProtocol):
             self._body.surplus = True
         else:
             filled = self._body.feed(buffers.current, size)
-            if filled < size // 2 > 4096:  # mostly framing, which is read line by line: large reads hold the loop
+            # mostly framing, which is read line by line: large reads would block the loop
+            if filled < size // 2 > 4096:
                 self._read_bytes, self._read_was_full = _READ_BYTES_MIN, False
             self._take(self._body, buffers.take(filled) if filled else None)
 
@@ -226,7 +228,7 @@ class Connection(asyncio.BufferedProtocol):
             self._waiter.wake()
 
     def _receive_rest(self, body: Body, rest: bytes) -> None:
-        """What came with the head."""
+        """Handles the bytes that came with the head."""
         if body.complete:
             body.surplus = True
             return
@@ -258,8 +260,9 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write(data)
 
     def _push(self) -> None:
-        """Write on while the server takes it. Once it has refused, it does not: writing into a connection that it is
-        closing would lose the answer."""
+        """Writes more while the server accepts it. It stops once the server has refused: writing into a connection that
+        is being closed would lose the answer.
+        """
         if self._is_refused():
             return
         while self._unsent and not self._writing_paused:
@@ -267,7 +270,7 @@ class Connection(asyncio.BufferedProtocol):
             self._write(piece)
 
     async def _stream(self, pieces: AsyncIterator[bytes]) -> None:
-        """As `_push`, of a body that is not in memory: no piece is asked for before the last one went out."""
+        """As `_push`, for a body that is not in memory: asks for a piece only after the last one was sent."""
         self._streaming = True
         async for piece in pieces:
             while self._writing_paused and self._is_taken():
@@ -281,7 +284,7 @@ class Connection(asyncio.BufferedProtocol):
         return self._head is not None and self._head.status >= 300
 
     def _is_taken(self) -> bool:
-        """Whether the server may still take more of a body. Once its answer is whole, none is needed."""
+        """Whether the server may still accept more of a body. Once its answer is whole, it needs none."""
         is_answered = self._body is not None and self._body.complete
         return self._error is None and self.usable and not is_answered and not self._is_refused()
 
@@ -291,7 +294,7 @@ class Connection(asyncio.BufferedProtocol):
         self._fail(httpx2.ReadTimeout("No byte came for too long."))
 
     def _fail(self, error: httpx2.TransportError) -> None:
-        """The first reason stands. A whole answer cannot fail any more."""
+        """The first reason stays. A whole answer cannot fail any more."""
         if self._asked and self._error is None and (self._body is None or not self._body.complete):
             self._error = error
             self._waiter.wake()

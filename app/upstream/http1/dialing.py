@@ -1,4 +1,4 @@
-"""The way to a connection: addresses, sockets, the TLS context. Keeps none of what it makes."""
+"""How a connection is made: addresses, sockets, the TLS context. Keeps none of the connections."""
 
 import asyncio
 import socket
@@ -16,12 +16,14 @@ from app.upstream.http1.tls import PLAIN_BYTES, TlsConnection
 from app.upstream.wire.sockets import keep_alive
 
 _ADDRESS_SECONDS = 10.0
-_NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305: how long an address may not answer before the next is tried beside it
-_STRAIGHT_SECONDS_MAX = 1.0  # and how long the one that answered last may be silent before all are tried
+_NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305: how long one address may not answer before the next is tried in parallel
+_STRAIGHT_SECONDS_MAX = 1.0  # how long the address that answered last may be silent before all are tried
 
 
 class Dialer:
-    """`socket_buffer_bytes` bounds what the kernel holds of an answer; None leaves that to the kernel."""
+    """Connects to a server. `socket_buffer_bytes` bounds what the kernel holds of an answer; None leaves that to the
+    kernel.
+    """
 
     def __init__(
         self, surroundings: Surroundings, socket_buffer_bytes: int | None, tls: Callable[[], ssl.SSLContext]
@@ -36,10 +38,12 @@ class Dialer:
         self._answered_last: object = None  # one of these addresses
 
     async def connect(self, origin: Origin) -> Connection:
-        """Raises OSError, which ssl.SSLError is too, ValueError for a host that no DNS can hold."""
+        """Makes a connection. Raises OSError, which ssl.SSLError is too, and ValueError for a host that DNS cannot
+        express.
+        """
         addresses = self._remembered(origin) or await self._resolve(origin)
         connection = None
-        # A bounded buffer needs a socket before there is a connection.
+        # A bounded buffer needs a socket before the connection is made.
         if self._socket_buffer_bytes is None and self._answered_last in [address for *_, address in addresses]:
             connection = await self._go_straight(origin)
         if connection is None:
@@ -55,7 +59,7 @@ class Dialer:
         return connection
 
     async def _go_straight(self, origin: Origin) -> Connection | None:
-        """To the address that answered last, which takes half the CPU of a choice among sockets; None if it fails."""
+        """Connects to the address that answered last, at half the CPU of a choice among sockets; None if it fails."""
         connection, (host, port, *_) = self._connection(origin), cast("tuple[str, int]", self._answered_last)
         try:
             async with asyncio.timeout(_STRAIGHT_SECONDS_MAX):
@@ -63,7 +67,7 @@ class Dialer:
         except OSError:
             self._answered_last = None
             return None
-        except BaseException:  # the caller's patience may be shorter
+        except BaseException:  # the caller's time limit may be shorter
             self._answered_last = None
             connection.drop()
             raise
@@ -77,7 +81,7 @@ class Dialer:
         except (OSError, RuntimeError) as error:
             self._resolved = None
             raise ConnectionError(str(error)) from error
-        with suppress(OSError):  # it is gone already, which will be told below
+        with suppress(OSError):  # it is closed already; that is reported below
             self._answered_last = sock.getpeername()
         connection = self._connection(origin)
         try:
@@ -98,7 +102,7 @@ class Dialer:
         family, kind, protocol, _, _ = address
         sock = socket.socket(family, kind, protocol)
         if self._socket_buffer_bytes is not None:
-            # Before connecting: afterwards the window that was offered to the server is not made smaller.
+            # Set before connecting: afterwards the window offered to the server would not become smaller.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._socket_buffer_bytes)
         return sock
 
@@ -110,12 +114,12 @@ class Dialer:
         return None
 
     async def _resolve(self, origin: Origin) -> Sequence[AddrInfoType]:
-        """Asked for once, however many connections are wanted at the moment."""
+        """Resolves the name. One look-up serves all connections that are wanted at the moment."""
         loop = self._surroundings.loop
         async with self._resolving:
             addresses = self._remembered(origin)
             if addresses is None:
                 addresses = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
                 self._resolved = (origin, loop.time() + _ADDRESS_SECONDS, addresses)
-                self._answered_last = None  # who gave the addresses prefers the first of them
+                self._answered_last = None  # the resolver puts the preferred address first
             return addresses

@@ -1,6 +1,6 @@
-"""HTTP/1.1 answers as bytes: what a head says, where a body ends, which of its bytes are the caller's.
+"""HTTP/1.1 answers as bytes: what a head says, where a body ends, which bytes belong to it.
 
-Pure. httptools reads heads; bodies are framed in place, because a callback for each piece would cost a copy more.
+Pure. httptools reads heads. Bodies are unframed in place, because a callback per piece would cost a copy more.
 """
 
 import re
@@ -21,18 +21,18 @@ _BEGINNING = b"HTTP/1."
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?\r\n")
-# What stands between two chunks of nearly every server, found at once: it decides what chunked framing costs.
+# What stands between two chunks of nearly every server. Finding it at once makes chunked framing cheap.
 _PLAIN_CHUNK_SIZE = re.compile(rb"\r\n([0-9A-Fa-f]{1,16})\r\n")
 
 
 class Malformed(Exception):
-    """This is no HTTP/1.1 answer, or one whose end different readers would find in different places."""
+    """This is not an HTTP/1.1 answer, or different readers would find its end in different places."""
 
 
 class Body(Protocol):
     """Where a body ends. `complete` once all of it came, `surplus` if more came than belongs to it.
 
-    `fault` says why it will never be complete; what came before the fault is still given.
+    `fault` says why it will never be complete. What came before the fault is still returned.
     """
 
     complete: bool
@@ -40,7 +40,9 @@ class Body(Protocol):
     fault: str
 
     def feed(self, data: bytearray, size: int) -> int:
-        """Moves the body's bytes among the first `size` bytes of `data` to its beginning; how many there are."""
+        """Moves the body's bytes among the first `size` bytes of `data` to its beginning. Returns how many there
+        are.
+        """
         ...
 
     def end(self) -> None:
@@ -50,7 +52,7 @@ class Body(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """An answer's status and headers. `keeps` if the server lets the connection be used again."""
+    """An answer's status and headers. `keeps` if the server allows the connection to be used again."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -59,10 +61,10 @@ class Head:
 
 
 def take_head(data: bytes, method: str) -> tuple[Head | None, bytes]:
-    """The answer's head at the beginning of `data`, and what follows it; None while it is not all there.
+    """The answer's head at the beginning of `data`, and the bytes after it. None while the head is not complete.
 
-    Interim answers are passed over; while no other has come, they are among what is given back, so that their number
-    and size are bounded. Raises Malformed as soon as no head can come of `data`.
+    Interim answers are skipped. While no other answer has come, they are part of what is returned, so that their number
+    and size are bounded. Raises Malformed as soon as `data` cannot become a head.
     """
     at = interim_count = 0
     while (end := data.find(b"\r\n\r\n", at, _HEAD_BYTES_MAX)) >= 0:
@@ -82,7 +84,7 @@ def take_head(data: bytes, method: str) -> tuple[Head | None, bytes]:
 
 
 class _Reader:
-    """What httptools tells of a head."""
+    """What httptools reports of a head."""
 
     def __init__(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
@@ -94,10 +96,10 @@ class _Reader:
         self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value.rstrip()))  # httptools leaves blanks at its end
+        self.headers.append((name, value.rstrip()))  # httptools leaves trailing blanks
 
     def on_headers_complete(self) -> None:
-        # Asked later, a parser that has already come to the end of an empty body answers anything.
+        # A parser that has reached the end of an empty body gives wrong answers later.
         self.keeps = self.parser is not None and self.parser.should_keep_alive()
 
 
@@ -115,7 +117,7 @@ def _read(text: bytes, method: str) -> Head:
     except httptools.HttpParserError as error:
         raise Malformed(f"{error}.") from error
     finally:
-        reader.parser = None  # no circle for the garbage collector
+        reader.parser = None  # break the cycle reader → parser → reader
     status, version = parser.get_status_code(), parser.get_http_version()
     if status < 100 or version not in _VERSIONS or _CONTROL.search(reader.reason):
         raise Malformed("This is no HTTP/1.1 answer.")
@@ -134,8 +136,9 @@ def _read(text: bytes, method: str) -> Head:
 
 
 def _framing_headers(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """What the headers say of the body; said twice is joined. Content-Length is there once and alone, or not: httptools
-    has seen to that."""
+    """What the headers say of the body. Repeated headers are joined. Content-Length is there once or not at all;
+    httptools ensures that.
+    """
     by_name: dict[bytes, bytes] = {}
     for name, value in headers:
         if (key := name.lower()) in _OF_THE_BODY:
@@ -189,10 +192,10 @@ class _Line(Enum):
 
 
 class Chunked:
-    """A body in chunks. Extensions and trailers are read and forgotten."""
+    """A body in chunks. Extensions and trailers are read and dropped."""
 
     def __init__(self) -> None:
-        self._missing = 0  # of the present chunk
+        self._missing = 0  # of the current chunk
         self._next = _Line.SIZE
         self._line = b""  # what has come of a line
         self._trailer_bytes = 0
@@ -226,7 +229,7 @@ class Chunked:
             self.fault = "The connection ended before the body did."
 
     def _read_line(self, data: bytearray, at: int, size: int) -> int:
-        """Take a line, or what there is of it; where the next one begins."""
+        """Takes a line, or the part of it that is there. Returns where the next one begins."""
         end = data.find(b"\n", at, size) + 1
         self._line += data[at : end or size]
         if len(self._line) > _LINE_BYTES_MAX:

@@ -1,4 +1,4 @@
-"""Whom a connection is with."""
+"""The server that a connection leads to."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A server, and whether one speaks TLS with it."""
+    """A server, and whether TLS is spoken with it."""
 
     tls: bool
     host: str
@@ -17,7 +17,7 @@ class Origin:
 
 
 def origin_of(url: httpx2.URL) -> Origin:
-    """Whom to connect with. Raises LocalProtocolError."""
+    """The server of a URL. Raises LocalProtocolError for a URL without one."""
     scheme, host = url.scheme, url.raw_host
     if scheme not in _DEFAULT_PORTS or not host:
         raise httpx2.LocalProtocolError("The URL is not one of http or https with a host.")

@@ -1,4 +1,4 @@
-"""Connections kept for the next request: how many there may be, how long they are kept, which comes next."""
+"""Connections kept for the next request: how many, for how long, and which comes next."""
 
 import asyncio
 import ssl
@@ -15,7 +15,7 @@ from app.upstream.http1.origin import Origin
 
 @dataclass(frozen=True, slots=True)
 class PoolBounds:
-    """What a transport may use. `socket_buffer_bytes` bounds the kernel's part; None lets it choose."""
+    """What a transport may use. `socket_buffer_bytes` bounds the kernel's part; None lets the kernel choose."""
 
     connect_seconds: float
     silence_seconds: float
@@ -24,14 +24,16 @@ class PoolBounds:
 
 
 class Pool:
-    """Make it in the loop that will use it. At most `connections_max` connections are lent at a time."""
+    """The connections of one transport. Make it in the loop that will use it. At most `connections_max` connections are
+    lent at a time.
+    """
 
     def __init__(self, bounds: PoolBounds, tls: Callable[[], ssl.SSLContext]) -> None:
         self._bounds = bounds
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(bounds.connections_max)
         self._open: set[Connection] = set()
-        self._idle: dict[Connection, None] = {}  # the last used last
+        self._idle: dict[Connection, None] = {}  # the most recently used last
         self._sweeping: asyncio.TimerHandle | None = None
         self._closed = False
         surroundings = Surroundings(
@@ -44,7 +46,8 @@ class Pool:
         self._dialer = Dialer(surroundings, bounds.socket_buffer_bytes, tls)
 
     async def lend(self, origin: Origin) -> Connection:
-        """A usable connection, the last used first, the caller's until its `end`. Nothing has been sent over it.
+        """A usable connection, the most recently used first. It belongs to the caller until its `end`. Nothing has been
+        sent over it.
 
         Raises ConnectError, ConnectTimeout, PoolTimeout, and LocalProtocolError after `aclose`.
         """
@@ -72,14 +75,14 @@ class Pool:
             raise
 
     async def lend_waiting(self, origin: Origin) -> Connection | None:
-        """As `lend`, if a connection is there that waits for a request; else None. Does not wait."""
+        """As `lend`, but only a connection that waits for a request; else None. Does not wait."""
         if self._closed or self._slots.locked() or (kept := self._take_idle(origin)) is None:
             return None
         await self._slots.acquire()  # does not wait
         return self._lent(kept)
 
     async def aclose(self) -> None:
-        """Drop every connection. May be called more than once."""
+        """Drops every connection. May be called more than once."""
         self._closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
@@ -87,11 +90,11 @@ class Pool:
         for connection in list(self._open):
             connection.drop()
         if self._open:
-            await asyncio.sleep(0)  # the loop lets go of them
+            await asyncio.sleep(0)  # the loop closes them
 
     async def _connect(self, origin: Origin) -> Connection:
         if len(self._open) >= self._bounds.connections_max and self._idle:
-            self._forget(next(iter(self._idle))).close()  # another server's
+            self._forget(next(iter(self._idle))).close()  # it leads to another server
         connection = await self._dialer.connect(origin)
         connection.touch()
         self._open.add(connection)
@@ -127,7 +130,7 @@ class Pool:
         self._forget(connection)
 
     def _sweep(self) -> None:
-        """Close what was idle for too long, and look again when the next one will have been."""
+        """Closes connections that were idle for too long, and checks again when the next one will have been."""
         self._sweeping = None
         for connection in [each for each in self._idle if not each.fresh]:
             self._forget(connection).close()

@@ -1,6 +1,6 @@
-"""A request's body as it goes over the wire: in a known length, or in chunks. Keeps none of a stream.
+"""A request's body as it is sent: with a known length, or in chunks. Keeps nothing of a stream.
 
-Whoever's stream it is, a body is never longer or shorter than its head says.
+For every stream, a body is never longer or shorter than its head says.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterable
@@ -9,8 +9,9 @@ import httpx2
 
 
 async def of_length(stream: AsyncIterable[bytes], length: int) -> AsyncGenerator[bytes]:
-    """The stream's pieces. Raises LocalProtocolError before it gives a byte too much, or at the end of too few; and
-    whatever the stream raises. Closes the stream where it can be closed."""
+    """The stream's pieces. Raises LocalProtocolError before it yields a byte too many, or at the end of too few; and
+    whatever the stream raises. Closes the stream if it can be closed.
+    """
     missing, pieces = length, aiter(stream)
     try:
         async for piece in pieces:
@@ -25,11 +26,11 @@ async def of_length(stream: AsyncIterable[bytes], length: int) -> AsyncGenerator
 
 
 async def in_chunks(stream: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
-    """The stream in HTTP/1.1's chunked coding. Raises whatever the stream raises; closes it where it can be closed."""
+    """The stream in HTTP/1.1's chunked coding. Raises whatever the stream raises. Closes it if it can be closed."""
     pieces = aiter(stream)
     try:
         async for piece in pieces:
-            if piece:  # an empty chunk would be the last
+            if piece:  # an empty chunk would end the body
                 yield b"%x\r\n%b\r\n" % (len(piece), piece)
     finally:
         await _close(pieces)

@@ -1,6 +1,6 @@
-"""A connection inside TLS, over OpenSSL in memory: the event loops' own keep half a megabyte for each connection.
+"""A connection inside TLS, over OpenSSL in memory. The event loops' own TLS keeps half a megabyte per connection.
 
-Decrypts each read at once and whole, so that nothing waits here while a chunk waits to be taken.
+Decrypts each read at once and completely, so nothing waits here while a chunk waits to be taken.
 """
 
 import asyncio
@@ -14,23 +14,25 @@ from app.upstream.http1.buffers import Buffers
 from app.upstream.http1.connection import READ_BYTES_MAX, Connection, Surroundings
 from app.upstream.http1.origin import Origin
 
-# What one read can become: itself, and the record that was cut by the read before it.
+# What one read can become: itself, and the record that the read before it cut.
 PLAIN_BYTES = READ_BYTES_MAX + 32_768
-# OpenSSL keeps memory for the most it was ever given at once.
+# OpenSSL keeps memory for the largest amount it was ever given at once.
 _PIECE_BYTES = 32_768
 _RECORD_BYTES_MAX = 16_384 + 256 + 5
 
 
 class TlsConnection(Connection):
-    """`ready` is done when the handshake is, and raises OSError when it fails. `plain` is shared as reads are."""
+    """`ready` is done when the handshake is, and raises OSError if it fails. `plain` is shared between connections, as
+    the read buffers are.
+    """
 
     def __init__(self, surroundings: Surroundings, origin: Origin, context: ssl.SSLContext, plain: Buffers) -> None:
         super().__init__(surroundings, origin)
         self.ready: asyncio.Future[None] = surroundings.loop.create_future()
-        # If whoever wanted the connection has given up, a failed handshake is no news; unread, asyncio would log it.
+        # If whoever wanted the connection has given up, nobody reads the failure of a handshake; asyncio would log it.
         self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
         self._plain = plain
-        self._plain_bytes = 0  # how much of the current one is filled
+        self._plain_bytes = 0  # how much of the current buffer is filled
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=origin.host)
 
@@ -39,7 +41,7 @@ class TlsConnection(Connection):
 
     def close(self) -> None:
         with suppress(ssl.SSLError):
-            self._tls.unwrap()  # says goodbye, and then complains that no answer has come yet
+            self._tls.unwrap()  # sends close_notify; raises, because no answer has come yet
         self._flush()
         super().close()
 
@@ -57,9 +59,9 @@ class TlsConnection(Connection):
                     ended = self._decrypt(_RECORD_BYTES_MAX if at + _PIECE_BYTES < size else 0)
         except ssl.SSLError as broken:
             error = broken
-        self._flush()  # what TLS has to say for itself
+        self._flush()  # TLS's own records
         if self._plain_bytes:
-            self._receive(self._plain, self._plain_bytes)  # what came well before an error is an answer's all the same
+            self._receive(self._plain, self._plain_bytes)  # what came before an error still belongs to the answer
         if error is not None:
             self._break(error)
         elif ended:
@@ -67,7 +69,7 @@ class TlsConnection(Connection):
             super().close()
 
     def eof_received(self) -> None:
-        """TLS has not said goodbye: whoever ended this, it may not have been the server."""
+        """No close_notify: the answer may be truncated."""
         self._end_handshake(ConnectionResetError("The server closed the connection."))
         self._fail(httpx2.ReadError("The connection was cut off."))
 
@@ -76,7 +78,7 @@ class TlsConnection(Connection):
         super().connection_lost(exc)
 
     def _shake_hands(self) -> bool:
-        """Whether the handshake is done."""
+        """Returns whether the handshake is done."""
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -93,10 +95,11 @@ class TlsConnection(Connection):
         return True
 
     def _note_issuer(self, error: ssl.SSLError) -> None:
-        """Who issued a certificate that is refused: mostly it tells of a proxy in between. For the log."""
+        """For the log: who issued a refused certificate. Mostly this shows a proxy in between."""
         if not isinstance(error, ssl.SSLCertVerificationError):
             return
-        with suppress(Exception):  # the interpreter's own object: of what is refused, no public call tells before 3.13
+        # the interpreter's internal object: before 3.13 no public call describes a refused certificate
+        with suppress(Exception):
             [refused, *_] = self._tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # noqa: SLF001
             names = {name: value for ((name, value), *_) in refused.get_info()["issuer"]}
             named = [names[each] for each in ("commonName", "organizationName") if each in names]
@@ -111,9 +114,9 @@ class TlsConnection(Connection):
             self.ready.set_exception(error)
 
     def _decrypt(self, least: int) -> bool:
-        """Decrypt while at least so many bytes are there; whether TLS has said goodbye.
+        """Decrypts while at least so many bytes are there. Returns whether close_notify came.
 
-        To try it with less than a record is an exception each time, and so done once a read.
+        Decrypting less than a record raises an exception each time, so it is done once per read.
         """
         view, read, incoming, at = memoryview(self._plain.current), self._tls.read, self._incoming, self._plain_bytes
         try:

@@ -1,8 +1,8 @@
-"""HTTPX's transport over connections of our own, with errors that tell whether a request had begun to be sent.
+"""HTTPX's transport over our own connections. Its errors tell whether a request had begun to be sent.
 
-Before the first byte of a request is written, its `trace` extension is called with FIRST_BYTE, as httpcore calls it; if
-that raises, nothing is sent and its error comes out. ConnectError, ConnectTimeout and PoolTimeout mean that not one
-byte was sent, whenever they come; so does LocalProtocolError before FIRST_BYTE. Nothing is ever sent twice.
+Before the first byte of a request is written, its `trace` extension is called with FIRST_BYTE, as httpcore does. If
+that raises, nothing is sent and its error is raised. ConnectError, ConnectTimeout and PoolTimeout mean that no byte was
+sent, whenever they are raised; so does LocalProtocolError before FIRST_BYTE. Nothing is ever sent twice.
 """
 
 import re
@@ -30,9 +30,9 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 class Transport(httpx2.AsyncBaseTransport):
     """One bounded pool of connections: no redirects, no cookies, no proxies. Make it in the loop that will use it.
 
-    Of `bounds`, `connect_seconds` bounds the way to a connection, the wait for a free one included; `silence_seconds`
-    the wait for an answer from when sending began, and for any further bytes of it. `tls` makes the context of all
-    connections inside TLS, once one is wanted.
+    `connect_seconds` of `bounds` bounds the time until there is a connection, including the wait for a free one.
+    `silence_seconds` bounds the wait for an answer from when sending began, and for each further byte. `tls` makes the
+    TLS context of all connections, when one is needed.
     """
 
     def __init__(self, bounds: PoolBounds, tls: Callable[[], ssl.SSLContext] = tls_context) -> None:
@@ -44,7 +44,7 @@ class Transport(httpx2.AsyncBaseTransport):
         return await self.send(request, None)
 
     async def send(self, request: httpx2.Request, connection: Connection | None) -> httpx2.Response:
-        """As handle_async_request, over the lent connection where it is still fresh once the request may be sent."""
+        """As handle_async_request, over the lent connection if it is still fresh when the request may be sent."""
         try:
             body = await request.aread() if isinstance(request.stream, httpx2.ByteStream) else None
             head, length = _head(request, body)
@@ -52,7 +52,7 @@ class Transport(httpx2.AsyncBaseTransport):
             trace = request.extensions.get("trace")
             if trace is not None:
                 await trace(FIRST_BYTE, {"request": request})
-                if not connection.fresh:  # lost meanwhile, or quiet for too long: nothing was written into it
+                if not connection.fresh:  # lost meanwhile, or idle for too long: nothing was written into it
                     connection.end()
                     connection = await self._pool.lend(origin_of(request.url))
             if body is not None:
@@ -70,7 +70,7 @@ class Transport(httpx2.AsyncBaseTransport):
 
     async def lend_waiting(self, url: httpx2.URL) -> "LentConnection | None":
         """A kept connection to that server, if one waits there."""
-        if self._asked_last is None or self._asked_last[0] is not url:  # taking a URL apart costs more than the rest
+        if self._asked_last is None or self._asked_last[0] is not url:  # parsing the URL would cost more than the rest
             self._asked_last = (url, origin_of(url))
         connection = await self._pool.lend_waiting(self._asked_last[1])
         return None if connection is None else LentConnection(self, connection)
@@ -81,7 +81,9 @@ class Transport(httpx2.AsyncBaseTransport):
 
 
 class LentConnection(httpx2.AsyncBaseTransport):
-    """A kept connection, taken before there is a request: the transport of one request, unless it is closed first."""
+    """A kept connection that was taken before the request exists. It is the transport of one request, unless it is
+    closed first.
+    """
 
     def __init__(self, transport: Transport, connection: Connection) -> None:
         self._transport = transport
@@ -92,14 +94,14 @@ class LentConnection(httpx2.AsyncBaseTransport):
         return await self._transport.send(request, connection)
 
     async def aclose(self) -> None:
-        """Gives the connection back, if no request took it."""
+        """Returns the connection, if no request took it."""
         if self._connection is not None:
             self._connection.end()
             self._connection = None
 
 
 class AnswerStream(httpx2.AsyncByteStream):
-    """The answer's body as it comes. Not reading it stops the sender; `aclose` drops an unfinished answer."""
+    """The answer's body as it comes. If nobody reads, the sender stops. `aclose` drops an unfinished answer."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
@@ -111,11 +113,11 @@ class AnswerStream(httpx2.AsyncByteStream):
             return None
         chunk = await connection.read()
         if not connection.busy:
-            self._connection = None  # it may be another request's by now
+            self._connection = None  # by now it may serve another request
         return chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """As httpx2 reads it: in copies."""
+        """For httpx2, which reads copies."""
         while (chunk := await self.read()) is not None:
             yield bytes(chunk.view)
 
@@ -126,8 +128,9 @@ class AnswerStream(httpx2.AsyncByteStream):
 
 
 def _head(request: httpx2.Request, body: bytes | None) -> tuple[bytes, int | None]:
-    """The request's head, and the length that it announces of the body; None for chunks. Where its headers tell
-    neither, the head does. `body` is None for a stream."""
+    """The request's head, and the body's length that it announces; None for chunks. If the headers give neither, the
+    length is taken from `body`, which is None for a stream.
+    """
     fields = request.headers.raw
     method, target = request.method.encode(), request.url.raw_path
     if not method.isalpha() or _CONTROL.search(b"".join([target, *chain.from_iterable(fields)])):
@@ -136,7 +139,7 @@ def _head(request: httpx2.Request, body: bytes | None) -> tuple[bytes, int | Non
     framing = [(name.lower(), value) for name, value in fields if name.lower() in _FRAMING]
     length: int | None = None
     if body is not None:
-        # Of a body that is longer than its headers say, the server would take the rest for another request.
+        # If a body is longer than its headers say, the server would read the rest as another request.
         length = len(body)
         announced = (b"content-length", b"%d" % length)
         if framing not in ([], [announced]):
@@ -153,7 +156,7 @@ def _head(request: httpx2.Request, body: bytes | None) -> tuple[bytes, int | Non
 
 
 def _response(answer: Head, connection: Connection) -> httpx2.Response:
-    # HTTPX's documented extension: from it one reads the address and the certificate of the other side.
+    # HTTPX's documented extension: it gives the address and the certificate of the server.
     extensions = {"network_stream": connection}
     return httpx2.Response(
         answer.status, headers=answer.headers, stream=AnswerStream(connection), extensions=extensions

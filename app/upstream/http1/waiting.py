@@ -1,13 +1,15 @@
-"""One task's waits for a connection, one after the other, each bounded by the same number of seconds of silence."""
+"""The waits of one task for a connection, one after the other, each bounded by the same number of seconds of
+silence.
+"""
 
 import asyncio
 from collections.abc import Callable
 
 
 class Waiter:
-    """`on_silence` is called where a wait lasts for `seconds`; it must wake the waiter.
+    """Calls `on_silence` if a wait lasts `seconds`; that must wake the waiter.
 
-    One timer for all waits: most waits end soon, and then it is not worth being moved.
+    One timer serves all waits. Most waits end soon, and then moving the timer is not worth its cost.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, on_silence: Callable[[], None]) -> None:
@@ -19,7 +21,7 @@ class Waiter:
         self._waiting: asyncio.Future[None] | None = None
 
     async def wait(self) -> None:
-        """Until `wake`."""
+        """Waits until `wake`."""
         self._deadline = self._loop.time() + self._seconds
         if self._timer is None:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
@@ -30,6 +32,7 @@ class Waiter:
             self._waiting = None
 
     def wake(self) -> None:
+        """Ends the present wait, if there is one."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
@@ -51,4 +54,4 @@ class Waiter:
 
 
 def _ignore() -> None:
-    """What silence means to a closed waiter."""
+    """A closed waiter ignores silence."""

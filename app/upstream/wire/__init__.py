@@ -1,1 +1,1 @@
-"""What every transport to ZenMux shares: bodies as chunks, sockets, certificates, proxies. Asks nothing."""
+"""What all transports to ZenMux share: bodies as chunks, sockets, certificates, proxies. Makes no request."""

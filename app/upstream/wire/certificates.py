@@ -1,4 +1,4 @@
-"""Whose certificates are trusted. Loads no HTTP client."""
+"""Which certificates are trusted. Imports no HTTP client."""
 
 import ssl
 from pathlib import Path
@@ -8,10 +8,10 @@ from app.settings import Settings
 
 
 def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
-    """Trusts the system's certificates, or those of SSL_CERT_FILE, and those of `ca_file` beside them. An end without
-    close_notify is an error.
+    """A context that trusts the system's certificates, or those of SSL_CERT_FILE, and additionally those of `ca_file`.
+    A connection that ends without close_notify is an error.
 
-    Raises OSError, which ssl.SSLError is too, where `ca_file` cannot be read.
+    Raises OSError, which ssl.SSLError is too, if `ca_file` cannot be read.
     """
     context = ssl.create_default_context()
     if ca_file is not None:
@@ -22,7 +22,9 @@ def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
 
 
 def trusted(settings: Settings) -> ssl.SSLContext:
-    """As the settings say. Raises ConfigurationError where GATEWAY_UPSTREAM_CA_FILE holds no certificates."""
+    """The context that the settings ask for. Raises ConfigurationError if GATEWAY_UPSTREAM_CA_FILE has no
+    certificates.
+    """
     try:
         return tls_context(settings.upstream_ca_file)
     except OSError as error:

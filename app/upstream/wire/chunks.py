@@ -1,6 +1,6 @@
-"""An answer's body as chunks, whichever transport gives it: ours as they lie in memory, others' through an iterator.
+"""An answer's body as chunks, for every transport: ours gives them in place, others through an iterator.
 
-Undoes compression that nobody asked for. Knows no connection.
+Removes compression that was not asked for. Knows no connection.
 """
 
 import asyncio
@@ -14,18 +14,19 @@ from app.upstream.wire.inflate import INFLATED, Inflater
 
 
 class Chunk(NamedTuple):
-    """A part of a body: `view` shows the first bytes of `data`. They stay as they are while the view is alive."""
+    """A part of a body: `view` shows the first bytes of `data`. They do not change while the view is alive."""
 
     data: bytes | bytearray
     view: memoryview
 
 
 class Chunks(Protocol):
-    """A body that can be read without copying it. Close it, if it was not read to its end."""
+    """A body that can be read without copying it. Close it if it was not read to its end."""
 
     async def read(self) -> Chunk | None:
-        """The next bytes; None at the end. While none are asked for, the sender waits. Raises what the body's
-        transport raises: httpx2.TransportError, and of stock HTTPX an OSError too."""
+        """The next bytes; None at the end. While nobody reads, the sender waits. Raises what the body's transport
+        raises: httpx2.TransportError, and with stock HTTPX also OSError.
+        """
         ...
 
     async def aclose(self) -> None:
@@ -34,8 +35,8 @@ class Chunks(Protocol):
 
 
 def chunks_of(stream: object, encoding: str) -> Chunks:
-    """The body of an answer that a transport gave, decompressed. Raises RemoteProtocolError for an unknown encoding."""
-    if hasattr(stream, "read"):  # not isinstance: a protocol is looked through at every check
+    """The body of a transport's answer, decompressed. Raises RemoteProtocolError for an unknown encoding."""
+    if hasattr(stream, "read"):  # not isinstance, which inspects the protocol at every call
         chunks = cast("Chunks", stream)
     else:
         assert isinstance(stream, httpx2.AsyncByteStream)
@@ -70,7 +71,7 @@ class _Iterated:
 
 
 class _Inflated:
-    """What a compressed body was before, in pieces of a bounded size."""
+    """A decompressed body, in pieces of a bounded size."""
 
     def __init__(self, chunks: Chunks) -> None:
         self._chunks = chunks
@@ -85,7 +86,7 @@ class _Inflated:
                     self._inflating.end()
                     return None
                 self._pieces = self._inflating.feed(bytes(chunk.view))
-            await asyncio.sleep(0)  # little that comes may become many pieces: others run between them
+            await asyncio.sleep(0)  # a little input may become many pieces: other tasks run between them
             return Chunk(piece, memoryview(piece))
         except zlib.error as error:
             raise httpx2.ReadError(str(error)) from error

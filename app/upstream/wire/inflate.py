@@ -1,20 +1,21 @@
-"""Undoes compression nobody asked for, in bounded pieces however far it was compressed. Pure."""
+"""Removes compression that was not asked for, in bounded pieces, whatever the ratio. Pure."""
 
 import zlib
 from collections.abc import Iterator
 
 _PIECE_BYTES_MAX = 262_144
-_EITHER = 32 + zlib.MAX_WBITS  # gzip's header or zlib's, whichever is there
+_EITHER = 32 + zlib.MAX_WBITS  # accepts gzip's header and zlib's
 INFLATED = frozenset({b"gzip", b"x-gzip", b"deflate"})
 
 
 class Inflater:
-    """One compressed body. Raises zlib.error for what is not one, or goes on after its end."""
+    """One compressed body. Raises zlib.error for data that is not compressed, or that continues after its end."""
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj(_EITHER)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The decompressed pieces of `chunk`. Raises zlib.error."""
         while chunk:
             if piece := self._stream.decompress(chunk, _PIECE_BYTES_MAX):
                 yield piece
@@ -23,6 +24,6 @@ class Inflater:
                 raise zlib.error("more after the end")
 
     def end(self) -> None:
-        """The body is over. Raises zlib.error if what was compressed is not whole."""
+        """The body has ended. Raises zlib.error if the compressed data is not complete."""
         if not self._stream.eof:
             raise zlib.error("the end is missing")

@@ -1,4 +1,4 @@
-"""Which proxy is between here and a server, and which of HTTPX's transports that takes. Loads no HTTP client.
+"""Which proxy leads to a server, and which of HTTPX's transports that needs. Imports no HTTP client.
 
 Reads the settings, and the environment's HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
 """
@@ -17,9 +17,9 @@ _SCHEMES = ("http", "https", "socks5", "socks5h")
 
 
 def proxy_of(settings: Settings, url: str) -> str | None:
-    """The proxy on the way to `url`, if any: never to this machine itself, nor to what NO_PROXY names.
+    """The proxy to use for `url`, if any: never for this machine itself, or for hosts that NO_PROXY names.
 
-    Raises ConfigurationError for what is no proxy, or needs a package that is not there.
+    Raises ConfigurationError for a value that is not a proxy, or that needs a package that is not installed.
     """
     parts = urlsplit(url)
     if is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc.rpartition("@")[2]):
@@ -32,9 +32,9 @@ def proxy_of(settings: Settings, url: str) -> str | None:
 
 
 def uses_httpx(settings: Settings, url: str) -> bool:
-    """Whether stock HTTPX carries requests to `url`; else it is ours.
+    """Whether stock HTTPX carries requests to `url`; else our own transport does.
 
-    Raises ConfigurationError where the settings contradict each other.
+    Raises ConfigurationError if the settings contradict each other.
     """
     kind = settings.upstream_transport
     if kind is not UpstreamTransport.HTTP1:
@@ -47,8 +47,9 @@ def uses_httpx(settings: Settings, url: str) -> bool:
 
 
 def check_way(settings: Settings, url: str) -> str:
-    """Says which way requests to `url` take. Raises ConfigurationError for what can be seen to be wrong before anything
-    is sent."""
+    """Describes how requests to `url` leave. Raises ConfigurationError for faults that are visible before anything is
+    sent.
+    """
     if settings.upstream_ca_file is not None:
         trusted(settings)
     if not uses_httpx(settings, url):
@@ -58,13 +59,13 @@ def check_way(settings: Settings, url: str) -> str:
 
 
 def without_password(proxy: str) -> str:
-    """The proxy as it may be shown."""
+    """The proxy, without its password, so that it may be shown."""
     parts = urlsplit(proxy)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def is_loopback(host: str) -> bool:
-    """Whether it is this machine."""
+    """Whether `host` is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -1,21 +1,21 @@
-"""What is set on each socket to ZenMux, whoever made it."""
+"""The options of every socket to ZenMux, whichever transport made it."""
 
 import socket
 from typing import Any
 
-_IDLE_SECONDS = 60  # NATs and load balancers forget a silent connection after 60 s to 350 s (docs/networks.md)
+_IDLE_SECONDS = 60  # NATs and load balancers drop a silent connection after 60 s to 350 s (docs/networks.md)
 _PROBE_SECONDS = 15
-_PROBES = 8  # so a dead way is noticed within three minutes, long before the silence timeout
+_PROBES = 8  # so a dead connection is noticed within three minutes, long before the silence timeout
 _OPTIONS = (
     ("TCP_KEEPIDLE", _IDLE_SECONDS),
-    ("TCP_KEEPALIVE", _IDLE_SECONDS),  # as macOS names it
+    ("TCP_KEEPALIVE", _IDLE_SECONDS),  # its name on macOS
     ("TCP_KEEPINTVL", _PROBE_SECONDS),
     ("TCP_KEEPCNT", _PROBES),
 )
 
 
 def keep_alive(sock: Any) -> None:  # noqa: ANN401 - a socket, or what uvloop gives in place of one
-    """TCP keepalive, so that a NAT remembers a connection over which an image is waited for. None is let pass."""
+    """Sets TCP keepalive, so that a NAT keeps a connection that waits for an image. Does nothing for None."""
     if sock is None:
         return
     try:
@@ -24,4 +24,4 @@ def keep_alive(sock: Any) -> None:  # noqa: ANN401 - a socket, or what uvloop gi
             if hasattr(socket, name):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     except OSError:
-        pass  # it is gone already, which its owner will notice
+        pass  # it is closed already; its owner will notice
