@@ -46,7 +46,11 @@ def model_json(spec: ModelSpec) -> dict[str, Any]:
         "qualities": list(spec.qualities),
         "output_formats": list(spec.output_formats),
         "backgrounds": backgrounds(spec),
+        "transparent_background": spec.transparent_background,
         "n_max": spec.n_max,
+        "streams": "stream" in spec.parameters,
+        "partial_images_max": partial_images_max(spec),
+        "edits": _edits_json(spec),
         "prompt_chars_max": spec.prompt_chars_max,
         "prices": _prices_json(spec),
         "picture_1024x1024": {
@@ -60,6 +64,11 @@ def model_json(spec: ModelSpec) -> dict[str, Any]:
 def backgrounds(spec: ModelSpec) -> list[str]:
     """The backgrounds a request may name."""
     return [name for name in spec.backgrounds if spec.transparent_background or name != "transparent"]
+
+
+def partial_images_max(spec: ModelSpec) -> int:
+    """The most partial images of a stream; 0 where the model does not stream."""
+    return spec.partial_images_max if {"stream", "partial_images"} <= spec.parameters else 0
 
 
 def named_qualities(spec: ModelSpec) -> list[str]:
@@ -84,6 +93,11 @@ def _sizes_json(spec: ModelSpec) -> dict[str, Any]:
             return {"rule": "bounds", **asdict(bounds)}
         case AnySize():
             return {"rule": "any"}
+
+
+def _edits_json(spec: ModelSpec) -> dict[str, Any] | None:
+    edits = spec.edits
+    return None if edits is None else asdict(edits) | {"input_fidelity": list(edits.input_fidelity)}
 
 
 def _prices_json(spec: ModelSpec) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from app.images.request.parameters import (
     FRAME_DURATION_MS_MAX,
     FRAMES_MAX,
     NULL_MEANS_OMITTED,
-    PARTIAL_IMAGES_MAX,
     SAFETY_IDENTIFIER_MAX,
     USER_MAX,
 )
@@ -174,6 +173,10 @@ def _within(lowest: int, highest: int) -> Callable[[Sequence[ModelSpec], Request
     return lambda _, __: {"type": "integer", "minimum": lowest, "maximum": highest}
 
 
+def _partial_images(specs: Sequence[ModelSpec], _: RequestPolicy) -> Schema:
+    return {"type": "integer", "minimum": 0, "maximum": max(spec.partial_images_max for spec in specs)}
+
+
 def _choices(of: Callable[[ModelSpec], Iterable[str]]) -> Callable[[Sequence[ModelSpec], RequestPolicy], Schema]:
     return lambda specs, _: _words(specs, of, 64)
 
@@ -193,7 +196,7 @@ _SCHEMAS: Mapping[str, Callable[[Sequence[ModelSpec], RequestPolicy], Schema]] =
     "output_compression": _within(0, 100),
     "moderation": _choices(lambda spec: spec.moderations),
     "stream": lambda _, __: {"type": "boolean", "description": "true: images come as a stream of events."},
-    "partial_images": _within(0, PARTIAL_IMAGES_MAX),
+    "partial_images": _partial_images,
     "user": lambda _, __: {
         "anyOf": [_text(USER_MAX), {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}],
     },

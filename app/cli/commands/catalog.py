@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.admin.catalog import backgrounds, compare_catalogs, image_cost, model_json, named_qualities
+from app.admin.catalog import backgrounds, compare_catalogs, image_cost, model_json, named_qualities, partial_images_max
 from app.cli.terminal.options import Json, commands
 from app.cli.terminal.output import PROGRAM, say, show, show_json, show_lines, show_table
 from app.cli.terminal.session import Session
@@ -90,6 +90,8 @@ def _show_one(spec: ModelSpec, today: date) -> None:
             "qualities": ", ".join(spec.qualities) or "any",
             "formats": ", ".join(spec.output_formats) or "any",
             "backgrounds": ", ".join(backgrounds(spec)) or "any",
+            "streams": _streams(spec),
+            "edits": _edits(spec),
             "at most": f"{spec.n_max} images a request, {spec.prompt_chars_max:,} characters of prompt",
             "price": _prices(spec),
         }
@@ -128,6 +130,20 @@ def _sizes(spec: ModelSpec) -> str:
             )
         case AnySize():
             return "any"
+
+
+def _streams(spec: ModelSpec) -> str:
+    if "stream" not in spec.parameters:
+        return "no"
+    return f"with up to {partial_images_max(spec)} partial images"
+
+
+def _edits(spec: ModelSpec) -> str:
+    if spec.edits is None:
+        return "no"
+    fidelity = f"input_fidelity {' or '.join(spec.edits.input_fidelity)}" if spec.edits.input_fidelity else ""
+    extras = [extra for extra in (fidelity, "markup" if spec.edits.markup else "") if extra]
+    return f"up to {spec.edits.images_max} images, a mask{''.join(f', {extra}' for extra in extras)}"
 
 
 def _span(spec: ModelSpec) -> str:

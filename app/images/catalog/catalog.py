@@ -7,7 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from app.errors import ConfigurationError
-from app.images.catalog.file import MODEL_NAME, CatalogError, Entry, Source, read_model
+from app.images.catalog.entry import CatalogError, Entry, Source
+from app.images.catalog.file import MODEL_NAME, read_model
 from app.images.catalog.model_spec import ModelSpec
 
 __all__ = ["Catalog", "CatalogError", "ModelSpec", "catalog_of", "load_catalog", "read_catalog"]

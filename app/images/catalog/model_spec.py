@@ -15,6 +15,11 @@ AUTO = "auto"  # of a size or a quality: the model chooses
 MODEL_ID_MAX = 120
 RECORDED_WORD_MAX = 16  # of a size, a quality
 
+# The most that the API has a word for, on any model.
+PARTIAL_IMAGES_MAX = 3
+INPUT_IMAGES_MAX = 16
+INPUT_FIDELITIES = ("high", "low")
+
 
 @dataclass(frozen=True, slots=True)
 class AreaTokens:
@@ -64,13 +69,27 @@ class ImagePrice:
 Prices = TokenPrices | ImagePrice
 
 
+@dataclass(frozen=True, slots=True)
+class EditRules:
+    """What a model that edits images takes beside the parameters of a generation.
+
+    At most `images_max` images in. `input_fidelity` lists the accepted words; where it is empty the model refuses the
+    parameter. `markup`: whether it takes a drawing over the first image.
+    """
+
+    images_max: int
+    input_fidelity: tuple[str, ...]
+    markup: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """One model. `id` is sent upstream, `name` is shown to clients, `created` is in Unix seconds.
 
     An empty tuple of words means that any word is passed on. `prices` is None if the price is unknown: `hold_nanousd`
     is then held and charged for each image. `listed` is False for a model that the catalog does not list and the
-    operator allows.
+    operator allows. `edits` is None for a model that makes no edits. A model streams where `stream` is among its
+    parameters, with at most `partial_images_max` partial images.
     """
 
     id: str
@@ -89,6 +108,8 @@ class ModelSpec:
     backgrounds: tuple[str, ...]
     transparent_background: bool
     moderations: tuple[str, ...]
+    partial_images_max: int
+    edits: EditRules | None
     token_rule: TokenRule
     text_output_tokens_max: int
     input_image_tokens_max: int

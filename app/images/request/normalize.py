@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 
 from app.errors import ModelNotFound
 from app.images.catalog.catalog import Catalog, CatalogError, ModelSpec
-from app.images.catalog.model_spec import AUTO, MODEL_ID_MAX, FlatTokens
+from app.images.catalog.model_spec import (
+    AUTO,
+    INPUT_FIDELITIES,
+    INPUT_IMAGES_MAX,
+    MODEL_ID_MAX,
+    PARTIAL_IMAGES_MAX,
+    EditRules,
+    FlatTokens,
+)
 from app.images.catalog.sizes import AnySize
 from app.images.request.checks import refusal, shown, wrong_type
 from app.images.request.compatibility import modernize
@@ -16,7 +24,6 @@ from app.images.request.parameters import (
     DOCUMENTED,
     FRAMES_MAX,
     NULL_MEANS_OMITTED,
-    PARTIAL_IMAGES_MAX,
     check_names,
     check_together,
     check_values,
@@ -112,7 +119,7 @@ def normalize(fields: Mapping[str, object], policy: RequestPolicy) -> ImageReque
         quality=str(given.get("quality", AUTO)),
         stream=stream,
         # A stream that names no number of partial images was once seen to bring one.
-        partial_images=_integer(given, "partial_images", PARTIAL_IMAGES_MAX if stream else 0),
+        partial_images=_integer(given, "partial_images", spec.partial_images_max if stream else 0),
         frames=_integer(given, "frame_count", FRAMES_MAX) if animated else 1,
         input_image_count=0,
         fields=given | {"model": spec.id},
@@ -181,6 +188,8 @@ def _unlisted(name: str, hold_nanousd: int, catalog: Catalog) -> ModelSpec:
         backgrounds=(),
         transparent_background=True,
         moderations=(),
+        partial_images_max=PARTIAL_IMAGES_MAX,
+        edits=EditRules(images_max=INPUT_IMAGES_MAX, input_fidelity=INPUT_FIDELITIES, markup=True),
         token_rule=FlatTokens(catalog.unlisted_image_tokens),
         text_output_tokens_max=0,
         input_image_tokens_max=1536,

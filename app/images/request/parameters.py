@@ -21,7 +21,6 @@ from app.images.request.checks import (
     wrong_type,
 )
 
-PARTIAL_IMAGES_MAX = 3
 FRAMES_MAX = 16
 NULL_MEANS_OMITTED = frozenset({"n", "output_compression", "partial_images", "quality", "size", "stream"})
 DOCUMENTED = frozenset(
@@ -170,6 +169,10 @@ def _stream(name: str, value: object, _: ModelSpec) -> None:
     check_boolean(name, value)
 
 
+def _partial_images(name: str, value: object, spec: ModelSpec) -> None:
+    check_integer(name, value, 0, spec.partial_images_max)
+
+
 def _user(name: str, value: object, _: ModelSpec) -> None:
     if isinstance(value, int) and not isinstance(value, bool):  # measured: a number is accepted
         check_sound(name, value)
@@ -202,7 +205,7 @@ _CHECKS: Mapping[str, Callable[[str, object, ModelSpec], None]] = {
     "output_compression": _within(0, 100),
     "moderation": _moderation,
     "stream": _stream,
-    "partial_images": _within(0, PARTIAL_IMAGES_MAX),
+    "partial_images": _partial_images,
     "user": _user,
     "safety_identifier": _safety_identifier,
     "complexity": _complexity,

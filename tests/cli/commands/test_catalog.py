@@ -32,6 +32,21 @@ def test_one_model_for_people(cli: Cli) -> None:
     assert "at most, before" not in told
 
 
+def test_what_a_model_takes_in_edits_and_streams(cli: Cli, tmp_path: Path) -> None:
+    assert "up to 16 images, a mask, input_fidelity high or low\n" in cli("catalog", "show", "gpt-image-1.5").stdout
+    flare = cli("catalog", "show", "gpt-image-2.5-flare").stdout
+    assert "up to 16 images, a mask, markup\n" in flare
+    assert "with up to 3 partial images" in flare
+    shown = cli.json("catalog", "show", "gpt-image-2.5-flare")
+    assert shown["edits"] == {"images_max": 16, "input_fidelity": [], "markup": True}
+    assert (shown["streams"], shown["partial_images_max"], shown["transparent_background"]) == (True, 3, True)
+    file = tmp_path / "models.toml"
+    file.write_text('[models.x]\nid = "x/x"\nparameters = ["n"]\nhold_usd = "1"\n')
+    cli.environment["GATEWAY_CATALOG_FILE"] = str(file)
+    shown = cli.json("catalog", "show", "x")
+    assert (shown["edits"], shown["streams"], shown["partial_images_max"]) == (None, False, 0)
+
+
 def test_a_model_that_ended_is_marked(cli: Cli) -> None:
     assert "2026-12-01 (over)" not in cli("catalog", "show", "gpt-image-1.5").stdout
     cli.now = datetime(2026, 12, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import ConfigurationError
 from app.images.catalog.catalog import Catalog, CatalogError, ModelSpec, catalog_of, load_catalog
-from app.images.catalog.model_spec import FlatTokens, ImagePrice, TokenPrices
+from app.images.catalog.model_spec import EditRules, FlatTokens, ImagePrice, TokenPrices
 
 CATALOG = load_catalog()
 SOLD_BY_THE_IMAGE = '[models."qwen-image-2.0"]\nid = "qwen/qwen-image-2.0"\nprices = { per_image = "0.0289" }\n'
@@ -93,6 +93,20 @@ def test_list_prices_in_nano_dollars_a_token(names: list[str], rates: TokenPrice
 )  # fmt: skip
 def test_who_draws_transparent_backgrounds(name: str, *, transparent: bool) -> None:
     assert model(name).transparent_background is transparent
+
+
+@pytest.mark.parametrize(
+    ("names", "rules"),
+    [
+        (["gpt-image-2"], EditRules(16, (), markup=False)),
+        (["gpt-image-2.5-sunburst", "gpt-image-2.5-flare", "gpt-image-2.6-sunburst", "gpt-image-2.6-flare"],
+         EditRules(16, (), markup=True)),
+        (["gpt-image-1.5", "chatgpt-image-latest"], EditRules(16, ("high", "low"), markup=False)),
+        (["gpt-image-1-mini"], EditRules(16, ("low",), markup=False)),
+    ],
+)  # fmt: skip
+def test_what_each_model_takes_in_edits(names: list[str], rules: EditRules) -> None:
+    assert all(model(name).edits == rules for name in names)
 
 
 def test_every_listed_model_is_closed() -> None:

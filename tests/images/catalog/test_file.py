@@ -3,8 +3,9 @@
 import pytest
 
 from app.images.catalog.catalog import CatalogError, load_catalog
-from app.images.catalog.file import Source, read_model
-from app.images.catalog.model_spec import AreaTokens, FlatTokens, ModelSpec, TableTokens
+from app.images.catalog.entry import Source
+from app.images.catalog.file import read_model
+from app.images.catalog.model_spec import AreaTokens, EditRules, FlatTokens, ModelSpec, TableTokens
 from app.images.catalog.sizes import AnySize, SizeBounds, SizeList
 
 ENTRY = """
@@ -83,6 +84,24 @@ def test_token_rules(text: str, rule: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        ("", None),
+        ("edits = {}", EditRules(16, (), markup=False)),
+        ("edits = { images_max = 1, input_fidelity = ['low'], markup = true }", EditRules(1, ("low",), markup=True)),
+        ("edits = { images_max = 0, markup = true }", None),
+    ],
+)
+def test_what_a_model_takes_in_edits(text: str, rules: EditRules | None) -> None:
+    assert read(f'[models.fox]\nid = "den/fox"\nhold_usd = "1"\n{text}\n').edits == rules
+
+
+def test_partial_images_of_a_stream() -> None:
+    assert read(ENTRY).partial_images_max == 3
+    assert read(ENTRY.replace("n_max = 4", "partial_images_max = 0")).partial_images_max == 0
+
+
+@pytest.mark.parametrize(
     ("written", "nanousd_a_token"),
     [("0", 0), ("0.001", 1), ("5", 5000), ("1.25", 1250), ("30.000", 30_000), ("999999.999", 999_999_999)],
 )
@@ -115,6 +134,11 @@ def test_prices_are_exact(written: str, nanousd_a_token: int) -> None:
         ('id = "den/fox"', 'id = "den/fox"\nhold_usd = "1"', 4, "models.fox.hold_usd"),
         ('id = "den/fox"', 'id = "den/fox"\nqualitys = ["low"]', 4, "models.fox.qualitys: unknown key"),
         ("n_max = 4", "n_max = 0", 5, "models.fox.n_max"),
+        ("n_max = 4", "partial_images_max = 4", 5, "models.fox.partial_images_max"),
+        ("n_max = 4", "edits = true", 5, "models.fox.edits: must be a table"),
+        ("n_max = 4", "edits = { images_max = 17 }", 5, "models.fox.edits.images_max"),
+        ("n_max = 4", 'edits = { input_fidelity = ["max"] }', 5, "models.fox.edits.input_fidelity"),
+        ("n_max = 4", "edits = { mark = true }", 5, "models.fox.edits.mark: unknown key"),
         ("n_max = 4", "n_max = true", 5, "models.fox.n_max"),
         ("n_max = 4", f"n_max = {10**30}", 5, "models.fox.n_max"),
         ('rule = "bounds"', 'rule = "square"', 8, "models.fox.sizes.rule"),
@@ -142,27 +166,6 @@ def test_faults_name_the_line_and_the_key(old: str, new: str, line: int, entry: 
 def test_the_name_of_an_entry_is_bare(key: str) -> None:
     with pytest.raises(CatalogError, match="the name of an entry is bare"):
         load_catalog(f'[models.{key}]\nid = "a/x"\nhold_usd = "1"\n')
-
-
-@pytest.mark.parametrize(
-    ("path", "line"),
-    [
-        (("models", "a"), 2),
-        (("models", "a", "n_max"), 4),
-        (("models", "a", "prices", "text_in"), 6),
-        (("models", "b.c", "prices"), 8),
-        (("models", "b.c", "prices", "image_out"), 9),
-        (("models", "b.c", "tokens"), 8),
-        (("models", "d", "prices", "text_in"), 11),
-        (("retired",), 1),
-    ],
-)
-def test_where_a_key_stands(path: tuple[str, ...], line: int) -> None:
-    text = (
-        'retired = []\n[models.a]  # = a remark\nid = "a/a"\nn_max = 4\n[ models . "a" . prices ]\ntext_in = "1"\n\n'
-        '[models."b.c".prices]\n\'image_out\' = "1"\n[models.d]\nprices.text_in = "1"\n'
-    )
-    assert Source("x", text).line_of(path) == line
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,14 @@ def test_qualities_are_listed_as_the_model_has_them() -> None:
         check_values({"prompt": "a fox", "quality": "hd"}, model(FLARE))
 
 
+def test_each_model_says_how_many_partial_images_it_sends() -> None:
+    few = load_catalog('[models.few]\nlike = "gpt-image-2"\nid = "x/few"\npartial_images_max = 1\n').find("few")
+    assert few is not None
+    check_values({"prompt": "a fox", "partial_images": 1}, few)
+    with pytest.raises(InvalidRequest, match="Expected a value <= 1, but got 2"):
+        check_values({"prompt": "a fox", "partial_images": 2}, few)
+
+
 @pytest.mark.parametrize("name", [spec.name for spec in CATALOG.models])
 @pytest.mark.parametrize("param", ["style", "response_format", "svg", "mask", "images", "image", "input_fidelity"])
 def test_no_listed_model_takes_these_on_generations(name: str, param: str) -> None:
