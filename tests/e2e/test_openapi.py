@@ -136,27 +136,20 @@ def assert_is_documented(document: dict[str, Any], answer: httpx2.Response) -> N
     assert ours <= documented["headers"].keys()
 
 
-@pytest.mark.parametrize(
-    ("directive", "status"),
-    [
-        *(
-            ("status=400", 400),
-            ("status=422", 400),
-            ("status=413", 400),
-            ("moderation", 400),
-            ("moderation=azure", 400),
-        ),
-        *(("status=404", 404), ("status=429 retry-after=7", 429), ("status=402", 503), ("status=403", 503)),
-        *(("status=500", 502), ("status=502", 503), ("status=503", 502), ("status=504", 504), ("status=520", 502)),
-        *(("status=524", 504), ("html", 502), ("garbage", 502), ("empty", 502), ("reset", 502)),
-    ],
+REFUSED_UPSTREAM = (
+    *(("status=400", 400), ("status=422", 400), ("status=413", 400), ("moderation", 400), ("moderation=azure", 400)),
+    *(("status=404", 404), ("status=429 retry-after=7", 429), ("status=402", 503), ("status=403", 503)),
+    *(("status=500", 502), ("status=502", 503), ("status=503", 502), ("status=504", 504), ("status=520", 502)),
+    *(("status=524", 504), ("html", 502), ("garbage", 502), ("empty", 502), ("reset", 502)),
 )
-def test_what_zenmux_makes_of_a_request_is_documented(
-    gateway: RunningGateway, sandbox: SandboxServer, directive: str, status: int
-) -> None:
-    answer = ask(gateway, gateway.store.key(), prompt=f"[sandbox: {directive}]")
-    assert answer.status_code == status, answer.text
-    assert_is_documented(fetch_json(f"{gateway.root}/openapi.json"), answer)
+
+
+def test_what_zenmux_makes_of_a_request_is_documented(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+    document, key = fetch_json(f"{gateway.root}/openapi.json"), gateway.store.key()
+    for directive, status in REFUSED_UPSTREAM:
+        answer = ask(gateway, key, prompt=f"[sandbox: {directive}]")
+        assert answer.status_code == status, (directive, answer.text)
+        assert_is_documented(document, answer)
     assert_the_bill_is_the_ledger(gateway, sandbox)
 
 
