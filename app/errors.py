@@ -38,6 +38,8 @@ GatewayError
 from dataclasses import dataclass, field
 from datetime import datetime
 
+RETRY_AFTER_SECONDS_MAX = 60  # longer values behave differently in every SDK, and hang openai-node 6
+
 
 class GatewayError(Exception):
     """The root. `message` is safe to show to a caller: no secret, no prompt, no upstream internals."""
@@ -189,11 +191,10 @@ class UpstreamBroken(UpstreamError):
 class UpstreamRefused(UpstreamError):
     """ZenMux answered with an error, translated to OpenAI's words: `status`, `type`, `code`, `param`.
 
-    `status` is the number the caller shall see, `upstream_status` the one ZenMux sent.
+    `status` is the number the caller shall see.
     """
 
     status: int = 502
-    upstream_status: int = 502
     type: str = "upstream_error"
     code: str | None = None
     param: str | None = None

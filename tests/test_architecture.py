@@ -36,10 +36,12 @@ ROOMS: dict[str, frozenset[str]] = {
     "database": frozenset({"errors"}),
     "identity/people": frozenset({"errors", "database"}),
     "identity/keys": frozenset({"errors", "database", "identity/people"}),
-    "quotas/rules": frozenset({"errors", "images/cost", "database"}),
+    "quotas/rules": frozenset({"errors", "images/catalog", "images/cost", "database"}),
     "quotas/ledger": frozenset({"errors", "images/cost", "database", "quotas/rules"}),
     "quotas/limits": frozenset({"errors", "database", "quotas/rules"}),
-    "quotas/reports": frozenset({"errors", "database", "quotas/rules", "quotas/ledger", "quotas/limits"}),
+    "quotas/reports": frozenset(
+        {"errors", "images/catalog", "database", "quotas/rules", "quotas/ledger", "quotas/limits"}
+    ),
     "upstream/wire": frozenset({"errors", "settings", "setting_values"}),
     "upstream/http1": frozenset({"errors", "upstream/wire"}),
     "upstream": frozenset({"errors", "settings", "setting_values", "images", "upstream/wire", "upstream/http1"}),

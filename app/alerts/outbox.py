@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, and_, func, select, update
+from sqlalchemy import Engine, and_, literal_column, select, update
 
 from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import reading, writing
-from app.quotas.rules.limits import Scope
+from app.database.owner_name import owner_name_sql
 from app.quotas.rules.thresholds import EVENT_AGE_MAX, NamedThresholdEvent, ThresholdEvent
 
 _table = schema.threshold_events
@@ -36,13 +36,8 @@ def take_due(engine: Engine, now: datetime, lease: timedelta, most: int) -> list
     with reading(engine) as connection:  # mostly there is nothing, and then no writer is made to wait
         if connection.execute(select(_rows.id).where(is_due).limit(1)).first() is None:
             return []
-    users, teams = schema.users, schema.teams
     query = (
-        select(
-            _table, func.coalesce(users.c.name, teams.c.name, func.nullif(_rows.scope_id, ""), "gateway").label("name")
-        )
-        .outerjoin(users, and_(_rows.scope == Scope.USER.value, users.c.id == _rows.scope_id))
-        .outerjoin(teams, and_(_rows.scope == Scope.TEAM.value, teams.c.id == _rows.scope_id))
+        select(_table, literal_column(owner_name_sql(_table.name)).label("name"))
         .where(is_due)
         .order_by(_rows.next_try_at_ms, _rows.id)
         .limit(most)

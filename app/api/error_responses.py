@@ -12,6 +12,7 @@ from fastapi.responses import Response
 
 from app.api.routes import advice
 from app.errors import (
+    RETRY_AFTER_SECONDS_MAX,
     AuthenticationFailed,
     BodyTooLarge,
     ClientLeft,
@@ -42,7 +43,6 @@ _SERVER = "server_error"
 _RATE = "rate_limit_error"
 _NO_RETRY = {"x-should-retry": "false"}
 _SOON = {"retry-after": "5"}
-_RETRY_AFTER_SECONDS_MAX = 60  # longer values behave differently in every SDK, and hang openai-node 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def preflight_refusal(reason: str) -> WireError:
 
 
 def _retry_after(seconds: int | None) -> dict[str, str]:
-    return {} if seconds is None else {"retry-after": str(max(1, min(seconds, _RETRY_AFTER_SECONDS_MAX)))}
+    return {} if seconds is None else {"retry-after": str(max(1, min(seconds, RETRY_AFTER_SECONDS_MAX)))}
 
 
 def error_response(wire: WireError) -> Response:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import httpx2
 
 from app.errors import ConfigurationError, RemoteFailure
+from app.images.catalog.model_spec import NANOUSD_PER_USD
 from app.settings import Settings
 from app.upstream.error_body import read_error_body
 from app.upstream.headers import request_headers
@@ -25,7 +26,6 @@ _SILENCE_SECONDS = 20
 _BYTES_MAX = 4_000_000
 _MODELS_MAX = 10_000
 _PASSING = frozenset({408, 429, 500, 502, 503, 504, 520, 524})
-_NANOUSD_PER_USD = 10**9
 _USD_MAX = 10**9
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,119}")
 
@@ -155,4 +155,4 @@ def _entry(entry: Mapping[str, object]) -> BilledModel:
     usd = Decimal(str(amount))
     if not usd.is_finite() or abs(usd) > _USD_MAX:
         raise ValueError("billAmount")
-    return BilledModel(model, requests, int((usd * _NANOUSD_PER_USD).to_integral_value()))
+    return BilledModel(model, requests, int((usd * NANOUSD_PER_USD).to_integral_value()))

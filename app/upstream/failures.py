@@ -6,14 +6,19 @@ ZenMux answers in its own envelope (`type` is the reason, `code` the status), an
 import re
 from dataclasses import dataclass, replace
 
-from app.errors import UpstreamAccountFault, UpstreamError, UpstreamRefused, UpstreamTimeout
+from app.errors import (
+    RETRY_AFTER_SECONDS_MAX,
+    UpstreamAccountFault,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 from app.images.cost.usage import Failure
 from app.upstream.error_body import ErrorBody, describe_page, read_error_body, scrub
 
 _INVALID = "invalid_request_error"
 _USER_ERROR = "image_generation_user_error"
 _SAYS_NOTHING = frozenset({_INVALID, _USER_ERROR, "invalid_params", "provider_unprocessable_entity_error"})
-_RETRY_AFTER_SECONDS_MAX = 60
 _ACCOUNT = "The gateway's own ZenMux account {}. Please tell the gateway's operator."
 
 
@@ -114,7 +119,7 @@ def translate(status: int, body: bytes, retry_after: str | None = None) -> Upstr
         return UpstreamAccountFault(meaning.message, meaning.kind)
     if meaning is _TIMEOUT:
         return UpstreamTimeout(meaning.message, meaning.kind)
-    error = _refused(meaning, reported, status)
+    error = _refused(meaning, reported)
     if not reported.enveloped:
         error.reason = describe_page(body)
     if error.retryable:
@@ -134,14 +139,14 @@ def failure_in_answer(failure: Failure, *, streamed: bool) -> UpstreamError:
     if meaning in (_CREDIT, _KEY):
         meaning = replace(meaning, code="upstream_failed")
     meaning = replace(meaning, kind="document_failure", billed=None, retryable=False)
-    return _refused(replace(meaning, kind="stream_failure") if streamed else meaning, reported, 200)
+    return _refused(replace(meaning, kind="stream_failure") if streamed else meaning, reported)
 
 
 def no_image(remark: str | None) -> UpstreamError:
     """A whole answer without an image, with its reason if it gives one. It may be billed."""
     said = scrub(remark or "")
     message = f"ZenMux answered without an image: {said}" if said else _NO_IMAGE.message
-    return _refused(replace(_NO_IMAGE, message=message), ErrorBody(), 200)
+    return _refused(replace(_NO_IMAGE, message=message), ErrorBody())
 
 
 def _meaning(status: int, reported: ErrorBody) -> _Meaning:
@@ -165,13 +170,12 @@ def _meaning_of_words(reported: ErrorBody) -> _Meaning | None:
     return _MODEL if _NO_SUCH_MODEL.match(reported.message) else None
 
 
-def _refused(meaning: _Meaning, reported: ErrorBody, upstream_status: int) -> UpstreamRefused:
+def _refused(meaning: _Meaning, reported: ErrorBody) -> UpstreamRefused:
     error = UpstreamRefused(
         reported.message if meaning.in_its_words and reported.message else meaning.message,
         meaning.kind,
         meaning.billed,
         status=meaning.status,
-        upstream_status=upstream_status,
         type=meaning.type,
         code=meaning.code,
         param=meaning.param,
@@ -202,9 +206,9 @@ def _take_parameter(error: UpstreamRefused, reported: ErrorBody) -> None:
 def _retry_after_seconds(header: str | None, message: str) -> int | None:
     """How long to wait, at least 1 s: from the header, or else from OpenAI's message. None if neither says."""
     if header is not None and header.isascii() and header.isdigit():
-        return max(1, min(int(header[:9]), _RETRY_AFTER_SECONDS_MAX))
+        return max(1, min(int(header[:9]), RETRY_AFTER_SECONDS_MAX))
     reported = _TRY_AGAIN.search(message)
     if reported is None:
         return None
     seconds = 1 if reported[2] == "ms" else int(reported[1]) + 1
-    return max(1, min(seconds, _RETRY_AFTER_SECONDS_MAX))
+    return max(1, min(seconds, RETRY_AFTER_SECONDS_MAX))

@@ -8,6 +8,7 @@ from datetime import date
 
 from app.images.catalog.sizes import SizeRule
 
+NANOUSD_PER_USD = 10**9
 AUTO = "auto"  # of a size or a quality: the model chooses
 
 # The longest words a record keeps. The columns of the database have this width, so requests and catalog may not name

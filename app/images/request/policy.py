@@ -5,9 +5,8 @@ from typing import Protocol
 
 from app.errors import ConfigurationError
 from app.images.catalog.catalog import Catalog, CatalogError
+from app.images.catalog.model_spec import NANOUSD_PER_USD
 from app.images.request.normalize import RequestPolicy
-
-_NANOUSD_PER_USD = 10**9
 
 
 class PolicySettings(Protocol):
@@ -33,7 +32,7 @@ def request_policy(settings: PolicySettings, catalog: Catalog) -> RequestPolicy:
     if settings.unknown_models == "pass":
         if settings.unknown_model_hold_usd is None:
             raise ConfigurationError("GATEWAY_UNKNOWN_MODELS=pass needs GATEWAY_UNKNOWN_MODEL_HOLD_USD.")
-        hold_nanousd = int(settings.unknown_model_hold_usd * _NANOUSD_PER_USD)
+        hold_nanousd = int(settings.unknown_model_hold_usd * NANOUSD_PER_USD)
     for name, model in (("DEFAULT", settings.default_model), ("SUCCESSOR", settings.successor_model)):
         if model is not None and catalog.find(model) is None and hold_nanousd is None:
             raise ConfigurationError(f"GATEWAY_{name}_MODEL names {model!a}, which the catalog does not list.")

@@ -9,6 +9,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
+from app.database.owner_name import owner_name_sql
 from app.quotas.ledger.corrections import Correction
 from app.quotas.ledger.counter_sql import counter_sum
 from app.quotas.ledger.execute import AppliedCounters, Writes
@@ -73,10 +74,7 @@ _SET_COUNTER = f"UPDATE counters SET {_assign(_COUNTER_COLUMNS)} WHERE {_match(_
 
 # A batch holds the lock of the counter that an event is about, so two batches never write the same event.
 _CROSSING_COLUMNS = tuple(f'"{name}"' for name in ThresholdEvent._fields)
-_OWNER_NAME = """COALESCE(
-    (SELECT name FROM users WHERE threshold_events.scope = 'user' AND users.id = threshold_events.scope_id),
-    (SELECT name FROM teams WHERE threshold_events.scope = 'team' AND teams.id = threshold_events.scope_id),
-    NULLIF(threshold_events.scope_id, ''), 'gateway')"""
+_OWNER_NAME = owner_name_sql("threshold_events")
 _NEW_CROSSING = f"{_insert('threshold_events', _CROSSING_COLUMNS)} ON CONFLICT DO NOTHING RETURNING {_OWNER_NAME}"
 _SAME_CROSSING = f"SELECT {_OWNER_NAME} FROM threshold_events WHERE {_match(_CROSSING_COLUMNS[:-1])}"  # noqa: S608 - names of ours
 

@@ -14,9 +14,10 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 from app.database import schema
 from app.database.clock import to_ms
 from app.errors import RemoteFailure
+from app.images.catalog.model_spec import NANOUSD_PER_USD
 from app.quotas.reports.findings import Finding, Severity, bounded
 from app.quotas.reports.retention import pruned_until
-from app.quotas.rules.limits import NANOUSD_PER_USD, format_usd
+from app.quotas.rules.limits import format_usd
 from app.quotas.rules.reservation import State, UsageSource
 
 _rows = schema.reservations.c

@@ -5,10 +5,11 @@ bill.
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import ColumnElement, Engine, func, literal_column, select
 
 from app.database import schema
 from app.database.engine import reading
+from app.database.owner_name import owner_name_sql
 from app.quotas.limits.manage import limits_where
 from app.quotas.reports.limit_status import LimitStatus, limit_statuses
 from app.quotas.reports.reconcile_day import LastCheck, last_check
@@ -38,20 +39,17 @@ def read_overview(engine: Engine, now: datetime) -> Overview:
     """Reads everything in one transaction. Blocks. Raises StoreUnavailable."""
     with reading(engine) as connection:
         table = schema.limits.c
-        first = select(table.id).where(table.scope != Scope.DEFAULT.value).order_by(table.id).limit(_LIMITS_MAX)
-        limits = limits_where(connection, table.id.in_(first))
-        names = _names(connection, {limit.scope_id for limit in limits})
+        name: ColumnElement[str] = literal_column(owner_name_sql(schema.limits.name))
+        query = select(table.id, table.scope, table.scope_id, name.label("name"))
+        first = connection.execute(
+            query.where(table.scope != Scope.DEFAULT.value).order_by(table.id).limit(_LIMITS_MAX)
+        )
+        rows = first.all()
+        names = {(row.scope, row.scope_id): row.name for row in rows}
+        limits = limits_where(connection, table.id.in_([row.id for row in rows]))
         named = tuple(
-            NamedStatus(names.get(status.limit.scope_id, status.limit.scope_id or "gateway"), status)
+            NamedStatus(names[status.limit.scope, status.limit.scope_id], status)
             for status in limit_statuses(connection, limits, now)
         )
         pending = select(func.count()).select_from(schema.reservations).where(schema.IS_PENDING)
         return Overview(named, connection.execute(pending).scalar_one(), last_check(connection))
-
-
-def _names(connection: Connection, ids: set[str]) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for table in (schema.users, schema.teams):
-        query = select(table.c.id, table.c.name).where(table.c.id.in_(ids))
-        names.update((row.id, row.name) for row in connection.execute(query))
-    return names

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from app.errors import LimitReached, QuotaExceeded, RateLimited
+from app.errors import RETRY_AFTER_SECONDS_MAX, LimitReached, QuotaExceeded, RateLimited
 from app.quotas.rules.counters import Counter, amount_of
 from app.quotas.rules.limits import Limit, Scope, Unit, Window, describe_amount, format_limit
 from app.quotas.rules.reservation import Amounts
@@ -16,7 +16,6 @@ from app.quotas.rules.windows import window_end
 # An image takes seconds to minutes. This is soon enough to find a free slot, and not so often that it floods the
 # gateway.
 _CONCURRENT_RETRY_SECONDS = 5
-_RETRY_SECONDS_MAX = 60
 
 _REQUESTS = Unit.REQUESTS  # looking a member up is slow in Python 3.11, and every reservation needs it
 
@@ -63,7 +62,7 @@ class LimitRefusal:
         """How long to wait before a retry, for a rate: 1 to 60."""
         if self.resets_at is None:
             return _CONCURRENT_RETRY_SECONDS
-        return min(max(_seconds_until(self.resets_at, self.at), 1), _RETRY_SECONDS_MAX)
+        return min(max(_seconds_until(self.resets_at, self.at), 1), RETRY_AFTER_SECONDS_MAX)
 
     @property
     def message(self) -> str:

@@ -9,8 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from app.errors import InvalidValue
-
-NANOUSD_PER_USD = 10**9
+from app.images.catalog.model_spec import NANOUSD_PER_USD
 
 _COUNT_MAX = 10**15
 _NANOUSD_MAX = 10**9 * NANOUSD_PER_USD

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from app.images.catalog.model_spec import ImagePrice, ModelSpec
+from app.images.catalog.model_spec import NANOUSD_PER_USD, ImagePrice, ModelSpec
 from app.images.cost.pricing import price
 from app.images.cost.usage import Usage
 
-NANOUSD_PER_USD: Final = 1_000_000_000
 _PER_IMAGE: Final = "image"
 _INPUT: Final = ("prompt", "image_input")
 _OUTPUT: Final = ("completion", "image_output")
