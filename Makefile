@@ -71,11 +71,12 @@ bench: install ## measure the gateway beside nginx, LiteLLM and Portkey, in minu
 bench-full: install ## the same at length, with the ledger: docs/performance.md is made of it
 	$(BIN)/python -m bench --full
 
-check: install ## ruff and mypy, strict; no dependency too many or too few
+check: install ## ruff and mypy, strict; no dependency too many or too few, no dead code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/deptry .
+	$(BIN)/vulture
 
 format: install ## put the code in shape
 	$(BIN)/ruff check --fix .

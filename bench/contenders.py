@@ -37,10 +37,6 @@ class Place:
     certificate: Path
     settings: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def is_tls(self) -> bool:
-        return self.upstream.startswith("https:")
-
 
 @dataclass(frozen=True)
 class Running:

@@ -67,12 +67,6 @@ def record_change(
     connection.execute(update(schema.revision).values(value=schema.revision.c.value + 1))
 
 
-def read_revision(connection: Connection) -> int:
-    """A number that is higher after every administrative change."""
-    value: int = connection.execute(select(schema.revision.c.value)).scalar_one()
-    return value
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which changes to list; None: whatever it is. `since` is part of the span, `until` is not.

@@ -3,7 +3,7 @@
 Holds numbers, ids and closed words. No prompt, no image, no secret has a field here.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from app.images.cost.usage import Usage
@@ -62,7 +62,6 @@ class RequestEvent:
     first_byte_at: float | None = None
     ended_at: float | None = None
     sent_bytes: int = 0
-    notes: dict[str, str] = field(default_factory=dict)
 
     def seconds_until(self, moment: float | None) -> float | None:
         """Seconds from the request's arrival to `moment`, None while that has not come."""

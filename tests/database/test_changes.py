@@ -6,9 +6,10 @@ from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.exc import IntegrityError
 
 from app.database import schema
-from app.database.changes import Change, Wanted, list_changes, lock_changes, read_revision, record_change
+from app.database.changes import Change, Wanted, list_changes, lock_changes, record_change
 from app.database.engine import reading, store_errors, writing
 from app.errors import StoreUnavailable
+from tests.database.revision import read_revision
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 

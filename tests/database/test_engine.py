@@ -12,9 +12,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from app.database import schema
-from app.database.changes import read_revision
 from app.database.engine import create_engine, reading, store_errors, writing
 from app.errors import ConfigurationError, StoreUnavailable
+from tests.database.revision import read_revision
 
 PASSWORD = "hunter2-secret"
 

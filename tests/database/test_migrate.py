@@ -10,10 +10,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from app.database import migrate, migrations, schema
-from app.database.changes import read_revision
 from app.database.engine import create_engine, reading, writing
 from app.errors import Conflict, StoreUnavailable
 from tests.database.conftest import LATER
+from tests.database.revision import read_revision
 
 NOW = migrations.HEAD
 

@@ -5,10 +5,11 @@ from itertools import count
 
 from sqlalchemy import Connection
 
-from app.database.changes import Change, list_changes, read_revision
+from app.database.changes import Change, list_changes
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, MintedKey, mint
 from app.identity.keys.keys import Key, NewKey, create_key
 from app.identity.people.users import create_user, find_user
+from tests.database.revision import read_revision
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 

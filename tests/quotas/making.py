@@ -12,7 +12,7 @@ from sqlalchemy import Engine, insert, select
 
 from app.database import schema
 from app.database.changes import Change
-from app.database.clock import to_ms
+from app.database.clock import from_ms, to_ms
 from app.database.engine import reading, writing
 from app.images.cost.usage import Usage
 from app.quotas.ledger.ledger import Ledger
@@ -22,8 +22,9 @@ from app.quotas.reports.audit import Finding, Severity, audit
 from app.quotas.reports.retention import prune
 from app.quotas.reports.usage import Grouping, UsageRow, usage_report
 from app.quotas.rules.applicable import Party
-from app.quotas.rules.limits import Limit, Scope, parse_limit
+from app.quotas.rules.limits import Limit, Scope, Window, parse_limit
 from app.quotas.rules.reservation import Amounts, Hold, Settlement, State, UsageSource
+from app.quotas.rules.windows import span_ms
 
 NOON = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)  # a Tuesday
 MODEL = "openai/gpt-image-2"
@@ -259,3 +260,8 @@ def errors(engine: Engine, now: datetime = NOON) -> list[Finding]:
     """What the audit holds to be wrong."""
     with reading(engine) as connection:
         return [finding for finding in audit(connection, now) if finding.severity is Severity.ERROR]
+
+
+def window_start(window: Window, now: datetime) -> datetime:
+    """The first moment of the window that `now` is in, in UTC. `total` and `now` began in 1970."""
+    return from_ms(span_ms(window, to_ms(now))[0])

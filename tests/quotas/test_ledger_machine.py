@@ -29,7 +29,6 @@ from app.quotas.reports.usage import Grouping, usage_report
 from app.quotas.rules.limits import Limit, Scope, Unit, Window, parse_limit
 from app.quotas.rules.reservation import Amounts, Hold, Resolution, Settlement
 from app.quotas.rules.thresholds import Watch
-from app.quotas.rules.windows import window_start
 from tests.examples import examples
 from tests.quotas.making import (
     StillClock,
@@ -44,6 +43,7 @@ from tests.quotas.making import (
     rows,
     set_limits,
     settled,
+    window_start,
 )
 
 KEYS = ("key-1", "key-2")

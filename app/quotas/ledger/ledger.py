@@ -69,7 +69,6 @@ class Ledger:
     ) -> None:
         self._engine = engine
         self._clock = clock
-        self._wait_seconds = wait_seconds
         self._readers = Readers(_READERS_MAX, "ledger-reader")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wait_limit = WaitLimit(wait_seconds, self._give_up)

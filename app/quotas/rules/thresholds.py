@@ -45,11 +45,6 @@ class ThresholdEvent(NamedTuple):
         )
 
     @property
-    def window_started_at(self) -> datetime | None:
-        """None for `total`, which has no beginning."""
-        return None if self.window == Window.TOTAL else from_ms(self.window_start_ms)
-
-    @property
     def resets_at(self) -> datetime | None:
         """None for `total`, which never resets."""
         return window_end(Window(self.window), from_ms(self.window_start_ms))

@@ -41,11 +41,6 @@ def span_ms(window: Window, at_ms: int) -> tuple[int, int]:
     return 0, FOREVER_MS
 
 
-def window_start(window: Window, now: datetime) -> datetime:
-    """The first moment of the window that contains `now` (aware), in UTC. `total` and `now` began in 1970."""
-    return from_ms(span_ms(window, to_ms(now))[0])
-
-
 def window_end(window: Window, now: datetime) -> datetime | None:
     """The first moment after the window that contains `now` (aware), in UTC; None for `total` and `now`."""
     end = span_ms(window, to_ms(now))[1]

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.quotas.rules.limits import Window
-from app.quotas.rules.windows import FOREVER_MS, span_ms, window_end, window_start
+from app.quotas.rules.windows import FOREVER_MS, span_ms, window_end
+from tests.quotas.making import window_start
 
 CALENDAR = [window for window in Window if window not in (Window.TOTAL, Window.NOW)]
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - see timezones

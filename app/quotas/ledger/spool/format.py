@@ -17,12 +17,12 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What could be read of a file, in its order. `torn`: its last line was cut, as by a crash during the write; nobody
-    was notified that it was kept. `unreadable`: number of lines that are damaged, or of another version.
+    """What could be read of a file, in its order. `unreadable`: how many lines are damaged or of another version.
+
+    A last line that was cut, as by a crash during the write, is not counted: nobody was promised that it is kept.
     """
 
     resolutions: tuple[Resolve, ...]
-    torn: bool
     unreadable: int
 
 
@@ -55,7 +55,7 @@ def decode(data: bytes) -> Contents:
     read = [_resolution(line) for line in lines]
     last = _resolution(rest)  # everything but the line's end may have been written
     found = [resolution for resolution in (*read, last) if resolution is not None]
-    return Contents(tuple(found), torn=bool(rest) and last is None, unreadable=read.count(None))
+    return Contents(tuple(found), unreadable=read.count(None))
 
 
 def _resolution(line: bytes) -> Resolve | None:
