@@ -30,7 +30,7 @@ from app.api.services import Services, event_of
 from app.database.clock import Clock
 from app.database.engine import create_engine
 from app.database.migrate import upgrade
-from app.errors import GatewayError, Interrupted
+from app.errors import Draining, GatewayError, Interrupted
 from app.exchange.in_flight import ExchangeBounds, Exchanges
 from app.identity.keys.authentication import Authenticator
 from app.images.catalog.catalog import catalog_of
@@ -38,12 +38,13 @@ from app.images.request.normalize import RequestPolicy
 from app.images.request.policy import request_policy
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.liveness.heartbeat import Heartbeat
-from app.quotas.ledger.liveness.sweep import sweep_for_ever
+from app.quotas.ledger.liveness.sweep import expire_dead, sweep_for_ever
 from app.quotas.ledger.spool.file import Spool
 from app.quotas.rules.reservation import Corrected
 from app.quotas.rules.thresholds import NamedThresholdEvent, Watch, describe_threshold_event
 from app.server.http.bounds import Hooks
 from app.settings import Settings
+from app.telemetry.event import RequestEvent
 from app.telemetry.logs import count_dropped_lines
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording
@@ -76,10 +77,17 @@ def _request_ids() -> Callable[[], str]:
     return lambda: f"req_{bits(128):032x}"
 
 
-def create_app(settings: Settings, clock: Clock = utc_now, shared_counters: SharedCounters | None = None) -> ASGIApp:
+def create_app(
+    settings: Settings,
+    clock: Clock = utc_now,
+    shared_counters: SharedCounters | None = None,
+    instance: str | None = None,
+    dead_instances: "asyncio.Queue[str] | None" = None,
+) -> ASGIApp:
     """The gateway as an ASGI app. Makes nothing that must be closed; its lifespan opens and closes the rest.
 
-    `shared_counters` are those of all workers, where it is one of several.
+    `shared_counters` are those of all workers, where it is one of several. `instance` names this process in the ledger;
+    of those that come in `dead_instances`, the reservations are closed at once.
     Raises ConfigurationError when GATEWAY_CATALOG_FILE, or another setting, cannot work.
     """
     policy = request_policy(settings, catalog_of(settings.catalog_file))
@@ -90,7 +98,10 @@ def create_app(settings: Settings, clock: Clock = utc_now, shared_counters: Shar
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
         async with AsyncExitStack() as stack:
-            services = await _open(settings, policy, metrics, clock, stack)
+            services = await _open(settings, policy, metrics, clock, stack, instance or secrets.token_hex(8))
+            if dead_instances is not None:
+                closing = services.exchanges.tasks.start(expire_dead(services.ledger, dead_instances), "dead workers")
+                stack.callback(closing.cancel)
             yield {"services": services, "server_hooks": _server_hooks(services)}
 
     gateway = FastAPI(
@@ -125,7 +136,7 @@ def _layers(settings: Settings, metrics: Metrics) -> Iterator[Layer]:
 
 
 async def _open(
-    settings: Settings, policy: RequestPolicy, metrics: Metrics, clock: Clock, stack: AsyncExitStack
+    settings: Settings, policy: RequestPolicy, metrics: Metrics, clock: Clock, stack: AsyncExitStack, instance: str
 ) -> Services:
     """Open everything, in the order in which it depends on each other; `stack` closes it in the reverse order."""
     count_dropped_lines(metrics.log_lines_dropped.inc)
@@ -133,7 +144,6 @@ async def _open(
     stack.callback(engine.dispose)
     await asyncio.to_thread(upgrade, engine)
     sender = _sender(engine, settings, clock, metrics)
-    instance = secrets.token_hex(8)
     ledger = Ledger(
         engine,
         clock,
@@ -206,8 +216,10 @@ def _fault_response() -> Response:
     return error_response(wire_error(GatewayError("")))
 
 
-def _stopping_response() -> Response:
+def _stopping_response(event: RequestEvent) -> Response:
     """To a request that a stop found before it was an exchange, or that did not end when it was told to."""
+    if event.state is None:  # nothing was reserved, so nothing was sent
+        return error_response(wire_error(Draining("The gateway is stopping. Please try again shortly.")))
     return error_response(wire_error(Interrupted("The gateway stopped before this request was answered.")))
 
 

@@ -16,6 +16,10 @@ router = APIRouter()
 @router.post(GENERATIONS)
 async def create_image(request: Request) -> Response:
     """Create images from a prompt, as OpenAI's endpoint of this name does."""
+    return await services_of(request).receive(_exchange_of(request))
+
+
+async def _exchange_of(request: Request) -> Exchange:
     services, event = services_of(request), event_of(request)
     event.operation = "generation"
     caller = await authenticated(request)

@@ -1,9 +1,10 @@
 """What the doors need of the services, in one typed place that the app's lifespan fills."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
@@ -23,6 +24,8 @@ from app.telemetry.recording import EVENT
 _PROBES_AT_A_TIME = 2
 _USAGE_AT_A_TIME = 2
 
+_T = TypeVar("_T")
+
 
 @dataclass(slots=True)
 class Services:
@@ -37,6 +40,7 @@ class Services:
     exchanges: Exchanges
     metrics: Metrics
     draining: bool = False
+    _receiving: set["asyncio.Task[Any]"] = field(default_factory=set)  # of requests that are not exchanges yet
     # Probes and scrapes read through these: no number of them can take the connections that requests need.
     probes: Readers = field(default_factory=lambda: Readers(_PROBES_AT_A_TIME, "probes"))
     usage_readers: Readers = field(default_factory=lambda: Readers(_USAGE_AT_A_TIME, "usage"))
@@ -46,8 +50,24 @@ class Services:
         Returns within how many seconds every request has ended by itself."""
         self.draining = True
         seconds = self.settings.shutdown_seconds
-        asyncio.get_running_loop().call_later(seconds, self.exchanges.interrupt)
+        asyncio.get_running_loop().call_later(seconds, self._interrupt)
         return seconds + READ_ON_SECONDS + SETTLE_SECONDS_MAX
+
+    async def receive(self, receiving: Awaitable[_T]) -> _T:
+        """What `receiving` makes of a request; a stop that cannot wait any longer cancels it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._receiving.add(task)
+        try:
+            return await receiving
+        finally:
+            self._receiving.discard(task)
+
+    def _interrupt(self) -> None:
+        """Nothing was bought for those who still send their request: an SDK may send it to another gateway."""
+        self.exchanges.interrupt()
+        for task in list(self._receiving):
+            task.cancel()
 
 
 def services_of(connection: HTTPConnection) -> Services:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, signal
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -113,6 +114,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._on_ready = on_ready
         self._signals = signals
+        self._drain_seconds: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -120,12 +122,20 @@ class _Server(uvicorn.Server):
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Requests that still come in over connections that are kept alive are refused at once.
-        hooks: Hooks = self.lifespan.state.get(HOOKS, Hooks())
-        seconds = hooks.drain()
-        if seconds is not None:
-            self.config.timeout_graceful_shutdown = math.ceil(seconds) + 1
+        self._drain()
+        if self._drain_seconds is not None:
+            self.config.timeout_graceful_shutdown = math.ceil(self._drain_seconds) + 1
         await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._drain()  # uvicorn itself looks for the signal ten times a second
+
+    def _drain(self) -> None:
+        """From here on, requests that come in over open connections are refused, and /readyz says so."""
+        if self._drain_seconds is None:
+            hooks: Hooks = self.lifespan.state.get(HOOKS, Hooks())
+            self._drain_seconds = hooks.drain()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

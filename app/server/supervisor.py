@@ -6,6 +6,7 @@ over it comes all the worker must know, back comes that it is ready, and either'
 
 import logging
 import os
+import secrets
 import selectors
 import signal
 import socket
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from app.errors import ConfigurationError
 from app.server import serving
 from app.server.restarts import Restarts
-from app.server.worker import Assignment, encode_assignment, start
+from app.server.worker import Assignment, encode_assignment, encode_death, start
 from app.settings import Settings
 from app.telemetry.shared_counters import SharedCounters, shared_memory
 
@@ -36,6 +37,7 @@ class _Place:
 
     number: int
     restarts: Restarts
+    instance: str = ""  # the worker's name in the ledger
     process: "subprocess.Popen[bytes] | None" = None
     line: socket.socket | None = None
     listener: socket.socket | None = None
@@ -71,6 +73,7 @@ class Supervisor:
         self._shared_counters = SharedCounters(self._memory, workers=settings.workers)
         self._places = [_Place(number, new_restarts()) for number in range(1, settings.workers + 1)]
         self._selector = selectors.DefaultSelector()
+        self._dead_instances: list[str] = []  # of workers that died, as long as no other one can close what they left
         self._has_started = False
         self._stop_deadline: float | None = None
         self._failure: str | None = None
@@ -161,10 +164,12 @@ class Supervisor:
     def _start(self, place: _Place) -> None:
         """Raises OSError when the port cannot be had any more."""
         place.due_at, place.ready_at, place.started_at = None, None, time.monotonic()
+        place.instance = secrets.token_hex(8)
         place.listener = place.listener or serving.listen_beside(self._holder)
         assignment = Assignment(
             settings=self._settings,
             number=place.number,
+            instance=place.instance,
             listener=place.listener.fileno(),
             shared_counters=self._memory,
         )
@@ -179,6 +184,7 @@ class Supervisor:
         assert place.process is not None
         place.ready_at = time.monotonic()
         _log.info("worker_ready", extra={"worker": place.number, "pid": place.process.pid})
+        self._tell_of_the_dead()
         if not self._has_started and all(other.ready_at is not None for other in self._places):
             self._has_started = True
             self._on_ready()
@@ -200,6 +206,8 @@ class Supervisor:
             return
         lived_seconds = None if place.ready_at is None else time.monotonic() - place.ready_at
         place.ready_at = None
+        self._dead_instances.append(place.instance)
+        self._tell_of_the_dead()
         delay_seconds = place.restarts.delay_seconds(lived_seconds)
         _log.warning("worker_ended", extra={**fields, "restart_in_seconds": delay_seconds})
         if not self._has_started:
@@ -210,6 +218,14 @@ class Supervisor:
             place.due_at = time.monotonic() + delay_seconds
             if delay_seconds:  # its share of new connections goes to the others meanwhile
                 place.close_listener()
+
+    def _tell_of_the_dead(self) -> None:
+        """To one worker that serves. If that one dies of it, too, the heartbeats tell in their time."""
+        serving_line = next((place.line for place in self._places if place.line and place.ready_at is not None), None)
+        if serving_line is not None:
+            with suppress(OSError):
+                serving_line.send(b"".join(map(encode_death, self._dead_instances)), socket.MSG_DONTWAIT)
+            self._dead_instances.clear()
 
     def _signalled(self, number: int) -> None:
         if self._stop_deadline is None:

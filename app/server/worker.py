@@ -1,7 +1,7 @@
 """One of several processes that serve behind one port. Started by the supervisor, in an interpreter of its own.
 
-All it needs comes over the line, a socket to the supervisor; the line's end is the word to stop, also when the
-supervisor was killed. Imports nothing of the terminal: this process is the one that stays.
+All it needs comes over the line, a socket to the supervisor, and later which workers have died; the line's end is the
+word to stop, also when the supervisor was killed. Imports nothing of the terminal: this process is the one that stays.
 """
 
 import asyncio
@@ -29,10 +29,11 @@ ALIVE_SECONDS = 2.0  # how often its event loop says that it still turns
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a worker is given: the settings, its number from 1; the descriptors it inherits."""
+    """What a worker is given: the settings, its number from 1, its name in the ledger; the descriptors it inherits."""
 
     settings: Settings
     number: int
+    instance: str
     listener: int
     shared_counters: int
 
@@ -72,14 +73,17 @@ def _serve(assignment: Assignment, line: socket.socket) -> int:
     shared_counters = SharedCounters(assignment.shared_counters, assignment.number - 1, settings.workers)
     listener = socket.socket(fileno=assignment.listener)
 
+    dead_instances = asyncio.Queue[str]()
     with loading():
         from app.main import create_app  # noqa: PLC0415 - loads the whole house
     try:
-        gateway = create_app(settings, shared_counters=shared_counters)
+        gateway = create_app(
+            settings, shared_counters=shared_counters, instance=assignment.instance, dead_instances=dead_instances
+        )
     except GatewayError as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201 - as the terminal's door would
         return 1
-    on_ready = partial(_tell_ready, line)
+    on_ready = partial(_tell_ready, line, dead_instances)
     seconds = settings.shutdown_seconds
     serving.bound_buffers(listener, settings.socket_buffer_bytes)
     bounds = serving.bounds_of(settings)
@@ -87,18 +91,31 @@ def _serve(assignment: Assignment, line: socket.socket) -> int:
     return serving.run(gateway, listener, shutdown_seconds=seconds, on_ready=on_ready, signals=signals, bounds=bounds)
 
 
-def _tell_ready(line: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
+def encode_death(instance: str) -> bytes:
+    """What the supervisor sends over the line of a worker that serves, when another one has died."""
+    return instance.encode("ascii") + b"\n"
 
-    def stop() -> None:
-        loop.remove_reader(line)
-        signal.raise_signal(signal.SIGTERM)
+
+def _tell_ready(line: socket.socket, dead_instances: "asyncio.Queue[str]") -> None:
+    loop = asyncio.get_running_loop()
+    unread = bytearray()
+
+    def listen() -> None:
+        received = line.recv(4096)
+        if not received:
+            loop.remove_reader(line)
+            signal.raise_signal(signal.SIGTERM)
+        unread.extend(received)
+        *deaths, rest = bytes(unread).split(b"\n")
+        unread[:] = rest
+        for instance in deaths:
+            dead_instances.put_nowait(instance.decode("ascii"))
 
     def show_life() -> None:
         with suppress(OSError):  # the supervisor is gone, or reads nothing: then it does not wait for this either
             line.send(ALIVE, socket.MSG_DONTWAIT)
         loop.call_later(ALIVE_SECONDS, show_life)
 
-    loop.add_reader(line, stop)
+    loop.add_reader(line, listen)
     line.sendall(READY)
     loop.call_later(ALIVE_SECONDS, show_life)

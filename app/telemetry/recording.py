@@ -33,7 +33,7 @@ class Recording:
         metrics: Metrics,
         new_request_id: Callable[[], str],
         fault: Callable[[], ASGIApp],
-        stopping: Callable[[], ASGIApp],
+        stopping: Callable[[RequestEvent], ASGIApp],
         unauthenticated: Sampler,
     ) -> None:
         self._app = app
@@ -66,10 +66,10 @@ class Recording:
             await self._app(scope, receive, send_recorded)
         except asyncio.CancelledError:
             # Nothing else cancels a request, and this is its last step: raised on, it would be taken for a bug.
-            event.outcome = Outcome.INTERRUPTED
+            event.outcome = Outcome.UNAVAILABLE if event.state is None else Outcome.INTERRUPTED
             if event.status is None:
                 event.error_code = "server_is_stopping"
-                await self._stopping()(scope, receive, send_recorded)
+                await self._stopping(event)(scope, receive, send_recorded)
         except Exception:
             logger.exception("fault", extra={"request_id": event.request_id})
             if event.status is None:

@@ -1,6 +1,7 @@
 """A stop that cannot wait any longer: what callers are told, what is charged, and that no SDK buys a second image."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -85,6 +86,37 @@ def test_one_call_of_the_sdk_over_two_gateways_buys_one_image(
         assert error.request_id == first.store.rows()[0]["id"]
         assert len(first.store.rows()) == 1
         assert first.store.findings(fetch_json(sandbox.bill_url)) == []
+
+
+def test_a_caller_who_still_sends_its_request_is_told_at_once_to_try_again(
+    sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """Nothing was bought: an SDK may send it to another gateway."""
+    with GatewayProcess(tmp_path / "data", sandbox.url, **HURRIED) as gateway:
+        key = gateway.store.key()
+        head = (
+            f"POST /v1/images/generations HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key.text}\r\n"
+            "content-type: application/json\r\ncontent-length: 500\r\n\r\n{"
+        )
+        with (
+            gateway.begin(key, "a house [sandbox: delay=60s]"),
+            socket.create_connection(("127.0.0.1", gateway.port), timeout=30) as uploading,
+        ):
+            uploading.sendall(head.encode())
+            wait_until(dispatched(gateway), "the other one was dispatched")
+            gateway.terminate()
+            answer = b"".join(iter(lambda: uploading.recv(65536), b""))
+            assert gateway.process.poll() is None, "it is told before the last answer is read on"
+        head, _, body = answer.decode().partition("\r\n\r\n")
+        assert head.startswith("HTTP/1.1 503")
+        assert "retry-after:" in head
+        assert "x-should-retry" not in head
+        assert json.loads(body)["error"]["code"] == "server_is_stopping"
+        assert gateway.process.wait(30) == 0
+        assert len(gateway.store.rows()) == 1
+        lines = [json.loads(line) for line in gateway.log().splitlines() if '"event":"request"' in line]
+        assert sorted(line["outcome"] for line in lines) == ["interrupted", "unavailable"]
+        assert "Traceback" not in gateway.log()
 
 
 def test_a_stream_that_has_begun_ends_with_an_error_event(sandbox: SandboxServer, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The gateway as a process of its own: its memory under slow readers, a graceful stop, a kill -9."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -85,3 +86,5 @@ def test_after_kill_9_a_restart_closes_what_was_left(sandbox: SandboxServer, tmp
         headers = {"authorization": f"Bearer {key.text}"}
         used = httpx2.get(f"{gateway.url}/usage", headers=headers).json()["limits"][0]
         assert (used["used"], used["pending"]) == (1, 0)
+        [line] = [line for line in gateway.log().splitlines() if "reservations_expired_at_start" in line]
+        assert json.loads(line)["reservations"] == 1

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -86,6 +88,30 @@ def test_requests_of_both_are_in_flight_and_the_killed_ones_are_not(
         buy(gateway, key, 6)
         assert scraped(gateway, "zenmux_gateway_requests_total", outcome="completed") == {12}
         assert killed.pid not in {worker.pid for worker in workers_of(gateway)}
+
+
+def test_what_a_killed_worker_ran_is_closed_at_once(
+    sandbox: SandboxServer, tmp_path: Path, postgresql_url: str
+) -> None:
+    """Its heartbeat, by which other gateways judge, would be missed after 30 seconds."""
+    with two_workers(tmp_path, sandbox, postgresql_url) as gateway, ExitStack() as stack:
+        key = gateway.store.key("concurrent:12")
+        for _ in range(12):
+            stack.enter_context(gateway.begin(key, "a house [sandbox: delay=8s]"))
+        wait_until(lambda: sum(bool(row["dispatched_at_ms"]) for row in gateway.store.rows()) == 12, "all are sent")
+        ran = Counter(row["instance"] for row in gateway.store.rows())
+        assert len(ran) == 2
+        workers_of(gateway)[0].kill()
+        killed_at = time.monotonic()
+        wait_until(lambda: any(row["state"] == "expired" for row in gateway.store.rows()), "the killed ones expire")
+        buy(gateway, key, 1)
+        assert time.monotonic() - killed_at < 8  # while what the other runs is still in flight
+        gateway.store.settled(13)
+        expired = Counter(row["instance"] for row in gateway.store.rows() if row["state"] == "expired")
+        [(dead, count)] = expired.items()
+        assert count == ran[dead]
+        assert gateway.log().count("reservation_expired") == count
+        assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
 
 
 def terminate(gateway: GatewayProcess) -> None:

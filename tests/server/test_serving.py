@@ -8,11 +8,13 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 
 from app.errors import ConfigurationError
 from app.server import serving
+from app.server.http.bounds import HOOKS, Bounds, Hooks
 
 
 def test_port_0_picks_a_free_port_that_listens() -> None:
@@ -154,6 +156,22 @@ def test_the_app_drains_when_the_server_stops_and_says_how_long_that_takes() -> 
         assert process.stdout.readline() == "draining\n"
         assert b"200" not in connection.recv(4096)  # after a second, not after the 30 that the server was given
         assert process.wait(20) is not None
+
+
+def test_the_app_drains_at_the_signal_and_once() -> None:
+    """Not when uvicorn looks for the signal: /readyz would say ready until then."""
+    drained: list[bool] = []
+
+    def drain() -> float:
+        drained.append(True)
+        return 5.0
+
+    server = serving._Server(serving.server_config(None, 30, Bounds()), lambda: None, (signal.SIGTERM,))
+    server.lifespan = SimpleNamespace(state={HOOKS: Hooks(drain=drain)})  # as it is once the app started
+    for _ in range(2):
+        server.handle_exit(signal.SIGTERM, None)
+        assert drained == [True]
+        assert server.should_exit
 
 
 def test_a_request_that_never_ends_is_cut_after_the_time_to_finish() -> None:

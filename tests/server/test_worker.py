@@ -27,7 +27,7 @@ def test_it_serves_on_the_inherited_socket_until_its_line_ends(
     settings = Settings(_env_file=None, zenmux_api_key="sk-ai-v1-x", data_dir=tmp_path / "data")
     ours, theirs = socket.socketpair()
     with ours, serving.listen("127.0.0.1", 0, "GATEWAY_PORT") as listener:
-        assignment = Assignment(settings, 1, listener.fileno(), memory)
+        assignment = Assignment(settings, 1, "a" * 16, listener.fileno(), memory)
         monkeypatch.chdir(tmp_path)  # from anywhere, it finds the modules of this process
         with theirs:
             process = worker.start(theirs, assignment)
@@ -44,6 +44,6 @@ def test_it_serves_on_the_inherited_socket_until_its_line_ends(
 def test_a_supervisor_that_died_before_it_spoke_leaves_nothing_running(memory: int, tmp_path: Path) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, serving.listen("127.0.0.1", 0, "GATEWAY_PORT") as listener:
-        process = worker.start(theirs, Assignment(Settings(_env_file=None), 1, listener.fileno(), memory))
+        process = worker.start(theirs, Assignment(Settings(_env_file=None), 1, "a" * 16, listener.fileno(), memory))
         ours.close()
         assert process.wait(30) == 0

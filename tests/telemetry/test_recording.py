@@ -23,7 +23,7 @@ async def call(app: ASGIApp) -> tuple[list[Any], Metrics]:
         sent.append(message)
 
     fault, stopping = PlainTextResponse("fault", 500), PlainTextResponse("stopping", 503)
-    recording = Recording(app, metrics, lambda: "req_1", lambda: fault, lambda: stopping, Sampler(10))
+    recording = Recording(app, metrics, lambda: "req_1", lambda: fault, lambda _: stopping, Sampler(10))
     await recording({"type": "http", "path": "/v1/images/generations"}, receive, send)
     return sent, metrics
 
@@ -55,9 +55,13 @@ async def test_a_bug_is_answered_and_logged_with_its_traceback(caplog: pytest.Lo
     assert line.levelno == logging.ERROR
 
 
-async def test_a_request_that_the_server_cancels_is_told_of_the_stop(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("state", "outcome"), [("pending", "interrupted"), (None, "unavailable")])
+async def test_a_request_that_the_server_cancels_is_told_of_the_stop(
+    caplog: pytest.LogCaptureFixture, state: str | None, outcome: str
+) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"][EVENT].operation = "generation"
+        scope["state"][EVENT].state = state
         raise asyncio.CancelledError
 
     sent, _ = await call(app)
@@ -65,7 +69,7 @@ async def test_a_request_that_the_server_cancels_is_told_of_the_stop(caplog: pyt
     [line] = caplog.records
     assert line.exc_info is None
     assert (line.__dict__["fields"]["outcome"], line.__dict__["fields"]["error_code"]) == (
-        "interrupted",
+        outcome,
         "server_is_stopping",
     )
 
@@ -92,7 +96,7 @@ async def test_what_comes_without_a_key_is_logged_up_to_a_rate_and_counted_in_fu
 
     monkeypatch.setattr("app.telemetry.recording._LEFT_OUT_SECONDS", 0)
     metrics, unused = Metrics("1", 10), PlainTextResponse("unused")
-    recording = Recording(app, metrics, lambda: "req_1", lambda: unused, lambda: unused, Sampler(3))
+    recording = Recording(app, metrics, lambda: "req_1", lambda: unused, lambda _: unused, Sampler(3))
 
     async def nothing(*_: Any) -> Any:
         return {"type": "http.request"}

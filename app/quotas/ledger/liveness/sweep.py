@@ -64,6 +64,26 @@ async def sweep_for_ever(ledger: Swept, clock: Clock, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
+class Expiring(Protocol):
+    """What `expire_dead` needs of a ledger."""
+
+    async def expire_instance(self, instance: str) -> list[str]: ...
+
+
+async def expire_dead(ledger: Expiring, dead: "asyncio.Queue[str]") -> None:
+    """Closes at once what each process left pending whose death is reported in `dead`. If that fails, the sweep does it
+    when the heartbeat has been missing for long enough."""
+    while True:
+        instance = await dead.get()
+        try:
+            expired = await ledger.expire_instance(instance)
+        except GatewayError:
+            _log.warning("sweep_failed", exc_info=True)
+            continue
+        for reservation_id in expired:
+            _log.warning("reservation_expired", extra={"request_id": reservation_id})
+
+
 class Sweep:
     """The sweep of one process, `instance`. `running` are the reservations that it will still resolve itself.
 

@@ -10,8 +10,11 @@ import pytest
 from sqlalchemy import Engine
 
 from app.database.clock import to_ms
+from app.errors import StoreUnavailable
+from app.exchange.tasks import Tasks
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.liveness.heartbeat import Heartbeat
+from app.quotas.ledger.liveness.sweep import expire_dead
 from tests.quotas.making import (
     NOON,
     StillClock,
@@ -153,6 +156,30 @@ async def test_a_process_known_to_be_dead_is_closed_at_once(fleet: Fleet) -> Non
         assert await other.ledger.expire_instance("nobody") == []
         assert states(fleet.engine)["runs"] == "pending"
         assert errors(fleet.engine) == []
+
+
+async def test_deaths_are_taken_one_after_the_other_and_an_outage_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked, dead, is_done = list[str](), asyncio.Queue[str](), asyncio.Event()
+
+    class Expiring:
+        async def expire_instance(self, instance: str) -> list[str]:
+            asked.append(instance)
+            if instance == "last":
+                is_done.set()
+            if instance == "away":
+                raise StoreUnavailable("away")
+            return [f"of {instance}"]
+
+    for instance in ("one", "away", "two", "last"):
+        dead.put_nowait(instance)
+    closing = Tasks().start(expire_dead(Expiring(), dead), "closing")
+    await is_done.wait()
+    closing.cancel()
+    assert asked == ["one", "away", "two", "last"]
+    told = [record.__dict__.get("request_id") for record in caplog.records if record.levelname == "WARNING"]
+    assert told[:3] == ["of one", None, "of two"]
 
 
 async def test_what_a_process_that_ended_well_could_not_close_is_closed_at_once(fleet: Fleet) -> None:
