@@ -13,7 +13,7 @@ from app.images.catalog.catalog import Catalog
 from app.images.cost.pricing import price
 from app.images.cost.usage import Usage
 from app.sandbox.answers.bill import Bill, Row, cost_parts
-from app.sandbox.answers.bodies import Answer, images_answer, odd_answer, refusal_answer
+from app.sandbox.answers.bodies import Answer, html_answer, images_answer, odd_answer, refusal_answer
 from app.sandbox.answers.connection import connection_of
 from app.sandbox.answers.delivery import Line, deliver
 from app.sandbox.answers.metering import meter
@@ -116,6 +116,9 @@ class ImageEndpoint:
         refusal = _refusal(directives, request_id)
         if refusal is not None and refusal.status not in BILLED_STATUSES:
             await deliver(refusal_answer(refusal), directives, line)
+            return
+        if directives.html is not None and directives.html < 500:  # something on the way refused: it never came here
+            await deliver(html_answer(directives.html), directives, line)
             return
         usage = meter(asked)
         answer = await self._studio.work(asked, usage) if refusal is None else refusal_answer(refusal)

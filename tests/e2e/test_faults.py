@@ -72,6 +72,7 @@ FAULTS = [
     Fault("garbage", 502, "upstream_broken", *FAILED, retry="false", kind="not_an_answer"),
     Fault("html", 502, "upstream_failed", *FAILED, retry="false", kind="provider_error"),
     Fault("html=500", 502, "upstream_failed", *FAILED, retry="false", kind="provider_error"),
+    Fault("html=403", 502, "upstream_blocked", *REFUSED, retry="false", kind="blocked_on_the_way"),
     Fault("empty", 502, "upstream_broken", *FAILED, retry="false", kind="incomplete"),
     Fault("headers", 200, None, *GOOD),
     Fault("chunked", 200, None, *GOOD),

@@ -108,6 +108,11 @@ def test_answers_that_are_none(client: Client, directive: str, status: int) -> N
     assert client.charged()["output_tokens"] == 196
 
 
+def test_a_page_of_something_that_refused_on_the_way_is_not_charged(client: Client) -> None:
+    assert client.draw("A fox [sandbox: html=403]").status_code == 403
+    assert client.rows() == []
+
+
 def test_retry_after_is_sent_on_request_only(client: Client) -> None:
     assert "retry-after" not in client.draw("A fox [sandbox: status=429]").headers
     assert client.draw("A fox [sandbox: status=429 retry-after=7]").headers["retry-after"] == "7"

@@ -18,8 +18,8 @@ JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
 
 _HTML: Final = (
-    "<!DOCTYPE html>\n<html><head><title>{0} Bad gateway</title></head>\n"
-    "<body><center><h1>{0} Bad gateway</h1></center><hr><center>edge</center></body></html>\n"
+    "<!DOCTYPE html>\n<html><head><title>{0} {1}</title></head>\n"
+    "<body><center><h1>{0} {1}</h1></center><hr><center>edge</center></body></html>\n"
 )
 _FAILURE: Final = "The provider failed while drawing"
 
@@ -66,12 +66,18 @@ def refusal_answer(refusal: SandboxRefusal) -> Answer:
     return Answer(refusal.status, JSON, (fixed(json.dumps(refusal.body).encode()),), refusal.headers)
 
 
+def html_answer(status: int) -> Answer:
+    """The page of something between the gateway and ZenMux: below 500 it refused, else it lost ZenMux's answer."""
+    title = "Just a moment..." if status < 500 else "Bad gateway"
+    return Answer(status, "text/html", (fixed(_HTML.format(status, title).encode()),))
+
+
 def odd_answer(directives: Directives) -> Answer | None:
     """The answer that is none: garbage, a page of HTML, nothing at all."""
     if directives.garbage:
         return Answer(200, JSON, (fixed(b'{"created":1764000000,"data":[{"b64_json":\xff\xfe not JSON at all'),))
     if directives.html is not None:
-        return Answer(directives.html, "text/html", (fixed(_HTML.format(directives.html).encode()),))
+        return html_answer(directives.html)
     if directives.empty:
         return Answer(200, JSON, (fixed(b""),))
     return None
