@@ -57,7 +57,7 @@ from app.upstream.zenmux import Upstream
 logger = logging.getLogger("gateway")
 
 _CLOSE_SECONDS = 10.0  # for what a forced stop leaves: settlements that are being written
-_SENDING_CLOSE_SECONDS = 3.0  # for a webhook that is being told; what is left is told by the next process
+_SENDING_CLOSE_SECONDS = 3.0  # for a webhook that is being sent; the next process sends the rest
 
 
 class LifespanState(TypedDict):
@@ -72,7 +72,7 @@ def utc_now() -> datetime:
 
 
 def _request_ids() -> Callable[[], str]:
-    """Unique ids, not secret ones: a system call for each would hand the interpreter to another thread."""
+    """Ids that are unique, not secret. A system call for each would make the thread switch."""
     bits = random.Random(secrets.token_bytes(32)).getrandbits  # noqa: S311 - unique is enough
     return lambda: f"req_{bits(128):032x}"
 
@@ -91,7 +91,7 @@ def create_app(
     Raises ConfigurationError when GATEWAY_CATALOG_FILE, or another setting, cannot work.
     """
     policy = request_policy(settings, catalog_of(settings.catalog_file))
-    webhook_of(settings)  # refused here, before anything is opened
+    webhook_of(settings)  # raises here, before anything is opened
     check_way(settings, settings.zenmux_base_url)
     metrics = Metrics(app.__version__, settings.metrics_users_max, shared_counters)
 
@@ -110,7 +110,7 @@ def create_app(
         lifespan=lifespan,
         openapi_url=None,  # api/openapi/ describes more than the framework can see, and api/docs.py shows it
         redirect_slashes=False,  # api/routes.py knows every way a path is written; a redirect would lose the POST
-        # Our own metrics and log lines say what may be said; the framework's would also tell of headers and paths.
+        # Our own metrics and log lines contain only what may be shown; the framework's would contain headers and paths.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     for door in (images, models, usage, health):
@@ -122,7 +122,7 @@ def create_app(
 
 
 def _layers(settings: Settings, metrics: Metrics) -> Iterator[Layer]:
-    """What wraps every request, the outermost first: those that FastAPI answers and those that go past it."""
+    """What wraps every request, the outermost first: FastAPI's routes and the image routes beside it."""
     if settings.cors_origins:
         yield lambda inner: Cors(inner, settings.cors_origins)
     yield lambda inner: Recording(
@@ -138,7 +138,7 @@ def _layers(settings: Settings, metrics: Metrics) -> Iterator[Layer]:
 async def _open(
     settings: Settings, policy: RequestPolicy, metrics: Metrics, clock: Clock, stack: AsyncExitStack, instance: str
 ) -> Services:
-    """Open everything, in the order in which it depends on each other; `stack` closes it in the reverse order."""
+    """Opens everything, in the order of dependence. `stack` closes it in the reverse order."""
     count_dropped_lines(metrics.log_lines_dropped.inc)
     engine = create_engine(settings.database)
     stack.callback(engine.dispose)

@@ -270,12 +270,12 @@ class Settings(SettingsWithSecretFiles):
 
     @property
     def connections_wished(self) -> int:
-        """The most connections of callers, with the default filled in; descriptors may allow fewer."""
+        """The most connections of callers, with the default filled in. The descriptor limit may allow fewer."""
         return self.connections_max or 1000 + 2 * self.requests_in_flight_max
 
     @property
     def spool_dir(self) -> Path:
-        """Where settlements are kept while the database does not take them."""
+        """Where settlements are kept while the database does not accept them."""
         return self.data_dir / "spool"
 
     @property

@@ -1,4 +1,4 @@
-"""Where events are sent and what they are signed with, as the settings say it. Sends nothing."""
+"""Where events are sent and what signs them, from the settings. Sends nothing."""
 
 from dataclasses import dataclass, field
 
@@ -8,14 +8,16 @@ from app.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """Where events go, and what they are signed with."""
+    """Where events are sent, and the secret that signs them."""
 
     url: str
     secret: bytes = field(repr=False)
 
 
 def webhook_of(settings: Settings) -> Hook | None:
-    """Where crossed thresholds are sent, if anywhere. Raises ConfigurationError where nothing would sign them."""
+    """Where threshold events are sent; None for nowhere. Raises ConfigurationError if there is no secret to sign
+    them.
+    """
     if settings.webhook_url is None:
         return None
     if settings.webhook_secret is None:

@@ -1,4 +1,4 @@
-"""What a webhook is sent: the event as JSON, its id, its signature, and when a try that failed is made again. Pure."""
+"""What a webhook is sent: the event as JSON, its id, its signature, and the time of the next try. Pure."""
 
 import hashlib
 from datetime import datetime
@@ -21,7 +21,7 @@ _WAIT_FACTOR = 3
 
 
 def event_id(event: DueEvent) -> str:
-    """The same for every try of an event, and another for every other event, of other gateways too."""
+    """The same for every try of an event, and different for every other event, also of other gateways."""
     identity = "\n".join(str(part) for part in (event.id, *event.named_event.threshold_event[:-1]))
     return f"evt_{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
 
@@ -42,7 +42,7 @@ def body_of(event: DueEvent) -> bytes:
 
 
 def headers_of(event: DueEvent, body: bytes, secret: bytes, signed_at: datetime) -> dict[str, str]:
-    """What goes with `body`: the headers of Standard Webhooks. `secret` is the key itself, not base64 of it."""
+    """The headers of Standard Webhooks for `body`. `secret` is the key itself, not base64 of it."""
     id_ = event_id(event)
     return {
         "content-type": "application/json",
@@ -54,7 +54,7 @@ def headers_of(event: DueEvent, body: bytes, secret: bytes, signed_at: datetime)
 
 
 def seconds_until_next_try(tries: int, jitter: float) -> float | None:
-    """How long to wait after the try of this number failed; None: no more. `jitter` is in [0, 1)."""
+    """How long to wait after the try with this number failed; None: no further try. `jitter` is in [0, 1)."""
     if tries >= TRIES_MAX:
         return None
     return float(_WAIT_SECONDS * _WAIT_FACTOR ** (tries - 1)) * (1 + jitter) / 2

@@ -1,6 +1,6 @@
-"""Threshold events that a webhook has not been told yet: taken under a lease, finished, and cleaned up when old.
+"""Threshold events that the webhook has not received yet: taken under a lease, finished, deleted when old.
 
-SQL beside the hot path, through SQLAlchemy; the ledger writes the events. Every function blocks.
+SQL away from the hot path, through SQLAlchemy; the ledger writes the events. Every function blocks.
 """
 
 from collections.abc import Sequence
@@ -29,11 +29,12 @@ class DueEvent:
 
 
 def take_due(engine: Engine, now: datetime, lease: timedelta, most: int) -> list[DueEvent]:
-    """At most `most` due events, the oldest first. Nobody else is given them until `lease` has passed; a process that
-    dies with them leaves them to others. Raises StoreUnavailable."""
+    """At most `most` due events, the oldest first. Nobody else gets them until `lease` has passed, so the events of a
+    process that dies are sent by others. Raises StoreUnavailable.
+    """
     now_ms, oldest_ms = to_ms(now), to_ms(now - EVENT_AGE_MAX)
     is_due = and_(_rows.next_try_at_ms <= now_ms, _rows.crossed_at_ms >= oldest_ms)
-    with reading(engine) as connection:  # mostly there is nothing, and then no writer is made to wait
+    with reading(engine) as connection:  # mostly nothing is due, and then no writer has to wait
         if connection.execute(select(_rows.id).where(is_due).limit(1)).first() is None:
             return []
     query = (
@@ -58,8 +59,9 @@ def take_due(engine: Engine, now: datetime, lease: timedelta, most: int) -> list
 
 
 def finish_tries(engine: Engine, ends: Sequence[tuple[DueEvent, datetime | None]]) -> None:
-    """Gives events back: to be tried again then, or, with None, never. One whose lease has passed, and that somebody
-    else has taken since, is left alone. Raises StoreUnavailable."""
+    """Ends tries: the event is tried again at the given time, or never (None). An event whose lease has passed, and
+    that another process has taken, is left alone. Raises StoreUnavailable.
+    """
     with writing(engine) as connection:
         for event, next_try_at in ends:
             mine = and_(_rows.id == event.id, _rows.tries == event.tries)

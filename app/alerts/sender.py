@@ -1,7 +1,7 @@
-"""Sends what waits in the outbox to the operator's webhook, beside the requests: leased, signed, tried again.
+"""Sends the events of the outbox to the operator's webhook, beside the requests: leased, signed, tried again.
 
-At least once: a process that dies, or a database that fails, between the sending and its noting sends again. Never
-logs the URL, the secret or what the receiver answers.
+At least once: if a process dies, or the database fails, between sending and noting it, the event is sent again. Never
+logs the URL, the secret or the receiver's answer.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from app.database.clock import Clock
 
 logger = logging.getLogger("gateway.webhooks")
 
-_POLL_SECONDS = 10.0  # for retries, and what other processes left
+_POLL_SECONDS = 10.0  # for retries, and for events of other processes
 _AT_ONCE = 8
 _TRY_SECONDS_MAX = 10.0
 _LEASE = timedelta(seconds=60)  # well beyond the longest try
@@ -30,8 +30,9 @@ _LEASE = timedelta(seconds=60)  # well beyond the longest try
 class Sender:
     """The only sender of a process. Open and run it in one event loop.
 
-    `jitter` gives a number in [0, 1), a new one each time; `count` is told how each try ended: `delivered`, `failed`
-    (it will be tried again) or `given_up`. `new_client` makes what sends, with the operator's proxy and certificates.
+    `jitter` gives a number in [0, 1), a new one each time. `count` gets the result of each try: `delivered`, `failed`
+    (it will be tried again) or `given_up`. `new_client` makes the HTTP client, with the operator's proxy and
+    certificates.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Sender:
             await self._client.aclose()
 
     def wake(self) -> None:
-        """There is something new."""
+        """Tells `run` that there is something new."""
         self._woken.set()
 
     def stop(self) -> None:
@@ -72,12 +73,12 @@ class Sender:
         self._woken.set()
 
     async def run(self) -> None:
-        """Until it is stopped: sends what is due, now, whenever it is woken, and every so often."""
+        """Sends what is due: now, whenever it is woken, and at intervals. Runs until it is stopped."""
         while not self._stopping:
             self._woken.clear()
             try:
                 await self.send_due()
-            except Exception:  # whatever it is, the next event must find a sender
+            except Exception:  # whatever it is, the next event must still be sent
                 logger.warning("webhooks_wait", exc_info=True)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
@@ -91,13 +92,13 @@ class Sender:
             if not events:
                 break
             next_tries = await asyncio.gather(*(self._send(event) for event in events))
-            # All at once, so that requests never wait for a connection to the database because of webhooks.
+            # All at once, so that webhooks never make requests wait for a database connection.
             await asyncio.to_thread(finish_tries, self._engine, list(zip(events, next_tries, strict=True)))
             sent += len(events)
         return sent
 
     async def _send(self, event: DueEvent) -> datetime | None:
-        """One try; when the next one is to be made, None for never."""
+        """Makes one try. Returns when the next one is due, None for never."""
         failure = await self._post(event)
         wait = None if failure is None else seconds_until_next_try(event.tries, self._jitter())
         result = "delivered" if failure is None else "given_up" if wait is None else "failed"
@@ -109,7 +110,7 @@ class Sender:
         return None if wait is None else self._clock() + timedelta(seconds=wait)
 
     async def _post(self, event: DueEvent) -> str | None:
-        """None when the receiver has taken it, else why not, in a word. What it answers is not read."""
+        """None if the receiver accepted it, else the reason in a word. The answer's body is not read."""
         assert self._client is not None, "open() first"
         body = body_of(event)
         headers = headers_of(event, body, self._hook.secret, self._clock())

@@ -11,9 +11,9 @@ from app.api.headers import header
 from app.errors import BodyTooLarge, ClientLeft, InvalidRequest, UnsupportedContentType
 
 _DEPTH_MAX = 32
-_PARTS_MAX = 10_000  # names and values: hundreds of times what any request has
+_PARTS_MAX = 10_000  # names and values: hundreds of times more than any real request has
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # never fails, never goes back: linear
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # cannot fail and never backtracks: linear
 _OPEN = ord("[")
 _OPEN_AND_CLOSE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -34,7 +34,8 @@ async def read_json_object(request: Request, bytes_max: int) -> dict[str, Any]:
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
     """`body` as a JSON object, with or without a byte order mark. Raises InvalidRequest for anything else: duplicate
-    names, NaN, too deep, too many parts, bad UTF-8. Linear in the body's length, whatever is in it."""
+    names, NaN, too deep, too many parts, bad UTF-8. Linear in the body's length, whatever its content.
+    """
     body = body.removeprefix(_BYTE_ORDER_MARK)
     if not body:
         _refuse(f"The request has no body. {_REMEDY}")
@@ -74,12 +75,12 @@ def _too_large(bytes_max: int) -> BodyTooLarge:
 
 
 def _check_shape(body: bytes) -> None:
-    """Bounds what the parser is given, faster than it parses: how deep it goes, and how many parts it makes."""
+    """Bounds what the parser gets, faster than it parses: the depth and the number of parts."""
     if body.count(b"{") + body.count(b"[") <= _DEPTH_MAX and body.count(b",") <= _PARTS_MAX:
         return
     outside, string_count = _STRING.subn(b"", body, _PARTS_MAX + 1)
     brackets = outside.translate(_OPEN_AND_CLOSE, _NO_BRACKETS)
-    # Closing brackets beyond the opening ones are no JSON: the parser stops at the first.
+    # More closing than opening brackets are not JSON: the parser stops at the first.
     steps = (1 if bracket == _OPEN else -1 for bracket in brackets[: 2 * _PARTS_MAX])
     if max(accumulate(steps), default=0) > _DEPTH_MAX:
         _refuse(f"The request's body is nested deeper than {_DEPTH_MAX} levels.")

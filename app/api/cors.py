@@ -1,5 +1,6 @@
-"""Pages of other origins may call the gateway from a browser, where the operator names them. Outermost: every
-answer has the headers, streamed images and errors too."""
+"""Lets the origins that the operator names call the gateway from a browser. Outermost, so every answer has the headers,
+including streamed images and errors.
+"""
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -32,7 +33,7 @@ class Cors(CORSMiddleware):
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """The framework's answer, but a refusal in OpenAI's envelope as all others are."""
+        """The framework's answer; but a refusal is in OpenAI's envelope, as all others are."""
         answer = super().preflight_response(request_headers)
         if answer.status_code == 200:
             return answer

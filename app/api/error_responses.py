@@ -70,7 +70,7 @@ class WireError:
         }
 
 
-# Errors that always look the same, but for their message.
+# Errors that always look the same, except for their message.
 _PLAIN: Mapping[type[GatewayError], WireError] = {
     AuthenticationFailed: WireError(
         401, _INVALID, "invalid_api_key", "", Outcome.REJECTED, headers={"www-authenticate": "Bearer", **_NO_RETRY}
@@ -108,7 +108,7 @@ def wire_error(error: GatewayError) -> WireError:
 
 
 def _upstream_error(error: UpstreamError) -> WireError:
-    # What may have been billed must not be bought a second time by a client's retry.
+    # What may have been billed must not be bought again by a client's retry.
     headers = _NO_RETRY if error.billed is not False else {}
     message, failed = error.message, Outcome.UPSTREAM_FAILED
     match error:
@@ -132,7 +132,7 @@ def _upstream_error(error: UpstreamError) -> WireError:
 
 
 def http_refusal(status: int, detail: str, method: str, path: str, headers: Mapping[str, str] | None) -> WireError:
-    """The framework's own refusals: no such path, no such method. `path` is fit to be shown."""
+    """The framework's own refusals: no such path, no such method. `path` is safe to show."""
     if status == 404:
         message = f"Unknown URL: {method} {path}. {advice(path)}"
         return WireError(404, _INVALID, "unknown_url", message, Outcome.REJECTED)
@@ -144,7 +144,7 @@ def http_refusal(status: int, detail: str, method: str, path: str, headers: Mapp
 
 
 def preflight_refusal(reason: str) -> WireError:
-    """A browser asked for a page whether it may call, and it may not."""
+    """The refusal of a browser's preflight request."""
     message = f"{reason}. GATEWAY_CORS_ORIGINS names the pages that may call this gateway."
     return WireError(400, _INVALID, "cors_not_allowed", message, Outcome.REJECTED)
 
@@ -154,16 +154,16 @@ def _retry_after(seconds: int | None) -> dict[str, str]:
 
 
 def error_response(wire: WireError) -> Response:
-    """The whole answer that tells of an error."""
+    """The whole answer to a request that ended with an error."""
     body = orjson.dumps({"error": wire.error})
     return Response(body, wire.status, headers=dict(wire.headers), media_type="application/json")
 
 
 def error_event(error: GatewayError, closing: Callable[[bytes], bytes]) -> bytes:
-    """What ends a stream: the one event that every SDK raises on.
+    """The event that ends a stream, on which every SDK raises.
 
-    `closing(field)` ends an event that was cut in its middle, so that the error becomes one more of its fields: SDKs
-    raise on any event with an `error`, and would stumble over half an event.
+    `closing(field)` completes an event that was cut, so that the error becomes one more of its fields. SDKs raise on
+    any event with an `error`, and would fail on half an event.
     """
     encoded = orjson.dumps(wire_error(error).error)
     return closing(b'"error":' + encoded) + b'event: error\ndata: {"type":"error","error":' + encoded + b"}\n\n"

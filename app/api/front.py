@@ -19,7 +19,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Front:
-    """ASGI. `direct` are the handlers of a POST to these paths, however they are written; `app` has everything else."""
+    """ASGI. `direct` has the handlers of a POST to these paths, in any spelling; `app` handles everything else."""
 
     def __init__(self, app: ASGIApp, direct: Mapping[str, Handler]) -> None:
         self._app = app
@@ -42,7 +42,7 @@ class Front:
 
 
 def answer_gateway_error(request: Request, error: GatewayError) -> Response:
-    """The answer to a request that one of our errors ended; its event is told what happened."""
+    """The answer to a request that ended with one of our errors. Notes the error in the request's event."""
     wire = wire_error(error)
     event = event_of(request)
     event.error_code = wire.code

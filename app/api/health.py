@@ -83,7 +83,7 @@ def _upstream(services: Services) -> str:
 
 
 async def _refresh_gauges(services: Services) -> None:
-    """What the database knows better than counting could. While it is away the gauges keep their last values."""
+    """Sets the gauges that come from the database. While it is away, they keep their last values."""
     try:
         overview = await services.probes.run(
             lambda: read_overview(services.engine, services.clock()), _PROBE_SECONDS_MAX

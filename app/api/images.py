@@ -42,4 +42,4 @@ def _note_request(event: RequestEvent, request: ImageRequest) -> None:
 
 
 DIRECT = {GENERATIONS: create_image}
-"""What api/front.py enters without FastAPI."""
+"""The routes that api/front.py calls without FastAPI."""

@@ -1,4 +1,4 @@
-"""/v1/models: the catalog in OpenAI's shape, as far as the caller's key may use it."""
+"""/v1/models: the catalog in OpenAI's form, limited to the models that the caller's key may use."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""The paths there are, once: what each is called, how callers also write it, and which one an unknown path may mean.
+"""The paths of the gateway, once: their names, their other spellings, and which one an unknown path may mean.
 
-Pure. The doors take their paths from here; the front door puts every request's path into this form before it is routed.
+Pure. Every door takes its paths from here. The front door brings each request's path into this form before routing.
 """
 
 import re
@@ -12,10 +12,10 @@ USAGE = "/v1/usage"
 
 _VERSION = "/v1"
 API = (GENERATIONS, MODELS, USAGE)
-"""The callers' routes. Each is also reached without /v1, as some clients build their URLs."""
+"""The callers' routes. Each also works without /v1, because some clients build their URLs like that."""
 OTHERS = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
 _CANONICAL = {path: path for path in (*API, *OTHERS)} | {path.removeprefix(_VERSION): path for path in API}
-_BELOW = f"{MODELS}/"  # a model's name follows, which may hold slashes
+_BELOW = f"{MODELS}/"  # followed by a model's name, which may contain slashes
 
 _SLASHES = re.compile("/{2,}")
 _NOT_HERE = re.compile(r"(chat/completions|completions|responses|embeddings|audio|assistants|threads|moderations)(/|$)")
@@ -24,8 +24,9 @@ _ALIKE = 0.8
 
 
 def canonical(path: str) -> str:
-    """The path as the table has it: without doubled slashes, a slash at the end, or a missing /v1. Paths of none of
-    our routes are returned as they are."""
+    """The path as in the table: without doubled slashes, a trailing slash, or a missing /v1. A path that is none of our
+    routes is returned unchanged.
+    """
     known = _CANONICAL.get(path)
     if known is not None:
         return known
@@ -38,7 +39,7 @@ def canonical(path: str) -> str:
 
 
 def advice(path: str) -> str:
-    """One sentence for a caller whose path is none of ours: the one that was probably meant."""
+    """One sentence for a caller with an unknown path: the one that was probably meant."""
     tidy = _SLASHES.sub("/", path[:_GUESSED_LENGTH_MAX]).rstrip("/").lower()
     for route in API:
         if tidy.endswith(route.removeprefix(_VERSION)):

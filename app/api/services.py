@@ -1,4 +1,4 @@
-"""What the doors need of the services, in one typed place that the app's lifespan fills."""
+"""What the doors need of the services, in one typed object that the app's lifespan fills."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -71,7 +71,7 @@ class Services:
 
 
 def services_of(connection: HTTPConnection) -> Services:
-    """The services this request came to."""
+    """The services for this request."""
     found: Services = connection.scope["state"]["services"]
     return found
 
@@ -83,7 +83,7 @@ def event_of(connection: HTTPConnection) -> RequestEvent:
 
 
 async def authenticated(connection: HTTPConnection) -> Caller:
-    """Who asks. Raises AuthenticationFailed, StoreUnavailable."""
+    """Who is asking. Raises AuthenticationFailed, StoreUnavailable."""
     caller = await services_of(connection).authenticator.authenticate(_presented(connection))
     event = event_of(connection)
     event.key_id, event.user = caller.key_id, caller.user_name
@@ -91,7 +91,7 @@ async def authenticated(connection: HTTPConnection) -> Caller:
 
 
 def _presented(connection: HTTPConnection) -> str | None:
-    """The Authorization header, or a key in one of the other headers that clients of other clouds send."""
+    """The Authorization header, or a key in one of the other headers that clients of other clouds use."""
     authorization = header(connection, b"authorization")
     if authorization is not None:
         return authorization

@@ -1,5 +1,6 @@
-"""/v1/usage: callers see their own limits, what is used of them and when they reset. Nobody else's: of the gateway's
-own limits, the share that is used."""
+"""/v1/usage: callers see their own limits, what is used of them and when they reset. Of the gateway's own limits they
+see only the used share.
+"""
 
 from typing import Any
 
@@ -16,7 +17,7 @@ router = APIRouter(prefix=USAGE)
 
 @router.get("")
 async def show_usage(request: Request) -> dict[str, Any]:
-    """The limits that apply to this key, of whatever scope, and where each stands."""
+    """The limits that apply to this key, of every scope, with their status."""
     services = services_of(request)
     caller = await authenticated(request)
     now = services.clock()
@@ -36,7 +37,7 @@ async def show_usage(request: Request) -> dict[str, Any]:
 def _shown(status: LimitStatus, services: Services) -> dict[str, Any]:
     fields = limit_status_json(status)
     if status.scope is Scope.GATEWAY and not services.settings.usage_shows_gateway:
-        # What all callers spent together is the operator's to tell; how soon nobody gets an image concerns everyone.
+        # The total of all callers is for the operator only. But everyone needs to know how soon images will be refused.
         unit, window = fields["unit"], fields["window"]
         fields |= {"limit": f"{unit}/{window}", **dict.fromkeys(("amount", "used", "pending", "left"))}
     return fields

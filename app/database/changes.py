@@ -1,7 +1,6 @@
-"""Administrative changes: the list of them, which the database lets nobody change, and the revision that running
-gateways look at.
+"""The list of administrative changes, which the database protects, and the revision that running gateways check.
 
-Knows nothing of what is changed; `before` and `after` are made by the rooms and hold no secret and no hash.
+Knows nothing of what is changed. The other rooms make `before` and `after`, without secrets or hashes.
 """
 
 import json
@@ -16,13 +15,13 @@ from app.database.clock import from_ms, to_ms
 
 Values = Mapping[str, object]
 
-_ACTOR_LENGTH_MAX = 120  # of the column; PostgreSQL would refuse more
+_ACTOR_LENGTH_MAX = 120  # the width of the column; PostgreSQL would refuse more
 _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Who changes something, when, and where new ids come from: `new_id` gives a fresh random word a call."""
+    """Who makes a change, when, and the source of new ids: each call of `new_id` gives a new random word."""
 
     actor: str
     now: datetime
@@ -43,9 +42,10 @@ class RecordedChange:
 
 
 def lock_changes(connection: Connection) -> None:
-    """Makes other administrative changes wait until this transaction ends; taken before what a change reads.
+    """Makes other administrative changes wait until this transaction ends. Call it before reading what the change
+    depends on.
 
-    So "is there one already?" stays true until the answer is acted on, and changes cannot deadlock.
+    So the answer to "does it exist already?" stays true until the change is made, and changes cannot deadlock.
     """
     connection.execute(select(schema.revision.c.value).with_for_update()).one()
 
@@ -69,9 +69,9 @@ def record_change(
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which changes to list; None: whatever it is. `since` is part of the span, `until` is not.
+    """Which changes to list. None means any. `since` is included, `until` is not.
 
-    `actor` is any part of the name. `target` is an id: what was done to it, and to limits on it.
+    `actor` is any part of the name. `target` is an id: lists what was done to it, and to limits on it.
     """
 
     since: datetime | None = None
@@ -81,8 +81,9 @@ class Wanted:
 
 
 def list_changes(connection: Connection, limit: int, wanted: Wanted = Wanted()) -> Iterator[RecordedChange]:
-    """The newest `limit` changes that are wanted, newest first, a page of them in memory at a time: consume it inside
-    the transaction it was begun in."""
+    """The newest `limit` matching changes, newest first, with one page in memory at a time. Read them inside the
+    transaction.
+    """
     table = schema.admin_events
     query = select(table).order_by(table.c.id.desc()).limit(limit)
     if wanted.since is not None:
@@ -92,7 +93,7 @@ def list_changes(connection: Connection, limit: int, wanted: Wanted = Wanted()) 
     if wanted.actor is not None:
         query = query.where(table.c.actor.icontains(wanted.actor, autoescape=True))
     if wanted.target is not None:
-        on_it = table.c.target.endswith(f" {wanted.target}", autoescape=True)  # a limit's is `user user_1`
+        on_it = table.c.target.endswith(f" {wanted.target}", autoescape=True)  # a limit's target is `user user_1 …`
         query = query.where(or_(table.c.target == wanted.target, on_it))
     for row in connection.execute(query, execution_options={"yield_per": _PAGE}):
         yield RecordedChange(

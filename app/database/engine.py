@@ -1,6 +1,6 @@
-"""Makes engines, opens transactions, and says StoreUnavailable when the database fails. Holds no query.
+"""Makes engines, opens transactions, and raises StoreUnavailable if the database fails. Contains no query.
 
-SQLite serves one process from one file; PostgreSQL (through psycopg 3) serves several.
+SQLite serves one process from one file. PostgreSQL (through psycopg 3) serves several.
 """
 
 import errno
@@ -31,13 +31,13 @@ from app.errors import ConfigurationError, StoreUnavailable
 _POOL: dict[str, Any] = {"pool_size": 5, "max_overflow": 5, "pool_timeout": 10, "pool_use_lifo": True}
 
 _SQLITE_PRAGMAS = (
-    "PRAGMA busy_timeout = 10000",  # first: the others may have to wait for another process
+    "PRAGMA busy_timeout = 10000",  # first: the other statements may have to wait for another process
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # a settled reservation survives a power cut
     "PRAGMA foreign_keys = ON",
 )
 
-# Read by libpq. With these a server that vanished is noticed in half a minute instead of two hours.
+# Read by libpq. They detect a vanished server in half a minute instead of two hours.
 _POSTGRESQL_CONNECT: dict[str, Any] = {
     "connect_timeout": 5,
     "application_name": "zenmux-gateway",
@@ -47,7 +47,7 @@ _POSTGRESQL_CONNECT: dict[str, Any] = {
     "tcp_user_timeout": 30_000,
 }
 
-# The idle limit frees the rows a frozen process has locked.
+# The idle limit releases the rows that a frozen process has locked.
 _POSTGRESQL_SESSION = """
     SELECT set_config('timezone', 'UTC', false),
            set_config('statement_timeout', '30s', false),
@@ -55,17 +55,16 @@ _POSTGRESQL_SESSION = """
            set_config('idle_in_transaction_session_timeout', '60s', false)
 """
 
-# A table or column that is not there (PostgreSQL's SQLSTATE): the database was never migrated.
+# A missing table or column (PostgreSQL's SQLSTATE): the database was never migrated.
 _NOT_MIGRATED = {"42P01", "42703"}
 
 
 def create_engine(url: str) -> Engine:
-    """An engine with a bounded pool of at most 10 connections, at most 10 s of waiting for one of them.
+    """An engine with a pool of at most 10 connections; a caller waits at most 10 s for one.
 
-    SQLite: makes the file (mode 0600) and its folder (0700) where they are missing; every transaction begins with
-    BEGIN IMMEDIATE unless `reading` opened it. PostgreSQL: not contacted yet. SQLAlchemy's errors do not show
-    the values of statements. Raises ConfigurationError when the URL is neither of the two, or
-    the file cannot be written.
+    SQLite: makes the file (mode 0600) and its folder (0700) if they are missing. Every transaction begins with BEGIN
+    IMMEDIATE unless `reading` opened it. PostgreSQL: not contacted yet. SQLAlchemy's errors do not show the values of
+    statements. Raises ConfigurationError if the URL is neither of the two, or the file cannot be written.
     """
     parsed = parse_url(url)
     if parsed.drivername == "sqlite":
@@ -87,7 +86,7 @@ def opened(url: str) -> Iterator[Engine]:
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction that may write: committed at the end of the block, rolled back by any exception.
 
-    Raises StoreUnavailable when the database fails, also when it fails to commit.
+    Raises StoreUnavailable if the database fails, even at the commit.
     """
     with store_errors(), engine.begin() as connection:
         yield connection
@@ -97,8 +96,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def reading(engine: Engine, *, has_deadline: bool = True) -> Iterator[Connection]:
     """One transaction that only reads, sees one moment of the database and never waits for writers.
 
-    Without a deadline a statement may take as long as it takes, also on PostgreSQL.
-    Raises StoreUnavailable when the database fails.
+    Without a deadline, a statement may take any time, on PostgreSQL too. Raises StoreUnavailable if the database fails.
     """
     with store_errors(), engine.connect() as connection:
         if engine.dialect.name == "sqlite":
@@ -113,9 +111,9 @@ def reading(engine: Engine, *, has_deadline: bool = True) -> Iterator[Connection
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turns the database's failures into StoreUnavailable, whose message names neither URL nor SQL.
+    """Turns the database's failures into StoreUnavailable, whose message contains neither URL nor SQL.
 
-    Broken rules (IntegrityError) and wrong statements pass through: they are bugs, or the caller's to handle.
+    Broken rules (IntegrityError) and wrong statements are not converted: they are bugs, or the caller handles them.
     """
     try:
         yield
@@ -128,12 +126,12 @@ def store_errors() -> Iterator[None]:
 
 
 def _is_failure(error: DBAPIError) -> bool:
-    # A bare DatabaseError is SQLite's word for a damaged file.
+    # SQLite raises a bare DatabaseError for a damaged file.
     return (
         isinstance(error, (OperationalError, InterfaceError, InternalError))
         or type(error) is DatabaseError
         or error.connection_invalidated
-        # No statement was wrong: the connection could not be made as the URL asks.
+        # No statement was wrong: the connection could not be made with this URL.
         or (error.statement is None and not isinstance(error, IntegrityError))
         or getattr(error.orig, "sqlstate", None) in _NOT_MIGRATED
     )
@@ -141,13 +139,13 @@ def _is_failure(error: DBAPIError) -> bool:
 
 def _sqlite_engine(url: URL) -> Engine:
     _prepare_file(Path(url.database or ""))
-    sqlite3.register_adapter(bool, int)  # as the driver writes them anyway, after two vain lookups for each value
+    sqlite3.register_adapter(bool, int)  # the driver writes them like this anyway, after two failed look-ups per value
     file = StoreFile(Path(url.database or ""))
     engine = sqlalchemy.create_engine(url, hide_parameters=True, execution_options={OPTION: file}, **_POOL)
 
     @event.listens_for(engine, "do_connect")
     def do_connect(*_: object) -> None:
-        file.check()  # first: SQLite would make a file that is gone anew
+        file.check()  # first: SQLite would create a missing file again
 
     @event.listens_for(engine, "connect")
     def connect(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - a sqlite3.Connection in disguise
@@ -160,7 +158,7 @@ def _sqlite_engine(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         file.check()
-        # IMMEDIATE takes the write lock first: a transaction that reads, then writes, could else fail in its middle.
+        # IMMEDIATE takes the write lock first. Otherwise a transaction that reads, then writes, could fail halfway.
         how = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
         connection.exec_driver_sql(f"BEGIN {how}")
 
@@ -180,10 +178,10 @@ def _prepare_file(path: Path) -> None:
 
 
 def _make_file(path: Path) -> None:
-    """Makes the file where it is missing, and never opens one that is there.
+    """Makes the file if it is missing, and never opens an existing one.
 
-    A POSIX lock is gone as soon as its process closes *any* descriptor of the file: SQLite's own would be, and the next
-    program to close the database would take itself for the last one and delete the journal this process writes to.
+    A POSIX lock is lost as soon as its process closes *any* descriptor of the file. SQLite's own lock would be lost,
+    and the next program to close the database would delete the journal that this process writes to.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

@@ -14,10 +14,10 @@ _PID_DIGITS_MAX = 20
 
 @contextmanager
 def only_instance(folder: Path) -> Iterator[None]:
-    """Holds `folder`, which is made where it is missing, for this process until the block ends.
+    """Holds `folder`, which is made if it is missing, for this process until the block ends.
 
-    The kernel lets go of it when the process dies, however it dies; the file itself stays, and means nothing.
-    Raises Conflict when another process holds the folder, ConfigurationError when it cannot be written.
+    When the process dies, the kernel releases the lock; the file stays and means nothing. Raises Conflict if another
+    process holds the folder, ConfigurationError if it cannot be written.
     """
     path = folder / _LOCK_NAME
     try:

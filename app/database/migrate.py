@@ -1,6 +1,6 @@
-"""Brings a database to the newest schema: all of the missing steps in one transaction, or none of them.
+"""Brings a database to the newest schema: all missing steps in one transaction, or none of them.
 
-Alembic is imported only when there is a step to take: a start on a current database does without it.
+Alembic is imported only if there is a step to take; a start on a current database does not need it.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from app.database import migrations
 from app.database.engine import reading
 from app.errors import Conflict
 
-_LOCK_ID = 7_306_085_895_001_857_890  # any number no other program on this PostgreSQL uses for its advisory locks
+_LOCK_ID = 7_306_085_895_001_857_890  # any number that no other program on this PostgreSQL uses for its advisory locks
 
 
 def upgrade(engine: Engine) -> None:
@@ -36,7 +36,7 @@ def upgrade(engine: Engine) -> None:
 
 
 def current(engine: Engine) -> str | None:
-    """The schema's version in the database; None when nothing was ever migrated."""
+    """The schema's version in the database; None if nothing was ever migrated."""
     with reading(engine) as connection:
         return _version(connection)
 
@@ -47,7 +47,9 @@ def is_current(engine: Engine) -> bool:
 
 
 def refuse_unknown(version: str | None) -> None:
-    """Raises Conflict for a schema that no version of the gateway up to this one has made: `upgrade` is no help."""
+    """Raises Conflict for a schema that this version of the gateway, and all earlier ones, do not know: `upgrade`
+    cannot help.
+    """
     if version is not None and version not in _known():
         raise Conflict(
             f"The database has schema {version}, this version of the gateway knows schemas up to {migrations.HEAD}; "
@@ -56,7 +58,7 @@ def refuse_unknown(version: str | None) -> None:
 
 
 def _known() -> set[str]:
-    """Every schema there is a step to; each step's file begins with its number."""
+    """Every schema that has a step. The file of each step begins with its number."""
     steps = (Path(migrations.__file__).parent / "versions").glob("v[0-9]*.py")
     return {step.name[1:].partition("_")[0] for step in steps}
 
@@ -69,14 +71,14 @@ def _version(connection: Connection) -> str | None:
 
 @contextmanager
 def _exclusive(engine: Engine) -> Iterator[Connection]:
-    """One writing transaction that no other migration runs beside."""
+    """One writing transaction; no other migration runs at the same time."""
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             with _unchecked_foreign_keys(connection), connection.begin():
                 yield connection
         else:
             with connection.begin():
-                # A step may take as long as it must, but does not stand in the gateway's way for ever.
+                # A step may take any time, but does not block the gateway for ever.
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SET LOCAL lock_timeout = '5min'"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
@@ -85,7 +87,7 @@ def _exclusive(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _unchecked_foreign_keys(connection: Connection) -> Iterator[None]:
-    """SQLite changes most things by copying a table and dropping the old one, which live foreign keys forbid.
+    """SQLite changes most things by copying a table and dropping the old one, which active foreign keys forbid.
 
     The switch has no effect inside a transaction, so it is set on the driver's connection, outside of one.
     """

@@ -1,4 +1,4 @@
-"""Finds out whether a pooler gives each transaction another session of PostgreSQL. Changes nothing in the database."""
+"""Detects a pooler that gives each transaction another PostgreSQL session. Changes nothing in the database."""
 
 from sqlalchemy import Connection, Engine, text
 
@@ -7,9 +7,9 @@ from app.errors import ConfigurationError
 
 
 def refuse_transaction_pooling(engine: Engine) -> None:
-    """Returns where every connection keeps its session, as SQLite's always does.
+    """Returns if every connection keeps its session, as SQLite's always do.
 
-    Raises ConfigurationError where a pooler is in transaction mode, StoreUnavailable when the database does not answer.
+    Raises ConfigurationError if a pooler is in transaction mode, StoreUnavailable if the database does not answer.
     """
     if engine.dialect.name != "postgresql":
         return

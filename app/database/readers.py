@@ -1,4 +1,4 @@
-"""Runs readings of the database beside the event loop: a few at a time, and nobody waits for one without end."""
+"""Runs reads of the database beside the event loop: a few at a time, and every wait is bounded."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,19 +13,20 @@ _T = TypeVar("_T")
 
 
 class Readers:
-    """At most `at_a_time` readings run, so they take no more connections than that, however many are asked for.
+    """At most `at_a_time` reads run, so they use no more connections than that, however many are requested.
 
-    A reading cannot be stopped: one that hangs with the database keeps its place until it ends, but not its caller.
-    For one event loop.
+    A running read cannot be stopped. One that hangs with the database keeps its slot until it ends, but its caller goes
+    on. For one event loop.
     """
 
     def __init__(self, at_a_time: int, name: str) -> None:
         self._threads = ThreadPoolExecutor(at_a_time, name)
-        self._places = asyncio.Semaphore(at_a_time)  # so that nothing gathers in the pool's own endless queue
+        self._places = asyncio.Semaphore(at_a_time)  # so that nothing waits in the pool's own unbounded queue
 
     async def run(self, read: Callable[[], _T], wait_seconds: float) -> _T:
-        """What `read`, which may block, returns or raises. Raises StoreUnavailable when that takes too long; one whose
-        turn has not come by then never runs."""
+        """What `read`, which may block, returns or raises. Raises StoreUnavailable if that takes too long; a read that
+        has not begun by then never runs.
+        """
         try:
             async with asyncio.timeout(wait_seconds):
                 await self._places.acquire()
@@ -36,5 +37,5 @@ class Readers:
             raise StoreUnavailable("The gateway's database is busy; try again shortly.") from None
 
     def _leave(self, loop: asyncio.AbstractEventLoop, _: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits for a place any more
+        with suppress(RuntimeError):  # the loop is closed: nobody waits for a slot any more
             loop.call_soon_threadsafe(self._places.release)

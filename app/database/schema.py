@@ -1,6 +1,6 @@
-"""The tables, their columns and constraints: one schema for SQLite and PostgreSQL. Holds no query.
+"""The tables, their columns and constraints: one schema for SQLite and PostgreSQL. Contains no query.
 
-Times are integer milliseconds since 1970 UTC, money is integer nano-USD. Text columns hold names, ids and closed
+Times are integer milliseconds since 1970 UTC, money is integer nano-USD. Text columns contain names, ids and closed
 words only: no prompt, no image, no secret.
 """
 
@@ -37,8 +37,7 @@ _name_type = String(120)
 _autoincrement_type = BigInteger().with_variant(Integer, "sqlite")
 
 IS_PENDING = text("state = 'pending'")
-"""In the words of the reservations' partial index, and without a parameter: else SQLite does not see that it may use
-that index, and reads through years of records."""
+"""As in the reservations' partial index, and without a parameter: otherwise SQLite does not use that index."""
 
 teams = Table(
     "teams",
@@ -58,8 +57,8 @@ users = Table(
     Column("disabled_at_ms", BigInteger, nullable=True),
 )
 
-# A key's id is the public id inside `sk-zg-<public id>-<secret>`; rotating adds a secret and keeps the id, so
-# limits and use stay with the key.
+# A key's id is the public id inside `sk-zg-<public id>-<secret>`. Rotating adds a secret and keeps the id, so limits
+# and usage stay with the key.
 keys = Table(
     "keys",
     metadata,
@@ -99,8 +98,8 @@ limits = Table(
     CheckConstraint("amount >= 0", name="amount_not_negative"),
 )
 
-# One row for each scope, model filter and window that some limit looks at. A missing row is made from the
-# reservations themselves at its first use, so a counter always equals the sum of its rows.
+# One row for each scope, model filter and window that some limit uses. A missing row is made from the reservations at
+# its first use, so a counter always equals the sum of its rows.
 counters = Table(
     "counters",
     metadata,
@@ -116,8 +115,8 @@ counters = Table(
     ),
 )
 
-# One row a request, written before its first byte goes upstream, resolved once, never edited afterwards.
-# `held_*` is the reservation; `charged_*` and the columns below it are the usage record, filled by the resolution.
+# One row per request, written before its first byte is sent upstream, resolved once, never edited afterwards. `held_*`
+# is the reservation. The resolution fills `charged_*` and the columns below it: the usage record.
 reservations = Table(
     "reservations",
     metadata,
@@ -169,9 +168,8 @@ reservations = Table(
     Index(None, "reserved_at_ms"),
 )
 
-# What came too late for its reservation, which had expired: how it ended after all, and by how much its charge was
-# wrong. At most one for a reservation, never edited (a trigger sees to it). Whose it is, and when it was made, are the
-# reservation's, so that every sum over reservations can add these.
+# How an expired reservation really ended, and how wrong its charge was. At most one per reservation, never edited (a
+# trigger enforces it). Its owner and time are the reservation's, so every sum over reservations can add it.
 corrections = Table(
     "corrections",
     metadata,
@@ -186,7 +184,7 @@ corrections = Table(
     Column("outcome", String(32), nullable=False),
     Column("usage_source", String(16), nullable=False),
     Column("priced", Boolean, nullable=False),
-    # What is to be added to the reservation's charge; below zero where the expiry charged too much.
+    # The difference to the reservation's charge; below zero if the expiry charged too much.
     *(Column(f"charged_{unit}", BigInteger, nullable=False) for unit in ("requests", "images", "tokens", "nanousd")),
     Column("input_text_tokens", BigInteger, nullable=True),
     Column("input_image_tokens", BigInteger, nullable=True),
@@ -204,8 +202,8 @@ corrections = Table(
     Index(None, "reserved_at_ms"),
 )
 
-# One row a process, written anew every `interval_ms`, in the database's own time: what shows the others that it lives.
-# A process that ended well leaves 0 in `beat_at_ms`.
+# One row per process, rewritten every `interval_ms`, in the database's own time: it shows the others that the process
+# lives. A process that ended in good order leaves 0 in `beat_at_ms`.
 heartbeats = Table(
     "heartbeats",
     metadata,
@@ -215,8 +213,8 @@ heartbeats = Table(
     Column("interval_ms", BigInteger, nullable=False),
 )
 
-# What `ledger prune` leaves of old reservations: their sums by day, owner and model. team_id '': no team.
-# Counters and reports add these to the reservations that are still there.
+# What `ledger prune` keeps of old reservations: sums by day, owner and model. team_id '': no team. Counters and reports
+# add these to the remaining reservations.
 usage_days = Table(
     "usage_days",
     metadata,
@@ -237,8 +235,8 @@ usage_days = Table(
     Index(None, "team_id", "day_start_ms"),
 )
 
-# A limit's use crossed a percentage of it: one row a limit, window and percentage, written with the charge that
-# crossed it. `next_try_at_ms` is when the webhook is to be told (again); NULL: nothing is left to be told.
+# The usage of a limit crossed a percentage: one row per limit, window and percentage, written with the charge that
+# crossed it. `next_try_at_ms` is when the webhook is due (again); NULL: nothing is left to send.
 threshold_events = Table(
     "threshold_events",
     metadata,
@@ -262,7 +260,8 @@ threshold_events = Table(
     ),
 )
 
-# One day and model of `ledger reconcile`: what the ledger charged and what ZenMux billed. The newest check stands.
+# One day and model of `ledger reconcile`: what the ledger charged and what ZenMux billed. The newest check replaces
+# older ones.
 reconciliations = Table(
     "reconciliations",
     metadata,
@@ -276,8 +275,8 @@ reconciliations = Table(
     Column("checked_at_ms", BigInteger, nullable=False),
 )
 
-# Every administrative change, in the transaction that made it. Triggers (migration 0002) let nobody change or delete
-# one.
+# Every administrative change, in the transaction that made it. Triggers (migration 0002) prevent changing or deleting a
+# row.
 admin_events = Table(
     "admin_events",
     metadata,
@@ -290,8 +289,8 @@ admin_events = Table(
     Column("after", Text, nullable=True),  # JSON
 )
 
-# One row, one number, raised by every administrative change: how a running gateway learns that what it
-# remembers of keys and limits is old.
+# One row with one number, which every administrative change raises. It tells a running gateway that its cached keys and
+# limits are old.
 revision = Table(
     "revision",
     metadata,

@@ -1,6 +1,6 @@
-"""Notices that an SQLite file was deleted or replaced under the process that has it open: what is written then is lost.
+"""Notices that an SQLite file was deleted or replaced while the process has it open: what is written then is lost.
 
-Knows files only; what it means for requests is the ledger's business.
+Knows files only; the ledger decides what that means for requests.
 """
 
 import logging
@@ -11,13 +11,13 @@ from sqlalchemy import Engine
 
 from app.errors import StoreUnavailable
 
-OPTION = "store_file"  # its place among an engine's execution options
+OPTION = "store_file"  # its key among an engine's execution options
 
 _log = logging.getLogger(__name__)
 
 
 class StoreFile:
-    """One path, and which file it named when the first connection was made. For any thread."""
+    """One path, and the file it named when the first connection was made. For any thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -25,13 +25,14 @@ class StoreFile:
         self._is_lost = False
 
     def remember(self) -> None:
-        """From now on the path is to name the file it names now. Only the first call counts."""
+        """From now on the path must name the file that it names now. Only the first call counts."""
         if self._identity is None:
             self._identity = self._look()
 
     def check(self) -> None:
-        """Raises StoreUnavailable where the path names another file or none, and ever after: until a restart nobody
-        can tell which of the two has the records."""
+        """Raises StoreUnavailable if the path names another file or none, and from then on always: until a restart
+        nobody can tell which of the two files has the records.
+        """
         if self._is_lost or (self._identity is not None and self._look() != self._identity):
             if not self._is_lost:
                 _log.error("database_file_replaced", extra={"path": str(self._path)})
@@ -47,7 +48,7 @@ class StoreFile:
 
 
 def check_file(engine: Engine) -> None:
-    """Raises StoreUnavailable where the engine's file is not the one it was. Nothing on PostgreSQL."""
+    """Raises StoreUnavailable if the engine's file was deleted or replaced. Does nothing on PostgreSQL."""
     file: StoreFile | None = engine.get_execution_options().get(OPTION)
     if file is not None:
         file.check()

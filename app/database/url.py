@@ -1,5 +1,6 @@
-"""Reads a database URL as people have them, and refuses what cannot work. Never repeats a part of it that may belong
-to a password; opens nothing."""
+"""Reads a database URL in the forms that people have, and refuses what cannot work. Never repeats a part that may
+belong to a password. Opens nothing.
+"""
 
 import re
 from difflib import get_close_matches
@@ -13,7 +14,7 @@ from app.errors import ConfigurationError
 _POSTGRESQL_DRIVERS = {"postgres", "postgresql", "postgresql+psycopg"}
 _HOW_TO_WRITE_IT = "write sqlite:///<file> or postgresql://<user>:<password>@<host>/<database>"
 
-# Options of other libraries that often stand in a URL, and what to write instead.
+# Options of other libraries that are often in a URL, and what to write instead.
 _FOREIGN_OPTIONS = {
     "schema": "take it out; for another schema than public write options=-csearch_path%3D<schema>",
     "pgbouncer": "take it out; a pooler must be in session mode",
@@ -32,8 +33,8 @@ _SEVERAL_HOSTS = re.compile(
 def parse_url(text: str) -> URL:
     """The URL of an SQLite file, or of PostgreSQL with psycopg as its driver.
 
-    White space around it is passed over. Several PostgreSQL hosts, `host1:5432,host2`, are tried in their order.
-    Raises ConfigurationError for anything else; its message says what to write.
+    White space around it is ignored. Several PostgreSQL hosts, `host1:5432,host2`, are tried in order. Raises
+    ConfigurationError for anything else; its message says what to write.
     """
     text = text.strip()
     if not text.isprintable():
@@ -41,7 +42,7 @@ def parse_url(text: str) -> URL:
     _refuse_raw_at(text)
     several = _SEVERAL_HOSTS.fullmatch(text)
     try:
-        # A name of no meaning holds the place of several hosts, whose ports SQLAlchemy does not read.
+        # A placeholder stands for several hosts, because SQLAlchemy does not read their ports.
         parsed = make_url(f"{several['before']}hosts{several['after'] or ''}" if several else text)
     except (ArgumentError, ValueError):
         raise ConfigurationError(f"The database URL cannot be read; {_HOW_TO_WRITE_IT}.") from None
@@ -61,7 +62,7 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def shown_place(url: str) -> str:
-    """Where the database lies, without its password. Raises ConfigurationError as `parse_url` does."""
+    """The place of the database, without its password. Raises ConfigurationError as `parse_url` does."""
     file = sqlite_file(url)
     if file is not None:
         return str(file)
@@ -71,7 +72,7 @@ def shown_place(url: str) -> str:
 
 
 def _refuse_raw_at(text: str) -> None:
-    """The first @ ends user and password, so with a second one the rest of the password would be read as the host."""
+    """The first @ ends user and password. With a second one, the rest of the password would be read as the host."""
     scheme, _, rest = text.partition("://")
     if not scheme.startswith("postgres"):
         return
@@ -91,13 +92,13 @@ def _postgresql(url: URL, hosts: str | None) -> URL:
     parts = [re.fullmatch(rf"({_HOST})(?::(\d*))?", part) for part in hosts.split(",")]
     names = ",".join(part[1].strip("[]") for part in parts if part)
     ports = ",".join(part[2] or "5432" for part in parts if part)
-    # Only one of several servers takes writes.
+    # Only one of several servers accepts writes.
     writable = {"target_session_attrs": "read-write"}
     return url.set(host=None, query={**writable, **url.query, "host": names, "port": ports})
 
 
 def _refuse_unknown_options(url: URL) -> None:
-    """PostgreSQL's library refuses them too, but in a way that reads like a bug."""
+    """PostgreSQL's library refuses them as well, but its message looks like a bug."""
     from psycopg import pq  # noqa: PLC0415 - nobody on SQLite needs it
 
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}

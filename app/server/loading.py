@@ -1,4 +1,4 @@
-"""Makes loading modules quick: what they make stays, so looking for garbage meanwhile is work for nothing."""
+"""Makes loading modules faster: what they create stays, so garbage collection meanwhile is useless."""
 
 import gc
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Holds the garbage collector off for the length of some imports: a sixth of the time to the first answer.
+    """Turns garbage collection off during some imports: that saves a sixth of the time to the first answer.
 
-    What is there at the end it never looks at again: its first look at all of that was a twentieth.
+    Objects that exist at the end are never inspected again: the first inspection took a twentieth of that time.
     """
     gc.disable()
     try:

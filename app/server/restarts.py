@@ -1,4 +1,4 @@
-"""When a worker that ended is started again: at once after a good life, later and later after short ones."""
+"""When a worker that ended is started again: at once after a long life, later and later after short ones."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ _DELAY_SECONDS_MAX = 30.0
 
 @dataclass(slots=True)
 class Restarts:
-    """The history of one worker's place: how many lives in a row were short."""
+    """The history of one worker slot: how many lives in a row were short."""
 
     first_delay_seconds: float = 0.5
     failures: int = 0
 
     def delay_seconds(self, lived_seconds: float | None) -> float:
-        """How long to wait now that a worker ended which served for so long; None: it was never ready."""
+        """How long to wait after a worker ended that served for so many seconds; None: it was never ready."""
         if lived_seconds is not None and lived_seconds >= _GOOD_LIFE_SECONDS:
             self.failures = 0
             return 0.0
@@ -26,5 +26,5 @@ class Restarts:
 
     @property
     def is_hopeless(self) -> bool:
-        """So many short lives that the gateway should end, unless another worker serves."""
+        """Whether so many lives were short that the gateway should end, unless another worker serves."""
         return self.failures >= _FAILURES_MAX

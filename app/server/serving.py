@@ -1,4 +1,4 @@
-"""Runs an app with uvicorn: log and socket first, so a taken port is told in a line; ends with an exit code."""
+"""Runs an app with uvicorn: log and socket first, so that a used port gives one clear line. Ends with an exit code."""
 
 import asyncio
 import gc
@@ -24,22 +24,24 @@ from app.telemetry.logs import configure_logging
 
 _BACKLOG = 2048
 _NEW_OBJECTS_PER_COLLECTION = 10_000
-# How long one thread may keep the interpreter while another waits for it. The event loop and the ledger's writer hand
-# it to each other several times a request, and Python's own 5 ms made both wait: a third of p99 with 32 clients.
+# How long one thread may keep the interpreter while another waits for it. The event loop and the ledger's writer switch
+# several times per request. With Python's default of 5 ms both waited: a third of p99 with 32 clients.
 _SWITCH_SECONDS = 0.0002
 
 _logger = logging.getLogger("gateway")
 
 
 def start_logging(settings: Settings, worker: int | None = None) -> None:
-    """Log lines from here on. Uvicorn's own steps are left out: `listening` and `stopped` say what matters of them."""
+    """Starts logging. Uvicorn's own steps are left out: `listening` and `stopped` say what matters."""
     configure_logging(settings.log_level, settings.log_format, worker)
     if settings.log_level == "info":
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 
 def listen(host: str, port: int, setting: str) -> socket.socket:
-    """A listening socket; port 0 picks a free one. Raises ConfigurationError naming `setting`, which chooses it."""
+    """A listening socket; port 0 picks a free one. Raises ConfigurationError naming `setting`, which chooses the
+    address.
+    """
     listener = bind(host, port, setting)
     _notice_dead_callers(listener)
     listener.listen(_BACKLOG)
@@ -70,9 +72,9 @@ def bind(host: str, port: int, setting: str) -> socket.socket:
 
 
 def listen_beside(holder: socket.socket) -> socket.socket:
-    """A listening socket on the address of `holder`, from `bind`; of several, the kernel gives a new connection to one.
+    """A listening socket on the address of `holder`, from `bind`. The kernel gives each new connection to one of them.
 
-    `holder` was bound alone, so a second gateway on this port is refused as ever. Raises OSError.
+    `holder` was bound alone, so a second gateway on this port is still refused. Raises OSError.
     """
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener = socket.socket(holder.family, holder.type, holder.proto)
@@ -85,8 +87,9 @@ def listen_beside(holder: socket.socket) -> socket.socket:
 
 
 def _notice_dead_callers(listener: socket.socket) -> None:
-    """Connections accepted here ask, while nothing passes, whether the other end is still there: one that vanished
-    without a word is given up within two minutes."""
+    """Makes idle connections check whether the other end is still there. One that vanished without closing is ended
+    within two minutes.
+    """
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, name):
@@ -94,14 +97,17 @@ def _notice_dead_callers(listener: socket.socket) -> None:
 
 
 def bound_buffers(listener: socket.socket, socket_buffer_bytes: int | None) -> None:
-    """Bounds what the kernel keeps of an answer for a client that reads slowly, for every connection that `listener`
-    accepts from now on. None: the kernel chooses, up to megabytes."""
+    """Bounds what the kernel holds of an answer for a slow client, for every connection that `listener` accepts from
+    now on. None: the kernel chooses, up to megabytes.
+    """
     if socket_buffer_bytes is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, socket_buffer_bytes)
 
 
 def base_url(listener: socket.socket) -> str:
-    """Where this machine reaches the listener: every interface is written as the loopback one."""
+    """The URL at which this machine reaches the listener. An address for every interface becomes the loopback
+    address.
+    """
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read here, not bound
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -139,9 +145,9 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        # Uvicorn's own raises the signal again after a graceful stop, and the exit code would speak of a failure.
+        # Uvicorn raises the signal again after a graceful stop; the exit code would then report a failure.
         originals = {number: signal(number, self.handle_exit) for number in self._signals}
-        originals[SIGHUP] = signal(SIGHUP, SIG_IGN)  # a closed terminal, or a habit of operators, ends no image
+        originals[SIGHUP] = signal(SIGHUP, SIG_IGN)  # a closed terminal, or an operator's habit, must not end images
         try:
             yield
         finally:
@@ -159,10 +165,11 @@ def bounds_of(settings: Settings) -> Bounds:
 
 
 def tune_interpreter() -> None:
-    """For a process that serves: threads hand the interpreter over sooner, and the collector of circles comes seldom.
+    """For a process that serves: threads switch sooner, and garbage is collected less often.
 
-    By itself it looks at every 700th new object, and again and again at all that was loaded at the start: a tenth of a
-    request's time. What is there now stays, without a look for the little of it that is garbage (0.1 s of the start).
+    By default Python inspects after every 700 new objects, again and again all that was loaded at the start: a tenth of
+    a request's time. What exists now is never inspected again; the little garbage in it is not worth 0.1 s of the
+    start.
     """
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS_PER_COLLECTION, 20, 50)
@@ -195,14 +202,15 @@ def run(
     signals: Sequence[Signals] = (SIGINT, SIGTERM),
     bounds: Bounds = Bounds(),  # noqa: B008 - frozen
 ) -> int:
-    """Serve until one of `signals`, then let running requests finish for `shutdown_seconds`. The exit code: 0, or 1
-    when the app could not start; its reason is in the log."""
+    """Serves until one of `signals`, then lets running requests finish for `shutdown_seconds`. Returns the exit code:
+    0, or 1 if the app could not start; the log has the reason.
+    """
     config = server_config(app, shutdown_seconds, bounds)
     server = _Server(config, on_ready, signals)
     tune_interpreter()
     try:
         server.run(sockets=[listener])
-    except SystemExit:  # uvicorn's word for an app that did not start
+    except SystemExit:  # uvicorn raises it if the app did not start
         return 1
     except asyncio.CancelledError:
         return 1

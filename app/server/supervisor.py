@@ -1,7 +1,7 @@
-"""`serve` with several workers: starts them, keeps as many running, stops them together. Serves nothing itself.
+"""`serve` with several workers: starts them, replaces those that end, stops them together. Serves nothing itself.
 
-Each worker is a fresh interpreter with a listening socket of its own on the one port, and a line to this process:
-over it comes all the worker must know, back comes that it is ready, and either's end is noticed by the other.
+Each worker is a new interpreter with its own listening socket on the one port, and a socket to this process. Over it
+the worker gets its settings and reports that it is ready; each notices the end of the other.
 """
 
 import logging
@@ -24,16 +24,16 @@ from app.settings import Settings
 from app.telemetry.shared_counters import SharedCounters, shared_memory
 
 _START_SECONDS_MAX = 120.0
-_SILENCE_SECONDS_MAX = 30.0  # a worker that says nothing for so long is frozen; it says something every two seconds
-_END_SECONDS_MAX = 10.0  # from the line's end to the process's
-_CLOSE_SECONDS = 45.0  # beyond the time for running requests: for what a worker still writes after it
+_SILENCE_SECONDS_MAX = 30.0  # a worker that is silent for so long is frozen; it reports every two seconds
+_END_SECONDS_MAX = 10.0  # from closing the socket to the end of the process
+_CLOSE_SECONDS = 45.0  # added to the time for running requests: for what a worker still writes afterwards
 
 _log = logging.getLogger("gateway")
 
 
 @dataclass(slots=True)
 class _Place:
-    """Where one worker after the other lives. Either a process runs, or the next is due at a moment."""
+    """The slot of one worker after the other. Either a process runs, or the time of the next start is set."""
 
     number: int
     restarts: Restarts
@@ -43,7 +43,7 @@ class _Place:
     listener: socket.socket | None = None
     started_at: float = 0.0
     ready_at: float | None = None
-    heard_at: float = 0.0  # when it last said that it lives
+    heard_at: float = 0.0  # when it last reported
     due_at: float | None = None
 
     def close_listener(self) -> None:
@@ -54,7 +54,8 @@ class _Place:
 
 class Supervisor:
     """The workers of one gateway on the address of `holder`, a bound socket. `on_ready` is called once, when all of
-    them serve for the first time. `start` begins a worker's process, `new_restarts` the history of its place."""
+    them serve for the first time. `start` begins a worker's process, `new_restarts` makes the history of its slot.
+    """
 
     def __init__(
         self,
@@ -80,8 +81,9 @@ class Supervisor:
         self._code = 0
 
     def run(self) -> int:
-        """Until SIGTERM or SIGINT; then running requests finish, and the exit code is 0, or 1 when a worker had to be
-        killed. Raises ConfigurationError when the workers cannot start, or none can be kept running."""
+        """Runs until SIGTERM or SIGINT; then running requests finish. Returns the exit code: 0, or 1 if a worker had to
+        be killed. Raises ConfigurationError if the workers cannot start, or none can be kept running.
+        """
         with self._listening_to_signals():
             try:
                 for place in self._places:
@@ -97,10 +99,10 @@ class Supervisor:
 
     @contextmanager
     def _listening_to_signals(self) -> Iterator[None]:
-        """A signal's number arrives as a byte, so that nothing happens in the middle of something else."""
+        """A signal's number arrives as a byte, so that no handler interrupts other code."""
         reader, writer = socket.socketpair()
         with reader, writer:
-            writer.settimeout(0)  # as set_wakeup_fd wants it: nothing waits in a signal handler
+            writer.settimeout(0)  # set_wakeup_fd needs it: a signal handler must not wait
             self._selector.register(reader, selectors.EVENT_READ, None)
             wakeup = signal.set_wakeup_fd(writer.fileno())
             originals = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -136,7 +138,7 @@ class Supervisor:
                 _log.error("worker_frozen", extra={"worker": place.number, "pid": place.process.pid})
                 place.close_listener()
                 place.heard_at = now
-                place.process.kill()  # what it has accepted and what waits for it ends with it; another takes its place
+                place.process.kill()  # its connections end with it; another worker takes its place
             if place.due_at is not None and now >= place.due_at:
                 self._start(place)
         if self._stop_deadline is not None and now >= self._stop_deadline:
@@ -162,7 +164,7 @@ class Supervisor:
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _start(self, place: _Place) -> None:
-        """Raises OSError when the port cannot be had any more."""
+        """Starts the worker of a slot. Raises OSError if the port is no longer available."""
         place.due_at, place.ready_at, place.started_at = None, None, time.monotonic()
         place.instance = secrets.token_hex(8)
         place.listener = place.listener or serving.listen_beside(self._holder)
@@ -177,7 +179,7 @@ class Supervisor:
         with theirs:
             place.process = self._start_process(theirs, assignment)
         self._selector.register(place.line, selectors.EVENT_READ, place)
-        with suppress(OSError):  # it died at once: the line's end tells
+        with suppress(OSError):  # it died at once; the end of the socket reports it
             place.line.sendall(encode_assignment(assignment))
 
     def _ready(self, place: _Place) -> None:
@@ -216,7 +218,7 @@ class Supervisor:
             self._give_up(f"No worker can be kept running; the last one ended with {how}.")
         else:
             place.due_at = time.monotonic() + delay_seconds
-            if delay_seconds:  # its share of new connections goes to the others meanwhile
+            if delay_seconds:  # meanwhile its share of new connections goes to the others
                 place.close_listener()
 
     def _tell_of_the_dead(self) -> None:
@@ -230,7 +232,7 @@ class Supervisor:
     def _signalled(self, number: int) -> None:
         if self._stop_deadline is None:
             self._stop()
-        elif number == signal.SIGINT:  # Ctrl-C again: whoever types it does not want to wait
+        elif number == signal.SIGINT:  # Ctrl-C again: the person does not want to wait
             self._kill_all()
 
     def _give_up(self, failure: str) -> None:
@@ -238,7 +240,7 @@ class Supervisor:
         self._stop()
 
     def _stop(self) -> None:
-        """The end of its line is a worker's word to stop; one that does not serve yet has nothing to finish."""
+        """Closing the socket tells a worker to stop. One that does not serve yet has nothing to finish."""
         self._stop_deadline = time.monotonic() + self._settings.shutdown_seconds + _CLOSE_SECONDS
         self._holder.close()
         for place in self._places:
@@ -260,7 +262,7 @@ class Supervisor:
 def _receive(line: socket.socket) -> bytes:
     try:
         return line.recv(4096)
-    except ConnectionError:  # the worker died with our words unread
+    except ConnectionError:  # the worker died before it had read everything
         return b""
 
 

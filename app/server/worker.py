@@ -1,4 +1,4 @@
-"""One of several processes that serve behind one port. Started by the supervisor, in an interpreter of its own.
+"""One of several processes that serve behind one port. The supervisor starts it, in an interpreter of its own.
 
 All it needs comes over the line, a socket to the supervisor, and later which workers have died; the line's end is the
 word to stop, also when the supervisor was killed. Imports nothing of the terminal: this process is the one that stays.
@@ -24,7 +24,7 @@ from app.telemetry.shared_counters import SharedCounters
 
 READY = b"ready\n"
 ALIVE = b"."
-ALIVE_SECONDS = 2.0  # how often its event loop says that it still turns
+ALIVE_SECONDS = 2.0  # how often it reports that its event loop runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +39,26 @@ class Assignment:
 
 
 def start(line: socket.socket, assignment: Assignment) -> "subprocess.Popen[bytes]":
-    """A worker at the other end of `line`, in a fresh interpreter that finds the same modules."""
+    """Starts a worker at the other end of `line`, in a new interpreter that finds the same modules."""
     code = f"from app.server.worker import run; run({line.fileno()})"
     return subprocess.Popen(  # noqa: S603 - ourselves
-        [sys.executable, "-P", "-c", code, "zenmux-gateway", f"worker-{assignment.number}"],  # the end is for `ps`
+        # the last argument is for `ps`
+        [sys.executable, "-P", "-c", code, "zenmux-gateway", f"worker-{assignment.number}"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(place).absolute()) for place in sys.path)},
         pass_fds=(line.fileno(), assignment.listener, assignment.shared_counters),
     )
 
 
 def encode_assignment(assignment: Assignment) -> bytes:
-    """What goes over the line once the worker is started. Secrets are in it: arguments and environments can be seen."""
+    """What is sent once the worker is started. It contains secrets; arguments and environments are visible to
+    others.
+    """
     return pickle.dumps(assignment)
 
 
 def run(line_descriptor: int) -> None:
     """The whole life of a worker; exits with 0 after a graceful stop."""
-    # Ctrl-C reaches every process of the terminal, but stopping is the supervisor's word alone: it is given once.
+    # Ctrl-C reaches every process of the terminal, but only the supervisor tells workers to stop, once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with socket.socket(fileno=line_descriptor) as line:
@@ -63,7 +66,7 @@ def run(line_descriptor: int) -> None:
             with line.makefile("rb") as reader:
                 assignment: Assignment = pickle.load(reader)  # noqa: S301 - from our own parent
         except EOFError:
-            sys.exit(0)  # the supervisor ended before it had said anything
+            sys.exit(0)  # the supervisor ended before it had sent anything
         sys.exit(_serve(assignment, line))
 
 
@@ -112,7 +115,7 @@ def _tell_ready(line: socket.socket, dead_instances: "asyncio.Queue[str]") -> No
             dead_instances.put_nowait(instance.decode("ascii"))
 
     def show_life() -> None:
-        with suppress(OSError):  # the supervisor is gone, or reads nothing: then it does not wait for this either
+        with suppress(OSError):  # the supervisor is gone, or reads nothing
             line.send(ALIVE, socket.MSG_DONTWAIT)
         loop.call_later(ALIVE_SECONDS, show_life)
 

@@ -1,4 +1,4 @@
-"""One wide event a request: filled on its way through the house, read once by the log line and the metrics.
+"""One wide event per request: filled while the request runs, read once by the log line and the metrics.
 
 Holds numbers, ids and closed words. No prompt, no image, no secret has a field here.
 """
@@ -14,10 +14,10 @@ class Outcome(StrEnum):
 
     COMPLETED = "completed"
     CLIENT_LEFT = "client_left"  # the answer was read to its end without its client
-    UPSTREAM_REFUSED = "upstream_refused"  # ZenMux said no, and billed nothing
+    UPSTREAM_REFUSED = "upstream_refused"  # ZenMux refused, and billed nothing
     UPSTREAM_FAILED = "upstream_failed"  # no whole answer came
     INTERRUPTED = "interrupted"  # this process stopped first
-    REFUSED = "refused"  # a limit said no
+    REFUSED = "refused"  # a limit refused
     REJECTED = "rejected"  # the request itself was at fault
     UNAVAILABLE = "unavailable"  # the gateway could not serve it
     FAULT = "fault"  # a bug of ours
@@ -48,7 +48,7 @@ class RequestEvent:
     upstream_request_id: str | None = None
     upstream_error: str | None = None
     upstream_reason: str | None = (
-        None  # for operators: why ZenMux was not reached, what an answer that is not its own says
+        None  # for operators: why ZenMux was not reached, or the title of an answer that is not its own
     )
     state: str | None = None  # of the reservation, once there was one
     usage_source: str | None = None
@@ -57,12 +57,12 @@ class RequestEvent:
     cost_nanousd: int | None = None
     held_nanousd: int | None = None
     unpriced: bool = False
-    usage_implausible: Usage | None = None  # what was reported and not believed
+    usage_implausible: Usage | None = None  # reported usage that was not believed
     dispatched_at: float | None = None
     first_byte_at: float | None = None
     ended_at: float | None = None
     sent_bytes: int = 0
 
     def seconds_until(self, moment: float | None) -> float | None:
-        """Seconds from the request's arrival to `moment`, None while that has not come."""
+        """Seconds from the request's arrival to `moment`; None if there was no such moment."""
         return None if moment is None else max(0.0, moment - self.started_at)

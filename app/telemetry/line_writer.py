@@ -1,6 +1,6 @@
-"""Writes log lines from a thread of its own, so that no disk and no reader of the log decides about serving.
+"""Writes log lines in a thread of its own, so that a slow disk or log reader never blocks serving.
 
-What waits is bounded; what finds no room, or cannot be written, is counted, and reported when lines can be written.
+The waiting lines are bounded. Lines that do not fit, or cannot be written, are counted and reported later.
 """
 
 import os
@@ -9,13 +9,14 @@ import threading
 from collections.abc import Callable, Iterator
 
 _BYTES_MAX = 4 << 20
-_GATHER_SECONDS = 0.01  # the lines of so long are written together: the thread seldom asks for the interpreter
+_GATHER_SECONDS = 0.01  # lines of this time are written together, so that the thread seldom needs the interpreter
 _PAUSE_SECONDS = 1.0  # after a write that failed
 
 
 class LineWriter:
-    """`write` puts bytes where they belong; it may block for ever and may raise OSError. `describe(count)` makes the
-    line that tells how many were dropped. `on_dropped` is called with each number of lines, one call at a time."""
+    """`write` writes bytes; it may block for ever and may raise OSError. `describe(count)` makes the line that reports
+    how many were dropped. `on_dropped` is called with each number of dropped lines, one call at a time.
+    """
 
     def __init__(
         self, write: Callable[[bytes], object], describe: Callable[[int], bytes], bytes_max: int = _BYTES_MAX
@@ -34,7 +35,7 @@ class LineWriter:
         self._on_dropped: Callable[[int], None] | None = None
 
     def put(self, line: bytes) -> None:
-        """Queue one line, its end included. Never waits, never raises."""
+        """Queues one line, including its end. Never waits, never raises."""
         with self._changed:
             if self._queued_bytes + len(line) > self._bytes_max:
                 self._drop(1)
@@ -48,7 +49,7 @@ class LineWriter:
                 self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until every line is written or dropped, at most `seconds`; whether that is so."""
+        """Waits until every line is written or dropped, at most `seconds`. Returns whether that is so."""
         with self._changed:
             self._flushes += 1
             self._changed.notify_all()
@@ -57,13 +58,13 @@ class LineWriter:
         return is_done
 
     def close(self) -> None:
-        """The thread ends once what waits is written."""
+        """Ends the thread once everything that waits is written."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
 
     def tell_dropped(self, on_dropped: Callable[[int], None]) -> None:
-        """Call `on_dropped` from now on, in whichever thread finds out."""
+        """Calls `on_dropped` from now on, in the thread that notices."""
         with self._changed:
             self._on_dropped = on_dropped
 
@@ -89,7 +90,7 @@ class LineWriter:
                     self._changed.wait_for(lambda: self._flushes or self._is_closed, _PAUSE_SECONDS)
 
     def _write_lines(self, lines: list[bytes]) -> bool:
-        """Whether all could be written; what was not is dropped."""
+        """Writes lines; those that could not be written are dropped. Returns whether all were written."""
         missing = len(lines)
         try:
             if self._unreported:
@@ -108,8 +109,9 @@ class LineWriter:
 
 
 def pieces(lines: list[bytes]) -> Iterator[tuple[bytes, int]]:
-    """The lines together, as many as a pipe takes in one, and their number: so far, those of several workers do not
-    mix."""
+    """The lines joined in pieces that a pipe accepts at once, with the number of lines in each, so that lines of
+    several workers do not mix.
+    """
     piece = list[bytes]()
     length = 0
     for line in lines:
@@ -123,7 +125,7 @@ def pieces(lines: list[bytes]) -> Iterator[tuple[bytes, int]]:
 
 
 def to_descriptor(descriptor: int) -> Callable[[bytes], None]:
-    """A `write` for LineWriter: all of the bytes, also where whoever made the descriptor wants nobody to wait on it."""
+    """A `write` for LineWriter that writes all bytes, even if the descriptor is non-blocking."""
 
     def write(data: bytes) -> None:
         missing = memoryview(data)

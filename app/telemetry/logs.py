@@ -1,4 +1,4 @@
-"""Log lines: one JSON object, or one readable line, each. Sets up logging once a process; formats request events."""
+"""Log lines: one JSON object each, or one readable line. Sets up logging once per process. Formats request events."""
 
 import logging
 import os
@@ -24,9 +24,9 @@ _OWN_ATTRIBUTES = frozenset(_BLANK) | {"message", "asctime", "color_message"}
 
 
 class FieldsRecord(logging.LogRecord):
-    """A record that says no more than its fields, whose names are texts: for the one line of every request.
+    """A record that consists of its fields, with texts as names: for the one line of every request.
 
-    logging's own way to make a record looks for a file, a thread and a process, which no line of ours shows.
+    A normal record looks up file, thread and process, which our lines do not show.
     """
 
     def __init__(self, name: str, level: int, event: str, fields: dict[str, object]) -> None:
@@ -133,7 +133,7 @@ class _LinesHandler(logging.Handler):
         self.writer.put(_encoded(line))
 
     def flush(self) -> None:
-        """What logging calls at the process's end: a reader that takes nothing does not hold it."""
+        """Called at the end of the process. Does not wait for a reader that takes nothing."""
         self.writer.flush(_FLUSH_SECONDS_MAX)
 
     def close(self) -> None:
@@ -153,14 +153,16 @@ def _writing_to(stream: Any) -> Callable[[bytes], object]:  # noqa: ANN401 - std
 
 
 def count_dropped_lines(count: Callable[[int], None]) -> None:
-    """From now on `count` is called with the number of lines that could not be written, whenever some could not."""
+    """From now on `count` is called with the number of lines that could not be written."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _LinesHandler):
             handler.writer.tell_dropped(count)
 
 
 class _ExpectedCuts(logging.Filter):
-    """Drops uvicorn's complaint about answers the exchange breaks off on purpose; the request's own line tells it."""
+    """Drops uvicorn's complaint about answers that the exchange breaks off on purpose; the request's own line reports
+    it.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.msg != _INCOMPLETE_RESPONSE
@@ -175,7 +177,7 @@ def configure_logging(level: str, log_format: str, worker: int | None = None) ->
         return _JsonFormatter(more) if log_format == "json" else _TextFormatter(more, has_colors=has_colors)
 
     handler = _LinesHandler(sys.stderr, make_formatter)
-    # What no line of ours shows, and each record would look for.
+    # Data that our lines do not show, and that each record would look up.
     logging._srcfile = None  # noqa: SLF001 - a switch that the logging HOWTO names
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
@@ -193,7 +195,7 @@ def configure_logging(level: str, log_format: str, worker: int | None = None) ->
     uvicorn_errors = logging.getLogger("uvicorn.error")
     if not any(isinstance(known, _ExpectedCuts) for known in uvicorn_errors.filters):
         uvicorn_errors.addFilter(_ExpectedCuts())
-    # These tell of every connection and statement; what matters of them is in the request's own line.
+    # These log every connection and statement; the request's own line has what matters.
     for name in ("httpx2", "httpcore2", "alembic", "sqlalchemy", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

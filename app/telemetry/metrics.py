@@ -1,6 +1,6 @@
-"""Every Prometheus metric, in one registry of this app's own. Labels come from closed sets only.
+"""Every Prometheus metric, in one registry of this app. Labels come from closed sets only.
 
-docs/metrics.md explains each; tests/test_docs.py holds the two together.
+docs/metrics.md explains each one; tests/test_docs.py compares the two.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ PREFIX = "zenmux_gateway"
 OTHER = "other"
 PROVIDER = "zenmux"
 
-# OpenTelemetry's advised buckets, and beyond them: images take minutes.
+# OpenTelemetry's recommended buckets, and larger ones: images take minutes.
 _DURATION_BUCKETS = (0.01, 0.04, 0.16, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 120, 180, 300, 600)
 _OVERHEAD_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
 _TOKEN_BUCKETS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
@@ -26,9 +26,9 @@ _OPERATION_NAMES = {"generation": "image_generation", "edit": "image_edit"}
 
 
 class Metrics:
-    """The counters of one app. `users_max` bounds the users with series of their own; later ones are `other`.
+    """The metrics of one app. `users_max` bounds the users with their own series; later ones are `other`.
 
-    What is counted stands in `shared_counters` and is summed over all workers that share them.
+    Counts are in `shared_counters` and are summed over all workers that share them.
     """
 
     def __init__(self, version: str, users_max: int, shared_counters: SharedCounters | None = None) -> None:
@@ -96,7 +96,7 @@ class Metrics:
         )
 
     def record(self, event: RequestEvent) -> None:
-        """Count one ended image request. Call it once an event."""
+        """Counts one ended image request. Call it once per event."""
         if event.refusal is not None:
             self._refusals.labels(event.refusal).inc()
         if event.operation is None:
@@ -113,17 +113,18 @@ class Metrics:
             self._record_charge(event, where)
 
     def count_connection_fault(self, kind: str) -> None:
-        """`kind` is of a closed set: app/server/http/bounds.py."""
+        """Counts one fault. `kind` is one of app/server/http/bounds.py."""
         self._connection_faults.labels(kind).inc()
 
     def show_waiting(self, on_disk: int, in_memory_only: int) -> None:
-        """How many settlements wait for the database."""
+        """Shows how many settlements wait for the database."""
         self._waiting.labels("disk").set(on_disk)
         self._waiting.labels("memory").set(in_memory_only)
 
     def count_correction(self, delta_nanousd: int, passed: Iterable[tuple[str, str]]) -> None:
-        """A settlement that came after its reservation had expired; `passed`: scope and unit of the limits that this
-        brought above their amount."""
+        """Counts a settlement that came after its reservation had expired. `passed`: scope and unit of the limits that
+        it raised above their amount.
+        """
         self._corrections.labels("more" if delta_nanousd > 0 else "less" if delta_nanousd < 0 else "equal").inc()
         for scope, unit in passed:
             self._limits_passed.labels(scope, unit).inc()
@@ -189,11 +190,11 @@ class Metrics:
         return counter
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        """A number that each worker finds out when it is asked: never summed."""
+        """A value that each worker determines when it is asked: never summed."""
         return Gauge(f"{PREFIX}_{name}", text, labels, registry=self.registry)
 
     def _live(self, name: str, text: str, *labels: str) -> LiveGauge:
-        """A number each worker has of its own: summed over those that live."""
+        """A value of each worker: summed over the living ones."""
         gauge = LiveGauge(self._shared_counters, f"{PREFIX}_{name}", text, labels)
         self.registry.register(gauge)
         return gauge
@@ -202,7 +203,7 @@ class Metrics:
         return self._foreign_histogram(f"{PREFIX}_{name}", text, bounds, *labels)
 
     def _foreign_histogram(self, name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Histogram:
-        """One whose name is not ours to choose."""
+        """A histogram whose name is defined elsewhere."""
         histogram = Histogram(self._shared_counters, name, text, labels, bounds=bounds)
         self.registry.register(histogram)
         return histogram

@@ -1,7 +1,7 @@
-"""Counters, histograms and gauges over a SharedCounters: cheap to add to, summed over all workers when Prometheus asks.
+"""Counters, histograms and gauges over SharedCounters: cheap to increase, summed over all workers on a scrape.
 
-They take the place of prometheus-client's own, which still writes the text: those cost eight times as much a request,
-and their mode for several processes keeps a file a process. docs/decisions/0009 has the figures.
+They replace prometheus-client's own, which still writes the text. Those cost eight times as much per request, and their
+mode for several processes keeps one file per process. docs/decisions/0009 has the figures.
 """
 
 from abc import abstractmethod
@@ -32,7 +32,7 @@ class CounterChild:
 
 
 class HistogramChild:
-    """One series of a histogram: its cells are the sum, then how many values fell into each bucket."""
+    """One series of a histogram. Its cells are the sum, then the number of values in each bucket."""
 
     __slots__ = ("_at", "_bounds", "_cells")
 
@@ -58,7 +58,7 @@ class LiveChild:
 
 
 class _Children(dict[tuple[str, ...], _Child]):
-    """The series of one metric by their labels' values, each made when it is first asked for."""
+    """The series of one metric by the values of their labels. Each is made when it is first used."""
 
     def __init__(self, make: Callable[[tuple[str, ...]], _Child]) -> None:
         super().__init__()
@@ -70,9 +70,9 @@ class _Children(dict[tuple[str, ...], _Child]):
 
 
 class Family(Collector, Generic[_Child]):
-    """A metric with labels. `of[values]` is the series of these values: a plain look-up, once there is one.
+    """A metric with labels. `of[values]` is the series of these values: a plain look-up once it exists.
 
-    `labels` gives the same, as prometheus-client's metrics do.
+    `labels` returns the same, as prometheus-client's metrics do.
     """
 
     kind: str
@@ -86,7 +86,7 @@ class Family(Collector, Generic[_Child]):
         return self.of[values]
 
     def describe(self) -> Iterator[Metric]:
-        """What the registry asks for to find names given twice."""
+        """Used by the registry to find duplicate names."""
         yield self._family()
 
     def _make(self, values: tuple[str, ...]) -> _Child:
@@ -119,7 +119,7 @@ class CounterFamily(Family[CounterChild]):
 
 
 class Histogram(Family[HistogramChild]):
-    """How values spread over buckets; `bounds` are their upper ends, rising, without the last, endless one."""
+    """How values spread over buckets. `bounds` are their upper ends, rising, without the last, infinite one."""
 
     kind = "histogram"
 
@@ -155,7 +155,7 @@ class Histogram(Family[HistogramChild]):
 
 
 class LiveGauge(Family[LiveChild]):
-    """A number of now: the sum of what the living workers set."""
+    """A current value: the sum of what the living workers set."""
 
     kind = "gauge"
 

@@ -16,15 +16,15 @@ logger = logging.getLogger("gateway.request")
 
 _QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 _LEFT_OUT_SECONDS = 1.0
-EVENT = "event"  # its place in the request's state
+EVENT = "event"  # its key in the request's state
 
 
 class Recording:
-    """ASGI middleware. `new_request_id` gives unique ids; every answer carries its own as `x-request-id`.
+    """ASGI middleware. `new_request_id` gives unique ids; every answer has its own as `x-request-id`.
 
-    `fault` makes the answer to a request that met a bug of ours, whose traceback goes to the log; `stopping` the one
-    to a request that the server cancelled, which it does when a stop cannot wait any longer. `unauthenticated` says
-    which requests without a valid key get a log line; the metrics count them all.
+    `fault` makes the answer to a request that met a bug; the log has the traceback. `stopping` makes the answer to a
+    request that the server cancelled, which it does if a stop cannot wait longer. `unauthenticated` says which requests
+    without a valid key get a log line; the metrics count them all.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Recording:
             self._record(event)
 
     def _record(self, event: RequestEvent) -> None:
-        """Never raises: a fault in telling must not become a fault in serving."""
+        """Records the event. Never raises: a failure to record must not become a failure to serve."""
         try:
             self._metrics.record(event)
             level = logging.ERROR if event.status is None or event.status >= 500 else logging.INFO
@@ -89,7 +89,7 @@ class Recording:
             logger.exception("request_not_recorded", extra={"request_id": event.request_id})
 
     def _is_to_be_logged(self, event: RequestEvent) -> bool:
-        """Everything with a valid key, and every fault of ours; what anybody may send, up to a rate."""
+        """Everything with a valid key and every fault of ours is logged; the rest only up to a rate."""
         if event.key_id is not None or event.status in (None, 500):
             return True
         sampler = self._unauthenticated

@@ -1,8 +1,8 @@
-"""Which of many alike lines are written: so many a second, the others counted."""
+"""Which of many similar lines are written: so many per second; the others are counted."""
 
 
 class Sampler:
-    """Admits `per_second` lines in each second, which begins with its first line."""
+    """Admits `per_second` lines in each second. A second begins with its first line."""
 
     def __init__(self, per_second: int) -> None:
         self._per_second = per_second
@@ -25,6 +25,6 @@ class Sampler:
         return self._left_out
 
     def take_left_out(self) -> int:
-        """How many were left out since the last call."""
+        """How many were left out since the last call. Resets the number."""
         left_out, self._left_out = self._left_out, 0
         return left_out

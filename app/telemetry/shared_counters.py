@@ -1,7 +1,7 @@
-"""Numbers that the workers of one gateway keep in memory they share: each adds to its own, any of them sums all.
+"""Numbers that the workers of one gateway keep in shared memory: each adds to its own, any of them can sum all.
 
-They outlive the worker that wrote them, however it died, and vanish with the gateway: there is no file to clean up.
-What a number means is not known here.
+They survive the worker that wrote them, however it died, and vanish with the gateway, so no file must be cleaned up.
+This file does not know what a number means.
 """
 
 import fcntl
@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-CELLS_MAX = 262_144  # of one worker; memory is taken only for those in use
-LIVE = "live:"  # begins the name of a family whose numbers end with their worker
-# What finds no room is counted in these last cells, which nobody reads.
+CELLS_MAX = 262_144  # of one worker; only used cells take memory
+LIVE = "live:"  # prefix of a family whose values end with their worker
+# Values without a cell of their own are counted in these last cells, which nobody reads.
 WIDTH_MAX = 64
 _SPARE = CELLS_MAX - WIDTH_MAX
 _CELL_BYTES = 8
@@ -25,7 +25,7 @@ _log = logging.getLogger("gateway")
 
 
 def shared_memory(workers: int) -> int:
-    """A descriptor of memory for a SharedCounters of so many workers. It has no name: it must be inherited."""
+    """A descriptor of memory for the SharedCounters of so many workers. It has no name, so it must be inherited."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("zenmux-gateway-metrics")
     else:
@@ -36,10 +36,10 @@ def shared_memory(workers: int) -> int:
 
 
 class SharedCounters:
-    """Cells of 64-bit floats, all 0 at first: `workers` times as many as one worker has, in `descriptor`'s memory.
+    """Cells of 64-bit floats, all 0 at first: one set for each of `workers`, in the memory of `descriptor`.
 
-    Without a descriptor the memory is this process's own. The names of what is counted stand behind the cells, one a
-    line, appended under a lock, so a series lies at the same place in every worker. Not for several threads.
+    Without a descriptor the memory is private. The names of the series are stored after the cells, one per line,
+    appended under a lock. So a series has the same position in every worker. Not thread-safe.
     """
 
     def __init__(self, descriptor: int | None = None, worker: int = 0, workers: int = 1) -> None:
@@ -54,7 +54,7 @@ class SharedCounters:
         self._is_full = False
 
     def place(self, family: str, labels: tuple[str, ...], width: int) -> int:
-        """Where the `width` cells of this series begin. One that finds no room gets cells that nobody reads."""
+        """The first of the `width` cells of this series. A series without room gets cells that nobody reads."""
         at = self._place(family, labels, width, None)
         if at is not None:
             return at
@@ -64,29 +64,31 @@ class SharedCounters:
         return _SPARE
 
     def admit(self, family: str, name: str, names_max: int) -> bool:
-        """Whether `name` is among the first `names_max` names that any worker brought to `family`. Final, once said."""
+        """Whether `name` is among the first `names_max` names that any worker gave `family`. The answer never
+        changes.
+        """
         return self._place(family, (name,), 0, names_max) is not None
 
     def clear_live(self, worker: int) -> None:
-        """This worker has ended."""
+        """Clears the live values of a worker that has ended."""
         with self._naming():
             for family, series in self._families.items():
                 for at in series.values() if family.startswith(LIVE) else ():
                     self._all[worker][at] = 0.0
 
     def series(self, family: str) -> list[tuple[tuple[str, ...], int]]:
-        """The labels of each series of the family that any worker has, and where its cells begin."""
+        """The labels of each series of the family in any worker, and the position of its cells."""
         with self._naming():
             return list(self._families.get(family, {}).items())
 
     def total(self, at: int) -> float:
-        """The sum over all workers of the cell there."""
+        """The sum over all workers of one cell."""
         return sum(cells[at] for cells in self._all)
 
     def _place(self, family: str, labels: tuple[str, ...], width: int, series_max: int | None) -> int | None:
         known = self._families.setdefault(family, {})
         at = known.get(labels)
-        # Names are never taken away, so a family that is full here is full everywhere.
+        # Names are never removed, so a family that is full here is full in every worker.
         if at is not None or (series_max is not None and len(known) >= series_max):
             return at
         with self._naming():
@@ -104,11 +106,11 @@ class SharedCounters:
 
     @contextmanager
     def _naming(self) -> Iterator[None]:
-        """Every name that any worker has given is known, and no other worker gives one meanwhile."""
+        """Every name of every worker is known, and no other worker adds one meanwhile."""
         if self._descriptor is None:
             yield
             return
-        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)  # a worker that dies lets go of it
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)  # released if the worker dies
         try:
             self._catch_up(self._descriptor)
             yield
@@ -119,7 +121,7 @@ class SharedCounters:
         text = b""
         while part := os.pread(descriptor, _READ_BYTES, self._names_at + self._read_bytes + len(text)):
             text += part
-        whole, newline, _ = text.rpartition(b"\n")  # the rest, if any, was left by a worker that died writing it
+        whole, newline, _ = text.rpartition(b"\n")  # the rest, if any, is from a worker that died while writing it
         for line in whole.splitlines():
             family, width, *labels = json.loads(line)
             self._take(family, tuple(labels), width)

@@ -1,9 +1,9 @@
-"""A request's path as it may stand in a log line or an answer: short, on one line, without keys. Pure."""
+"""A request's path, made safe for a log line or an answer: short, on one line, without keys. Pure."""
 
 import re
 
 _LENGTH_MAX = 200
-_READ_MAX = 1000  # of a path of 60 KB, more is not looked at
+_READ_MAX = 1000  # a path may have 60 KB; the rest is not inspected
 _KEY = re.compile(r"sk-[\w-]+", re.IGNORECASE)
 
 

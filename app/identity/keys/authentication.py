@@ -1,8 +1,9 @@
-"""Says who is asking, or refuses. Reads the database through a bounded cache; never takes its failure for a wrong key.
+"""Says who is asking, or refuses. Reads the database through a bounded cache. A failing database is never taken for a
+wrong key.
 
-What was read of a key is used for `cache_seconds` from the moment the reading began: a change counts for every request
-that comes that much after it was committed. Expiry is compared at every use. Unknown keys are remembered apart, so
-that guessing pushes no good key out.
+A read of a key is used for `cache_seconds`, from the moment it began. So every request sees a change at most that long
+after its commit. Expiry is compared at every use. Unknown keys are cached separately, so that guesses do not remove
+good keys from the cache.
 """
 
 import re
@@ -35,7 +36,7 @@ _WHERE_TO_GET_ONE = "Ask whoever runs this gateway for one."
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What the database said of a key. `began_at` is before it was asked; `credential` None means unknown."""
+    """The result of reading a key. `began_at` is before the query; `credential` None means unknown."""
 
     began_at: datetime
     credential: Credential | None
@@ -46,9 +47,9 @@ _Cache = LRUCache[PresentedKey, _Reading]
 
 @dataclass(slots=True)
 class _Flight:
-    """The requests that wait for the same key: one reads, and all who came before it began take what it read.
+    """The requests that wait for the same key. One of them reads; all that came before the read began use its result.
 
-    Readings are numbered in the order they begin; `ended` is the number of the last one that came to its end.
+    Reads are numbered in the order they begin; `ended` is the number of the last one that finished.
     """
 
     lock: anyio.Lock = field(default_factory=anyio.Lock)
@@ -60,7 +61,7 @@ class _Flight:
 
 
 class Authenticator:
-    """Turns the Authorization header into a Caller. For one event loop; its readings run in worker threads."""
+    """Turns the Authorization header into a Caller. For one event loop; its reads run in worker threads."""
 
     def __init__(self, engine: Engine, clock: Clock, cache_seconds: float, cache_entries: int) -> None:
         self._engine = engine
@@ -72,10 +73,10 @@ class Authenticator:
         self._readers = Readers(_READS_AT_A_TIME, "authentication")
 
     async def authenticate(self, authorization: str | None) -> Caller:
-        """The caller whose key stands in the header's value, which is None when the header is missing.
+        """The caller whose key is in the header's value. The value is None if the header is missing.
 
-        Raises AuthenticationFailed when there is no key, or one that is unknown, expired or disabled; the message
-        shows at most its public id. Raises StoreUnavailable when the database cannot tell.
+        Raises AuthenticationFailed if there is no key, or one that is unknown, expired or disabled; the message shows
+        at most its public id. Raises StoreUnavailable if the database does not answer.
         """
         presented = presented_key(authorization)
         now = self._clock()
@@ -99,7 +100,7 @@ class Authenticator:
                 raise StoreUnavailable("The gateway's database is busy; try again shortly.")
             flight = self._flights[presented] = _Flight()
         flight.request_count += 1
-        wanted = flight.begun + 1  # a reading that runs already may have missed what this request must know
+        wanted = flight.begun + 1  # a read that already runs may have missed a change that this request must see
         try:
             with anyio.fail_after(_WAIT_SECONDS):
                 async with flight.lock:
@@ -149,7 +150,7 @@ class Authenticator:
 def presented_key(authorization: str | None) -> PresentedKey:
     """The key in the value of an Authorization header.
 
-    Raises AuthenticationFailed saying what to send instead; nothing of the value is repeated.
+    Raises AuthenticationFailed that says what to send instead. Nothing of the value is repeated.
     """
     if authorization is None or not authorization.strip():
         raise AuthenticationFailed(

@@ -1,4 +1,4 @@
-"""What a presented key stands for: one read of the database, and whether it may pass at a given moment (pure)."""
+"""What a presented key stands for: one read of the database, and (pure) whether it is valid at a given moment."""
 
 import json
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A secret that is in the database, with all that can end it."""
+    """A secret from the database, with everything that can make it invalid."""
 
     caller: Caller
     key_disabled: bool
@@ -39,7 +39,7 @@ class Credential:
     secret_expires_at: datetime | None
 
     def refusal(self, now: datetime) -> str | None:
-        """Why it may not pass at `now`, in words for its holder; None when it may."""
+        """Why it is not valid at `now`, in words for its holder; None if it is."""
         key_id = self.caller.key_id
         if self.key_disabled:
             return f"The API key {shown_key(key_id)} is disabled."
@@ -53,13 +53,13 @@ class Credential:
 
 
 def shown_key(key_id: str) -> str:
-    """How a key is called in messages: its public part only."""
+    """How messages name a key: by its public part only."""
     return f"{PREFIX}{key_id}-…"
 
 
 def read_credential(connection: Connection, presented: PresentedKey) -> Credential | None:
-    """The credential of the presented key, or None when nothing fits both its secret and its public id."""
-    # Found by the hash of the secret: no comparison of secrets happens, so none can leak by its timing.
+    """The credential of the presented key, or None if no row has both its secret and its public id."""
+    # Found by the hash of the secret. No secrets are compared, so no timing can leak one.
     row = connection.execute(
         _SELECT.where(key_secrets.c.secret_sha256 == presented.secret_sha256, keys.c.id == presented.id)
     ).first()

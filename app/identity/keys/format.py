@@ -1,6 +1,6 @@
-"""The form of a key, `sk-zg-<public id>-<secret>`, and the only thing kept of its secret: the SHA-256. Pure.
+"""The form of a key, `sk-zg-<public id>-<secret>`, and the SHA-256 of its secret, which is all that is stored. Pure.
 
-Random bytes are arguments. Letters are digits and lower case without i, l, o and u, which are misread.
+Random bytes are arguments. The letters are digits and lower case without i, l, o and u, which are easily misread.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 PREFIX = "sk-zg-"
 PUBLIC_ID_BYTES = 12
-SECRET_BYTES = 40  # five bits of each count: 200 bits
+SECRET_BYTES = 40  # five bits of each are used: 200 bits
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PUBLIC_ID = re.compile(f"[{_ALPHABET}]{{{PUBLIC_ID_BYTES}}}")
@@ -21,7 +21,7 @@ _KEY = re.compile(f"{PREFIX}(?P<id>{_PUBLIC_ID.pattern})-(?P<secret>[{_ALPHABET}
 
 @dataclass(frozen=True, slots=True)
 class MintedKey:
-    """A key just made. `text` is shown once and kept nowhere; `id` is public; `secret_sha256` goes to the database."""
+    """A key just made. `text` is shown once and not stored. `id` is public. `secret_sha256` goes to the database."""
 
     text: SecretStr
     id: str
@@ -29,7 +29,7 @@ class MintedKey:
 
 
 class PresentedKey(NamedTuple):
-    """What a caller showed: the public id, and the SHA-256 of the secret."""
+    """What a caller sent: the public id, and the SHA-256 of the secret."""
 
     id: str
     secret_sha256: bytes
@@ -67,9 +67,9 @@ def _spell(random_bytes: bytes, length: int) -> str:
         raise ValueError(f"{length} random bytes are needed, not {len(random_bytes)}")
     return "".join(
         _ALPHABET[byte % len(_ALPHABET)] for byte in random_bytes
-    )  # 256 is a multiple of 32: no letter leads
+    )  # 256 is a multiple of 32, so all letters are equally likely
 
 
 def _sha256(secret: str) -> bytes:
-    # A plain hash is enough: nobody guesses 200 random bits, and every request would pay for a slow one.
+    # A plain hash is enough: nobody guesses 200 random bits, and a slow hash would cost every request.
     return hashlib.sha256(secret.encode("ascii")).digest()

@@ -1,5 +1,6 @@
-"""Keys: made, found, listed, disabled, rotated. Each change is recorded in its transaction, which the caller opens
-and ends; nothing here sees a secret, and no record of a change holds its hash."""
+"""Keys: made, found, listed, disabled, rotated. Each change is recorded in its transaction, which the caller opens and
+ends. Nothing here sees a secret, and no record of a change contains its hash.
+"""
 
 import json
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """What a key shall be. `models` are full catalog ids, None for every model; `expires_at` None for never."""
+    """A key to be made. `models` are full catalog ids, None for every model; `expires_at` None for never."""
 
     user_id: str
     name: str | None = None
@@ -45,8 +46,7 @@ class NewKey:
 
 
 def create_key(connection: Connection, new: NewKey, minted: MintedKey, *, change: Change) -> Key:
-    """A new key for a user. Raises NotFound when the user is not there, InvalidValue when what it shall be makes no
-    sense."""
+    """Makes a key for a user. Raises NotFound if the user is not there, InvalidValue for impossible values."""
     name = None if new.name is None else checked_name(new.name, "key")
     models = _checked_models(new.models)
     if new.expires_at is not None and new.expires_at <= change.now:
@@ -97,7 +97,7 @@ def list_keys(connection: Connection, user_id: str | None = None) -> list[Key]:
 
 
 def set_key_disabled(connection: Connection, key_id: str, disabled: bool, *, change: Change) -> Key:  # noqa: FBT001 - the new value
-    """Disables or enables the key. Changes nothing when it is so already. Raises NotFound for no such key."""
+    """Disables or enables the key. Changes nothing if it is so already. Raises NotFound."""
     key = _existing(connection, key_id)
     if (key.disabled_at is not None) == disabled:
         return key
@@ -109,10 +109,10 @@ def set_key_disabled(connection: Connection, key_id: str, disabled: bool, *, cha
 
 
 def rotate_key(connection: Connection, key_id: str, minted: MintedKey, overlap: timedelta, *, change: Change) -> Key:
-    """Gives the key the secret of `minted` (made by `mint_again`); its older secrets work for `overlap` more, or
-    as long as they would have if that is less. Id, limits and use stay.
+    """Gives the key the secret of `minted` (made by `mint_again`). Its older secrets work for `overlap` more, or until
+    their own end if that is earlier. Id, limits and usage stay.
 
-    Raises NotFound when there is no such key, InvalidValue when the overlap is not between 0 and 366 days.
+    Raises NotFound if there is no such key, InvalidValue if the overlap is not between 0 and 366 days.
     """
     if not timedelta() <= overlap <= OVERLAP_MAX:
         raise InvalidValue(f"The overlap must be between 0 and {OVERLAP_MAX.days} days.")
@@ -153,7 +153,7 @@ def _existing(connection: Connection, key_id: str) -> Key:
     lock_changes(connection)
     key = find_key(connection, key_id)
     if key is None:
-        # What was typed may be a whole key, so it is shown only when it has the form of an id.
+        # The typed text may be a whole key, so it is shown only if it has the form of an id.
         raise NotFound(f"There is no key {key_id}." if is_public_id(key_id) else "There is no key with this id.")
     return key
 

@@ -37,7 +37,7 @@ def create_team(connection: Connection, name: str, *, change: Change) -> Team:
 def find_team(connection: Connection, name_or_id: str) -> Team | None:
     """The team with this id; if there is none, the one with this name; or None."""
     wanted = spelled(name_or_id)
-    if not wanted.isprintable():  # PostgreSQL takes no NUL, neither engine half a character
+    if not wanted.isprintable():  # PostgreSQL accepts no NUL, and neither engine half a surrogate pair
         return None
     for column in (teams.c.id, teams.c.name):
         row = connection.execute(select(teams).where(column == wanted)).first()

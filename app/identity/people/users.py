@@ -43,7 +43,7 @@ def create_user(connection: Connection, name: str, *, team: Team | None = None, 
 def find_user(connection: Connection, name_or_id: str) -> User | None:
     """The user with this id; if there is none, the one with this name; or None."""
     wanted = spelled(name_or_id)
-    if not wanted.isprintable():  # PostgreSQL takes no NUL, neither engine half a character
+    if not wanted.isprintable():  # PostgreSQL accepts no NUL, and neither engine half a surrogate pair
         return None
     for column in (users.c.id, users.c.name):
         row = connection.execute(_select_users().where(column == wanted)).first()

@@ -15,7 +15,7 @@ HOOKS = "server_hooks"  # their place in the state that the app's lifespan gives
 class Fault(StrEnum):
     """Why a connection was refused or ended. A closed set: it is a metric's label."""
 
-    MALFORMED = "malformed"  # no HTTP/1.1
+    MALFORMED = "malformed"  # not HTTP/1.1
     HEAD_TOO_LARGE = "head_too_large"
     TRAILERS_TOO_LARGE = "trailers_too_large"
     HEAD_LATE = "head_late"
@@ -24,13 +24,14 @@ class Fault(StrEnum):
     BODY_LATE = "body_late"
     ANSWER_STALLED = "answer_stalled"
     TOO_MANY = "too_many"
-    NO_DESCRIPTORS = "no_descriptors"  # connections that came are lost unseen, for about this many seconds
+    NO_DESCRIPTORS = "no_descriptors"  # new connections are lost unseen, for about this many seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The operator's choices. Longer idle than load balancers and SDKs keep a connection: one that the server closes
-    just as a request comes in is an error that the client may not safely retry."""
+    """The operator's choices. The idle time is longer than that of load balancers and SDKs. If the server closed a
+    connection just as a request comes in, the client could not safely retry.
+    """
 
     head_seconds: float = 30
     body_idle_seconds: float = 30

@@ -1,4 +1,4 @@
-"""What all connections of one process share: their bounds, their one timer, and the count of what was wrong with them.
+"""What all connections of one process share: their bounds, one timer, and the count of their faults.
 
 Decides nothing itself: deadlines.py judges, protocol.py acts.
 """
@@ -17,8 +17,8 @@ _TICK_SECONDS_MAX = 1.0
 _TICKS_A_BOUND = 4
 _LOG_SECONDS = 60.0
 _ENDING_SECONDS = 2.0
-_REFUSED_MAX = 32  # beyond the most connections, while they take their answer
-# Above this share of the most connections, idle ones make room for others soon.
+_REFUSED_MAX = 32  # above the maximum, while they receive their refusal
+# Above this share of the maximum, idle connections are closed soon, to make room.
 _CROWDED = 0.9
 _CROWDED_IDLE_SECONDS = 5.0
 
@@ -26,7 +26,7 @@ _logger = logging.getLogger("gateway.connections")
 
 
 class CallerConnection(Protocol):
-    """What is watched."""
+    """A connection that is watched."""
 
     def seen(self) -> Seen: ...
     def end(self, fault: Fault) -> None: ...
@@ -34,7 +34,7 @@ class CallerConnection(Protocol):
 
 
 class Connections:
-    """Made once a process, before its loop runs."""
+    """The connections of one process. Make it before its loop runs."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
@@ -47,8 +47,9 @@ class Connections:
         self._timer: asyncio.TimerHandle | None = None
 
     def admit(self, connection: CallerConnection, loop: asyncio.AbstractEventLoop, hooks: Hooks) -> bool:
-        """Whether it may stay. It is watched from now on. One of too many is watched while it is told so; where even
-        those are too many, it is closed. `hooks` are the same for all."""
+        """Whether the connection may stay. It is watched from now on. One above the maximum is watched while it is
+        refused; if there are too many of those as well, it is closed. `hooks` are the same for all.
+        """
         self.hooks = hooks
         excess = len(self._watches) - self.bounds.connections_max
         if excess >= 0:
@@ -65,7 +66,7 @@ class Connections:
         self._watches.pop(connection, None)
 
     def count(self, fault: Fault, now: float) -> None:
-        """Counts it at once, and logs such faults at most once a minute."""
+        """Counts the fault at once. Logs such faults at most once a minute."""
         self._faults[fault] += 1
         self.hooks.count(fault)
         self._log(now)
@@ -97,8 +98,9 @@ class Connections:
         self._timer = loop.call_later(self._tick_seconds, self._tick, loop) if self._watches else None
 
     def _check_descriptors(self, now: float) -> None:
-        """Whether a connection could be accepted. The loop does not tell: it accepts and closes what it has no place
-        for."""
+        """Whether a connection could be accepted. The loop does not report it: it accepts and closes connections
+        without a descriptor.
+        """
         try:
             os.close(os.dup(0))
         except OSError as error:

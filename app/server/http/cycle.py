@@ -1,4 +1,4 @@
-"""One request and its answer on a connection: uvicorn's, with a fault in our own envelope and answers for HTTP/1.0."""
+"""One request and its answer on a connection: uvicorn's, with faults in our own envelope and answers for HTTP/1.0."""
 
 import asyncio
 import socket
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
 
 _ENDLESS = 2**62
-# Closing resets the connection, or closes it after what is still to be sent, as ever.
+# Closing resets the connection, or closes it after the data that is still to be sent, as before.
 _RESET = struct.pack("ii", 1, 0)
 _NO_RESET = struct.pack("ii", 0, 0)
 
 
 class Cycle(RequestResponseCycle):
-    """Answers with `hooks` where the app ended without an answer."""
+    """Answers with `hooks` if the app ended without an answer."""
 
     hooks = Hooks()
 
     def lose_caller(self) -> None:
-        """Nobody takes an answer any more: the app is told, and what it still sends goes nowhere."""
+        """Nobody receives the answer any more: tells the app, and drops what it still sends."""
         if not self.response_complete:
             self.disconnected = True
         self.message_event.set()
@@ -39,9 +39,9 @@ class Cycle(RequestResponseCycle):
 
 
 class OldCycle(Cycle):
-    """For HTTP/1.0, which knows no chunks: an answer without a length ends where the connection does.
+    """For HTTP/1.0, which has no chunks: an answer without a length ends with the connection.
 
-    One that breaks off resets the connection, or its caller would take it for whole.
+    An answer that breaks off resets the connection. Otherwise its caller would take it for whole.
     """
 
     _has_length = True
@@ -69,7 +69,7 @@ class OldCycle(Cycle):
 
 
 def new_cycle(protocol: HttpToolsProtocol, hooks: Hooks) -> Cycle:
-    """For the request whose head `protocol` has just read."""
+    """The cycle for the request whose head `protocol` has just read."""
     is_old = protocol.scope["http_version"] == "1.0"
     kind = OldCycle if is_old else Cycle
     cycle = kind(

@@ -1,7 +1,7 @@
-"""Judges, once a tick, whether a connection has used up its time. Pure: what is seen and the time are arguments.
+"""Judges, once a tick, whether a connection has used up its time. Pure: the observed state and the time are arguments.
 
-A connection keeps no timer and asks no clock: it counts what it receives and numbers its stages, and a stage begins
-when it is first seen here. So every bound is kept to within a tick, and requests pay nothing for it.
+A connection has no timer and reads no clock. It counts received bytes and numbers its stages; a stage begins when it is
+first seen here. So every bound is exact to one tick, and requests pay nothing for it.
 """
 
 from enum import Enum
@@ -17,14 +17,14 @@ class Stage(Enum):
     HEAD = "head"  # the rest of a request's line and headers
     BODY = "body"  # the rest of its body
     ANSWER = "answer"  # the app
-    ENDING = "ending"  # the caller to take the last answer and close; what it still sends is not read
+    ENDING = "ending"  # the caller must receive the last answer and close; what it still sends is not read
 
 
 class Seen(NamedTuple):
-    """A connection at one moment. `turn` grows with each stage, `writable` each time its caller had caught up.
+    """A connection at one moment. `turn` grows with each stage, `writable` each time its caller has received
+    everything.
 
-    `is_ours`: it is not the caller who is waited for, because an earlier request is being answered or the app reads
-    slowly.
+    `is_ours`: the wait is not for the caller, because an earlier request is being answered or the app reads slowly.
     """
 
     stage: Stage
@@ -47,7 +47,7 @@ class ProgressWatch:
         self._answer = (0, 0)
 
     def look(self, seen: Seen, now: float, bounds: Bounds) -> Fault | None:
-        """What is wrong with it now. Call it once a tick; `has_waited` is right afterwards."""
+        """What is wrong with it now; None if nothing is. Call it once a tick; `has_waited` is right afterwards."""
         self._note(seen, now)
         if seen.unsent and now - self._answer_since >= bounds.stall_seconds:
             return Fault.ANSWER_STALLED
@@ -56,7 +56,7 @@ class ProgressWatch:
         return self._judge_body(seen, now, bounds) if seen.stage is Stage.BODY else None
 
     def has_waited(self, seen: Seen, stage: Stage, now: float, seconds: float) -> bool:
-        """It is in this stage for so long, and its caller took everything that was answered."""
+        """Whether it has been in this stage for so long, and its caller has received everything."""
         return seen.stage is stage and not seen.unsent and now - self._stage_since >= seconds
 
     def _note(self, seen: Seen, now: float) -> None:

@@ -8,21 +8,22 @@ _CONNECTIONS_MIN = 16
 
 
 def raise_limit() -> int:
-    """Raise the soft limit of descriptors to the hard one, which needs no right. Returns what holds now."""
+    """Raises the soft limit of descriptors to the hard one, which needs no privilege. Returns the limit now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == hard:
         return soft
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):  # macOS takes no endless one
+    except (OSError, ValueError):  # macOS accepts no infinite limit
         return soft
     return hard
 
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """What `descriptors` allow where `in_flight` requests, each with a connection to ZenMux, and `connections` of
-    callers are wished for. A negative number of descriptors is endless."""
+    """What `descriptors` allow for `in_flight` requests, each with a connection to ZenMux, and the wanted number of
+    callers' `connections`. A negative number of descriptors means no limit.
+    """
 
     descriptors: int
     in_flight: int
@@ -30,14 +31,14 @@ class Division:
 
     @property
     def connections_max(self) -> int:
-        """The most connections of callers that can be accepted, so that refusing them is the gateway's to say."""
+        """The most callers' connections that can be accepted, so that the gateway itself can refuse further ones."""
         if self.descriptors < 0:
             return self.connections
         rest = self.descriptors - _RESERVED - min(self.in_flight, (self.descriptors - _RESERVED) // 2)
         return max(_CONNECTIONS_MIN, min(self.connections, rest))
 
     def advice(self) -> str | None:
-        """What the operator must know; None where all is well."""
+        """What the operator must know; None if all is well."""
         needed = _RESERVED + 2 * self.in_flight
         if 0 <= self.descriptors < needed:
             return (

@@ -1,6 +1,6 @@
 """One caller's connection: uvicorn's HTTP/1.1 protocol with a bound on everything a caller may send or hold.
 
-What is out of bounds is answered in our own words, behind the answers that are still owed, and ends the connection.
+What is out of bounds gets an error answer, after the answers to earlier requests, and ends the connection.
 """
 
 import asyncio
@@ -25,8 +25,9 @@ _NO_HOOKS = Hooks()
 
 
 class GatewayProtocol(HttpToolsProtocol):
-    """`self.cycle` is the request read last, `self._running` the one that is answered now, or None; at most one more
-    waits, `self._next`."""
+    """`self.cycle` is the request read last. `self._running` is the one that is being answered, or None. At most one
+    more, `self._next`, waits.
+    """
 
     shared: Connections
     cycle: Cycle
@@ -47,8 +48,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self._received = 0
         self._writable = 0
         self._packet_bytes = 0
-        self._head_bytes = 0  # in packets before this one
-        self._bare_bytes = 0  # of a body's packets in a row without a byte of the body
+        self._head_bytes = 0  # received in earlier packets
+        self._bare_bytes = 0  # of packets in a row that contain no byte of the body
         self._trailers = 0
         self._unread_bytes = 0
         self._upgrade_offered = False
@@ -64,7 +65,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.shared.dismiss(self)
-        # Every request of this connection has lost its caller, the one that runs and those behind it.
+        # Every request of this connection has lost its caller: the running one and the waiting one.
         if self._running is not None:
             self._running.lose_caller()
             self._running = None
@@ -93,7 +94,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._writable += 1
         self.flow.resume_writing()
 
-    # --- What the parser tells
+    # --- Called by the parser
 
     def on_message_begin(self) -> None:
         if self._next is not None:
@@ -103,7 +104,7 @@ class GatewayProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._stage is not Stage.HEAD:  # a trailer: read past, since none may do what a header does
+        if self._stage is not Stage.HEAD:  # a trailer is skipped: none may act like a header
             self._trailers += 1
             if self._trailers > HEADERS_MAX:
                 raise Refusal(Fault.TRAILERS_TOO_LARGE)
@@ -158,7 +159,7 @@ class GatewayProtocol(HttpToolsProtocol):
             cycle.message_event.set()
         self._enter(Stage.IDLE if self._running is None else Stage.ANSWER)
 
-    # --- What a cycle and the server tell
+    # --- Called by a cycle and by the server
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -178,7 +179,7 @@ class GatewayProtocol(HttpToolsProtocol):
         else:
             self._running.keep_alive = False
 
-    # --- What `Connections` asks, once a tick
+    # --- Called by `Connections`, once a tick
 
     def seen(self) -> Seen:
         stage, running = self._stage, self._running
@@ -190,9 +191,9 @@ class GatewayProtocol(HttpToolsProtocol):
         return Seen(stage, self._turn, self._received, self.transport.get_write_buffer_size(), self._writable, is_ours)
 
     def end(self, fault: Fault) -> None:
-        """What `Connections` has counted already."""
+        """Ends the connection for a fault that `Connections` has counted already."""
         if fault is Fault.ANSWER_STALLED:
-            self.transport.abort()  # closing would wait for what is not taken
+            self.transport.abort()  # closing would wait for data that nobody receives
         else:
             self._refuse(fault)
 
@@ -230,7 +231,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._count_and_refuse(Fault.TRAILERS_TOO_LARGE)
 
     def _check_head(self) -> None:
-        """Counted in full only where packets could hold too much: they may hold other things as well."""
+        """Counted exactly only if packets could contain too much; they may contain other things as well."""
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > HEAD_BYTES_MAX:
             raise Refusal(Fault.HEAD_TOO_LARGE)
@@ -262,10 +263,11 @@ class GatewayProtocol(HttpToolsProtocol):
         self._refuse(fault)
 
     def _refuse(self, fault: Fault) -> None:
-        """Reads nothing any more. A request that is whole keeps its answer; the one at fault is told of it, unless it
-        has an answer already."""
+        """Reads nothing any more. A complete request keeps its answer. The request at fault gets the error, unless it
+        has an answer already.
+        """
         self._is_deaf = True
-        cycle = self.cycle if self._stage is Stage.BODY else None  # the one at fault, where its head was right
+        cycle = self.cycle if self._stage is Stage.BODY else None  # the one at fault, if its head was right
         if self._running is not None and self._running is not cycle:
             self._next = None
             self._running.keep_alive = False
@@ -282,11 +284,12 @@ class GatewayProtocol(HttpToolsProtocol):
     def _answer_and_end(self, fault: Fault) -> None:
         response = self._hooks.answer(error_of(fault))
         self.transport.write(answer_bytes(response, self.server_state.default_headers))
-        # Closed when the caller has closed, or soon: closing with unread bytes would take the answer away from it.
+        # Closed when the caller has closed, or soon: closing with unread bytes would reset the connection before the
+        # caller has read the answer.
         self.transport.write_eof()
         self._enter(Stage.ENDING)
 
 
 def protocol_of(bounds: Bounds) -> type[GatewayProtocol]:
-    """The protocol of one process, whose connections keep to `bounds` together."""
+    """The protocol of one process, whose connections share `bounds`."""
     return type("BoundedProtocol", (GatewayProtocol,), {"shared": Connections(bounds)})

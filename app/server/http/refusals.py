@@ -1,4 +1,4 @@
-"""What a connection says of requests that no app sees: the errors in words, and an answer as bytes."""
+"""Errors for requests that no app sees: the texts, and an answer as bytes."""
 
 from collections.abc import Iterable
 
@@ -20,18 +20,18 @@ _LATE = {
 
 
 class Refusal(Exception):
-    """Raised in a callback of the parser: what comes is not read any further."""
+    """Raised in a callback of the parser: nothing more is read."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
 
 
 class Enough(Exception):
-    """Raised in a callback of the parser: what comes from here on is not read, and nothing is wrong with it."""
+    """Raised in a callback of the parser: nothing more is read, and nothing is wrong."""
 
 
 def error_of(fault: Fault) -> GatewayError:
-    """What its caller is told."""
+    """The error that the caller gets."""
     match fault:
         case Fault.HEAD_TOO_LARGE:
             return HeadTooLarge(f"The request has more than {HEADERS_MAX} headers, or {HEAD_BYTES_MAX} bytes of them.")

@@ -1,7 +1,7 @@
-"""Reads on behind a head that offered an upgrade, as if it had not: this server speaks HTTP/1.1 and nothing else.
+"""Continues reading after a head that offered an upgrade, as if there were no offer: this server speaks HTTP/1.1 only.
 
-httptools takes such a request for ended with its head. A new parser is told the framing of the body alone, and goes
-on with the bytes that came behind the head.
+httptools ends such a request with its head. A new parser gets only the framing of the body, and continues with the
+bytes after the head.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,14 +24,14 @@ class Listener(Protocol):
 
 
 def new_parser(listener: object) -> httptools.HttpRequestParser:
-    """A parser that reads on behind a request with `connection: close`: that one is answered first."""
+    """A parser that continues after a request with `connection: close`: that one is answered first."""
     parser = httptools.HttpRequestParser(listener)
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
 
 
 def parser_behind(headers: Iterable[tuple[bytes, bytes]], listener: Listener) -> httptools.HttpRequestParser:
-    """A parser that stands at the first byte behind a head with these `headers`, whose names are in lower case.
+    """A parser at the first byte after a head with these `headers`, whose names are in lower case.
 
     Raises httptools.HttpParserError for framing that contradicts itself.
     """
@@ -45,7 +45,7 @@ def parser_behind(headers: Iterable[tuple[bytes, bytes]], listener: Listener) ->
 
 
 class _Behind:
-    """Passes everything on but the head that `parser_behind` makes up."""
+    """Passes everything on except the head that `parser_behind` makes up."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
