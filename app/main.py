@@ -86,9 +86,8 @@ def create_app(
 ) -> ASGIApp:
     """The gateway as an ASGI app. Makes nothing that must be closed; its lifespan opens and closes the rest.
 
-    `shared_counters` are those of all workers, where it is one of several. `instance` names this process in the ledger;
-    of those that come in `dead_instances`, the reservations are closed at once.
-    Raises ConfigurationError when GATEWAY_CATALOG_FILE, or another setting, cannot work.
+    `shared_counters` are those of all workers, if it is one of several. Raises ConfigurationError if
+    GATEWAY_CATALOG_FILE, or another setting, cannot work.
     """
     policy = request_policy(settings, catalog_of(settings.catalog_file))
     webhook_of(settings)  # raises here, before anything is opened
@@ -217,7 +216,7 @@ def _fault_response() -> Response:
 
 
 def _stopping_response(event: RequestEvent) -> Response:
-    """To a request that a stop found before it was an exchange, or that did not end when it was told to."""
+    """For a request that a stop found before it was an exchange, or that did not end when it was told to."""
     if event.state is None:  # nothing was reserved, so nothing was sent
         return error_response(wire_error(Draining("The gateway is stopping. Please try again shortly.")))
     return error_response(wire_error(Interrupted("The gateway stopped before this request was answered.")))

@@ -1,4 +1,4 @@
-"""Use cases of the provider's bill: a day compared with what ZenMux billed, the sandbox's bill fetched for an audit."""
+"""Use cases of the provider's bill: compare a day with what ZenMux billed; fetch the sandbox's bill for an audit."""
 
 import asyncio
 import json
@@ -18,9 +18,9 @@ _BILL_SECONDS_MAX = 30.0
 
 
 async def reconcile_day(operator: Operator, day: date, catalog: Catalog, settings: Settings) -> DayComparison:
-    """Compares a UTC day with what ZenMux billed for it, model by model, and keeps the result for the metrics.
+    """Compares a UTC day with what ZenMux billed for it, per model, and keeps the result for the metrics.
 
-    Raises ConfigurationError without ZENMUX_MANAGEMENT_KEY, RemoteFailure when ZenMux does not tell.
+    Raises ConfigurationError without ZENMUX_MANAGEMENT_KEY, RemoteFailure if ZenMux does not give the costs.
     """
     from app.upstream.costs import fetch_day_cost  # noqa: PLC0415 - the transport is slow to load
 
@@ -35,7 +35,8 @@ async def reconcile_day(operator: Operator, day: date, catalog: Catalog, setting
 
 async def fetch_sandbox_bill(settings: Settings, url: str) -> dict[str, Any]:
     """The bill at `url`, bounded in size and time, through the operator's proxy. Raises RemoteFailure, and
-    ConfigurationError for a proxy or a CA that cannot work."""
+    ConfigurationError for a proxy or a CA that cannot work.
+    """
     import httpx2  # noqa: PLC0415 - few audits need it
 
     try:
@@ -69,7 +70,7 @@ async def _fetch(settings: Settings, url: str) -> bytes:
 
 
 def day_json(comparison: DayComparison) -> dict[str, Any]:
-    """A compared day for programs."""
+    """A compared day, for programs."""
     return {
         "day": comparison.day.isoformat(),
         "verdict": comparison.verdict,

@@ -14,8 +14,9 @@ from app.quotas.rules.limits import format_usd
 
 @dataclass(frozen=True, slots=True)
 class CatalogDifference:
-    """The models that are new or changed, as the newer catalog has them; the ids of the new ones; the names of those
-    that are gone."""
+    """The models that are new or changed, as in the newer catalog; the ids of the new ones; the names of those that are
+    gone.
+    """
 
     changed: tuple[ModelSpec, ...]
     new: frozenset[str]
@@ -26,7 +27,7 @@ class CatalogDifference:
 
 
 def compare_catalogs(catalog: Catalog, base: Catalog) -> CatalogDifference:
-    """What `catalog` has that `base` has not, or has otherwise."""
+    """The models that `catalog` has and `base` has not, or has with other values."""
     differing = [spec for spec in catalog.models if base.find(spec.id) != spec]
     return CatalogDifference(
         changed=tuple(differing),
@@ -72,12 +73,12 @@ def partial_images_max(spec: ModelSpec) -> int:
 
 
 def named_qualities(spec: ModelSpec) -> list[str]:
-    """The qualities with a price of their own: all but `auto`."""
+    """The qualities with a price of their own: all except `auto`."""
     return [quality for quality in spec.qualities if quality != AUTO]
 
 
 def image_cost(spec: ModelSpec, size: str, quality: str) -> int | None:
-    """Nano-USD for the output of one image; None where the model does not make it or has no price."""
+    """Nano-USD for the output of one image; None if the model does not make such an image or has no price."""
     try:
         tokens = output_tokens(spec, size, quality)
     except ValueError:
@@ -101,7 +102,7 @@ def _edits_json(spec: ModelSpec) -> dict[str, Any] | None:
 
 
 def _prices_json(spec: ModelSpec) -> dict[str, Any]:
-    """Rates are whole nano-dollars a token, so dollars a million tokens are exact, too."""
+    """Prices are whole nano-dollars per token, so dollars per million tokens are exact as well."""
     match spec.prices:
         case ImagePrice(per_image=nanousd):
             return {"per_image_usd": format_usd(nanousd), "per_image_nanousd": nanousd}

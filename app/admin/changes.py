@@ -17,9 +17,9 @@ from app.identity.people.users import find_user
 
 @contextmanager
 def list_changes(operator: Operator, wanted: Wanted, limit: int) -> Iterator[Iterator[RecordedChange]]:
-    """The newest `limit` changes, newest first, read as they are taken: take them inside the block.
+    """The newest `limit` changes, newest first, read from the database as they are taken: take them inside the block.
 
-    The target is a user's or team's name, or an id: people know the first, the list knows the second.
+    The target is a user's or team's name, or an id: people know the name, the list has the id.
     """
     with operator.reading() as connection:
         target = None if wanted.target is None else _id_of(connection, wanted.target)

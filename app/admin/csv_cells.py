@@ -4,7 +4,7 @@ _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", 
 
 
 def csv_text(text: str | None) -> str:
-    """`text` with an apostrophe before what a spreadsheet would run as a formula; an empty text for none."""
+    """`text` with an apostrophe in front if a spreadsheet would run it as a formula; an empty text for None."""
     if text is None:
         return ""
     return f"'{text}" if text.lstrip(" ").startswith(_STARTS_A_FORMULA) else text

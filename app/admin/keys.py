@@ -1,4 +1,4 @@
-"""Use cases of keys: minted, listed, disabled, rotated. A key's text leaves here once, in a MintedKeyView."""
+"""Use cases of keys: mint, list, disable, rotate. A key's text is returned once, in a MintedKeyView."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from app.quotas.rules.limits import Scope, WrittenLimit
 
 @dataclass(frozen=True, slots=True)
 class WantedKey:
-    """A key to be made for the user of this name or id. `models` are full ids, None for every model."""
+    """A key to be made for the user with this name or id. `models` are full ids, None for every model."""
 
     user: str
     name: str | None = None
@@ -32,9 +32,9 @@ class WantedKey:
 
 
 def create_key(operator: Operator, wanted: WantedKey) -> MintedKeyView:
-    """A new key, and its user, with the default limits, if there is none.
+    """Makes a key, and its user with the default limits if there is none.
 
-    Raises InvalidValue for names, models and times that cannot be.
+    Raises InvalidValue for impossible names, models and times.
     """
     change = operator.change()
     minted = mint(operator.random_bytes(PUBLIC_ID_BYTES), operator.random_bytes(SECRET_BYTES))
@@ -64,19 +64,19 @@ def show_key(operator: Operator, key_id: str) -> KeyView:
 
 
 def disable_key(operator: Operator, key_id: str) -> KeyView:
-    """Stops the key from working. Changes nothing when it is so already. Raises NotFound."""
+    """Stops the key from working. Changes nothing if it is disabled already. Raises NotFound."""
     return _set_disabled(operator, key_id, disabled=True)
 
 
 def enable_key(operator: Operator, key_id: str) -> KeyView:
-    """Lets a disabled key work again. Changes nothing when it does. Raises NotFound."""
+    """Lets a disabled key work again. Changes nothing if it works already. Raises NotFound."""
     return _set_disabled(operator, key_id, disabled=False)
 
 
 def rotate_key(operator: Operator, key_id: str, overlap: timedelta) -> MintedKeyView:
-    """Gives the key a new text; the old one works for `overlap` more. Id, limits and use stay.
+    """Gives the key a new text. The old text works for `overlap` more. Id, limits and usage stay.
 
-    Raises NotFound, and InvalidValue for an overlap that is not between 0 and 366 days.
+    Raises NotFound; InvalidValue for an overlap that is not between 0 and 366 days.
     """
     change, secret = operator.change(), operator.random_bytes(SECRET_BYTES)
     with operator.writing() as connection:
@@ -86,7 +86,7 @@ def rotate_key(operator: Operator, key_id: str, overlap: timedelta) -> MintedKey
 
 
 def key_opens(operator: Operator, text: str) -> bool:
-    """Whether this text of a key would be let in now."""
+    """Whether this text of a key would be accepted now."""
     presented = parse(text)
     if presented is None:
         return False

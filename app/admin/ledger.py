@@ -1,4 +1,4 @@
-"""Use cases of the ledger: audited, closed where processes died, pruned."""
+"""Use cases of the ledger: audit, close what dead processes left, prune."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ from app.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What an audit found. `wrong` counts the errors: without any, every counter is exact."""
+    """The result of an audit. `wrong` is the number of errors; without any, every counter is exact."""
 
     findings: tuple[Finding, ...]
 
@@ -42,14 +42,14 @@ class PrunePlan:
     pending: int
 
     def as_json(self, pruned: int) -> dict[str, Any]:
-        """The plan and how many of its records were pruned."""
+        """The plan, and how many of its records were pruned."""
         return {"before": iso(self.cutoff), "pruned": pruned, "pending": self.pending}
 
 
 def audit(operator: Operator, bill: Mapping[str, Any] | None = None) -> Audit:
-    """Proves that counters equal their records and every reservation is closed once, and compares with a bill.
+    """Proves that counters equal their records and that every reservation was closed once, and compares with a bill.
 
-    Raises RemoteFailure for what is no bill.
+    Raises RemoteFailure if the bill cannot be read.
     """
     with operator.reading() as connection:
         findings = list(audits.audit(connection, operator.now))
@@ -59,10 +59,10 @@ def audit(operator: Operator, bill: Mapping[str, Any] | None = None) -> Audit:
 
 
 async def expire(operator: Operator, settings: Settings) -> list[str]:
-    """Closes reservations whose process died, and returns their ids: charged if they had been sent, else free."""
+    """Closes reservations of dead processes, and returns their ids: charged if they had been sent, else free."""
     instance = f"cli-{operator.random_bytes(6).hex()}"
     spool = None
-    if settings.spool_dir.is_dir():  # never made here: it would be this user's, who may not be the gateway's
+    if settings.spool_dir.is_dir():  # never made here: it would belong to this user, who may not be the gateway's user
         spool = Spool(settings.spool_dir, instance, settings.spool_bytes_max)
     ledger = Ledger(
         operator.engine,
@@ -70,7 +70,7 @@ async def expire(operator: Operator, settings: Settings) -> list[str]:
         instance=instance,
         queue_max=settings.ledger_queue_max,
         wait_seconds=settings.ledger_wait_seconds,
-        # What is charged here may cross a threshold; a running gateway sends it.
+        # A charge made here may cross a threshold; a running gateway sends the event.
         watch=Watch(settings.thresholds_percent, webhook=settings.webhook_url is not None),
     )
     await ledger.start(spool)
@@ -81,7 +81,7 @@ async def expire(operator: Operator, settings: Settings) -> list[str]:
 
 
 def plan_prune(operator: Operator, older_than: timedelta) -> PrunePlan:
-    """What there is to prune. Raises InvalidValue for records that are too young."""
+    """What a prune would do. Raises InvalidValue for records that are too young."""
     try:
         cutoff = retention.cutoff_of(operator.now, older_than)
     except ValueError as error:
@@ -97,9 +97,9 @@ def prune(
     rest: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Iterator[Pruned]:
-    """Turns the plan's records into daily totals, some hundred a step. May be left at any step, and begun again.
+    """Turns the plan's records into daily totals, some hundred per step. May be stopped at any step, and begun again.
 
-    Rests as long as it works, so that a gateway beside it, on SQLite most of all, gets its turn.
+    It pauses for as long as it works, so that a gateway beside it can work too, which matters most on SQLite.
     """
     began = monotonic()
     for step in retention.prune(operator.engine, plan.cutoff, operator.change()):

@@ -1,4 +1,4 @@
-"""Use cases of limits: set with the counter of what is past, removed, listed, explained."""
+"""Use cases of limits: set (with the counter of the past), remove, list, explain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,9 @@ from app.quotas.rules.limits import Limit, Scope, Window, WrittenLimit
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whose limits a use case is about. `name`: a key's id, a user's or team's name or id; '' for the others."""
+    """Whose limits a use case is about. `name`: a key's id, a user's or team's name or id; '' for the gateway and
+    defaults.
+    """
 
     scope: Scope
     name: str = ""
@@ -27,9 +29,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class TargetLimits:
-    """The limits of one target after a change. `whose` is how messages call it.
+    """The limits of one target after a change. `whose` is the name that messages use.
 
-    `replaced`: limits that refused and refuse no more, for a shadow limit has taken their place.
+    `replaced`: limits that refused and now do not, because a shadow limit has replaced them.
     """
 
     whose: str
@@ -48,9 +50,9 @@ class Explanation:
 def set_limits(
     operator: Operator, target: Target, limits: Sequence[WrittenLimit], *, shadow: bool = False
 ) -> TargetLimits:
-    """Sets limits, or changes the amounts of those that are: all or none. What was used in the window counts.
+    """Sets limits, or changes the amounts of existing ones: all or none. What was used in the window counts.
 
-    What limits without an end count so far is added up before anything is locked, so that no request waits for it.
+    What a limit without an end counts so far is added up before a lock is taken, so that no request waits for it.
     Raises NotFound for the target.
     """
     pasts, change = _pasts(operator, target, limits), operator.change()
@@ -67,7 +69,9 @@ def set_limits(
 
 
 def remove_limits(operator: Operator, target: Target, limits: Sequence[WrittenLimit]) -> TargetLimits:
-    """Removes limits, whatever their amounts: all or none. Raises NotFound for the target, or a limit it has not."""
+    """Removes limits, whatever their amounts: all or none. Raises NotFound for the target, or for a limit that it does
+    not have.
+    """
     change = operator.change()
     with operator.writing() as connection:
         scope_id, whose = _find(connection, target)
@@ -86,7 +90,7 @@ def list_limits(operator: Operator, target: Target | None = None) -> list[LimitV
 
 
 def show_target(operator: Operator, target: Target) -> TargetLimits:
-    """The limits of one target, and what it is called. Raises NotFound."""
+    """The limits of one target, and the name that messages use. Raises NotFound."""
     with operator.reading() as connection:
         scope_id, whose = _find(connection, target)
         return TargetLimits(whose, tuple(administration.list_limits(connection, target.scope, scope_id)))
@@ -107,19 +111,19 @@ def explain_user(operator: Operator, name: str) -> Explanation:
     """The limits that apply to every key of a user, and how much of each is used and left. Raises NotFound."""
     with operator.reading() as connection:
         owner = existing_user(connection, name)
-        # No key has the empty id, so only the wider scopes answer.
+        # No key has the empty id, so only the wider scopes match.
         found = limit_status_of_key(connection, "", owner.id, owner.team_id, operator.now)
         names = _names(connection)
     return Explanation(owner.name, tuple(LimitStatusView(each, names.get(each.limit.scope_id)) for each in found))
 
 
 def limits_of(connection: Connection, scope: Scope, scope_id: str) -> tuple[str, ...]:
-    """The written limits of one user, team or key."""
+    """The limits of one user, team or key, in written form."""
     return tuple(written_limit(limit) for limit in administration.list_limits(connection, scope, scope_id))
 
 
 def limits_by_owner(connection: Connection, scope: Scope) -> dict[str, tuple[str, ...]]:
-    """The written limits of everybody in one scope, by id."""
+    """The limits of all owners in one scope, in written form, by id."""
     found: dict[str, tuple[str, ...]] = {}
     for limit in administration.list_limits(connection, scope):
         found[limit.scope_id] = (*found.get(limit.scope_id, ()), written_limit(limit))
@@ -139,7 +143,7 @@ def _pasts(operator: Operator, target: Target, limits: Sequence[WrittenLimit]) -
 
 
 def _find(connection: Connection, target: Target) -> tuple[str, str]:
-    """The id, and what messages call it. Raises NotFound."""
+    """The id, and the name that messages use. Raises NotFound."""
     match target.scope:
         case Scope.KEY:
             key = existing_key(connection, target.name)
@@ -163,5 +167,5 @@ def _names(connection: Connection) -> dict[str, str]:
 
 
 def _place(limit: Limit) -> tuple[str, str, str]:
-    """Of two limits of one owner with the same place, the later takes the earlier's."""
+    """Of two limits of one owner with the same unit, window and model, the later replaces the earlier."""
     return limit.unit, limit.window, limit.model

@@ -17,9 +17,10 @@ _ID_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """`actor` is what the list of changes shows: `cli:<system user>`, `key:<id>`, `user:<name>`, ….
+    """Who acts, on what. `actor` is what the list of changes shows: `cli:<system user>`, `key:<id>`, `user:<name>`, ….
 
-    `has_deadline`: a reading of PostgreSQL ends after the engine's time for a statement; who types a command waits.
+    `has_deadline`: a read on PostgreSQL ends after the engine's time for a statement. A person who types a command
+    waits longer.
     """
 
     engine: Engine
@@ -44,6 +45,6 @@ class Operator:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction that may write: all of a use case, or nothing. Raises StoreUnavailable."""
+        """One transaction that may write: a whole use case, or nothing of it. Raises StoreUnavailable."""
         with transactions.writing(self.engine) as connection:
             yield connection

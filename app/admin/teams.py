@@ -1,4 +1,4 @@
-"""Use cases of teams: made, listed, users put into them and taken out."""
+"""Use cases of teams: make, list, put users into them and take users out."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from app.quotas.rules.limits import Scope
 
 
 def create_team(operator: Operator, name: str) -> TeamView:
-    """A new team. Raises InvalidValue for what is no name, Conflict for one that is taken."""
+    """Makes a team. Raises InvalidValue for an impossible name, Conflict for one that is taken."""
     change = operator.change()
     with operator.writing() as connection:
         return TeamView(team_records.create_team(connection, name, change=change), (), ())
@@ -33,7 +33,7 @@ def list_teams(operator: Operator) -> list[TeamView]:
 
 
 def add_to_team(operator: Operator, name: str, users: Sequence[str]) -> TeamView:
-    """Puts users into the team, out of another one if they were in one: all of them, or none. Raises NotFound."""
+    """Moves users into the team, out of their present one: all of them, or none. Raises NotFound."""
     change = operator.change()
     with operator.writing() as connection:
         team = existing_team(connection, name)

@@ -1,4 +1,4 @@
-"""The use case of usage: who used what, and what it cost, line by line."""
+"""The use case of usage: who used what, and its cost, line by line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ def usage_report(
 ) -> Iterator[Iterator[UsageRow]]:
     """The lines of a report, read as they are taken, all from one moment: take them inside the block.
 
-    Raises Conflict when an edge would cut a day in two of which only the total is kept.
+    Raises Conflict if an edge would split a day of which only the total is kept.
     """
     with operator.reading() as connection:
         yield reports.usage_report(connection, by, since, until)

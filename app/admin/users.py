@@ -1,4 +1,4 @@
-"""Use cases of users: made with the default limits, listed, moved between teams, disabled."""
+"""Use cases of users: make with the default limits, list, move between teams, disable."""
 
 from collections.abc import Sequence
 
@@ -20,9 +20,9 @@ from app.quotas.rules.limits import Scope, WrittenLimit
 def create_user(
     operator: Operator, name: str, *, team: str | None = None, limits: Sequence[WrittenLimit] = ()
 ) -> UserView:
-    """A new user with a copy of the default limits, and `limits` over them.
+    """Makes a user with a copy of the default limits; `limits` replace those with the same unit, window and model.
 
-    Raises InvalidValue for what is no name, Conflict for one that is taken, NotFound for the team.
+    Raises InvalidValue for an impossible name, Conflict for one that is taken, NotFound for the team.
     """
     change = operator.change()
     with operator.writing() as connection:
@@ -60,17 +60,17 @@ def show_user(operator: Operator, name: str) -> UserView:
 
 
 def disable_user(operator: Operator, name: str) -> UserView:
-    """Stops all keys of the user from working. Changes nothing when it is so already. Raises NotFound."""
+    """Stops all keys of the user from working. Changes nothing if they are stopped already. Raises NotFound."""
     return _set_disabled(operator, name, disabled=True)
 
 
 def enable_user(operator: Operator, name: str) -> UserView:
-    """Lets a disabled user's keys work again. Changes nothing when they do. Raises NotFound."""
+    """Lets a disabled user's keys work again. Changes nothing if they work already. Raises NotFound."""
     return _set_disabled(operator, name, disabled=False)
 
 
 def set_user_team(operator: Operator, name: str, team: str | None) -> UserView:
-    """Puts the user into the team, None for out of every team. What they used before stays with the old team.
+    """Moves the user into the team; None: out of every team. What they used before stays with the old team.
 
     Raises NotFound.
     """

@@ -1,4 +1,4 @@
-"""What the use cases of people, keys and limits return, and the one JSON form each has, whoever asks. Pure values."""
+"""What the use cases of people, keys and limits return, with the one JSON form of each. Pure values."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from app.quotas.rules.limits import Limit, Unit, format_limit, format_usd
 
 @dataclass(frozen=True, slots=True)
 class UserView:
-    """A user with the ids of their keys and the limits of their own, as they are written."""
+    """A user with the ids of their keys and their own limits in written form."""
 
     user: User
     keys: tuple[str, ...]
@@ -41,7 +41,7 @@ class UserView:
 
 @dataclass(frozen=True, slots=True)
 class TeamView:
-    """A team with the names of its users and its limits, as they are written."""
+    """A team with the names of its users and its limits in written form."""
 
     team: Team
     users: tuple[str, ...]
@@ -59,7 +59,7 @@ class TeamView:
 
 @dataclass(frozen=True, slots=True)
 class KeyView:
-    """A key with its own limits, as they are written. Its text is in no database, so never here."""
+    """A key with its own limits in written form. Its text is in no database, so it is not here."""
 
     key: Key
     limits: tuple[str, ...]
@@ -86,7 +86,7 @@ class KeyView:
 
 @dataclass(frozen=True, slots=True)
 class MintedKeyView:
-    """A key with the text that is shown this once. `owner_is_new`: the user was made for it."""
+    """A key with its text, which is shown only this once. `owner_is_new`: the user was made for it."""
 
     text: SecretStr
     key: KeyView
@@ -99,7 +99,9 @@ class MintedKeyView:
 
 @dataclass(frozen=True, slots=True)
 class LimitView:
-    """A limit and what people call whom it limits: a name, a key's id; None for everybody and for the defaults."""
+    """A limit, and the name of its owner: a user's or team's name, a key's id; None for the gateway and the
+    defaults.
+    """
 
     limit: Limit
     name: str | None
@@ -121,7 +123,7 @@ class LimitView:
 
 @dataclass(frozen=True, slots=True)
 class LimitStatusView:
-    """A limit, whom it limits, and how much of it is used, pending and left."""
+    """A limit, its owner, and how much of it is used, pending and left."""
 
     status: LimitStatus
     name: str | None
@@ -131,8 +133,7 @@ class LimitStatusView:
 
 
 def limit_status_json(status: LimitStatus) -> dict[str, Any]:
-    """A limit for programs, and what is used of it. Money is in dollars, as text, so that none of it is lost in a
-    float."""
+    """A limit and its usage, for programs. Money is in dollars, as text, because a float could lose some of it."""
     limit = status.limit
 
     def amount(value: int) -> int | str:
@@ -155,7 +156,7 @@ def limit_status_json(status: LimitStatus) -> dict[str, Any]:
 
 
 def written_limit(limit: Limit) -> str:
-    """A limit for people: as it is typed, and whether it only counts."""
+    """A limit for people: as it is typed, and whether it is a shadow limit."""
     return format_limit(limit) + (" (shadow)" if limit.shadow else "")
 
 
@@ -165,7 +166,7 @@ def iso(moment: datetime | None) -> str | None:
 
 
 def _set_amount(limit: Limit) -> dict[str, Any]:
-    """A count as it is; money as text in dollars and whole in nano-dollars."""
+    """A count as it is; money as text in dollars and as a whole number of nano-dollars."""
     if limit.unit is not Unit.USD:
         return {"amount": limit.amount}
     return {"amount_usd": format_usd(limit.amount), "amount_nanousd": limit.amount}

@@ -41,7 +41,7 @@ class Services:
     metrics: Metrics
     draining: bool = False
     _receiving: set["asyncio.Task[Any]"] = field(default_factory=set)  # of requests that are not exchanges yet
-    # Probes and scrapes read through these: no number of them can take the connections that requests need.
+    # Probes and scrapes read through these, so that they cannot use up the connections that requests need.
     probes: Readers = field(default_factory=lambda: Readers(_PROBES_AT_A_TIME, "probes"))
     usage_readers: Readers = field(default_factory=lambda: Readers(_USAGE_AT_A_TIME, "usage"))
 

@@ -1,4 +1,4 @@
-"""Where the terminal's door opens: the root command with its global options. Every command is a file beside this."""
+"""The root command with its global options. Every command is a file in commands/."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ app = typer.Typer(
     name=PROGRAM,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help comes three times as fast, and can be pasted
+    rich_markup_mode=None,  # plain help is three times as fast, and can be pasted
     context_settings={"help_option_names": ["-h", "--help"]},
     help="An OpenAI-compatible gateway for image generation in front of ZenMux: keys, limits and exact metering.",
     epilog=f"First time here? {PROGRAM} dev",

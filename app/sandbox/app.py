@@ -1,4 +1,4 @@
-"""The stand-in ZenMux as an ASGI app: which path answers what. No state outside the app object."""
+"""The stand-in for ZenMux as an ASGI app: which path answers what. No state outside the app object."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ _ROWS_PER_CHUNK: Final = 500
 
 
 def create_sandbox(options: SandboxOptions | None = None) -> ASGIApp:
-    """A ZenMux of its own bill. Directives that break connections need the server in server.py."""
+    """The ASGI app, with its own bill. Directives that break connections need the server in server.py."""
     options = options or SandboxOptions()
     catalog = options.catalog or load_catalog()
     bill = Bill(options.bill_rows_max)
@@ -48,7 +48,7 @@ def create_sandbox(options: SandboxOptions | None = None) -> ASGIApp:
 
 
 class _RequestIds:
-    """Gives every request an id, and says it in every answer."""
+    """Gives every request an id, and adds it to every answer."""
 
     def __init__(self, app: ASGIApp, options: SandboxOptions) -> None:
         self._app = app

@@ -1,5 +1,6 @@
 """The life of one image request: key, body, rules, work, charge, answer. The charge is made when the work is done,
-whether or not the client is still there."""
+whether or not the client still waits.
+"""
 
 from typing import Final
 
@@ -37,7 +38,7 @@ MANAGEMENT_KEY_PREFIX: Final = "sk-mg-"
 
 
 def check_key(headers: Headers, prefix: str, request_id: str) -> None:
-    """Any key with the prefix is good, in any of the three headers ZenMux reads. Raises SandboxRefusal (403)."""
+    """Any key with the prefix is valid, in any of the three headers that ZenMux reads. Raises SandboxRefusal (403)."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     keys = (
         token.strip() if scheme.lower() == "bearer" else "",
@@ -50,7 +51,7 @@ def check_key(headers: Headers, prefix: str, request_id: str) -> None:
 
 
 class Studio:
-    """What the two image endpoints share: the fonts, the places to draw at, the models, and the bill."""
+    """What the two image endpoints share: the fonts, the drawing slots, the models, and the bill."""
 
     def __init__(self, options: SandboxOptions, catalog: Catalog, bill: Bill) -> None:
         self.options = options
@@ -60,7 +61,7 @@ class Studio:
         self._places = anyio.CapacityLimiter(options.draws_at_a_time)
 
     async def work(self, asked: Asked, usage: Usage) -> Answer:
-        """Draw, unless the answer shows no image."""
+        """Draws, unless the answer shows no image."""
         odd = odd_answer(asked.directives)
         if odd is not None:
             return odd
@@ -68,7 +69,7 @@ class Studio:
         return images_answer(asked, drawn, usage, int(self.options.clock().timestamp()))
 
     def charge(self, asked: Asked, usage: Usage, request_id: str) -> Row:
-        """Put the generation on the bill."""
+        """Adds the generation to the bill."""
         row = Row(
             request_id=request_id,
             at=self.options.clock(),
@@ -101,7 +102,7 @@ class ImageEndpoint:
         try:
             body = await read_body(request, self._operation, self._studio.options)
         except ClientDisconnect:
-            return  # a request that did not arrive whole is not performed
+            return  # a request that did not arrive completely is not performed
         asked = check(body.fields, self._operation, body.inputs, self._studio.catalog)
         line = Line(send, connection_of(scope), self._studio.options)
         _check_breakable(asked.directives, line)
@@ -112,7 +113,7 @@ class ImageEndpoint:
 
     async def _perform(self, asked: Asked, request_id: str, line: Line) -> None:
         directives = asked.directives
-        await anyio.sleep(directives.delay_seconds)  # the provider works on, whoever leaves
+        await anyio.sleep(directives.delay_seconds)  # the provider continues, even if the client leaves
         refusal = _refusal(directives, request_id)
         if refusal is not None and refusal.status not in BILLED_STATUSES:
             await deliver(refusal_answer(refusal), directives, line)

@@ -1,4 +1,4 @@
-"""What can be chosen about the stand-in when it is made. Everything has a default that works."""
+"""The options of the stand-in. Everything has a default that works."""
 
 import time
 import uuid

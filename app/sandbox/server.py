@@ -14,14 +14,15 @@ from app.sandbox.app import API_PATH, BILL_PATH, create_sandbox
 from app.sandbox.options import SandboxOptions
 
 _START_SECONDS_MAX: Final = 30.0
-# Far longer than a gateway keeps an idle connection: on a busy machine a request would else meet one being closed.
+# Far longer than a gateway keeps an idle connection. Otherwise, on a busy machine, a request could meet a connection
+# that is being closed.
 _KEEP_ALIVE_SECONDS: Final = 75
 
 
 class SandboxServer:
-    """The stand-in on a thread and a loop of its own, as a context manager. Port 0 takes a free one.
+    """The stand-in with its own thread and loop, as a context manager. Port 0 takes a free one.
 
-    Entering binds the port (OSError when it is taken) and returns once requests are answered; leaving closes all
+    Entering binds the port (OSError if it is taken) and returns once requests are answered. Leaving closes all
     connections and ends the thread.
     """
 
@@ -73,7 +74,7 @@ def run(host: str = "127.0.0.1", port: int = 8090, options: SandboxOptions | Non
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its logging, with an event that tells when it answers."""
+    """uvicorn without its logging, with an event that is set when it answers."""
 
     def __init__(self, options: SandboxOptions) -> None:
         config = uvicorn.Config(

@@ -65,7 +65,7 @@ class Recording:
         try:
             await self._app(scope, receive, send_recorded)
         except asyncio.CancelledError:
-            # Nothing else cancels a request, and this is its last step: raised on, it would be taken for a bug.
+            # Nothing else cancels a request, and this is its last step. Raised further, it would look like a bug.
             event.outcome = Outcome.UNAVAILABLE if event.state is None else Outcome.INTERRUPTED
             if event.status is None:
                 event.error_code = "server_is_stopping"

@@ -1,1 +1,1 @@
-"""From what people write to what is stored: users, teams, keys, models; and what is like a name that is not there."""
+"""From what people write to what is stored: users, teams, keys, models; and similar names if there is none."""

@@ -1,4 +1,4 @@
-"""Models, and limits on them, as people write them, turned into what is stored: the catalog's full ids. Pure."""
+"""Models, and limits on them, in the form that people write, translated to the catalog's full ids. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -14,15 +14,16 @@ _UNLISTED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,119}")
 
 @dataclass(frozen=True, slots=True)
 class ModelNames:
-    """`passes_unknown`: the gateway forwards models that the catalog does not list. `successor` is what messages name
-    in the place of a retired one."""
+    """Translates names of models. `passes_unknown`: the gateway forwards models that the catalog does not list.
+    `successor` is what messages suggest instead of a retired one.
+    """
 
     catalog: Catalog
     passes_unknown: bool
     successor: str
 
     def id_of(self, text: str) -> str:
-        """The full id of a model by any of its names. Raises InvalidValue for a model nobody could ask for."""
+        """The full id of a model by any of its names. Raises InvalidValue for a model that no request can use."""
         spec = self.catalog.find(text)
         if spec is not None:
             return spec.id
@@ -31,14 +32,14 @@ class ModelNames:
         raise InvalidValue(self._why_not(text))
 
     def existing(self, text: str) -> ModelSpec:
-        """The listed model by any of its names. Raises NotFound, with a name that is like it."""
+        """The listed model by any of its names. Raises NotFound, with a similar name."""
         spec = self.catalog.find(text)
         if spec is None:
             raise NotFound(self._why_not(text))
         return spec
 
     def limit_of(self, text: str) -> WrittenLimit:
-        """A written limit, its model as the full id. Raises InvalidValue that says how limits are written."""
+        """A limit in written form, its model as the full id. Raises InvalidValue that says how limits are written."""
         written = parse_limit(text)
         return replace(written, model=self.id_of(written.model)) if written.model else written
 

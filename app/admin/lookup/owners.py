@@ -1,4 +1,4 @@
-"""Finds users, teams and keys by what people call them, and says what is like a name that is not there."""
+"""Finds users, teams and keys by the names people use, and suggests a similar name if there is none."""
 
 from sqlalchemy import Connection
 
@@ -11,7 +11,7 @@ from app.identity.people.users import User, find_user, list_users
 
 
 def existing_user(connection: Connection, name: str) -> User:
-    """The user with this name or id. Raises NotFound, with a name that is like it."""
+    """The user with this name or id. Raises NotFound, with a similar name."""
     user = find_user(connection, name)
     if user is None:
         close = suggestion(name, [known.name for known in list_users(connection)])
@@ -20,7 +20,7 @@ def existing_user(connection: Connection, name: str) -> User:
 
 
 def existing_team(connection: Connection, name: str) -> Team:
-    """The team with this name or id. Raises NotFound, with a name that is like it."""
+    """The team with this name or id. Raises NotFound, with a similar name."""
     team = find_team(connection, name)
     if team is None:
         close = suggestion(name, [known.name for known in list_teams(connection)])
@@ -29,14 +29,14 @@ def existing_team(connection: Connection, name: str) -> Team:
 
 
 def existing_key(connection: Connection, text: str) -> Key:
-    """The key with this id; a whole key, or what logs show of one, will do as well, and is never repeated.
+    """The key with this id. A whole key, or the part that logs show, works as well, and is never repeated.
 
     Raises NotFound.
     """
     key_id = text.strip().removeprefix(PREFIX).split("-", 1)[0]
     key = find_key(connection, key_id)
     if key is None:
-        # What was typed may be a secret, so it is shown only when it has the form of an id.
+        # The typed text may be a secret, so it is shown only if it has the form of an id.
         shown = f" {key_id}" if is_public_id(key_id) else " with this id"
         raise NotFound(f"There is no key{shown}; `keys list` shows those that are.")
     return key

@@ -1,4 +1,4 @@
-"""`catalog`: what the models accept and cost, as this gateway knows them; and a check for files of one's own."""
+"""`catalog`: what the models accept and cost in this gateway; and a check for the operator's own files."""
 
 from dataclasses import asdict
 from datetime import UTC, date

@@ -1,4 +1,4 @@
-"""`config`: check everything the gateway needs before it starts, and show the settings and where each comes from."""
+"""`config`: check everything the gateway needs before it starts; show the settings and where each comes from."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ _MARKS = {_OK: "ok     ", _WARNING: "WARNING", _ERROR: "ERROR  "}
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at: `status` is ok, warning or error."""
+    """One thing that was checked: `status` is ok, warning or error."""
 
     name: str
     status: str
@@ -110,7 +110,7 @@ def _check_models(settings: Settings) -> Check:
 
 
 def _check_upstream(settings: Settings, *, connect: bool) -> Check:
-    """Which way requests will take to ZenMux; with `connect`, what that way looks like."""
+    """How requests will leave for ZenMux; with `connect`, what a connection shows."""
     from app.upstream.wire.proxies import check_way  # noqa: PLC0415 - other commands need none of it
 
     host = urlsplit(settings.zenmux_base_url).hostname
@@ -132,7 +132,7 @@ def _check_upstream(settings: Settings, *, connect: bool) -> Check:
 
 
 def _check_webhook(settings: Settings) -> Iterator[Check]:
-    """Nothing where no webhook is set. Sends nothing."""
+    """Nothing if no webhook is set. Sends nothing."""
     try:
         hook = webhook_of(settings)
     except ConfigurationError as error:
@@ -152,7 +152,7 @@ def _check_webhook(settings: Settings) -> Iterator[Check]:
 
 
 def _check_database(settings: Settings) -> Check:
-    """Looks, and makes nothing: not even the file that opening an SQLite database would make."""
+    """Looks only, and makes nothing: not even the file that opening an SQLite database would make."""
     try:
         file = sqlite_file(settings.database)
         if file is not None and not os.path.lexists(file):

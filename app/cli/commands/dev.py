@@ -45,7 +45,7 @@ def dev(context: typer.Context, host: Host = None, port: Port = None) -> None:
     zenmux-gateway dev --port 8123
     """
     terminal = Terminal.of(context)
-    # Trying out must not touch a database that others use, and takes one process.
+    # A trial must not change a database that others use, and needs only one process.
     settings = read_settings(terminal.config_file, database_url=None, workers=1, **chosen(host=host, port=port))
     if "log_format" not in settings.model_fields_set:
         settings = settings.model_copy(update={"log_format": "text"})
@@ -66,7 +66,7 @@ def dev(context: typer.Context, host: Host = None, port: Port = None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What is printed when everything answers. `bill_url` None: a real ZenMux."""
+    """What is printed when everything answers. `bill_url` None: the real ZenMux is used."""
 
     root: str
     key: str
@@ -110,7 +110,7 @@ class Greeting:
 
 @contextmanager
 def _upstream(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
-    """The settings that lead to ZenMux: as they are where there is a key, else to a sandbox that runs meanwhile."""
+    """The settings for ZenMux: unchanged if there is a key, else those of a sandbox that runs meanwhile."""
     if settings.zenmux_api_key is not None:
         yield settings, None
         return
@@ -124,7 +124,7 @@ def _upstream(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
 
 
 def _key(settings: Settings, terminal: Terminal) -> str:
-    """The key of user `dev`: the one of last time while it still opens, else a new one, kept in the data folder."""
+    """The key of user `dev`: the previous one while it still works, else a new one, kept in the data folder."""
     file = settings.data_dir / DEV_KEY_FILE
     kept = _read_kept(file)
     with operating(terminal, settings.database) as operator:
@@ -147,7 +147,7 @@ def _read_kept(file: Path) -> str:
 
 
 def _keep(file: Path, text: str) -> None:
-    """Written whole or not at all, and readable by nobody else: it is the only copy."""
+    """Written completely or not at all, and readable only by the owner: it is the only copy."""
     fresh = file.with_name(f"{file.name}.new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
@@ -156,7 +156,9 @@ def _keep(file: Path, text: str) -> None:
 
 
 def _called() -> str:
-    """How this program is called from the folder it was started in: after `make run` it is not on the PATH."""
+    """The command by which this program can be called from the folder it was started in: after `make run` it is not on
+    PATH.
+    """
     if shutil.which(PROGRAM):
         return PROGRAM
     script = Path(sys.argv[0]).absolute()

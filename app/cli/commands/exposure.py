@@ -1,5 +1,6 @@
-"""What works and is unwise: secrets on an open wire or in a file others read, a key that can be guessed, a proxy that
-is not used. Only warns; never repeats a secret."""
+"""What works but is unwise: secrets sent without TLS or in a file that others can read, a key that can be guessed, an
+unused proxy variable. Only warns; never repeats a secret.
+"""
 
 import stat
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 def exposures(
     settings: Settings, config_file: Path | None, environment: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """(what it is about, what is unwise and what to do) for everything of that kind."""
+    """(the subject, what is unwise and what to do) for each such setting."""
     url = urlsplit(settings.zenmux_base_url)
     if url.scheme == "http" and url.hostname not in LOOPBACK:
         yield "key", "ZENMUX_BASE_URL is http: whoever is on the way reads the ZenMux key and every prompt; write https"
@@ -43,7 +44,7 @@ def exposures(
 
 
 def _readable_file(file: Path) -> Iterator[str]:
-    """A line when others than its owner may read the file, and a secret stands in it."""
+    """A warning if others than the owner can read the file and it contains a secret."""
     try:
         others = stat.S_IMODE(file.stat().st_mode) & (stat.S_IRGRP | stat.S_IROTH)
         written = {name.upper() for name, value in dotenv_values(file, interpolate=False).items() if value}

@@ -96,7 +96,7 @@ def prune(
 
 
 def _prune(operator: Operator, plan: PrunePlan) -> int:
-    """Says every now and then how far it is."""
+    """Prunes, and prints the progress from time to time."""
     pruned, said_at = 0, time.monotonic()
     for step in prune_steps(operator, plan):
         pruned += step.records

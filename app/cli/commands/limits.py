@@ -146,7 +146,7 @@ def explain(context: typer.Context, key: Key = None, user: User = None, as_json:
 
 
 def _target(key: str | None, user: str | None, team: str | None, *, gateway: bool, default: bool) -> Target | None:
-    """Whose limits a command is about; None when it does not say. Raises WrongUse when it says several."""
+    """Whose limits a command is about; None if it does not say. Raises WrongUse if it names several."""
     named = ((Scope.KEY, key), (Scope.USER, user), (Scope.TEAM, team))
     chosen = [Target(scope, name) for scope, name in named if name is not None]
     chosen += [Target(scope) for scope, is_meant in ((Scope.GATEWAY, gateway), (Scope.DEFAULT, default)) if is_meant]
@@ -162,7 +162,7 @@ def _required(target: Target | None) -> Target:
 
 
 def _with_amount(text: str) -> str:
-    """`images/day` → `images:0/day`, for whoever only names a limit."""
+    """`images/day` → `images:0/day`, because a limit may be named without its amount."""
     return text if ":" in text.split("@", maxsplit=1)[0] else re.sub(r"^\s*([a-z]+)", r"\1:0", text)
 
 

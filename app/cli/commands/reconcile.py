@@ -40,7 +40,7 @@ def reconcile(
     now = session.terminal.clock()
     chosen = read("--day", lambda: _parse_day(day, now))
     catalog = session.catalog
-    # Refuses, with the reason, where there is no ledger to compare, before ZenMux is asked.
+    # Without a ledger to compare this refuses, before ZenMux is asked.
     with session.existing() as operator:
         comparison = asyncio.run(reconcile_day(operator, chosen, catalog, session.settings))
     if as_json:
@@ -88,7 +88,7 @@ def _row(name: str, model: ModelDay) -> list[str]:
 
 
 def _part(model: ModelDay, part: Tally) -> str:
-    """A share of the charges: how many requests, and their cost where the rows are still there to tell it."""
+    """A share of the charges: the number of requests, and their cost if their rows still exist."""
     if not part.requests:
         return "-"
     return f"{part.requests:,}" if model.pruned else f"{part.requests:,} (${format_usd(part.nanousd)})"

@@ -1,4 +1,4 @@
-"""`sandbox`: the pretend ZenMux alone, for trying a gateway, or any client of ZenMux, against it."""
+"""`sandbox`: the stand-in for ZenMux alone, to try a gateway, or any client of ZenMux, against it."""
 
 import sys
 from signal import SIGTERM, signal
@@ -25,7 +25,7 @@ def sandbox(
     """
     from app.sandbox.server import run  # noqa: PLC0415 - Pillow is slow to load
 
-    # A stop that was asked for is no failure: uvicorn raises the signal again when it is done.
+    # A requested stop is not a failure: uvicorn raises the signal again when it is done.
     signal(SIGTERM, lambda *_: sys.exit(0))
     try:
         run(host, port)

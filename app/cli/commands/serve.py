@@ -1,4 +1,4 @@
-"""`serve`: the real thing. Refuses to start when something is missing, and says what."""
+"""`serve`: the gateway for real use. Refuses to start if something is missing, and says what."""
 
 import logging
 import socket
@@ -84,7 +84,7 @@ def _serve_alone(settings: Settings) -> int:
 def _serve_with_workers(settings: Settings) -> int:
     from app.server.supervisor import Supervisor  # noqa: PLC0415 - nobody else needs it
 
-    catalog_of(settings.catalog_file)  # what is wrong in the operator's file is told once, and before anything is made
+    catalog_of(settings.catalog_file)  # faults in the operator's file are reported once, before anything is made
     holder = serving.bind(settings.host, settings.port, _PORT_SETTING)
     with holder, prepared(settings):
         code = Supervisor(settings, holder, lambda: _tell(holder, workers=settings.workers)).run()
@@ -100,15 +100,15 @@ def _tell(listener: socket.socket, **more: int) -> None:
 
 
 def chosen(**options: object) -> dict[str, Any]:
-    """The options that were given: they win over the settings."""
+    """The given options: they replace the settings."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 @contextmanager
 def prepared(settings: Settings) -> Iterator[None]:
-    """The database up to date, and held against a second process where it is an SQLite file."""
+    """Brings the database up to date. An SQLite file is also locked against a second process."""
     file = sqlite_file(settings.database)
-    # By whatever name it is called, one file has one place, and that is where its lock lies.
+    # A file may have several names but has one folder, and the lock is there.
     with only_instance(file.resolve().parent) if file else nullcontext():
         with opened(settings.database) as engine:
             refuse_transaction_pooling(engine)
@@ -130,7 +130,7 @@ def make_gateway(settings: Settings) -> ASGIApp:
 
 
 def run_gateway(gateway: ASGIApp, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> int:
-    """Serve on `listener` until a signal; the exit code."""
+    """Serves on `listener` until a signal. Returns the exit code."""
     serving.bound_buffers(listener, settings.socket_buffer_bytes)
     seconds, bounds = settings.shutdown_seconds, serving.bounds_of(settings)
     code = serving.run(gateway, listener, shutdown_seconds=seconds, on_ready=on_ready, bounds=bounds)

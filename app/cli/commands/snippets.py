@@ -1,4 +1,4 @@
-"""What `dev` and `keys create` print to be pasted. Pure text; the tests run every snippet as it stands."""
+"""Snippets that `dev` and `keys create` print. Pure text; the tests run every snippet unchanged."""
 
 import json
 import shlex
@@ -21,10 +21,9 @@ print("saved {IMAGE_FILE}")"""
 
 
 def curl_snippet(base_url: str, key: str) -> str:
-    """Shell lines that save an image as boat.png, on Linux and macOS: curl (7.76 or newer) and any python3,
-    nothing else.
+    """Shell lines that save an image as boat.png, on Linux and macOS: curl (7.76 or newer) and any python3.
 
-    base64 and sed are not the same on both, and would save an error as a broken image.
+    base64 and sed differ between the two, and would save an error as a broken image.
     """
     return " \\\n  ".join(
         [

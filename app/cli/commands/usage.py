@@ -83,7 +83,7 @@ def report(
 
 
 def _write_csv(by: Grouping, rows: Iterable[UsageRow]) -> None:
-    """Written as the rows come: a report of any length needs the memory of one row."""
+    """Writes rows as they come: a report of any length needs the memory of one row."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([by.value, f"{by.value}_id", *_COUNTS, "usd", "nanousd"])
     for row in rows:

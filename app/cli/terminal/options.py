@@ -16,5 +16,5 @@ def commands(help_text: str) -> typer.Typer:
 
 
 def command() -> typer.Typer:
-    """The home of one command without sub-commands, such as `serve`."""
+    """The group for one command without sub-commands, such as `serve`."""
     return typer.Typer(**_PLAIN)

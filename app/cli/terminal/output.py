@@ -1,6 +1,6 @@
 """What every command shares: who runs it and when, how it prints, how it asks. Imports nothing slow.
 
-Answers go to stdout, everything said beside them to stderr: `key=$(zenmux-gateway keys create …)` works.
+Results go to stdout, all other messages to stderr: `key=$(zenmux-gateway keys create …)` works.
 """
 
 import getpass
@@ -30,7 +30,7 @@ def _utc_now() -> datetime:
 
 
 def _actor() -> str:
-    """The person at the terminal, as the list of changes shows them: the name the system knows."""
+    """The person at the terminal, as the list of changes shows them: the name of the system's user."""
     try:
         return f"cli:{printable(getpass.getuser())[:100]}"
     except (OSError, KeyError):  # a container's numeric user has no name
@@ -39,7 +39,7 @@ def _actor() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The command's surroundings: the configuration file, the time, chance, and who is asking."""
+    """The surroundings of a command: the configuration file, the clock, random values, and who is asking."""
 
     config_file: Path | None = None
     clock: Callable[[], datetime] = _utc_now
@@ -57,18 +57,18 @@ class Terminal:
         return self.actor or _actor()
 
     def known_as(self, name: str) -> "Terminal":
-        """The same, for somebody who says who they are; what the system knows stands before it."""
+        """The same for a person who gives a name; the name of the system's user comes first."""
         return replace(self, actor=f"{self.who} ({printable(name.strip())[:60]})")
 
 
 class WrongUse(typer.TyperException):
-    """The command line asks for something that makes no sense: exit code 2."""
+    """The command line makes no sense: exit code 2."""
 
     exit_code = 2
 
 
 def read(name: str, parse: Callable[[], T]) -> T:
-    """What `parse` makes of the option or argument `name`; what it refuses becomes a wrong use that names it."""
+    """What `parse` returns for the option or argument `name`. If it refuses, raises WrongUse that names the option."""
     try:
         return parse()
     except (ValueError, InvalidValue) as error:
@@ -84,17 +84,17 @@ def read_as_written(parse: Callable[[], T]) -> T:
 
 
 def say(text: str) -> None:
-    """One thing said beside the answer, to stderr."""
+    """Prints one message to stderr, beside the result."""
     typer.echo(text, err=True)
 
 
 def show(text: str) -> None:
-    """A part of the answer, to stdout, never folded or coloured: it may be pasted."""
+    """Prints a part of the result to stdout, never folded or coloured: it may be pasted."""
     typer.echo(text)
 
 
 def show_lines(values: Mapping[str, str]) -> None:
-    """The answer as one name and value a line; empty values are left out."""
+    """Prints the result as one name and value per line; empty values are left out."""
     width = max(map(len, values)) + 2
     for name, value in values.items():
         if value:
@@ -102,12 +102,12 @@ def show_lines(values: Mapping[str, str]) -> None:
 
 
 def show_json(value: object) -> None:
-    """The whole answer as JSON, to stdout."""
+    """Prints the whole result as JSON to stdout."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def show_json_rows(rows: Iterable[object]) -> None:
-    """The whole answer as a JSON array, to stdout, as `show_json` writes it, but with one row in memory at a time."""
+    """Prints the whole result as a JSON array to stdout, like `show_json`, but with one row in memory at a time."""
     between = "["
     for row in rows:
         written = json.dumps(row, indent=2, ensure_ascii=False)
@@ -117,14 +117,14 @@ def show_json_rows(rows: Iterable[object]) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """The answer as a table; the columns named in `right` hold numbers."""
+    """Prints the result as a table; the columns named in `right` contain numbers."""
     from rich import box  # noqa: PLC0415 - a tenth of a second that JSON answers need not wait for
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for column in columns:
-        # What names the row is copied into the next command: it is never cut in two.
+        # The column that names a row is copied into the next command, so it is never cut in two.
         keeps_whole = column == columns[0]
         justify: Literal["left", "right"] = "right" if column in right else "left"
         table.add_column(column, justify=justify, overflow="fold", no_wrap=keeps_whole)
@@ -135,7 +135,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: 
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before something that hurts. Exit 1 on a no, 2 when nobody is there to answer."""
+    """Asks before a change that cannot be undone. Exits with 1 on a no, with 2 if nobody can answer."""
     if yes:
         return
     if not sys.stdin.isatty():

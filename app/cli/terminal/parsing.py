@@ -1,4 +1,4 @@
-"""Words typed at the terminal to values, and values to words: durations, moments, secrets masked. Pure."""
+"""Typed words to values, and values to words: durations, moments, masked secrets. Pure."""
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
@@ -27,9 +27,9 @@ def parse_duration(text: str) -> timedelta:
 
 
 def parse_expiry(text: str, now: datetime) -> datetime:
-    """When something ends: a duration from `now`, or a date (to the end of that day) or time, in UTC.
+    """When something ends: a duration from `now`, or a date (until the end of that day) or time, in UTC.
 
-    Raises ValueError, also for moments that are past.
+    Raises ValueError, also for past moments.
     """
     moment = _parse_iso(text, day_ends=True)
     if moment is None:
@@ -67,7 +67,7 @@ def _parse_report_edge(text: str, now: datetime, *, day_ends: bool) -> datetime:
 
 
 def _parse_iso(text: str, *, day_ends: bool) -> datetime | None:
-    """A date or time as ISO 8601 writes them, in UTC where no zone is named; None for anything else."""
+    """A date or time as ISO 8601 writes them, in UTC if no zone is given; None for anything else."""
     written = text.strip().upper()
     try:
         if len(written) == len("2026-12-31"):
@@ -85,10 +85,10 @@ def day_and_time(moment: datetime | None) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` without what could move a terminal's cursor or change its colours."""
+    """`text` without characters that could move a terminal's cursor or change its colours."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def mask_url(text: str) -> str:
-    """A URL, or any text, with logins and secret-looking parameters in it hidden."""
+    """A URL, or any text, with the logins and secret-looking parameters in it hidden."""
     return _URL_SECRET.sub(rf"\1{MASK}", _URL_LOGIN.sub(f"{MASK}@", text))

@@ -1,4 +1,4 @@
-"""The root command: finds commands, loading only the one that is called, and turns failures into one clear line."""
+"""The root command: finds commands, imports only the one that is called, and turns failures into one clear line."""
 
 import sys
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _CARE = "Care"
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """Where a command lives below app/cli, and what the overview says of it, known without importing it."""
+    """Where a command is below app/cli, and its line in the overview, known without importing it."""
 
     module: str
     help: str
@@ -46,7 +46,7 @@ _COMMANDS = {
 
 
 class Root(TyperGroup):
-    """Commands are loaded when they are called: `--help` shows them all and imports none."""
+    """Imports a command when it is called: `--help` shows all commands and imports none."""
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - handed on as they are
         super().__init__(**attributes)
@@ -62,7 +62,7 @@ class Root(TyperGroup):
                 formatter.write_dl([(n, entry.help) for n, entry in _COMMANDS.items() if entry.section == section])
 
     def main(self, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - Typer's signature
-        """Runs the command line; a failure we know becomes one line on stderr and an exit code, never a traceback."""
+        """Runs the command line. A known failure becomes one line on stderr and an exit code, never a traceback."""
         if not named.get("standalone_mode", True):
             return super().main(*args, **named)
         try:
@@ -85,7 +85,7 @@ def command_names() -> list[str]:
 
 
 def load(name: str) -> TyperCommand | TyperGroup:
-    """The command `name` of the list above, imported."""
+    """Imports the command `name` of the list above."""
     with loading():
         module = import_module(f"app.cli.{_COMMANDS[name].module}")
     command = typer.main.get_command(module.app)
@@ -94,10 +94,7 @@ def load(name: str) -> TyperCommand | TyperGroup:
 
 
 def explain(error: Exception) -> tuple[str, int] | None:
-    """What to say of a failure and the exit code it gives; None for what must be a bug of ours.
-
-    2 is for what the command line itself shows to be wrong, 1 for everything that was tried and refused.
-    """
+    """The message and the exit code for a failure; None for what must be a bug."""
     match error:
         case typer.TyperException():
             return _explain_use(error), error.exit_code
@@ -120,7 +117,9 @@ def _explain_use(error: typer.TyperException) -> str:
 
 
 def _reason(error: StoreUnavailable) -> str:
-    """The driver's own first line: callers never see it, but who types commands must. It holds no password."""
+    """The first line of the driver's own message. Callers never see it, but a person at the terminal needs it. It
+    contains no password.
+    """
     driver_error = getattr(error.__cause__, "orig", None)
     lines = str(driver_error or "").strip().splitlines()
     return f" ({lines[0]})" if lines else ""

@@ -1,4 +1,4 @@
-"""One command's run: its settings, read once, its catalog, and its database, opened for the use cases.
+"""The run of one command: its settings, read once, its catalog, and its database, opened for the use cases.
 
 Reading makes nothing; the first change sets an empty database up. Knows no SQL.
 """
@@ -30,23 +30,23 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
-        """Raises ConfigurationError with every fault."""
+        """The settings. Raises ConfigurationError with every fault."""
         return read_settings(self.terminal.config_file)
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The models, the operator's file over the built-in ones. Raises ConfigurationError naming the line."""
+        """The models, the operator's file over the built-in ones. Raises ConfigurationError that names the line."""
         return catalog_of(self.settings.catalog_file)
 
     @property
     def models(self) -> ModelNames:
-        """What people may call the models. Raises ConfigurationError as `catalog` does."""
+        """The names of models. Raises ConfigurationError as `catalog` does."""
         passes_unknown = self.settings.unknown_models is UnknownModels.PASS
         return ModelNames(self.catalog, passes_unknown, self.settings.successor_model)
 
     @contextmanager
     def existing(self) -> Iterator[Operator]:
-        """The database as it is there. Raises ConfigurationError where there is none, or an old one: makes nothing."""
+        """The existing database. Raises ConfigurationError if there is none, or an old one. Makes nothing."""
         file = sqlite_file(self.settings.database)
         if file is not None and not file.is_file():
             raise ConfigurationError(f"There is no database yet at {file}. {self._first_steps}")
@@ -76,7 +76,7 @@ class Session:
 
 @contextmanager
 def operating(terminal: Terminal, database_url: str) -> Iterator[Operator]:
-    """The database as it is, for the use cases; who waits at a terminal sets no deadline."""
+    """The existing database, for the use cases. A person at a terminal needs no deadline."""
     with opened(database_url) as engine:
         yield Operator(engine, terminal.clock, terminal.who, terminal.random_bytes, has_deadline=False)
 

@@ -1,6 +1,6 @@
-"""Settings as the terminal sees them: loaded with faults explained, shown without secrets, with their origin.
+"""Settings for the terminal: loaded with their faults explained, shown without secrets, with their origin.
 
-The only rules here are those a validator of one field cannot know: what kind of ZenMux key it is, misspelt names.
+The only rules here are those that a validator of one field cannot know: the kind of ZenMux key, misspelt names.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from app.secret_files import secret_names
 from app.settings import Settings, load_settings
 
 _CONFIG_NAME = "GATEWAY_CONFIG"
-_OPTION_NAMES = frozenset({_CONFIG_NAME, "GATEWAY_ACTOR"})  # of the command line itself
+_OPTION_NAMES = frozenset({_CONFIG_NAME, "GATEWAY_ACTOR"})  # of the command line
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +33,30 @@ class ShownSetting:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What the form of a setting gives away. `serious`: the gateway could not work with it."""
+    """What the form of a setting shows. `serious`: the gateway could not work with it."""
 
     message: str
     serious: bool
 
 
 def setting_name(field: str) -> str:
-    """The name people write: `port` → `GATEWAY_PORT`."""
+    """The name that people write: `port` → `GATEWAY_PORT`."""
     alias = Settings.model_fields[field].validation_alias
     return alias if isinstance(alias, str) else f"GATEWAY_{field.upper()}"
 
 
 def setting_names() -> list[str]:
-    """All of them, in the order of the settings file."""
+    """All names, in the order of the settings file."""
     return [setting_name(field) for field in Settings.model_fields]
 
 
 def secret_file_names() -> list[str]:
-    """`ZENMUX_API_KEY_FILE` and its like: what names the file a secret lies in."""
+    """`ZENMUX_API_KEY_FILE` and similar names: they name the file that contains a secret."""
     return [f"{name}_FILE" for name in sorted(secret_names(Settings.model_fields, "GATEWAY_"))]
 
 
 def read_settings(config_file: Path | None, **overrides: Any) -> Settings:  # noqa: ANN401 - see load_settings
-    """The settings; ConfigurationError tells every fault on a line of its own, and no value that could be a secret."""
+    """The settings. Raises ConfigurationError with each fault on its own line, and no value that could be a secret."""
     try:
         return load_settings(config_file, **overrides)
     except FileNotFoundError:
@@ -84,7 +84,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
 
 
 def misspelt_names(environment: Mapping[str, str]) -> list[str]:
-    """A line for each GATEWAY_… or ZENMUX_… variable that no setting has; pydantic passes those over in silence."""
+    """One line for each GATEWAY_… or ZENMUX_… variable that is no setting; pydantic ignores those silently."""
     known = {*setting_names(), *secret_file_names(), *_OPTION_NAMES}
     strangers = [
         name for name in sorted(environment) if name.startswith(("GATEWAY_", "ZENMUX_")) and name.upper() not in known
@@ -125,7 +125,7 @@ def _shown(value: object) -> str | None:
 
 
 def judge_key(key: SecretStr | None) -> list[Advice]:
-    """What the prefix of the ZenMux key says about using it here. Never repeats the key."""
+    """What the prefix of the ZenMux key says about its use here. Never repeats the key."""
     if key is None:
         return [
             Advice(
@@ -159,7 +159,7 @@ def judge_key(key: SecretStr | None) -> list[Advice]:
 
 
 def judge_workers(settings: Settings) -> list[Advice]:
-    """Several processes cannot share an SQLite file's one ledger."""
+    """Several processes cannot share the one ledger of an SQLite file."""
     if settings.workers == 1 or not settings.database.startswith("sqlite"):
         return []
     return [

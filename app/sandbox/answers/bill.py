@@ -1,5 +1,6 @@
-"""What the stand-in has charged for: one row for every generation performed, whether or not anybody took it.
-Kept in memory, bounded; serves one event loop."""
+"""What the stand-in has charged: one row per generation performed, whether or not a client received it. Kept in memory,
+bounded; serves one event loop.
+"""
 
 import itertools
 from collections import Counter, deque
@@ -21,8 +22,9 @@ _DIMENSIONS: Final[Mapping[str, str]] = {"BIZ_MTH": "%Y%m", "BIZ_DT": "%Y%m%d", 
 
 @dataclass(slots=True)
 class Row:
-    """One generation. `cost_nanousd` is None when nobody knows the model's price, `parts` are what it is made of, by
-    ZenMux's names for kinds of tokens; `client_left` may turn true later."""
+    """One generation. `cost_nanousd` is None if the model's price is unknown. `parts` are its parts, by ZenMux's names
+    for kinds of tokens. `client_left` may become true later.
+    """
 
     request_id: str
     at: datetime
@@ -61,14 +63,14 @@ class Row:
 
 
 class Bill:
-    """The rows, oldest first. Beyond `rows_max` the oldest are dropped and counted; the totals keep them."""
+    """The rows, oldest first. Above `rows_max` the oldest are dropped and counted; the totals keep them."""
 
     def __init__(self, rows_max: int) -> None:
         self.rows: deque[Row] = deque(maxlen=rows_max)
         self.clear()
 
     def clear(self) -> None:
-        """Start anew, totals included."""
+        """Empties the bill, totals included."""
         self.rows.clear()
         self.count = 0
         self.total_nanousd = 0
@@ -92,7 +94,7 @@ def usd(nanousd: int) -> str:
 
 
 def cost_parts(usage: Usage, n: int, spec: ModelSpec) -> dict[str, int]:
-    """What the generation costs, by kind of token as ZenMux's bills name them; empty where the price is not known."""
+    """The cost of the generation by kind of token, as ZenMux's bills name them; empty if the price is unknown."""
     if isinstance(spec.prices, ImagePrice):
         return {_PER_IMAGE: price(usage, n, spec) or 0}
     kinds = {
@@ -110,9 +112,10 @@ class UnknownPeriod(ValueError):
 
 
 def cost_report(rows: Iterable[Row], dimension: str, time: str, models: Sequence[str]) -> dict[str, object]:
-    """ZenMux's answer about the cost of one month, day or hour (UTC); only `models`, if any. Raises UnknownPeriod.
+    """ZenMux's answer about the cost of one month, day or hour (UTC), for `models` only if there are any. Raises
+    UnknownPeriod.
 
-    Amounts are US dollars. Of rows that were dropped from the bill it knows nothing.
+    Amounts are US dollars. It knows nothing of rows that were dropped from the bill.
     """
     written = _DIMENSIONS.get(dimension)
     if written is None:

@@ -1,5 +1,6 @@
-"""The bodies of answers: one JSON document, a stream of events, or something that is neither. Pure; sends nothing,
-and holds no more of a body than its images."""
+"""The bodies of answers: one JSON document, a stream of events, or neither. Pure; sends nothing, and holds no more of a
+body than its images.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ _FAILURE: Final = "The provider failed while drawing"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back: `parts` one behind another; a stream has one part for each event."""
+    """What is sent back: `parts`, one after another; a stream has one part per event."""
 
     status: int
     media_type: str
@@ -43,7 +44,7 @@ class Answer:
 
 
 def images_answer(asked: Asked, drawn: Drawn, usage: Usage, created: int) -> Answer:
-    """The healthy answer, and its variants that are still of its kind. `created` is in Unix seconds."""
+    """The healthy answer, and its variants of the same kind. `created` is in Unix seconds."""
     reported = _usage(asked, usage)
 
     def parts(images: Sequence[Run]) -> tuple[Run, ...]:
@@ -54,7 +55,7 @@ def images_answer(asked: Asked, drawn: Drawn, usage: Usage, created: int) -> Ans
     finished = parts([fixed(image) for image in drawn.images])
     if asked.directives.body_bytes is not None:
         lacking = asked.directives.body_bytes - joined(finished).length
-        padding_bytes = max(0, lacking) // len(drawn.images) * 3 // 4  # what base64 makes a third longer
+        padding_bytes = max(0, lacking) // len(drawn.images) * 3 // 4  # base64 makes it a third longer
         finished = parts(
             [padded(image, asked.output_format, padding_bytes, seed) for seed, image in enumerate(drawn.images)]
         )
@@ -73,7 +74,7 @@ def html_answer(status: int) -> Answer:
 
 
 def odd_answer(directives: Directives) -> Answer | None:
-    """The answer that is none: garbage, a page of HTML, nothing at all."""
+    """An answer that is not an images answer: garbage, a page of HTML, nothing at all."""
     if directives.garbage:
         return Answer(200, JSON, (fixed(b'{"created":1764000000,"data":[{"b64_json":\xff\xfe not JSON at all'),))
     if directives.html is not None:
@@ -84,7 +85,7 @@ def odd_answer(directives: Directives) -> Answer | None:
 
 
 def _usage(asked: Asked, usage: Usage) -> Mapping[str, object] | None:
-    """`usage` as reported. Streams never itemise output, so the SDK's types say."""
+    """`usage` as reported. According to the SDK's types, streams never itemise output."""
     if asked.directives.no_usage:
         return None
     reported: dict[str, object] = {
@@ -166,7 +167,7 @@ def _sse(event: str | None, data: object) -> bytes:
 _ZENMUX_ERROR: Final = {"code": "500", "type": "provider_api_error", "message": _FAILURE}
 _OPENAI_ERROR: Final = {"message": _FAILURE, "type": "server_error", "param": None, "code": "provider_api_error"}
 
-# Every shape of a failure inside a stream that was found in public code: ZenMux does not document its own.
+# Every shape of a failure inside a stream that was found in public code. ZenMux does not document its own.
 _ERROR_EVENTS: Final[Mapping[str, Callable[[str], bytes]]] = {
     "openai": lambda _: _sse("error", {"type": "error", "error": _OPENAI_ERROR}),
     "flat": lambda _: _sse("error", {**_OPENAI_ERROR, "type": "error"}),

@@ -1,5 +1,6 @@
-"""Lets the stand-in break its own connections: hands each request the means to close or reset the TCP connection it
-came on, as an ASGI extension. Knows uvicorn; decides nothing."""
+"""Lets the stand-in break its own connections: each request can close or reset its TCP connection through an ASGI
+extension. Knows uvicorn; decides nothing.
+"""
 
 import asyncio
 import socket
@@ -15,17 +16,17 @@ _NO_LINGERING: Final = struct.pack("ii", 1, 0)
 
 
 class BreakableConnection:
-    """The TCP connection of one request. Safe to use after the other side has gone."""
+    """The TCP connection of one request. Safe to use after the other side has closed."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
 
     def close(self) -> None:
-        """Send what was written so far, then FIN, whatever was promised by Content-Length or chunks."""
+        """Sends what was written so far, then FIN, whatever Content-Length or chunks announced."""
         self._transport.close()
 
     def reset(self) -> None:
-        """Send RST; what was written and not yet sent is lost."""
+        """Sends RST; what was written and not yet sent is lost."""
         peer = self._transport.get_extra_info("socket")
         if peer is not None and not self._transport.is_closing():
             # Closing a socket that may not linger makes the kernel answer with RST instead of FIN.

@@ -1,5 +1,6 @@
-"""Sends an answer the way its directives ask for: late, slowly, in part, or not at all. Notices when the client
-leaves; never decides what is charged."""
+"""Sends an answer as its directives say: late, slowly, in part, or not at all. Notices when the client leaves. Never
+decides what is charged.
+"""
 
 import zlib
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ _INTERNAL_HEADERS: Final = (
 
 
 class Line:
-    """The way back to one client. `gone` is set once the client is known to have left."""
+    """The connection to one client. `gone` is set once the client is known to have left."""
 
     def __init__(self, send: Send, connection: BreakableConnection | None, options: SandboxOptions) -> None:
         self.gone = anyio.Event()
@@ -47,13 +48,13 @@ class Line:
         return self._connection is not None
 
     async def watch(self, receive: Receive) -> None:
-        """Sets `gone` when the client leaves. Runs beside the work; the request must have been read whole."""
+        """Sets `gone` when the client leaves. Runs beside the work; the request must have been read completely."""
         while (await receive())["type"] != "http.disconnect":
             pass
         self.gone.set()
 
     async def wait(self, seconds: float, *, comments: bool = False) -> None:
-        """Wait, or until the client leaves. With `comments` the stream says from time to time that it lives."""
+        """Waits, or until the client leaves. With `comments` the stream sends a comment from time to time."""
         step = self._options.comment_seconds if comments else seconds
         while seconds > 0 and not self.gone.is_set():
             with anyio.move_on_after(min(step, seconds)):
@@ -78,7 +79,7 @@ class Line:
 
     async def write(self, body: bytes) -> None:
         if self._gzip is not None:
-            # Flushed at every chunk: an event that was sent must arrive.
+            # Flushed at every chunk, because an event that was sent must arrive.
             body = self._gzip.compress(body) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
@@ -87,20 +88,22 @@ class Line:
         await self._send({"type": "http.response.body", "body": rest, "more_body": False})
 
     async def stall(self) -> bool:
-        """Say nothing until the client leaves, or the bound, and then close. Whether the client left."""
+        """Sends nothing until the client leaves or the maximum time passes, then closes. Returns whether the client
+        left.
+        """
         await self.wait(self._options.stall_seconds_max)
         left = self.gone.is_set()
         await self.close()
         return left
 
     async def close(self) -> None:
-        """Break off: what was written arrives, nothing after it."""
+        """Breaks off: what was written arrives, nothing after it."""
         if self._connection is not None and not self.gone.is_set():
             self._connection.close()
             await self.wait(_CLOSING_SECONDS_MAX)
 
     async def reset(self) -> None:
-        """Break off with a TCP reset."""
+        """Breaks off with a TCP reset."""
         if self._connection is not None:
             self._connection.reset()
             await self.wait(_CLOSING_SECONDS_MAX)
@@ -120,7 +123,7 @@ async def deliver(answer: Answer, directives: Directives, line: Line) -> bool:
         piece = chunk[:left]
         left -= len(piece)
         await line.write(piece)
-        # To a client that has left, writing does not wait: without a pause the watcher would never get to say so.
+        # After a client has left, writing does not wait; without a pause the watcher would never run.
         await anyio.lowlevel.checkpoint()
         if share is not None and left == 0:
             break
@@ -138,7 +141,7 @@ async def deliver(answer: Answer, directives: Directives, line: Line) -> bool:
 
 
 def _paced_chunks(answer: Answer, directives: Directives) -> Iterator[bytes | None]:
-    """The body in chunks; None is a gap. A stream has its gaps before events, any other body before chunks."""
+    """The body in chunks; None is a gap. A stream has gaps before events, any other body before chunks."""
     chunk_bytes = CHUNK_BYTES
     if directives.bytes_per_second is not None:
         chunk_bytes = max(1, min(CHUNK_BYTES, directives.bytes_per_second // 10))

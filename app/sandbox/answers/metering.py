@@ -37,25 +37,25 @@ def meter(asked: Asked) -> Usage:
 
 
 def text_tokens(prompt: str) -> int:
-    """About what a tokenizer says: never above 16 + the number of characters, the bound the gateway holds."""
+    """About what a tokenizer counts: never above 16 + the number of characters, the bound that the gateway holds."""
     return _TEXT_OVERHEAD_TOKENS + math.ceil(len(prompt.encode()) / _BYTES_PER_TEXT_TOKEN)
 
 
 def patches(width: int, height: int) -> int:
-    """Tokens of an input image of gpt-image-2 and later: squares of 32 pixels, at most 1,536 of them."""
+    """Tokens of an input image of gpt-image-2 and later: squares of 32 pixels, at most 1,536."""
     scale = max(1.0, _PATCH_EDGE_MIN / max(width, height))
     across, down = width * scale / _PATCH_PIXELS, height * scale / _PATCH_PIXELS
     if math.ceil(across) * math.ceil(down) <= _PATCHES_MAX:
         return math.ceil(across) * math.ceil(down)
     shrink = math.sqrt(_PATCHES_MAX / (across * down))
     across, down = across * shrink, down * shrink
-    # Shrink on until one edge is of whole patches, so that rounding up does not pass the maximum.
+    # Shrink further until one edge is a whole number of patches, so that rounding up does not exceed the maximum.
     shrink = min(max(1, math.floor(edge)) / edge for edge in (across, down))
     return min(_PATCHES_MAX, math.ceil(across * shrink - 1e-9) * math.ceil(down * shrink - 1e-9))
 
 
 def tiles(width: int, height: int, input_fidelity: str) -> int:
-    """Tokens of an input image of the models of fixed sizes: squares of 512 pixels of the shrunk image."""
+    """Tokens of an input image of the models with fixed sizes: squares of 512 pixels of the shrunk image."""
     scale = min(1.0, _TILED_EDGE_MAX / max(width, height), _TILE_PIXELS / min(width, height))
     count = math.ceil(width * scale / _TILE_PIXELS) * math.ceil(height * scale / _TILE_PIXELS)
     extra = 0

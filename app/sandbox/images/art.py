@@ -1,5 +1,6 @@
-"""Draws the stand-in's images: the prompt, legible, on a soft background that is the prompt's own. Slow, and always the
-same for the same request: meant for a worker thread."""
+"""Draws the stand-in's images: the prompt, legible, on a soft background that depends on the prompt. Slow, and the same
+for the same request: meant for a worker thread.
+"""
 
 import hashlib
 import io
@@ -11,13 +12,13 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from app.sandbox.images.lettering import Lettering, fit_text
 
-_SKETCH_EDGE: Final = 192  # lights and shadows are soft: they are painted small and enlarged
+_SKETCH_EDGE: Final = 192  # lights and shadows are soft, so they are painted small and enlarged
 _LIGHTS: Final = {"low": 3, "medium": 5, "high": 8, "xhigh": 10, "max": 12}
 _MARGIN: Final = 0.09  # of the shorter edge
 _PNG_OPTIONS: Final = {"compress_level": 1, "compress_type": 3}  # Z_RLE: on gradients both faster and smaller
 _SHADOW_OPACITY: Final = 0.6
 
-# From dark to light; white letters stand on all of them.
+# From dark to light; white letters are legible on all of them.
 _PALETTES: Final = (
     ("#2b1d63", "#7a3ca0", "#d95d78", "#f0a070"),
     ("#08304f", "#11678a", "#2ea0a8", "#8fd0bd"),
@@ -32,7 +33,7 @@ _PALETTES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What one image shows. `number` counts the images of a request from 1; `note` stands in the footer."""
+    """What one image shows. `number` counts the images of a request from 1; `note` is in the footer."""
 
     text: str
     width: int
@@ -53,7 +54,7 @@ def draw(brief: Brief, lettering: Lettering) -> Image.Image:
 
 
 def unfinished(image: Image.Image, stage: int, stages: int) -> Image.Image:
-    """The image as partial image `stage` (from 0) of `stages` shows it: ever sharper, never the whole of it."""
+    """The image as partial image `stage` (from 0) of `stages` shows it: sharper each time, but never finished."""
     coarseness = 4 ** (stages - stage)
     size = (max(1, image.width // coarseness), max(1, image.height // coarseness))
     return image.resize(size, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR)
@@ -72,7 +73,7 @@ def encode(image: Image.Image, image_format: str, compression: int) -> bytes:
 
 
 def _background(brief: Brief) -> Image.Image:
-    """Four corners of one palette running into each other, and lights over them."""
+    """Four corners of one palette that blend into each other, with lights over them."""
     seed = int.from_bytes(hashlib.sha256(brief.text.encode()).digest()[:8], "big")
     source = random.Random(seed + brief.number)  # noqa: S311 - decoration, not a secret
     dark, deep, bright, light = _PALETTES[(seed + brief.number) % len(_PALETTES)]
@@ -89,7 +90,7 @@ def _background(brief: Brief) -> Image.Image:
 
 
 def _lights(brief: Brief, source: random.Random) -> Image.Image:
-    """Discs out of focus, more of them the higher the quality, as a small mask."""
+    """Blurred discs, more of them for a higher quality, as a small mask."""
     scale = _SKETCH_EDGE / max(brief.width, brief.height)
     size = (max(8, round(brief.width * scale)), max(8, round(brief.height * scale)))
     lights = Image.new("L", size)
@@ -113,7 +114,7 @@ def _card(width: int, height: int) -> Image.Image:
 
 
 def _write(image: Image.Image, brief: Brief, lettering: Lettering) -> None:
-    """The prompt in the middle, a quiet line about the request at the foot, white over a soft shadow."""
+    """The prompt in the middle, a small line about the request at the bottom, white over a soft shadow."""
     short = min(brief.width, brief.height)
     margin, foot = round(short * _MARGIN), max(11, round(short / 48))
     right, bottom = brief.width - margin, brief.height - margin

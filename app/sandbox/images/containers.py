@@ -1,5 +1,6 @@
-"""Padding inside image files: where PNG, JPEG and WebP let bytes stand that no reader draws. A padded image is a
-valid file of its format. Pure."""
+"""Padding inside image files: where PNG, JPEG and WebP allow bytes that no reader draws. A padded image is a valid file
+of its format. Pure.
+"""
 
 import itertools
 from typing import Final
@@ -17,7 +18,7 @@ _WEBP_ALPHA: Final = 0x10
 
 
 def padded(image: bytes, image_format: str, padding_bytes: int, seed: int) -> Run:
-    """The image, longer by `padding_bytes` less at most three; unchanged when that is under PADDING_BYTES_MIN."""
+    """The image, longer by `padding_bytes` or at most three less; unchanged if that is under PADDING_BYTES_MIN."""
     if padding_bytes < PADDING_BYTES_MIN:
         return fixed(image)
     return {"png": _png, "jpeg": _jpeg, "webp": _webp}[image_format](image, padding_bytes, seed)
@@ -33,7 +34,7 @@ def _png(image: bytes, padding_bytes: int, seed: int) -> Run:
 
 
 def _jpeg(image: bytes, padding_bytes: int, seed: int) -> Run:
-    """Comment segments behind the JFIF header, which must stay first."""
+    """Comment segments after the JFIF header, which must stay first."""
     first = 4 + int.from_bytes(image[4:6], "big")
     runs = [fixed(image[:first])]
     left = padding_bytes
@@ -59,7 +60,7 @@ def _webp(image: bytes, padding_bytes: int, seed: int) -> Run:
 
 
 def _webp_extension(body: bytes) -> bytes:
-    """The VP8X chunk that says of a simple file what its own bit stream says: size, and whether it has alpha."""
+    """The VP8X chunk, which repeats what a simple file's bit stream says: its size, and whether it has alpha."""
     if body[:4] == b"VP8L":
         bits = int.from_bytes(body[9:13], "little")
         width, height, flags = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, _WEBP_ALPHA * (bits >> 28 & 1)

@@ -52,7 +52,7 @@ def _brief(asked: Asked, number: int) -> Brief:
 
 
 def _animated(image: Image.Image, asked: Asked) -> bytes:
-    """A GIF in which the image brightens frame by frame; no two frames are alike, or they would be joined."""
+    """A GIF in which the image becomes brighter frame by frame. All frames differ, or they would be joined."""
 
     def frames() -> Iterator[Image.Image]:
         for number in range(asked.frames):

@@ -8,13 +8,13 @@ from typing import Final
 from PIL import ImageFont
 
 _SHIPPED: Final = Path(__file__).with_name("DejaVuSans.ttf")
-# The shipped font has no Chinese, Japanese or Korean; where the machine has one of these, such prompts are legible too.
+# The shipped font has no Chinese, Japanese or Korean. If the machine has one of these, such prompts are legible too.
 _FALLBACKS: Final = (
     "NotoSansCJK-Regular.ttc", "NotoSansSC-Regular.otf", "wqy-microhei.ttc", "PingFang.ttc", "msyh.ttc",
     "Arial Unicode.ttf", "malgun.ttf", "YuGothM.ttc",
 )  # fmt: skip
-_MISSING: Final = "\uffff"  # no font has it, so every font draws its mark for a missing letter
-_LETTERS_MAX: Final = 700  # of a prompt; more would be dust
+_MISSING: Final = "\uffff"  # no font has it, so every font draws its symbol for a missing letter
+_LETTERS_MAX: Final = 700  # of a prompt; more would be too small to read
 _LETTER_PIXELS_MIN: Final = 12
 _LEADING: Final = 1.32
 _SHRINK: Final = 0.9
@@ -22,7 +22,7 @@ _SHRINK: Final = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A text laid out: its lines, their font, and from one line to the next in pixels."""
+    """A text layout: its lines, their font, and the line height in pixels."""
 
     lines: tuple[str, ...]
     font: ImageFont.FreeTypeFont
@@ -34,7 +34,9 @@ class Block:
 
 
 class Lettering:
-    """The fonts at hand, the preferred one first. Safe to share between threads: every use makes a font of its own."""
+    """The available fonts, the preferred one first. Safe to share between threads: every use makes its own font
+    object.
+    """
 
     def __init__(self, own_font: Path | None = None) -> None:
         """Raises OSError when `own_font` is not a font."""
@@ -59,7 +61,7 @@ def _missing(font: ImageFont.FreeTypeFont, letters: set[str]) -> int:
 
 
 def fit_text(text: str, lettering: Lettering, box: tuple[int, int]) -> Block:
-    """`text` in the largest letters with which it fits `box` (width, height); what is too long even so is cut."""
+    """`text` in the largest letters that fit into `box` (width, height). A text that is still too long is cut."""
     text = " ".join(text.split())
     if len(text) > _LETTERS_MAX:
         text = text[: _LETTERS_MAX - 1].rstrip() + "…"

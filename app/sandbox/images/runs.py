@@ -1,5 +1,6 @@
-"""Bodies of answers as runs of bytes whose length is known before the first one is made, so that a long answer is
-never held as a whole. Sends nothing."""
+"""Bodies of answers as runs of bytes with a known length, made on demand, so that a long answer is never held as a
+whole. Sends nothing.
+"""
 
 import base64
 import random
@@ -14,14 +15,14 @@ _NOISE_STEP_BYTES: Final = 49_152  # a multiple of 3, so that whole steps of noi
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`length` bytes, made anew by each call of `chunks`."""
+    """`length` bytes, made again by each call of `chunks`."""
 
     length: int
     chunks: Callable[[], Iterator[bytes]]
 
 
 def fixed(data: bytes) -> Run:
-    """A run of bytes that are there already."""
+    """A run of existing bytes."""
     return Run(len(data), lambda: iter((data,)) if data else iter(()))
 
 
@@ -37,7 +38,7 @@ def noise(length: int, seed: int) -> Run:
 
 
 def joined(runs: Sequence[Run]) -> Run:
-    """Runs behind one another."""
+    """Several runs, one after another."""
 
     def chunks() -> Iterator[bytes]:
         for run in runs:
@@ -47,7 +48,7 @@ def joined(runs: Sequence[Run]) -> Run:
 
 
 def with_crc(run: Run) -> Run:
-    """A run followed by its CRC-32 as PNG writes it: four bytes, the highest first."""
+    """A run followed by its CRC-32 as PNG writes it: four bytes, most significant first."""
 
     def chunks() -> Iterator[bytes]:
         crc = 0
@@ -77,7 +78,7 @@ def base64_run(run: Run) -> Run:
 
 
 def base64_length(length: int) -> int:
-    """How long `length` bytes are in base64."""
+    """The length of `length` bytes in base64."""
     return 4 * ((length + 2) // 3)
 
 

@@ -1,5 +1,6 @@
-"""What one request asks for, once every rule of ZenMux and of the model is checked. Pure; written apart from the
-gateway's own checks on purpose, so that a rule misread there does not pass here."""
+"""What one request asks for, after every rule of ZenMux and of the model is checked. Pure. Written separately from the
+gateway's own checks on purpose, so that a rule misread there does not pass here.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +21,14 @@ AUTO_QUALITY: Final = "medium"
 _ROUTING: Final = "provider"  # ZenMux's own field; documented for chat, accepted everywhere
 _EDIT_PARAMETERS: Final = frozenset({"image", "images", "mask", "markup", "input_fidelity"})
 _DRAWABLE: Final = ("png", "webp", "jpeg", "gif")
-_EDGE_MAX: Final = 4096  # of models whose sizes nobody lists
+_EDGE_MAX: Final = 4096  # of models without a list of sizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """A valid request. `auto` is decided: `size`, `quality` and `background` are what the answer will say.
 
-    `text` is the prompt without its directives, `inputs` are (width, height) of the images to be edited.
+    `text` is the prompt without its directives. `inputs` are (width, height) of the images to be edited.
     """
 
     spec: ModelSpec
@@ -100,7 +101,7 @@ def check(fields: Mapping[str, object], operation: str, inputs: Sequence[tuple[i
 
 
 def _model(fields: Mapping[str, object], catalog: Catalog) -> ModelSpec:
-    """The model, by any of its names, with or without a provider pinned behind a colon: ZenMux's own checks."""
+    """The model, by any of its names, with or without a provider pinned after a colon: ZenMux's own checks."""
     name = fields.get("model")
     if name is None:
         raise zenmux(400, "invalid_params", "Parameter model is required")
@@ -206,7 +207,7 @@ def _compression(fields: Mapping[str, object], output_format: str) -> int:
 
 
 def _unused_partials(fields: Mapping[str, object]) -> int:
-    """Partial images outside a stream: checked like any value, and then not drawn."""
+    """Partial images outside a stream: checked like any value, then not drawn."""
     integer(fields, "partial_images", 0, 3, 0)
     return 0
 

@@ -1,4 +1,4 @@
-"""What `[sandbox: …]` in a prompt asks for: which answer, which fault, at which pace. Pure; performs nothing."""
+"""What `[sandbox: …]` in a prompt asks for: which answer, which fault, at which speed. Pure; performs nothing."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ _UNIT_BYTES: Final = {"b": 1, "kb": 1_000, "mb": 1_000_000, "gb": 1_000_000_000}
 
 
 class DirectiveError(ValueError):
-    """A directive is unknown, malformed, or does not go with another. The message names it and lists the known ones."""
+    """A directive is unknown, malformed, or does not fit another one. The message names it and lists the known ones."""
 
 
 @dataclass(frozen=True, slots=True)

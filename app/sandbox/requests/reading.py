@@ -1,5 +1,6 @@
-"""Reads request bodies: JSON and forms, bounded, uploads spooled to disk. Finds out how large the images in them
-are; checks no rule of images."""
+"""Reads request bodies: JSON and forms, bounded, uploads spooled to disk. Finds the sizes of the images in them; checks
+no rule of images.
+"""
 
 import base64
 import binascii
@@ -31,7 +32,7 @@ _FILES_MAX: Final = 20
 _FIELDS_MAX: Final = 64
 _FIELD_BYTES_MAX: Final = 200_000  # 32,000 characters of prompt are at most 128,000 bytes
 _FORMATS: Final = ("PNG", "JPEG", "WEBP")
-_URL_TOKENS_SIZE: Final = (1536, 1024)  # what an image behind a URL counts as: it is not fetched
+_URL_TOKENS_SIZE: Final = (1536, 1024)  # the assumed size of an image behind a URL: it is not fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class RequestBody:
 
 
 async def read_body(request: Request, operation: str, options: SandboxOptions) -> RequestBody:
-    """The body of an image request. Raises SandboxRefusal, and ClientDisconnect when it does not come whole."""
+    """The body of an image request. Raises SandboxRefusal, and ClientDisconnect if it does not come completely."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type == "application/json":
         bytes_max = options.json_edit_bytes_max if operation == "edit" else options.json_bytes_max
@@ -81,7 +82,7 @@ def _object(body: bytes) -> dict[str, object]:
     try:
         fields = json.loads(body)
         if _SURROGATE.search(body):
-            json.dumps(fields, ensure_ascii=False).encode()  # half a pair is no text
+            json.dumps(fields, ensure_ascii=False).encode()  # half a surrogate pair is not text
     except (ValueError, RecursionError):
         raise zenmux(400, "invalid_params", "Request body is not valid JSON") from None
     if not isinstance(fields, dict):
@@ -90,7 +91,7 @@ def _object(body: bytes) -> dict[str, object]:
 
 
 def _form_body(form: FormData) -> RequestBody:
-    """Fields and images of a form, with OpenAI's refusals of those that stand in the wrong place."""
+    """Fields and images of a form, with OpenAI's refusals of those in the wrong place."""
     texts: dict[str, str] = {}
     files: list[UploadFile] = []
     for name, value in form.multi_items():
@@ -135,7 +136,7 @@ def _json_inputs(fields: dict[str, object]) -> tuple[Size, ...]:
 
 
 def _referenced(image: object, param: str) -> Size:
-    """The size of an image given as a data URL; web addresses are believed, files there are none."""
+    """The size of an image given as a data URL. Web addresses are accepted as they are; there are no files."""
     url = image.get("image_url") if isinstance(image, dict) else None
     if not isinstance(url, str):
         raise openai(f"Invalid '{param}': expected an 'image_url'.", code="invalid_value", param=param)
@@ -152,12 +153,12 @@ def _referenced(image: object, param: str) -> Size:
 
 
 def _size_of(file: IO[bytes], param: str, size_bytes: int) -> Size:
-    """Reads no more than the head of the file: nothing is decoded."""
+    """Reads only the head of the file; decodes nothing."""
     if size_bytes > _FILE_BYTES_MAX:
         raise _not_an_image(param, f" It is larger than {_FILE_BYTES_MAX} bytes.")
     try:
         with Image.open(file, formats=_FORMATS) as image:
-            if image.format not in _FORMATS:  # phones' multi-image JPEGs, which OpenAI refuses
+            if image.format not in _FORMATS:  # multi-image JPEGs of phones, which OpenAI refuses
                 raise _not_an_image(param)
             return image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):

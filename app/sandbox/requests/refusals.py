@@ -1,11 +1,12 @@
-"""Every way the stand-in says no: ZenMux's error table, and OpenAI's shape for the rules of images. Pure values;
-decides nothing about when to refuse."""
+"""Every refusal of the stand-in: ZenMux's error table, and OpenAI's form for the rules of images. Pure values; decides
+nothing about when to refuse.
+"""
 
 from collections.abc import Mapping
 from typing import Final
 
-# status -> (type, message), the first being what `status=` alone means. 503 and 504 stand in ZenMux's list of what
-# may be retried, without a type of their own; they borrow the nearest one.
+# status -> (type, message); the first is what `status=` alone means. 503 and 504 are in ZenMux's list of what may be
+# retried, without a type of their own; they use the nearest one.
 ZENMUX_ERRORS: Final[Mapping[int, tuple[tuple[str, str], ...]]] = {
     400: (("invalid_params", "Parameter n grater than 1 is not supported"),),
     402: (
@@ -41,7 +42,7 @@ ZENMUX_ERRORS: Final[Mapping[int, tuple[tuple[str, str], ...]]] = {
     524: (("provider_internal_server_error", "The provider timed out"),),
 }
 
-# Behind these the provider may have worked to the end: the image was made, only its way back failed.
+# With these the provider may have finished the work: the image was made, but the answer was lost.
 BILLED_STATUSES: Final = frozenset({504, 520, 524})
 
 
@@ -63,8 +64,8 @@ def zenmux(status: int, kind: str, message: str) -> SandboxRefusal:
 def from_table(status: int, kind: str | None, request_id: str) -> SandboxRefusal:
     """A row of ZenMux's table; `kind` picks among the types of a status and must be one of them.
 
-    The message carries a request id and, for keys, where the key came from, as live ones were seen to: internals that
-    a gateway has to scrub.
+    The message contains a request id and, for keys, where the key came from, as real ones do: internal data that a
+    gateway must remove.
     """
     rows = dict(ZENMUX_ERRORS[status])
     kind = kind or ZENMUX_ERRORS[status][0][0]
@@ -82,7 +83,7 @@ def openai(
 
 
 def user_error(message: str, *, code: str, param: str | None) -> SandboxRefusal:
-    """The type OpenAI's image service gives to its own rules, beside those of the API in front of it."""
+    """The type that OpenAI's image service gives to its own rules, beside those of the API in front of it."""
     return openai(message, code=code, param=param, kind="image_generation_user_error")
 
 
@@ -104,7 +105,9 @@ def moderation_openai(request_id: str) -> SandboxRefusal:
 
 
 def moderation_azure(request_id: str) -> SandboxRefusal:
-    """The same refusal from Azure, which serves some of ZenMux's models: another code, another place for details."""
+    """The same refusal from Azure, which serves some of ZenMux's models: another code, another place for the
+    details.
+    """
     return SandboxRefusal(
         400,
         {
