@@ -19,9 +19,9 @@ from starlette.types import ASGIApp
 import app
 from app.alerts.hook import webhook_of
 from app.alerts.sender import Sender
-from app.api import health, images, models, usage
 from app.api.cors import Cors
-from app.api.docs import docs_router
+from app.api.endpoints import health, images, models, usage
+from app.api.endpoints.docs import docs_router
 from app.api.error_responses import error_event, error_response, http_refusal, wire_error
 from app.api.front import Front, answer_gateway_error
 from app.api.layers import Layer, wrapped
@@ -107,7 +107,7 @@ def create_app(
         title="zenmux-gateway",
         version=app.__version__,
         lifespan=lifespan,
-        openapi_url=None,  # api/openapi/ describes more than the framework can see, and api/docs.py shows it
+        openapi_url=None,  # api/openapi/ describes more than the framework can see, and api/endpoints/docs.py shows it
         redirect_slashes=False,  # api/routes.py knows every way a path is written; a redirect would lose the POST
         # Our own metrics and log lines contain only what may be shown; the framework's would contain headers and paths.
         telemetry={"tracing": False, "metrics": False, "logs": False},

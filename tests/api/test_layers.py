@@ -11,7 +11,8 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api import images, layers
+from app.api import layers
+from app.api.endpoints import images
 from app.api.front import Front
 from app.api.layers import wrapped
 from app.main import create_app

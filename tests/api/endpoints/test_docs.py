@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import httpx2
 from httpx2 import ASGITransport
 
-from app.api.docs import page
+from app.api.endpoints.docs import page
 from app.main import create_app
 from app.settings import Settings
 
