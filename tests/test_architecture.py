@@ -488,6 +488,18 @@ def test_no_two_classes_share_a_name() -> None:
     assert not {name: where for name, where in places.items() if len(where) > 1}
 
 
+def test_no_two_functions_of_a_room_share_a_name() -> None:
+    """A command's function is named as the command: `keys create` beside `users create`."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for source in sources():
+        for node in source.tree.body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
+                continue
+            if not is_migration(source) and not source.name.startswith("cli/commands/"):
+                places.setdefault((source.name.split("/")[0], node.name), []).append(source.name)
+    assert not {name: where for (_, name), where in places.items() if len(where) > 1}
+
+
 def test_no_room_is_crowded() -> None:
     files = [Path(source.name) for source in sources() if not is_migration(source)]
     counted = Counter(str(file.parent) for file in files if file.name != "__init__.py")

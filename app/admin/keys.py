@@ -99,7 +99,7 @@ def _set_disabled(operator: Operator, key_id: str, *, disabled: bool) -> KeyView
     change = operator.change()
     with operator.writing() as connection:
         key = existing_key(connection, key_id)
-        return _view(connection, key_records.set_key_disabled(connection, key.id, disabled, change=change))
+        return _view(connection, key_records.set_key_disabled(connection, key.id, disabled=disabled, change=change))
 
 
 def _view(connection: Connection, key: Key) -> KeyView:

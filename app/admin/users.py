@@ -84,7 +84,9 @@ def set_user_team(operator: Operator, name: str, team: str | None) -> UserView:
 def _set_disabled(operator: Operator, name: str, *, disabled: bool) -> UserView:
     change = operator.change()
     with operator.writing() as connection:
-        user = user_records.set_user_disabled(connection, existing_user(connection, name), disabled, change=change)
+        user = user_records.set_user_disabled(
+            connection, existing_user(connection, name), disabled=disabled, change=change
+        )
         return _view(connection, user)
 
 

@@ -40,7 +40,7 @@ class Assignment:
 
 def start(line: socket.socket, assignment: Assignment) -> "subprocess.Popen[bytes]":
     """Starts a worker at the other end of `line`, in a new interpreter that finds the same modules."""
-    code = f"from app.server.worker import run; run({line.fileno()})"
+    code = f"from app.server.worker import run_worker; run_worker({line.fileno()})"
     return subprocess.Popen(  # noqa: S603 - ourselves
         # the last argument is for `ps`
         [sys.executable, "-P", "-c", code, "zenmux-gateway", f"worker-{assignment.number}"],
@@ -56,7 +56,7 @@ def encode_assignment(assignment: Assignment) -> bytes:
     return pickle.dumps(assignment)
 
 
-def run(line_descriptor: int) -> None:
+def run_worker(line_descriptor: int) -> None:
     """The whole life of a worker; exits with 0 after a graceful stop."""
     # Ctrl-C reaches every process of the terminal, but only the supervisor tells workers to stop, once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

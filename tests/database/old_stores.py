@@ -73,7 +73,7 @@ def add_people(engine: Engine) -> None:
         for name in ("alice", "bob"):  # bob is the one who leaves
             user = create_user(connection, name, team=team if name == "alice" else None, change=change)
             copy_defaults(connection, user.id, change)
-        set_user_disabled(connection, user, True, change=change)
+        set_user_disabled(connection, user, disabled=True, change=change)
         new = NewKey("user_alice", "laptop", ("openai/gpt-image-2",), NOON + timedelta(days=300))
         create_key(connection, new, first, change=change)
         rotate_key(connection, KEY_ID, second, timedelta(days=1), change=change)

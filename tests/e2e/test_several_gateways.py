@@ -118,7 +118,7 @@ def test_a_key_disabled_anywhere_is_refused_everywhere_in_time(store: Store, gat
     for gateway in gateways:
         assert fetch_json(f"{gateway.url}/usage", key.text)  # all of them remember the key now
     with writing(store.engine) as connection:
-        set_key_disabled(connection, key.id, True, change=a_change())
+        set_key_disabled(connection, key.id, disabled=True, change=a_change())
     time.sleep(KEY_CACHE_SECONDS)  # what is promised is that no request that comes later than this is served
     headers = {"authorization": f"Bearer {key.text}"}
     answers = [httpx2.get(f"{gateway.url}/usage", headers=headers, timeout=30) for gateway in gateways]

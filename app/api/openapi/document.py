@@ -50,9 +50,9 @@ def openapi_document(policy: RequestPolicy, version: str) -> dict[str, Any]:
             },
         },
         "components": {
-            "schemas": {"ImageGenerationRequest": generation_schema(policy), **schemas.components()},
+            "schemas": {"ImageGenerationRequest": generation_schema(policy), **schemas.schema_components()},
             "responses": errors.elsewhere(),
-            "headers": headers.components(),
+            "headers": headers.header_components(),
             "securitySchemes": _security_schemes(),
         },
     }

@@ -38,7 +38,7 @@ OF_IMAGES = (
 )
 
 
-def components() -> dict[str, Any]:
+def header_components() -> dict[str, Any]:
     return {
         name: {"description": about, "schema": {"type": kind, **rules}} for name, (kind, rules, about) in _ABOUT.items()
     }

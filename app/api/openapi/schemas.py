@@ -17,7 +17,7 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def components() -> dict[str, Schema]:
+def schema_components() -> dict[str, Schema]:
     """Every named schema of an answer."""
     return {**_images(), **_models(), **_usage(), **_errors(), "Health": _health(), "Readiness": _readiness()}
 

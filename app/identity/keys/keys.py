@@ -96,7 +96,7 @@ def list_keys(connection: Connection, user_id: str | None = None) -> list[Key]:
     return [_key_of(row) for row in connection.execute(wanted)]
 
 
-def set_key_disabled(connection: Connection, key_id: str, disabled: bool, *, change: Change) -> Key:  # noqa: FBT001 - the new value
+def set_key_disabled(connection: Connection, key_id: str, *, disabled: bool, change: Change) -> Key:
     """Disables or enables the key. Changes nothing if it is so already. Raises NotFound."""
     key = _existing(connection, key_id)
     if (key.disabled_at is not None) == disabled:

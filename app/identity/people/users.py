@@ -72,7 +72,7 @@ def set_user_team(connection: Connection, user: User, team: Team | None, *, chan
     return _read(connection, now.id)
 
 
-def set_user_disabled(connection: Connection, user: User, disabled: bool, *, change: Change) -> User:  # noqa: FBT001 - the new value
+def set_user_disabled(connection: Connection, user: User, *, disabled: bool, change: Change) -> User:
     """Disables or enables all keys of the user. Changes nothing when it is so already.
 
     Raises NotFound when the user is no more.

@@ -89,7 +89,7 @@ def reservation_id(command: Command) -> str:
     return command.hold.id if isinstance(command, Reserve | Probe) else command.reservation_id
 
 
-def bounded(settlement: Settlement, held: Amounts) -> Settlement:
+def plausible(settlement: Settlement, held: Amounts) -> Settlement:
     """The settlement; or the estimate, if the settlement has amounts that no request can cost. Sums of such amounts
     would overflow the databases' integers.
     """

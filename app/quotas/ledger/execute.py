@@ -17,7 +17,7 @@ from app.quotas.ledger.commands import (
     Reserve,
     Reserved,
     Resolve,
-    bounded,
+    plausible,
 )
 from app.quotas.ledger.corrections import Correction, correction_of, is_of
 from app.quotas.ledger.rows import Closing, NewRow, Record, closing_of, closing_of_expired, new_row
@@ -156,7 +156,7 @@ def _resolve(command: Resolve, loaded: Loaded, writes: Writes) -> CommandResult:
     record = loaded.records.get(command.reservation_id)
     if record is None:
         return Resolution.UNKNOWN
-    closing = closing_of(bounded(command.settlement, record.held))
+    closing = closing_of(plausible(command.settlement, record.held))
     if record.state == _PENDING:
         return _close(record, closing, closing.charged, loaded, writes)
     if record.state == _EXPIRED:

@@ -30,7 +30,7 @@ from app.database.clock import from_ms, to_ms
 from app.quotas.ledger.counter_sql import PART_OF_A_DAY
 from app.quotas.limits.manage import limits_where
 from app.quotas.reports.bill_check import compare_with_bill
-from app.quotas.reports.findings import Finding, Severity, bounded
+from app.quotas.reports.findings import Finding, Severity, summarized
 from app.quotas.reports.retention import pruned_until
 from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.limits import Scope, Window
@@ -98,15 +98,15 @@ def audit(connection: Connection, now: datetime) -> list[Finding]:
 
     Without a finding of severity `error`, every counter is exact, and every reservation is pending or was closed once.
     """
-    found = [*bounded(_wrong_counters(connection)), *bounded(_unwatched_counters(connection))]
+    found = [*summarized(_wrong_counters(connection)), *summarized(_unwatched_counters(connection))]
     for check, condition, message in _WRONG_ROWS:
-        found += bounded(
+        found += summarized(
             Finding(Severity.ERROR, check, id_, f"reservation {id_} {message}")
             for id_ in connection.execute(select(_rows.id).where(condition).order_by(_rows.id)).scalars()
         )
-    found += bounded(_wrong_totals(connection))
-    found += bounded(_wrong_corrections(connection))
-    return [*found, *bounded(_overdue(connection, now)), *bounded(_excess(connection))]
+    found += summarized(_wrong_totals(connection))
+    found += summarized(_wrong_corrections(connection))
+    return [*found, *summarized(_overdue(connection, now)), *summarized(_excess(connection))]
 
 
 def _wrong_counters(connection: Connection) -> Iterator[Finding]:
@@ -134,13 +134,13 @@ def sum_reservations(connection: Connection, key: CounterKey) -> Counter:
     """
     start_ms, end_ms = span_ms(Window(key.window), key.window_start_ms)
     values = {"start_ms": start_ms, "end_ms": end_ms, "scope_id": key.scope_id, "model": key.model}
-    statement = _sum_of(key.scope, Window(key.window), bool(key.model))
+    statement = _sum_of(key.scope, Window(key.window), has_model=bool(key.model))
     row = connection.execute(statement, values).one()
     return Counter(*(int(value or 0) for value in row))
 
 
 @lru_cache(maxsize=64)
-def _sum_of(scope: str, window: Window, has_model: bool) -> Select[Any]:  # noqa: FBT001 - a part of the key
+def _sum_of(scope: str, window: Window, *, has_model: bool) -> Select[Any]:
     """One statement for all counters of a kind: building it takes longer than most sums."""
 
     def counted(table: Table, moment: str) -> Iterator[ColumnElement[bool]]:

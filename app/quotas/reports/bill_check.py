@@ -15,7 +15,7 @@ from app.database import schema
 from app.database.clock import to_ms
 from app.errors import RemoteFailure
 from app.images.catalog.model_spec import NANOUSD_PER_USD
-from app.quotas.reports.findings import Finding, Severity, bounded
+from app.quotas.reports.findings import Finding, Severity, summarized
 from app.quotas.reports.retention import pruned_until
 from app.quotas.rules.limits import format_usd
 from app.quotas.rules.reservation import State, UsageSource
@@ -91,9 +91,9 @@ def compare_with_bill(connection: Connection, bill: Mapping[str, Any], since: da
     if since is not None:
         query = query.where(_rows.reserved_at_ms >= to_ms(since))
     rows: Iterable[Row[Any]] = connection.execute(query, execution_options={"yield_per": _PAGE})
-    found = [*bounded(_twice_billed(comparison)), *bounded(_compare_rows(rows, comparison))]
-    found += bounded(_unrecorded(comparison))
-    found += bounded(_unbilled_estimates(comparison))
+    found = [*summarized(_twice_billed(comparison)), *summarized(_compare_rows(rows, comparison))]
+    found += summarized(_unrecorded(comparison))
+    found += summarized(_unbilled_estimates(comparison))
     found += _beyond_the_horizon(comparison)
     return [*found, _totals(comparison, entries)]
 

@@ -24,7 +24,7 @@ class Finding:
     message: str
 
 
-def bounded(findings: Iterable[Finding], maximum: int = 100) -> Iterator[Finding]:
+def summarized(findings: Iterable[Finding], maximum: int = 100) -> Iterator[Finding]:
     """At most `maximum` findings of one check, then one with the number of the rest: millions of findings must not fill
     the memory.
     """

@@ -12,7 +12,7 @@ from starlette.types import Receive, Send
 
 from app.sandbox.answers.bodies import Answer
 from app.sandbox.answers.connection import BreakableConnection
-from app.sandbox.images.runs import CHUNK_BYTES, in_chunks
+from app.sandbox.images.runs import CHUNK_BYTES, run_chunks
 from app.sandbox.options import SandboxOptions
 from app.sandbox.requests.directives import Directives
 
@@ -148,7 +148,7 @@ def _paced_chunks(answer: Answer, directives: Directives) -> Iterator[bytes | No
     for part in answer.parts:
         if answer.is_stream:
             yield None
-        for chunk in in_chunks(part, chunk_bytes):
+        for chunk in run_chunks(part, chunk_bytes):
             if not answer.is_stream:
                 yield None
             yield chunk

@@ -60,7 +60,7 @@ def unfinished(image: Image.Image, stage: int, stages: int) -> Image.Image:
     return image.resize(size, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR)
 
 
-def encode(image: Image.Image, image_format: str, compression: int) -> bytes:
+def image_file(image: Image.Image, image_format: str, compression: int) -> bytes:
     """The file: `png`, `jpeg` or `webp`. `compression` is OpenAI's output_compression: 0 the smallest, 100 the best."""
     buffer = io.BytesIO()
     if image_format == "png":

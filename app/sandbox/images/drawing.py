@@ -6,7 +6,7 @@ from io import BytesIO
 
 from PIL import Image, ImageEnhance
 
-from app.sandbox.images.art import Brief, draw, encode, unfinished
+from app.sandbox.images.art import Brief, draw, image_file, unfinished
 from app.sandbox.images.lettering import Lettering
 from app.sandbox.requests.asked import Asked
 
@@ -26,11 +26,11 @@ def draw_all(asked: Asked, lettering: Lettering) -> Drawn:
         image = draw(_brief(asked, number), lettering)
         for stage in range(asked.partial_images):
             rough = unfinished(image, stage, asked.partial_images)
-            partials.append(encode(rough, asked.output_format, asked.compression))
+            partials.append(image_file(rough, asked.output_format, asked.compression))
         if asked.output_format == "gif":
             images.append(_animated(image, asked))
         else:
-            images.append(encode(image, asked.output_format, asked.compression))
+            images.append(image_file(image, asked.output_format, asked.compression))
     return Drawn(tuple(images), tuple(partials))
 
 

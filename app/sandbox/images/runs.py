@@ -82,7 +82,7 @@ def base64_length(length: int) -> int:
     return 4 * ((length + 2) // 3)
 
 
-def in_chunks(run: Run, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+def run_chunks(run: Run, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
     """The bytes of a run in chunks of `chunk_bytes`, the last one shorter."""
     buffer = bytearray()
     for chunk in run.chunks():

@@ -9,14 +9,14 @@ from jsonschema_rs import Draft202012Validator
 
 from app.admin.views import limit_status_json
 from app.api.error_responses import error_event
-from app.api.openapi.schemas import components, ref
+from app.api.openapi.schemas import ref, schema_components
 from app.errors import UpstreamBroken
 from app.quotas.reports.limit_status import LimitStatus
 from app.quotas.rules.limits import Scope, parse_limit
 
 
 def is_valid(name: str, value: Any) -> bool:
-    return Draft202012Validator({**ref(name), "components": {"schemas": components()}}).is_valid(value)
+    return Draft202012Validator({**ref(name), "components": {"schemas": schema_components()}}).is_valid(value)
 
 
 def test_the_event_that_ends_a_stream_is_told_of() -> None:

@@ -147,14 +147,14 @@ async def test_an_unknown_key_is_named_by_its_public_id_only(authenticator: Auth
 
 def disable_key(engine: Engine) -> None:
     with writing(engine) as connection:
-        set_key_disabled(connection, ONE.id, True, change=change_at())
+        set_key_disabled(connection, ONE.id, disabled=True, change=change_at())
 
 
 def disable_user(engine: Engine) -> None:
     with writing(engine) as connection:
         user = find_user(connection, "alice")
         assert isinstance(user, User)
-        set_user_disabled(connection, user, True, change=change_at())
+        set_user_disabled(connection, user, disabled=True, change=change_at())
 
 
 def rotate_out(engine: Engine) -> None:
@@ -211,7 +211,7 @@ async def test_a_key_that_was_enabled_again_works_when_what_is_remembered_is_old
     disable_key(engine)
     await refused(authenticator, bearer(ONE))
     with writing(engine) as connection:
-        set_key_disabled(connection, ONE.id, False, change=change_at())
+        set_key_disabled(connection, ONE.id, disabled=False, change=change_at())
     clock.move(2)
     await authenticator.authenticate(bearer(ONE))
 

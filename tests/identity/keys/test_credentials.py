@@ -71,9 +71,9 @@ def test_what_ends_a_key_is_read_with_it(engine: Engine) -> None:
         make_key(connection)
         user = find_user(connection, "alice")
         assert user is not None
-        set_user_disabled(connection, user, True, change=change_at())
+        set_user_disabled(connection, user, disabled=True, change=change_at())
         assert credential(connection, minted(1)).user_disabled
-        set_key_disabled(connection, minted(1).id, True, change=change_at())
+        set_key_disabled(connection, minted(1).id, disabled=True, change=change_at())
         assert credential(connection, minted(1)).key_disabled
         rotate_key(connection, minted(1).id, minted(1, secret=2), timedelta(hours=1), change=change_at())
         assert credential(connection, minted(1)).secret_expires_at == NOW + timedelta(hours=1)

@@ -99,25 +99,25 @@ def test_what_is_not_there_is_not_found(engine: Engine) -> None:
         for key_id in ("", minted(2).id, ONE.text.get_secret_value(), "a\0b", "a\udcffb"):
             assert find_key(connection, key_id) is None
             with pytest.raises(NotFound, match="There is no key"):
-                set_key_disabled(connection, key_id, True, change=change_at())
+                set_key_disabled(connection, key_id, disabled=True, change=change_at())
 
 
 def test_a_whole_key_typed_for_an_id_is_not_repeated(engine: Engine) -> None:
     with writing(engine) as connection:
         make_key(connection)
         with pytest.raises(NotFound) as refusal:
-            set_key_disabled(connection, ONE.text.get_secret_value(), True, change=change_at())
+            set_key_disabled(connection, ONE.text.get_secret_value(), disabled=True, change=change_at())
     assert refusal.value.message == "There is no key with this id."
 
 
 def test_disabling_and_enabling_are_recorded_once_each(engine: Engine) -> None:
     with writing(engine) as connection:
         key = make_key(connection)
-        disabled = set_key_disabled(connection, ONE.id, True, change=change_at(NOW + DAY))
+        disabled = set_key_disabled(connection, ONE.id, disabled=True, change=change_at(NOW + DAY))
         assert disabled.disabled_at == NOW + DAY
-        assert set_key_disabled(connection, ONE.id, True, change=change_at()) == disabled
-        assert set_key_disabled(connection, ONE.id, False, change=change_at()) == key
-        assert set_key_disabled(connection, ONE.id, False, change=change_at()) == key
+        assert set_key_disabled(connection, ONE.id, disabled=True, change=change_at()) == disabled
+        assert set_key_disabled(connection, ONE.id, disabled=False, change=change_at()) == key
+        assert set_key_disabled(connection, ONE.id, disabled=False, change=change_at()) == key
         assert recorded(connection)[2:] == [
             ("key.disable", ONE.id, {"disabled": False}, {"disabled": True}),
             ("key.enable", ONE.id, {"disabled": True}, {"disabled": False}),
@@ -184,7 +184,7 @@ def test_no_record_of_a_change_holds_a_secret_or_its_hash(engine: Engine) -> Non
     with writing(engine) as connection:
         make_key(connection, name="laptop", models=("m",), expires_at=NOW + DAY)
         rotate_key(connection, ONE.id, new, DAY, change=change_at())
-        set_key_disabled(connection, ONE.id, True, change=change_at())
+        set_key_disabled(connection, ONE.id, disabled=True, change=change_at())
         written = str(connection.execute(select(schema.admin_events)).all())
     for key in (ONE, new):
         assert key.id in written

@@ -80,11 +80,11 @@ def test_moving_between_teams_is_recorded_once(engine: Engine) -> None:
 def test_disabling_and_enabling_are_recorded_once_each(engine: Engine) -> None:
     with writing(engine) as connection:
         user = create_user(connection, "alice", change=change_at())
-        disabled = set_user_disabled(connection, user, True, change=change_at(LATER))
+        disabled = set_user_disabled(connection, user, disabled=True, change=change_at(LATER))
         assert disabled.disabled_at == LATER
-        assert set_user_disabled(connection, user, True, change=change_at()) == disabled
-        assert set_user_disabled(connection, user, False, change=change_at()) == user
-        assert set_user_disabled(connection, disabled, False, change=change_at()) == user
+        assert set_user_disabled(connection, user, disabled=True, change=change_at()) == disabled
+        assert set_user_disabled(connection, user, disabled=False, change=change_at()) == user
+        assert set_user_disabled(connection, disabled, disabled=False, change=change_at()) == user
         assert recorded(connection)[1:] == [
             ("user.disable", "user_1", {"disabled": False}, {"disabled": True}),
             ("user.enable", "user_1", {"disabled": True}, {"disabled": False}),
@@ -97,4 +97,4 @@ def test_a_user_who_is_no_more_cannot_be_changed(engine: Engine) -> None:
         with pytest.raises(NotFound, match="no user ghost"):
             set_user_team(connection, ghost, None, change=change_at())
         with pytest.raises(NotFound, match="no user ghost"):
-            set_user_disabled(connection, ghost, True, change=change_at())
+            set_user_disabled(connection, ghost, disabled=True, change=change_at())

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 
-from app.sandbox.images.art import Brief, draw, encode, unfinished
+from app.sandbox.images.art import Brief, draw, image_file, unfinished
 from app.sandbox.images.lettering import Lettering
 from tests.sandbox.support import opened
 
@@ -85,21 +85,21 @@ def test_partial_images_grow_sharper_and_never_reach_the_whole(stages: int) -> N
 @pytest.mark.parametrize("image_format", ["png", "jpeg", "webp"])
 def test_files_are_of_their_format_and_look_alike(image_format: str) -> None:
     image = drawn()
-    read = opened(encode(image, image_format, 90))
+    read = opened(image_file(image, image_format, 90))
     assert (read.format, read.size) == (image_format.upper(), image.size)
     assert difference(read, image) < 3
 
 
 @pytest.mark.parametrize("image_format", ["jpeg", "webp"])
 def test_compression_makes_files_smaller(image_format: str) -> None:
-    sizes = [len(encode(drawn(), image_format, compression)) for compression in (0, 50, 100)]
+    sizes = [len(image_file(drawn(), image_format, compression)) for compression in (0, 50, 100)]
     assert sizes == sorted(sizes)
     assert sizes[0] < 0.8 * sizes[2]
 
 
 @pytest.mark.parametrize("image_format", ["png", "webp"])
 def test_alpha_survives_the_file(image_format: str) -> None:
-    assert opened(encode(drawn(transparent=True), image_format, 100)).getchannel("A").getextrema() == (0, 255)
+    assert opened(image_file(drawn(transparent=True), image_format, 100)).getchannel("A").getextrema() == (0, 255)
 
 
 def test_higher_quality_shows_more_lights() -> None:

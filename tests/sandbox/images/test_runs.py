@@ -13,9 +13,9 @@ from app.sandbox.images.runs import (
     base64_length,
     base64_run,
     fixed,
-    in_chunks,
     joined,
     noise,
+    run_chunks,
     with_crc,
 )
 
@@ -46,7 +46,7 @@ def test_a_checksum_follows_its_run() -> None:
 @pytest.mark.parametrize("size", [1, 1000, CHUNK_BYTES])
 def test_chunks_are_of_one_size_but_the_last(size: int) -> None:
     run = joined((fixed(b"x" * 70_001), noise(5000, 1)))
-    chunks = list(in_chunks(run, size))
+    chunks = list(run_chunks(run, size))
     assert b"".join(chunks) == whole(run)
     assert all(len(before) == size >= len(after) > 0 for before, after in pairwise(chunks))
 
@@ -55,7 +55,7 @@ def test_a_long_body_is_never_there_as_a_whole() -> None:
     run = base64_run(noise(22_500_000, 1))
     tracemalloc.start()
     try:
-        total = sum(len(chunk) for chunk in in_chunks(run))
+        total = sum(len(chunk) for chunk in run_chunks(run))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from app.quotas.ledger.commands import Resolve
-from app.quotas.ledger.spool.format import decode, encode
+from app.quotas.ledger.spool.format import read_spool, spool_line
 
 _SUFFIX = ".jsonl"
 
@@ -55,7 +55,7 @@ class Spool:
 
         Raises OSError, and keeps none of them, if the disk does not accept them.
         """
-        lines = [encode(resolution) for resolution in resolutions]
+        lines = [spool_line(resolution) for resolution in resolutions]
         if self._size_bytes + sum(map(len, lines)) > self._bytes_max:
             self._drop_what_is_written()
         fitting = _fitting(lines, self._bytes_max - self._size_bytes)
@@ -182,9 +182,9 @@ class _File:
         if not locked:
             os.close(descriptor)
             return None
-        contents = decode(data)
+        contents = read_spool(data)
         file = cls(path, descriptor, len(data), must_stay=contents.unreadable > 0)
-        file.waiting = dict.fromkeys(Kept(each, encode(each), file) for each in contents.resolutions)
+        file.waiting = dict.fromkeys(Kept(each, spool_line(each), file) for each in contents.resolutions)
         extra = {"file": str(path), "settlements": len(file.waiting), "unreadable_lines": contents.unreadable}
         _log.log(logging.ERROR if file.must_stay else logging.WARNING, "spool_taken_over", extra=extra)
         return file

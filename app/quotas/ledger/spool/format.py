@@ -26,7 +26,7 @@ class Contents:
     unreadable: int
 
 
-def encode(resolution: Resolve) -> bytes:
+def spool_line(resolution: Resolve) -> bytes:
     """One line in ASCII, including its end. Times are kept to the millisecond, as in the ledger."""
     settlement = resolution.settlement
     fields = {
@@ -49,7 +49,7 @@ def encode(resolution: Resolve) -> bytes:
     return b"%08x %s\n" % (crc32(text), text)
 
 
-def decode(data: bytes) -> Contents:
+def read_spool(data: bytes) -> Contents:
     """Everything in `data` that is whole. Never raises."""
     *lines, rest = data.split(b"\n")
     read = [_resolution(line) for line in lines]

@@ -12,11 +12,11 @@ import pytest
 
 from app.quotas.ledger.commands import Resolve
 from app.quotas.ledger.spool.file import Kept, Spool
-from app.quotas.ledger.spool.format import encode
+from app.quotas.ledger.spool.format import spool_line
 from tests.quotas.making import settled
 
 ROOT = Path(__file__).parents[4]
-LINE_BYTES = len(encode(Resolve("r0", settled())))
+LINE_BYTES = len(spool_line(Resolve("r0", settled())))
 
 
 def some(*ids: str) -> list[Resolve]:
@@ -156,9 +156,9 @@ def test_a_full_disk_keeps_all_or_nothing(spool: Spool, folder: Path) -> None:
     with disk_full_beyond(LINE_BYTES + 50), pytest.raises(OSError, match="too large"):
         spool.keep(some("r2", "r3"))
     [path] = folder.iterdir()
-    assert path.read_bytes() == encode(Resolve("r1", settled()))
+    assert path.read_bytes() == spool_line(Resolve("r1", settled()))
     kept += spool.keep(some("r3"))
-    assert path.read_bytes() == encode(Resolve("r1", settled())) + encode(Resolve("r3", settled()))
+    assert path.read_bytes() == spool_line(Resolve("r1", settled())) + spool_line(Resolve("r3", settled()))
 
 
 def test_a_full_disk_while_old_lines_are_dropped_keeps_the_old_file(folder: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from app.images.cost.usage import Usage
 from app.quotas.ledger.commands import Resolve
-from app.quotas.ledger.spool.format import Contents, decode, encode
+from app.quotas.ledger.spool.format import Contents, read_spool, spool_line
 from app.quotas.rules.reservation import Amounts, Settlement, State, UsageSource
 from tests.quotas.making import NOON, released, settled
 
@@ -46,17 +46,17 @@ files = st.lists(resolutions(), min_size=1, max_size=5)
 
 
 def written(given_: list[Resolve]) -> bytes:
-    return b"".join(encode(resolution) for resolution in given_)
+    return b"".join(spool_line(resolution) for resolution in given_)
 
 
 @given(st.lists(resolutions(), max_size=5))
 def test_what_is_written_is_read(given_: list[Resolve]) -> None:
-    assert decode(written(given_)) == Contents(tuple(given_), unreadable=0)
+    assert read_spool(written(given_)) == Contents(tuple(given_), unreadable=0)
 
 
 @given(resolutions())
 def test_a_resolution_is_one_line_of_ascii(resolution: Resolve) -> None:
-    line = encode(resolution)
+    line = spool_line(resolution)
     assert line.isascii()
     assert line.index(b"\n") == len(line) - 1
 
@@ -65,7 +65,7 @@ def test_a_resolution_is_one_line_of_ascii(resolution: Resolve) -> None:
 def test_a_file_that_was_cut_gives_every_whole_line(given_: list[Resolve], data: st.DataObject) -> None:
     whole = written(given_)
     cut = data.draw(st.integers(0, len(whole) - 1))
-    contents = decode(whole[:cut])
+    contents = read_spool(whole[:cut])
     # A line without its end says all that it has to say.
     ends = [len(written(given_[: index + 1])) - 1 for index in range(len(given_))]
     assert contents.resolutions == tuple(given_[: sum(end <= cut for end in ends)])
@@ -77,7 +77,7 @@ def test_damage_costs_the_lines_it_touches_and_makes_up_nothing(given_: list[Res
     damaged = bytearray(written(given_))
     where = data.draw(st.integers(0, len(damaged) - 1))
     damaged[where] ^= data.draw(st.integers(1, 255))
-    contents = decode(bytes(damaged))
+    contents = read_spool(bytes(damaged))
     hurt = written(given_)[:where].count(b"\n")  # and the next one, where the end between them was hit
     assert list(contents.resolutions) in (given_[:hurt] + given_[hurt + 1 :], given_[:hurt] + given_[hurt + 2 :])
     assert contents.unreadable or where == len(damaged) - 1  # a last line without its end counts as cut
@@ -85,12 +85,12 @@ def test_damage_costs_the_lines_it_touches_and_makes_up_nothing(given_: list[Res
 
 @given(st.binary(max_size=300))
 def test_noise_is_never_a_resolution(noise: bytes) -> None:
-    assert decode(noise).resolutions == ()
+    assert read_spool(noise).resolutions == ()
 
 
 def test_times_are_kept_to_the_millisecond() -> None:
     resolution = Resolve("r1", settled(NOON + timedelta(microseconds=123_456)))
-    [read] = decode(encode(resolution)).resolutions
+    [read] = read_spool(spool_line(resolution)).resolutions
     assert read.settlement.resolved_at == NOON + timedelta(milliseconds=123)
 
 
@@ -103,10 +103,10 @@ def test_times_are_kept_to_the_millisecond() -> None:
     ],
 )
 def test_what_no_process_may_say_is_not_read(wrong: Settlement) -> None:
-    assert decode(encode(Resolve("r1", wrong))) == Contents((), unreadable=1)
+    assert read_spool(spool_line(Resolve("r1", wrong))) == Contents((), unreadable=1)
 
 
 def test_a_line_of_another_version_is_told_apart() -> None:
-    line = encode(Resolve("r1", settled()))
+    line = spool_line(Resolve("r1", settled()))
     text = line[9:-1].replace(b'{"v":1,', b'{"v":2,')
-    assert decode(b"%08x %s\n" % (crc32(text), text)) == Contents((), unreadable=1)
+    assert read_spool(b"%08x %s\n" % (crc32(text), text)) == Contents((), unreadable=1)
