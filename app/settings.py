@@ -85,9 +85,9 @@ class Settings(SettingsWithSecretFiles):
     default_model: str | None = Field(
         None, description="Model for requests that name none; unset: such requests are refused."
     )
-    successor_model: str = Field(
-        "gpt-image-2",
-        description="Model that dead names (dall-e-2, dall-e-3, gpt-image-1) mean in lenient mode.",
+    successor_model: str | None = Field(
+        None,
+        description="Model that retired and ended ones mean in lenient mode; unset: what the catalog says of each.",
     )
     compatibility: Compatibility = Field(
         Compatibility.LENIENT,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine
@@ -44,6 +44,11 @@ class Services:
     # Probes and scrapes read through these, so that they cannot use up the connections that requests need.
     probes: Readers = field(default_factory=lambda: Readers(_PROBES_AT_A_TIME, "probes"))
     usage_readers: Readers = field(default_factory=lambda: Readers(_USAGE_AT_A_TIME, "usage"))
+
+    @property
+    def today(self) -> date:
+        """The day in UTC."""
+        return self.clock().astimezone(UTC).date()
 
     def drain(self) -> float:
         """Take no new requests from now on; callers who still wait after GATEWAY_SHUTDOWN_SECONDS are told of the stop.

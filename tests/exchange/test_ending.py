@@ -12,6 +12,7 @@ from app.images.cost.usage import Failure, Reading, Usage
 from app.images.request.normalize import RequestPolicy, normalize
 from app.quotas.rules.reservation import Amounts, State, UsageSource
 from app.telemetry.event import Outcome
+from tests.days import TODAY
 
 POLICY = RequestPolicy(
     catalog=load_catalog(),
@@ -21,7 +22,7 @@ POLICY = RequestPolicy(
     unknown_model_hold_nanousd=None,
 )
 REQUEST = normalize(
-    {"model": "gpt-image-2", "prompt": "a house", "n": 2, "size": "1024x1024", "quality": "low"}, POLICY
+    {"model": "gpt-image-2", "prompt": "a house", "n": 2, "size": "1024x1024", "quality": "low"}, POLICY, TODAY
 )
 ESTIMATE = estimate(REQUEST)
 USAGE = Usage(input_text_tokens=10, output_image_tokens=392)
@@ -153,7 +154,7 @@ def test_a_model_without_a_price_is_charged_its_hold_and_marked() -> None:
         successor_model="gpt-image-2",
         unknown_model_hold_nanousd=250_000_000,
     )
-    request = normalize({"model": "acme/new-model", "prompt": "a house", "n": 2}, policy)
+    request = normalize({"model": "acme/new-model", "prompt": "a house", "n": 2}, policy, TODAY)
     conclusion = conclude(Facts(dispatched=True, reading=WHOLE), request, estimate(request), 20)
     assert conclusion.charged.nanousd == 500_000_000
     assert conclusion.priced is False
@@ -171,11 +172,13 @@ def test_absurd_usage_is_told_apart_and_nothing_above_so_many_holds_is_charged()
 
 
 def test_without_usage_the_answers_own_size_and_quality_bound_the_estimate() -> None:
-    request = normalize({"model": "gpt-image-2", "prompt": "a house"}, POLICY)
+    request = normalize({"model": "gpt-image-2", "prompt": "a house"}, POLICY, TODAY)
     worst = estimate(request)
     named = WITHOUT_USAGE._replace(image_count=1, size="1024x1024", quality="low")
     charged = conclude(seen(named), request, worst, 20).charged
-    fixed = normalize({"model": "gpt-image-2", "prompt": "a house", "size": "1024x1024", "quality": "low"}, POLICY)
+    fixed = normalize(
+        {"model": "gpt-image-2", "prompt": "a house", "size": "1024x1024", "quality": "low"}, POLICY, TODAY
+    )
     assert charged.nanousd == estimate(fixed).nanousd < worst.nanousd
     for size, quality in (("999999x999999", "low"), ("1024x1024", "unheard-of"), ("wide", None), (None, None)):
         odd = named._replace(size=size, quality=quality)

@@ -26,13 +26,16 @@ async def _exchange_of(request: Request) -> Exchange:
     if services.draining:
         raise Draining("The gateway is stopping. Please try again shortly.")
     fields = await read_json_object(request, services.settings.body_bytes_max)
-    image_request = normalize(fields, services.policy)
+    image_request = normalize(fields, services.policy, services.today)
     _note_request(event, image_request)
     if not caller.may_use(image_request.model.id):
-        raise ModelForbidden(
-            f"Your key may not use the model '{image_request.model.name}'. Ask for it, or use another model."
-        )
+        raise _forbidden(image_request)
     return Exchange(services.exchanges, caller, image_request, event)
+
+
+def _forbidden(request: ImageRequest) -> ModelForbidden:
+    mapped = next((f" ({change})" for change in request.changes if change.startswith("model=")), "")
+    return ModelForbidden(f"Your key may not use the model '{request.model.name}'{mapped}. Ask for it, or use another.")
 
 
 def _note_request(event: RequestEvent, request: ImageRequest) -> None:

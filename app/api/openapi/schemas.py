@@ -114,6 +114,11 @@ def _models() -> dict[str, Schema]:
             "object": _constant("model"),
             "created": {"type": "integer", "description": "Unix seconds; 0 where it is not known."},
             "owned_by": _text(),
+            "shutdown_date": {
+                "type": ["string", "null"],
+                "format": "date",
+                "description": "The day (UTC) from which the model is served no more; null where none is known.",
+            },
         }
     )
     return {

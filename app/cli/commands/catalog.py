@@ -12,7 +12,7 @@ from app.cli.terminal.options import Json, commands
 from app.cli.terminal.output import PROGRAM, say, show, show_json, show_lines, show_table
 from app.cli.terminal.session import Session
 from app.images.catalog.catalog import ModelSpec, load_catalog, read_catalog
-from app.images.catalog.model_spec import AreaTokens, ImagePrice, TokenPrices
+from app.images.catalog.model_spec import AUTO, AreaTokens, ImagePrice, TokenPrices
 from app.images.catalog.sizes import AnySize, SizeBounds, SizeList, parse_size
 from app.quotas.rules.limits import format_usd
 
@@ -85,9 +85,10 @@ def _show_one(spec: ModelSpec, today: date) -> None:
             "model": spec.name,
             "sent as": spec.id,
             "also called": ", ".join(spec.aliases),
-            "ends": _end(spec, today),
+            "ends": _end(spec, today) + (f"; then its names mean {spec.successor}" if spec.successor else ""),
             "sizes": _sizes(spec),
             "qualities": ", ".join(spec.qualities) or "any",
+            "auto means": spec.auto_quality if spec.auto_quality != AUTO else "",
             "formats": ", ".join(spec.output_formats) or "any",
             "backgrounds": ", ".join(backgrounds(spec)) or "any",
             "streams": _streams(spec),
@@ -176,4 +177,4 @@ def _prices(spec: ModelSpec) -> str:
 def _end(spec: ModelSpec, today: date) -> str:
     if spec.ends_on is None:
         return ""
-    return f"{spec.ends_on}{' (over)' if spec.ends_on <= today else ''}"
+    return f"{spec.ends_on}{' (over)' if spec.has_ended(today) else ''}"

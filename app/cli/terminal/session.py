@@ -42,7 +42,7 @@ class Session:
     def models(self) -> ModelNames:
         """The names of models. Raises ConfigurationError as `catalog` does."""
         passes_unknown = self.settings.unknown_models is UnknownModels.PASS
-        return ModelNames(self.catalog, passes_unknown, self.settings.successor_model)
+        return ModelNames(self.catalog, passes_unknown, self.settings.successor_model or self.catalog.successor)
 
     @contextmanager
     def existing(self) -> Iterator[Operator]:

@@ -13,15 +13,19 @@ from app.images.catalog.model_spec import ModelSpec
 
 __all__ = ["Catalog", "CatalogError", "ModelSpec", "catalog_of", "load_catalog", "read_catalog"]
 
-_IDENTITY = frozenset({"id", "aliases", "created", "ends_on", "like"})  # what `like` does not copy
+_IDENTITY = frozenset({"id", "aliases", "created", "ends_on", "successor", "like"})  # what `like` does not copy
 
 
 class Catalog:
-    """All listed models, in the order of the file. Immutable."""
+    """All listed models, in the order of the file. Immutable. `successor` names what takes the place of retired models,
+    and of those that end and name no successor of their own."""
 
-    def __init__(self, models: Iterable[ModelSpec], retired: Iterable[str], unlisted_image_tokens: int) -> None:
+    def __init__(
+        self, models: Iterable[ModelSpec], retired: Iterable[str], successor: str, unlisted_image_tokens: int
+    ) -> None:
         self.models = tuple(models)
         self.retired = frozenset(retired)
+        self.successor = successor
         self.unlisted_image_tokens = unlisted_image_tokens
         self._by_name = {name: spec for spec in self.models for name in names_of(spec)}
 
@@ -82,6 +86,7 @@ def load_catalog(override_toml: str | None = None, override_name: str = "GATEWAY
     tables: dict[str, dict[str, object]] = {}
     specs: dict[str, ModelSpec] = {}
     retired: set[str] = set()
+    successor = ""
     unlisted_image_tokens = 0
     for source in (builtin, Source(override_name, override_toml or "")):
         file = Entry(source, (), source.parse())
@@ -94,10 +99,16 @@ def load_catalog(override_toml: str | None = None, override_name: str = "GATEWAY
                 file.refuse("retired", f"{name} is also in [models]")
             specs.pop(name, None)
         retired = (retired - own.keys()) | set(now_retired)
+        successor = file.word("successor", MODEL_NAME, successor or None)
         unlisted_image_tokens = file.integer("unlisted_image_tokens", 0, 10_000_000, unlisted_image_tokens)
         file.finish()
         _refuse_shared_names(source, specs.values())
-    return Catalog(specs.values(), retired, unlisted_image_tokens)
+        if file.has("successor") and successor not in specs:
+            file.refuse("successor", "names no entry")
+        for name in own:
+            if specs[name].successor is not None and specs[name].successor not in specs.keys() - {name}:
+                source.refuse(("models", name, "successor"), "names no other entry")
+    return Catalog(specs.values(), retired, successor, unlisted_image_tokens)
 
 
 def _complete(

@@ -52,12 +52,14 @@ def read_model(source: Source, name: str, table: object) -> ModelSpec:
         created=calendar.timegm(created.timetuple()) if created else 0,
         owned_by=entry.word("owned_by", default=id_.split("/")[0]),
         ends_on=entry.day("ends_on"),
+        successor=entry.word("successor", MODEL_NAME) if entry.has("successor") else None,
         parameters=frozenset(entry.words("parameters", default=_PARAMETERS)) | {"model", "prompt"},
         open=entry.flag("open", default=False),
         prompt_chars_max=entry.integer("prompt_chars_max", 1, 1_000_000, 32_000),
         n_max=entry.integer("n_max", 1, 100, 10),
         sizes=sizes,
         qualities=qualities,
+        auto_quality=entry.word("auto_quality", default=AUTO),
         output_formats=entry.words("output_formats"),
         backgrounds=entry.words("backgrounds"),
         transparent_background=entry.flag("transparent_background", default=True),
@@ -71,6 +73,8 @@ def read_model(source: Source, name: str, table: object) -> ModelSpec:
         hold_nanousd=entry.dollars("hold_usd", 9) if entry.has("hold_usd") else None,
     )
     entry.finish()
+    if spec.auto_quality not in (AUTO, *qualities):
+        entry.refuse("auto_quality", "must be one of the qualities")
     if (spec.prices is None) == (spec.hold_nanousd is None):
         entry.refuse("hold_usd", "give either prices, or hold_usd for a model whose price is not known")
     return spec

@@ -90,7 +90,8 @@ class ModelSpec:
     An empty tuple of words means that any word is passed on. `prices` is None if the price is unknown: `hold_nanousd`
     is then held and charged for each image. `listed` is False for a model that the catalog does not list and the
     operator allows. `edits` is None for a model that makes no edits. A model streams where `stream` is among its
-    parameters, with at most `partial_images_max` partial images.
+    parameters, with at most `partial_images_max` partial images. `successor` names the model that takes its place;
+    `auto_quality` is the quality that `auto` is known to mean, or `auto`.
     """
 
     id: str
@@ -99,12 +100,14 @@ class ModelSpec:
     created: int
     owned_by: str
     ends_on: date | None
+    successor: str | None
     parameters: frozenset[str]
     open: bool
     prompt_chars_max: int
     n_max: int
     sizes: SizeRule
     qualities: tuple[str, ...]
+    auto_quality: str
     output_formats: tuple[str, ...]
     backgrounds: tuple[str, ...]
     transparent_background: bool
@@ -117,3 +120,7 @@ class ModelSpec:
     prices: Prices | None
     hold_nanousd: int | None
     listed: bool = True
+
+    def has_ended(self, today: date) -> bool:
+        """Whether the vendor serves it no more on that day (UTC): it ends as its last date begins."""
+        return self.ends_on is not None and self.ends_on <= today

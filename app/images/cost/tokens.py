@@ -47,6 +47,7 @@ def output_tokens_max(spec: ModelSpec, size: str, quality: str) -> int:
     if isinstance(rule, FlatTokens):
         return rule.per_image
     qualities = rule.base if isinstance(rule, AreaTokens) else rule.by_quality
+    quality = spec.auto_quality if quality == AUTO else quality
     named = list(qualities) if quality == AUTO else [quality]
     if size == AUTO and isinstance(spec.sizes, SizeBounds) and isinstance(rule, AreaTokens):
         return max(_tokens_of(rule.base[q], rule.percent[q], rule.base[q], spec.sizes.auto_pixels_max) for q in named)

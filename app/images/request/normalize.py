@@ -5,6 +5,7 @@ anything is reserved or sent. Knows no caller, no quota, no HTTP.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 from app.errors import ModelNotFound
 from app.images.catalog.catalog import Catalog, CatalogError, ModelSpec
@@ -39,23 +40,25 @@ class RequestPolicy:
     """The operator's choices about requests.
 
     `lenient`: what old clients send is translated. `default_model`: for requests that name none. `successor_model`:
-    what retired names mean in lenient mode. `unknown_model_hold_nanousd`: held for each image of a model the
-    catalog does not list; None refuses such models. Raises CatalogError when a model named here cannot be served.
+    what the names of models that are gone mean in lenient mode; None leaves it to the catalog.
+    `unknown_model_hold_nanousd`: held for each image of a model the catalog does not list; None refuses such models.
+    Raises CatalogError when a model named here is none that a request could have.
     """
 
     catalog: Catalog
     lenient: bool
     default_model: str | None
-    successor_model: str
+    successor_model: str | None
     unknown_model_hold_nanousd: int | None
 
     def __post_init__(self) -> None:
         whose = "successor"
         try:
-            _choose_living(self.successor_model, self)
+            if self.successor_model is not None:
+                _find(self.successor_model, self)
             whose = "default"
             if self.default_model is not None:
-                _choose(self.default_model, self)
+                _choose(self.default_model, self, date.min)
         except ModelNotFound as error:
             raise CatalogError(f"The {whose} model cannot be served: {error.message}") from None
 
@@ -91,13 +94,14 @@ def models_of(policy: RequestPolicy) -> tuple[ModelSpec, ...]:
     return (*policy.catalog.models, _unlisted("unlisted", hold_nanousd, policy.catalog))
 
 
-def normalize(fields: Mapping[str, object], policy: RequestPolicy) -> ImageRequest:
-    """The request that the fields of a generation ask for. Idempotent on the `fields` it returns.
+def normalize(fields: Mapping[str, object], policy: RequestPolicy, today: date) -> ImageRequest:
+    """The request that the fields of a generation ask for. Idempotent on the `fields` it returns. `today` is the day in
+    UTC: models end.
 
     Checks in OpenAI's order: model, unknown names, prompt, n, the rest, then rules between fields. Raises
     ModelNotFound, or InvalidRequest for the first broken rule.
     """
-    spec, changes = _find_model(fields, policy)
+    spec, changes = _model_asked(fields, policy, today)
     asked: Mapping[str, object] = fields
     if policy.lenient:
         asked, translated = modernize(fields, spec)
@@ -133,32 +137,49 @@ def _integer(given: Mapping[str, object], name: str, default: int) -> int:
     return value
 
 
-def _find_model(fields: Mapping[str, object], policy: RequestPolicy) -> tuple[ModelSpec, tuple[str, ...]]:
+def _model_asked(fields: Mapping[str, object], policy: RequestPolicy, today: date) -> tuple[ModelSpec, tuple[str, ...]]:
     if "model" not in fields:
         if policy.default_model is None:
             raise refusal("model", "missing_required_parameter", "Missing required parameter: 'model'.")
-        spec = _choose(policy.default_model, policy)
+        spec = _choose(policy.default_model, policy, today)
         return spec, (f"model=omitted->{spec.name}",)
     name = fields["model"]
     if not isinstance(name, str):
         raise wrong_type("model", "a string", name)
-    spec = _choose(name, policy)
+    spec = _choose(name, policy, today)
     return spec, () if name in (spec.id, spec.name) else (f"model={name}->{spec.name}",)
 
 
-def _choose(name: str, policy: RequestPolicy) -> ModelSpec:
-    """The model of that name, or the successor of a retired one. Raises ModelNotFound."""
+def _choose(name: str, policy: RequestPolicy, today: date) -> ModelSpec:
+    """The model of that name; in lenient mode the successor of one that is gone. Raises ModelNotFound."""
     spec = policy.catalog.find(name)
-    if spec is not None:
+    if spec is not None and not spec.has_ended(today):
         return spec
-    if not policy.catalog.is_dead(name):
-        return _choose_living(name, policy)
-    if not policy.lenient:
-        raise ModelNotFound(f"The model '{shown(name)}' does not exist. It is retired: use '{policy.successor_model}'.")
-    return _choose_living(policy.successor_model, policy)
+    if spec is None and not policy.catalog.is_dead(name):
+        return _find(name, policy)
+    successor = successor_of(spec, policy, today)
+    if successor is not None and policy.lenient:
+        return successor
+    raise model_gone(name, spec, successor)
 
 
-def _choose_living(name: str, policy: RequestPolicy) -> ModelSpec:
+def model_gone(name: str, spec: ModelSpec | None, successor: ModelSpec | None) -> ModelNotFound:
+    """The refusal of a model that has ended, or (None) of a retired one."""
+    why = "It is retired" if spec is None else f"It ended on {spec.ends_on}"
+    instead = "nothing takes its place" if successor is None else f"use '{successor.name}'"
+    return ModelNotFound(f"The model '{shown(name)}' does not exist. {why}: {instead}.")
+
+
+def successor_of(spec: ModelSpec | None, policy: RequestPolicy, today: date) -> ModelSpec | None:
+    """What the name of a model that has ended, or (None) of a retired one, means today: the operator's choice, else the
+    entry's own, else the catalog's. None when each of them has ended, too."""
+    chosen = None if policy.successor_model is None else _find(policy.successor_model, policy)
+    named = ((spec.successor if spec else None) or "", policy.catalog.successor)
+    candidates = (chosen, *map(policy.catalog.find, named))
+    return next((each for each in candidates if each is not None and not each.has_ended(today)), None)
+
+
+def _find(name: str, policy: RequestPolicy) -> ModelSpec:
     """A listed model, or an unlisted one if the operator allows those. Raises ModelNotFound."""
     spec, hold_nanousd = policy.catalog.find(name), policy.unknown_model_hold_nanousd
     if spec is not None:
@@ -178,12 +199,14 @@ def _unlisted(name: str, hold_nanousd: int, catalog: Catalog) -> ModelSpec:
         created=0,
         owned_by=name.split("/", maxsplit=1)[0],
         ends_on=None,
+        successor=None,
         parameters=DOCUMENTED,
         open=True,
         prompt_chars_max=32_000,
         n_max=10,
         sizes=AnySize(),
         qualities=(),
+        auto_quality=AUTO,
         output_formats=(),
         backgrounds=(),
         transparent_background=True,

@@ -177,6 +177,8 @@ def _quality(fields: Mapping[str, object], spec: ModelSpec) -> str:
     quality = word(fields, "quality", spec.qualities, "auto", null_is_default=True)
     if quality != "auto":
         return quality
+    if spec.auto_quality != "auto":
+        return spec.auto_quality
     return AUTO_QUALITY if AUTO_QUALITY in spec.qualities or not spec.qualities else spec.qualities[0]
 
 

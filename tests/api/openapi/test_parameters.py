@@ -12,6 +12,7 @@ from app.errors import GatewayError
 from app.images.catalog.catalog import load_catalog
 from app.images.catalog.sizes import parse_size
 from app.images.request.normalize import RequestPolicy, normalize
+from tests.days import TODAY
 
 PROMPT = "a lighthouse"
 
@@ -59,7 +60,7 @@ def accepted(fields: dict[str, Any], rules: RequestPolicy) -> bool:
     for model in (*(spec.name for spec in rules.catalog.models), *unlisted):
         for companion in COMPANIONS.get(next(iter(fields), ""), [{}]):
             try:
-                normalize({"model": model, "prompt": PROMPT, **companion, **fields}, rules)
+                normalize({"model": model, "prompt": PROMPT, **companion, **fields}, rules, TODAY)
             except GatewayError:
                 continue
             return True
@@ -131,7 +132,7 @@ def test_every_example_is_valid_and_accepted(rules: RequestPolicy) -> None:
     assert ("older_client" in examples) is rules.lenient
     for example in examples.values():
         schema.validate(example["value"])
-        normalize(example["value"], rules)
+        normalize(example["value"], rules, TODAY)
 
 
 def test_an_example_that_no_model_takes_is_left_out() -> None:

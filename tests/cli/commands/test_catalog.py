@@ -53,6 +53,18 @@ def test_a_model_that_ended_is_marked(cli: Cli) -> None:
     assert "2026-12-01 (over)" in cli("catalog", "show", "gpt-image-1.5").stdout
 
 
+def test_the_successor_of_a_model_that_ends_is_named(cli: Cli) -> None:
+    assert "then its names mean gpt-image-2.5-sunburst" in cli("catalog", "show", "gpt-image-1-mini").stdout
+    assert cli.json("catalog", "show", "gpt-image-1-mini")["successor"] == "gpt-image-2.5-sunburst"
+    assert cli.json("catalog", "show", "gpt-image-2")["successor"] is None
+
+
+def test_what_auto_is_known_to_mean(cli: Cli) -> None:
+    assert "auto means   high" in cli("catalog", "show", "gpt-image-2.6-sunburst").stdout
+    assert "auto means" not in cli("catalog", "show", "gpt-image-2.6-flare").stdout
+    assert cli.json("catalog", "show", "gpt-image-2.6-sunburst")["auto_quality"] == "high"
+
+
 def test_a_model_that_is_not_there_is_told_with_one_that_is(cli: Cli) -> None:
     assert "Did you mean gpt-image-2?" in cli("catalog", "show", "gpt-imgae-2", code=1).stderr
     assert "retired" in cli("catalog", "show", "dall-e-3", code=1).stderr

@@ -66,6 +66,18 @@ def test_the_models_that_end_say_when() -> None:
     assert all(spec.ends_on is None for spec in CATALOG.models if spec.name not in ending)
 
 
+@pytest.mark.parametrize(("day", "over"), [(date(2026, 11, 30), False), (date(2026, 12, 1), True)])
+def test_a_model_has_ended_as_its_last_date_begins(day: date, *, over: bool) -> None:
+    assert model("gpt-image-1.5").has_ended(day) is over
+    assert not model("gpt-image-2").has_ended(date.max)
+
+
+def test_what_takes_the_place_of_models() -> None:
+    assert CATALOG.successor == "gpt-image-2"
+    assert {spec.successor for spec in CATALOG.models if spec.ends_on} == {"gpt-image-2.5-sunburst"}
+    assert not any(spec.successor for spec in CATALOG.models if not spec.ends_on)
+
+
 def test_what_v1_models_shows() -> None:
     spec = model("gpt-image-2")
     assert (spec.name, spec.owned_by) == ("gpt-image-2", "openai")
@@ -175,6 +187,14 @@ class TestTheOperatorsFile:
         assert not catalog.is_dead("gpt-image-1")
         assert model("gpt-image-1", catalog).id == "openai/gpt-image-1"
 
+    def test_its_successors_are_named(self) -> None:
+        catalog = load_catalog(
+            'successor = "x"\n[models.x]\nlike = "gpt-image-2"\nid = "a/x"\n'
+            '[models."gpt-image-2"]\nends_on = 2027-01-01\nsuccessor = "x"\n'
+        )
+        assert (catalog.successor, model("gpt-image-2", catalog).successor) == ("x", "x")
+        assert model("x", load_catalog('[models.x]\nlike = "gpt-image-1.5"\nid = "a/x"\n')).successor is None
+
     def test_the_size_auto_may_be_held_to_less(self) -> None:
         bounds = (
             '[models."gpt-image-2".sizes]\nrule = "bounds"\nmultiple_of = 16\nedge_max = 3840\nratio_max = 3\n'
@@ -193,6 +213,9 @@ class TestTheOperatorsFile:
             ('retired = ["x"]\n[models.x]\nid = "a/x"\nhold_usd = "1"\n', 1, "x is also in [models]"),
             ('retired = "dall-e-3"\n', 1, "must be a list"),
             ("unlisted_image_tokens = -1\n", 1, "whole number"),
+            ('successor = "gpt-image-9"\n', 1, "successor: names no entry"),
+            ('[models."gpt-image-2"]\nsuccessor = "gpt-image-2"\n', 2, "names no other entry"),
+            ('[models."gpt-image-2"]\nsuccessor = "dall-e-3"\n', 2, "names no other entry"),
             ("model = 5\n", 1, "model: unknown key"),
             ("models = 5\n", 1, "must be a table"),
             ("[models]\nx = 5\n", 2, "models.x: must be a table"),

@@ -135,6 +135,8 @@ def test_prices_are_exact(written: str, nanousd_a_token: int) -> None:
         ('id = "den/fox"', 'id = "den/fox"\nqualitys = ["low"]', 4, "models.fox.qualitys: unknown key"),
         ("n_max = 4", "n_max = 0", 5, "models.fox.n_max"),
         ("n_max = 4", "partial_images_max = 4", 5, "models.fox.partial_images_max"),
+        ("n_max = 4", 'auto_quality = "max"', 5, "models.fox.auto_quality: must be one of the qualities"),
+        ("n_max = 4", 'successor = "a/b"', 5, "models.fox.successor"),
         ("n_max = 4", "edits = true", 5, "models.fox.edits: must be a table"),
         ("n_max = 4", "edits = { images_max = 17 }", 5, "models.fox.edits.images_max"),
         ("n_max = 4", 'edits = { input_fidelity = ["max"] }', 5, "models.fox.edits.input_fidelity"),

@@ -12,6 +12,7 @@ from app.images.cost.pricing import estimate, price
 from app.images.cost.tokens import PARTIAL_IMAGE_TOKENS, output_tokens
 from app.images.cost.usage import Usage, parse_usage
 from app.images.request.normalize import ImageRequest, RequestPolicy, normalize
+from tests.days import TODAY
 
 CATALOG = load_catalog(
     '[models.image]\nid = "qwen/image"\nprices = { per_image = "0.0289" }\n'
@@ -28,7 +29,7 @@ def model(name: str, catalog: Catalog = CATALOG) -> ModelSpec:
 
 
 def request(**fields: object) -> ImageRequest:
-    return normalize({"model": "gpt-image-2", "prompt": "a fox"} | fields, POLICY)
+    return normalize({"model": "gpt-image-2", "prompt": "a fox"} | fields, POLICY, TODAY)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def drawn(data: st.DataObject, asked: ImageRequest) -> tuple[str, str]:
 @example(data=None, fields={"model": "gpt-image-2", "prompt": "🦊" * 60, "size": "1024x1024", "quality": "low"})
 def test_no_answer_costs_more_than_was_held(data: st.DataObject | None, fields: dict[str, object]) -> None:
     try:
-        asked = normalize(fields, POLICY)
+        asked = normalize(fields, POLICY, TODAY)
     except GatewayError:
         return
     size, quality = drawn(data, asked) if data else (asked.size, asked.quality)

@@ -12,6 +12,7 @@ from app.images.catalog.sizes import SizeBounds
 from app.images.cost.tokens import hold_tokens, output_tokens, output_tokens_max
 from app.images.cost.usage import Usage
 from app.images.request.normalize import ImageRequest, RequestPolicy, normalize
+from tests.days import TODAY
 
 CATALOG = load_catalog()
 POLICY = RequestPolicy(CATALOG, lenient=False, default_model=None, successor_model="gpt-image-2",
@@ -25,7 +26,7 @@ def model(name: str) -> ModelSpec:
 
 
 def request(**fields: object) -> ImageRequest:
-    return normalize({"model": "gpt-image-2", "prompt": "a fox"} | fields, POLICY)
+    return normalize({"model": "gpt-image-2", "prompt": "a fox"} | fields, POLICY, TODAY)
 
 
 def valid_sizes() -> Iterator[str]:
@@ -128,6 +129,7 @@ def test_models_of_fixed_sizes(name: str, quality: str, size: str, tokens: int) 
         ("gpt-image-2", "auto", "low", 659),
         ("gpt-image-2", "auto", "auto", 23719),
         ("gpt-image-2.5-flare", "1024x1024", "auto", 7024),
+        ("gpt-image-2.6-flare", "1024x1024", "auto", 8780),
         ("gpt-image-1.5", "auto", "auto", 6240),
         ("gpt-image-1.5", "auto", "low", 408),
         ("gpt-image-1.5", "1024x1024", "auto", 4160),
@@ -135,6 +137,13 @@ def test_models_of_fixed_sizes(name: str, quality: str, size: str, tokens: int) 
 )
 def test_auto_is_held_at_the_dearest_it_may_mean(name: str, size: str, quality: str, tokens: int) -> None:
     assert output_tokens_max(model(name), size, quality) == tokens
+
+
+@pytest.mark.parametrize("size", ["1024x1024", "3840x2160", "auto"])
+def test_auto_of_2_6_sunburst_is_known_to_be_high(size: str) -> None:
+    spec = model("gpt-image-2.6-sunburst")
+    high, omitted = output_tokens_max(spec, size, "high"), output_tokens_max(spec, size, "auto")
+    assert omitted == high < output_tokens_max(spec, size, "max")
 
 
 @pytest.mark.parametrize(

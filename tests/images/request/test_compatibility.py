@@ -6,6 +6,7 @@ from app.errors import InvalidRequest
 from app.images.catalog.catalog import ModelSpec, load_catalog
 from app.images.request.compatibility import modernize
 from app.images.request.normalize import RequestPolicy, normalize
+from tests.days import TODAY
 
 CATALOG = load_catalog()
 LENIENT = RequestPolicy(CATALOG, lenient=True, default_model=None, successor_model="gpt-image-2",
@@ -95,7 +96,7 @@ def test_a_whole_request_of_a_dall_e_client(name: str) -> None:
             "model": name, "prompt": "a fox", "n": 1, "size": "1792x1024", "quality": "hd", "style": "vivid",
             "response_format": "b64_json", "user": "u1",
         },
-        LENIENT,
+        LENIENT, TODAY,
     )  # fmt: skip
     assert request.fields == {
         "model": "openai/gpt-image-2", "prompt": "a fox", "n": 1, "size": "1792x1024", "quality": "high", "user": "u1"
@@ -108,13 +109,13 @@ def test_a_whole_request_of_a_dall_e_client(name: str) -> None:
 def test_another_successor_and_its_own_sizes() -> None:
     policy = RequestPolicy(CATALOG, lenient=True, default_model=None, successor_model="gpt-image-1-mini",
                            unknown_model_hold_nanousd=None)  # fmt: skip
-    request = normalize({"model": "dall-e-3", "prompt": "a fox", "size": "1792x1024"}, policy)
+    request = normalize({"model": "dall-e-3", "prompt": "a fox", "size": "1792x1024"}, policy, TODAY)
     assert request.changes == ("model=dall-e-3->gpt-image-1-mini", "size=1792x1024->1536x1024")
 
 
 def test_translation_does_not_hide_a_fault() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        normalize({"model": "dall-e-3", "prompt": "a fox", "style": "vivid", "n": 0}, LENIENT)
+        normalize({"model": "dall-e-3", "prompt": "a fox", "style": "vivid", "n": 0}, LENIENT, TODAY)
     assert caught.value.param == "n"
 
 

@@ -1,6 +1,7 @@
 """normalize: the measured table of refusals, the order of checks, models by every name, what is sent and reported."""
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from app.images.catalog.catalog import CatalogError, load_catalog
 from app.images.catalog.model_spec import MODEL_ID_MAX, RECORDED_WORD_MAX
 from app.images.request.normalize import ImageRequest, RequestPolicy, normalize
 from app.images.request.parameters import DOCUMENTED
+from tests.days import TODAY
 
 CATALOG = load_catalog()
 USER_ERROR = "image_generation_user_error"
@@ -23,7 +25,7 @@ def policy(
     *,
     lenient: bool = False,
     default: str | None = None,
-    successor: str = "gpt-image-2",
+    successor: str | None = None,
     unlisted_hold: int | None = None,
     override: str | None = None,
 ) -> RequestPolicy:
@@ -37,7 +39,7 @@ PASSING = policy(lenient=True, unlisted_hold=50_000_000)
 
 def refused(fields: dict[str, Any], rules: RequestPolicy = STRICT) -> InvalidRequest:
     with pytest.raises(InvalidRequest) as caught:
-        normalize(fields, rules)
+        normalize(fields, rules, TODAY)
     return caught.value
 
 
@@ -199,7 +201,7 @@ def test_models_of_fixed_sizes_name_them(name: str) -> None:
 )
 def test_a_model_that_does_not_exist(name: str, rules: RequestPolicy) -> None:
     with pytest.raises(ModelNotFound) as caught:
-        normalize(asked(model=name), rules)
+        normalize(asked(model=name), rules, TODAY)
     assert caught.value.message.startswith("The model '")
     assert caught.value.message.endswith("' does not exist.")
     caught.value.message.encode("utf-8")
@@ -207,14 +209,14 @@ def test_a_model_that_does_not_exist(name: str, rules: RequestPolicy) -> None:
 
 def test_a_retired_model_is_refused_in_strict_mode_with_the_way_out() -> None:
     with pytest.raises(ModelNotFound, match=r"^The model 'dall-e-3' does not exist\. .*'gpt-image-2'"):
-        normalize(asked(model="dall-e-3"), STRICT)
+        normalize(asked(model="dall-e-3"), STRICT, TODAY)
 
 
 @pytest.mark.parametrize("param", ["n", "output_compression", "partial_images", "quality", "size", "stream"])
 @pytest.mark.parametrize("rules", [STRICT, LENIENT])
 def test_nulls_that_mean_omitted(param: str, rules: RequestPolicy) -> None:
-    request = normalize(asked(**{param: None}), rules)
-    assert request == normalize(asked(), rules)
+    request = normalize(asked(**{param: None}), rules, TODAY)
+    assert request == normalize(asked(), rules, TODAY)
     assert param not in request.fields
 
 
@@ -247,7 +249,7 @@ def test_nulls_that_mean_omitted(param: str, rules: RequestPolicy) -> None:
     ],
 )
 def test_what_is_accepted_is_sent_as_it_came(fields: dict[str, Any], rules: RequestPolicy) -> None:
-    request = normalize(asked(**fields), rules)
+    request = normalize(asked(**fields), rules, TODAY)
     assert request.fields == asked(**fields) | {"model": request.model.id}
     assert request.changes == ()
 
@@ -277,7 +279,7 @@ def test_the_order_of_checks(first: dict[str, Any], then: dict[str, Any]) -> Non
 @pytest.mark.parametrize("name", ["bogus", "dall-e-3"])
 def test_the_model_is_looked_for_before_anything_else(name: str) -> None:
     with pytest.raises(ModelNotFound):
-        normalize({"model": name, "style": 1, "n": 0}, STRICT)
+        normalize({"model": name, "style": 1, "n": 0}, STRICT, TODAY)
 
 
 @pytest.mark.parametrize(
@@ -285,20 +287,20 @@ def test_the_model_is_looked_for_before_anything_else(name: str) -> None:
     ["gpt-image-2", "openai/gpt-image-2"],
 )
 def test_the_full_id_is_sent(name: str) -> None:
-    request = normalize(asked(model=name), STRICT)
+    request = normalize(asked(model=name), STRICT, TODAY)
     assert request.fields == {"model": "openai/gpt-image-2", "prompt": "a fox"}
     assert request.changes == ()
 
 
 @pytest.mark.parametrize("name", ["gpt-image-2-2026-04-21", "openai/gpt-image-2-2026-04-21"])
 def test_a_snapshot_is_reported(name: str) -> None:
-    request = normalize(asked(model=name), STRICT)
+    request = normalize(asked(model=name), STRICT, TODAY)
     assert request.model.id == "openai/gpt-image-2"
     assert request.changes == (f"model={name}->gpt-image-2",)
 
 
 def test_a_missing_model_takes_the_default_and_says_so() -> None:
-    request = normalize({"prompt": "a fox"}, policy(default="gpt-image-2.5-flare"))
+    request = normalize({"prompt": "a fox"}, policy(default="gpt-image-2.5-flare"), TODAY)
     assert request.fields["model"] == "openai/gpt-image-2.5-flare"
     assert request.changes == ("model=omitted->gpt-image-2.5-flare",)
     error = refused(asked(model=None), policy(default="gpt-image-2"))
@@ -306,8 +308,80 @@ def test_a_missing_model_takes_the_default_and_says_so() -> None:
 
 
 def test_a_default_that_is_retired_means_its_successor_in_lenient_mode() -> None:
-    request = normalize({"prompt": "a fox"}, policy(lenient=True, default="dall-e-3"))
+    request = normalize({"prompt": "a fox"}, policy(lenient=True, default="dall-e-3"), TODAY)
     assert request.model.name == "gpt-image-2"
+
+
+class TestModelsThatEnd:
+    """gpt-image-1.5 ends on 2026-12-01."""
+
+    LAST, ENDED = date(2026, 11, 30), date(2026, 12, 1)
+    OLD = (
+        "gpt-image-1.5",
+        "openai/gpt-image-1.5",
+        "gpt-image-1.5-2025-12-16",
+        "gpt-image-1-mini",
+        "chatgpt-image-latest",
+    )
+
+    @pytest.mark.parametrize("name", OLD)
+    @pytest.mark.parametrize("rules", [STRICT, LENIENT])
+    def test_until_the_day_before_it_is_itself(self, name: str, rules: RequestPolicy) -> None:
+        request = normalize(asked(model=name), rules, self.LAST)
+        assert request.model == CATALOG.find(name)
+
+    @pytest.mark.parametrize("name", OLD)
+    @pytest.mark.parametrize("day", [ENDED, date(2027, 3, 1)])
+    def test_from_the_day_on_lenient_mode_means_its_successor_and_says_so(self, name: str, day: date) -> None:
+        request = normalize(asked(model=name, background="transparent"), LENIENT, day)
+        assert request.model.name == "gpt-image-2.5-sunburst"
+        assert request.fields["model"] == "openai/gpt-image-2.5-sunburst"
+        assert request.changes == (f"model={name}->gpt-image-2.5-sunburst",)
+
+    @pytest.mark.parametrize("name", OLD)
+    def test_from_the_day_on_strict_mode_refuses_it_and_names_the_successor(self, name: str) -> None:
+        with pytest.raises(ModelNotFound) as caught:
+            normalize(asked(model=name), STRICT, self.ENDED)
+        assert caught.value.message == (
+            f"The model '{name}' does not exist. It ended on 2026-12-01: use 'gpt-image-2.5-sunburst'."
+        )
+
+    def test_its_successor_has_rules_of_its_own(self) -> None:
+        normalize(asked(model="gpt-image-1.5", size="1536x1024", quality="high"), LENIENT, self.ENDED)
+        modern = normalize(asked(model="gpt-image-1.5", size="1792x1024", quality="hd"), LENIENT, self.ENDED)
+        assert modern.size == "1792x1024", "mapped for models of fixed sizes only"
+        assert modern.quality == "high"
+
+    def test_the_operators_choice_wins(self) -> None:
+        chosen = policy(lenient=True, successor="gpt-image-2.5-flare")
+        assert normalize(asked(model="gpt-image-1.5"), chosen, self.ENDED).model.name == "gpt-image-2.5-flare"
+        assert normalize(asked(model="dall-e-3"), chosen, self.ENDED).model.name == "gpt-image-2.5-flare"
+        passed = policy(lenient=True, successor="acme/new", unlisted_hold=10**9)
+        assert normalize(asked(model="gpt-image-1.5"), passed, self.ENDED).model.name == "acme/new"
+
+    def test_a_chosen_successor_that_has_ended_itself_is_passed_over(self) -> None:
+        chosen = policy(lenient=True, successor="gpt-image-1-mini")
+        assert normalize(asked(model="gpt-image-1.5"), chosen, self.ENDED).model.name == "gpt-image-2.5-sunburst"
+        assert normalize(asked(model="dall-e-3"), chosen, self.LAST).model.name == "gpt-image-1-mini"
+        assert normalize(asked(model="dall-e-3"), chosen, self.ENDED).model.name == "gpt-image-2"
+
+    @pytest.mark.parametrize("lenient", [True, False])
+    def test_where_every_successor_has_ended_the_model_is_refused(self, *, lenient: bool) -> None:
+        rules = policy(
+            lenient=lenient,
+            override='retired = ["gpt-image-2.5-sunburst"]\n[models."gpt-image-2"]\nends_on = 2026-11-01\n',
+        )
+        with pytest.raises(ModelNotFound, match=r"It ended on 2026-12-01: nothing takes its place\.$"):
+            normalize(asked(model="gpt-image-1.5"), rules, self.ENDED)
+        with pytest.raises(ModelNotFound, match=r"It is retired: nothing takes its place\.$"):
+            normalize(asked(model="dall-e-3"), rules, self.ENDED)
+
+    def test_a_default_that_has_ended(self) -> None:
+        chosen = policy(lenient=True, default="gpt-image-1.5")
+        request = normalize({"prompt": "a fox"}, chosen, self.ENDED)
+        assert request.changes == ("model=omitted->gpt-image-2.5-sunburst",)
+        with pytest.raises(ModelNotFound):
+            normalize({"prompt": "a fox"}, policy(default="gpt-image-1.5"), self.ENDED)
 
 
 @pytest.mark.parametrize(
@@ -325,22 +399,22 @@ def test_a_policy_that_names_no_model_is_refused_at_once(default: str | None, su
 
 
 def test_what_the_request_says_of_itself() -> None:
-    request = normalize(asked(n=1, size="1024x1024", quality="low", stream=True, partial_images=2), STRICT)
+    request = normalize(asked(n=1, size="1024x1024", quality="low", stream=True, partial_images=2), STRICT, TODAY)
     assert request.operation == "generation"
     assert (request.n, request.size, request.quality) == (1, "1024x1024", "low")
     assert (request.stream, request.partial_images, request.frames, request.input_image_count) == (True, 2, 1, 0)
-    bare = normalize(asked(), STRICT)
+    bare = normalize(asked(), STRICT, TODAY)
     assert (bare.n, bare.size, bare.quality, bare.stream, bare.partial_images) == (1, "auto", "auto", False, 0)
 
 
 def test_the_prompt_is_not_in_the_repr() -> None:
-    assert "fox" not in repr(normalize(asked(), STRICT))
+    assert "fox" not in repr(normalize(asked(), STRICT, TODAY))
 
 
 def test_the_callers_fields_are_left_alone() -> None:
     fields = asked(model="dall-e-3", quality="hd", style="vivid", n=None)
     before = dict(fields)
-    normalize(fields, LENIENT)
+    normalize(fields, LENIENT, TODAY)
     assert fields == before
 
 
@@ -352,7 +426,7 @@ class TestUnlistedModels:
             "model": "qwen/qwen-image-2.0", "prompt": "a fox", "size": "1328x1328", "quality": "hd", "seed": 7,
             "style": "vivid", "watermark": False, "background": "blue",
         }  # fmt: skip
-        request = normalize(fields, PASSING)
+        request = normalize(fields, PASSING, TODAY)
         assert request.fields == fields
         assert request.changes == ("seed=forwarded", "watermark=forwarded")
         assert (request.model.listed, request.model.id) == (False, "qwen/qwen-image-2.0")
@@ -381,7 +455,7 @@ class TestUnlistedModels:
     def test_types_are_checked_all_the_same(self, param: str, value: object, code: str | None) -> None:
         fields = asked(model="qwen/qwen-image-2.0", **{param: value})
         if code is None:
-            assert param not in normalize(fields, PASSING).fields
+            assert param not in normalize(fields, PASSING, TODAY).fields
         else:
             assert refused(fields, PASSING).code == code
 
@@ -392,13 +466,13 @@ class TestUnlistedModels:
     )  # fmt: skip
     def test_no_other_spelling_of_a_listed_model_passes_and_no_odd_name(self, name: str) -> None:
         with pytest.raises(ModelNotFound):
-            normalize(asked(model=name), PASSING)
+            normalize(asked(model=name), PASSING, TODAY)
 
     def test_the_longest_names_fit_the_records(self) -> None:
         longest = f"{'p' * 40}/{'m' * 79}"
-        assert normalize(asked(model=longest), PASSING).model.id == longest
+        assert normalize(asked(model=longest), PASSING, TODAY).model.id == longest
         with pytest.raises(ModelNotFound):
-            normalize(asked(model=f"{longest}m"), PASSING)
+            normalize(asked(model=f"{longest}m"), PASSING, TODAY)
         widths = {column.name: getattr(column.type, "length", None) for column in schema.reservations.c}
         assert widths["model"] == MODEL_ID_MAX == len(longest)
         assert widths["size"] == widths["quality"] == RECORDED_WORD_MAX
@@ -406,7 +480,7 @@ class TestUnlistedModels:
     @pytest.mark.parametrize("param", ["size", "quality"])
     def test_a_word_of_the_callers_own_fits_the_records(self, param: str) -> None:
         fits = asked(model="qwen/qwen-image-2.0", **{param: "x" * RECORDED_WORD_MAX})
-        assert getattr(normalize(fits, PASSING), param) == "x" * RECORDED_WORD_MAX
+        assert getattr(normalize(fits, PASSING, TODAY), param) == "x" * RECORDED_WORD_MAX
         for word in ("x" * (RECORDED_WORD_MAX + 1), "a\x00b", "a\nb"):
             error = refused(asked(model="qwen/qwen-image-2.0", **{param: word}), PASSING)
             assert error.param == param
@@ -414,7 +488,7 @@ class TestUnlistedModels:
 
     def test_strict_mode_passes_the_model_but_not_what_it_never_heard_of(self) -> None:
         rules = policy(unlisted_hold=1)
-        assert normalize(asked(model="qwen/qwen-image-2.0"), rules).model.listed is False
+        assert normalize(asked(model="qwen/qwen-image-2.0"), rules, TODAY).model.listed is False
         assert refused(asked(model="qwen/qwen-image-2.0", seed=7), rules).code == "unknown_parameter"
 
 
@@ -424,7 +498,7 @@ class TestUnknownParameters:
     OPEN = '[models."gpt-image-2"]\nopen = true\n'
 
     def test_an_open_model_gets_them_reported(self) -> None:
-        request = normalize(asked(seed=7, extra={"a": [1, None]}), policy(lenient=True, override=self.OPEN))
+        request = normalize(asked(seed=7, extra={"a": [1, None]}), policy(lenient=True, override=self.OPEN), TODAY)
         assert request.fields == {
             "model": "openai/gpt-image-2", "prompt": "a fox", "seed": 7, "extra": {"a": [1, None]}
         }  # fmt: skip
@@ -515,7 +589,7 @@ POLICIES = st.sampled_from([STRICT, LENIENT, PASSING, policy(default="gpt-image-
 
 def outcome(fields: dict[str, object], rules: RequestPolicy) -> ImageRequest | GatewayError:
     try:
-        return normalize(fields, rules)
+        return normalize(fields, rules, TODAY)
     except GatewayError as error:
         return error
 
@@ -545,7 +619,7 @@ def test_normalizing_again_changes_nothing(fields: dict[str, object], rules: Req
     once = outcome(fields, rules)
     if not isinstance(once, ImageRequest):
         return
-    again = normalize(once.fields, rules)
+    again = normalize(once.fields, rules, TODAY)
     assert again.fields == once.fields
     assert all(change.endswith("=forwarded") for change in again.changes)
     assert (again.model, again.n, again.size, again.quality) == (once.model, once.n, once.size, once.quality)

@@ -9,6 +9,7 @@ from app.images.catalog.catalog import load_catalog
 from app.images.cost.tokens import hold_tokens
 from app.images.request.normalize import RequestPolicy, normalize
 from app.sandbox.answers.metering import meter, patches, text_tokens, tiles
+from tests.days import TODAY
 from tests.sandbox.support import asked
 
 
@@ -75,7 +76,7 @@ def test_no_healthy_answer_uses_more_than_the_gateway_holds() -> None:
         for quality, stream in itertools.product((*spec.qualities, None), (False, True)):
             fields: dict[str, Any] = {"model": spec.name, "prompt": "Лиса 灯塔", "quality": quality, "stream": stream}
             fields |= {"partial_images": 3} if stream else {"n": 3}
-            held = hold_tokens(normalize(fields, policy))
+            held = hold_tokens(normalize(fields, policy, TODAY))
             used = meter(asked(str(fields.pop("prompt")), **fields))
             assert used.input_tokens <= held.input_tokens
             assert used.output_tokens <= held.output_tokens, (spec.name, quality)

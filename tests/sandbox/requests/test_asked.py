@@ -134,6 +134,11 @@ def test_edits_need_one_to_sixteen_images() -> None:
     assert asked(operation="edit", inputs=[(64, 64)] * 16).inputs == ((64, 64),) * 16
 
 
+def test_auto_is_the_quality_it_was_seen_to_be() -> None:
+    assert asked(model="gpt-image-2.6-sunburst").quality == "high"
+    assert asked(model="gpt-image-2.6-flare").quality == "medium"
+
+
 def test_input_fidelity_is_for_the_older_models() -> None:
     assert refuse("edit", [(64, 64)], input_fidelity="high")[1]["code"] == "invalid_input_fidelity_model"
     old = asked(operation="edit", inputs=[(64, 64)], input_fidelity="high", model="gpt-image-1.5")
