@@ -148,21 +148,19 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("e2e/test_odd_answers.py",): ("exchange/readers.py",),
     ("e2e/test_faults.py", "e2e/test_client_leaves.py", "e2e/test_pass_through.py"): (
-        "exchange/exchange.py", "exchange/relay.py", "exchange/tasks.py",
+        "exchange/exchange.py", "exchange/relay.py",
     ),
     ("cli/test_commands.py",): ("__main__.py",),
     ("quotas/ledger/test_ledger.py", "cli/test_commands.py"): (
-        "quotas/ledger/rows.py", "quotas/limits/manage.py", "quotas/reports/audit.py", "quotas/reports/bill_check.py",
-        "quotas/reports/usage.py",
-        "quotas/reports/limit_status.py",
+        "quotas/limits/manage.py", "quotas/reports/audit.py", "quotas/reports/bill_check.py",
+        "quotas/reports/usage.py", "quotas/reports/limit_status.py",
     ),
     ("upstream/test_contract.py", "upstream/test_network.py"): (
-        "upstream/wire/chunks.py", "upstream/http1/sending.py", "upstream/http1/waiting.py", "upstream/http1/origin.py",
-        "upstream/route.py", "upstream/sending.py", "upstream/wire/sockets.py", "upstream/wire/proxies.py",
-        "upstream/wire/certificates.py",
+        "upstream/http1/waiting.py",
+        "upstream/sending.py",
+
     ),
     ("quotas/reports/test_retention.py", "alerts/test_outbox.py"): ("quotas/ledger/liveness/pruning.py",),
-    ("cli/commands/test_ledger.py",): ("quotas/reports/findings.py",),
     ("database/test_migrate.py",): ("database/schema.py",),
     ("images/catalog/test_file.py",): ("images/catalog/model_spec.py",),
     ("images/answers/test_events.py",): ("images/answers/stream_event.py",),
@@ -509,6 +507,20 @@ def test_no_room_is_crowded() -> None:
         if count > FILES_IN_A_ROOM_MAX and room not in (".", "cli/commands")
     }
     assert not crowded, "give these sub-rooms"
+
+
+def test_what_is_excused_from_a_rule_says_why() -> None:
+    """`# noqa: RULE - reason` and `# type: ignore[rule]  # reason`; a line below one with the same rule needs none."""
+    wrong = []
+    for source in sources():
+        before = ""
+        for number, line in enumerate((APP / source.name).read_text(encoding="utf-8").splitlines(), 1):
+            found = re.search(r"# (?:noqa: ([A-Z0-9, ]+)|type: ignore\[([a-z-]+)\])(.*)", line)
+            rule = (found[1] or found[2]).strip() if found else ""
+            if found and rule not in before and not re.match(r"\s*(?:- |# )\s*\w", found[3]):
+                wrong.append(f"app/{source.name}:{number} {rule}")
+            before = line
+    assert not wrong, "\n".join(wrong)
 
 
 def own_test_of(name: str) -> Path:

@@ -53,7 +53,7 @@ async def fetch_sandbox_bill(settings: Settings, url: str) -> dict[str, Any]:
 async def _fetch(settings: Settings, url: str) -> bytes:
     import httpx2  # noqa: PLC0415 - as above
 
-    from app.upstream.network import Network  # noqa: PLC0415
+    from app.upstream.network import Network  # noqa: PLC0415 - as above
 
     body = bytearray()
     async with (

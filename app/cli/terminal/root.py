@@ -90,7 +90,7 @@ def load(name: str) -> TyperCommand | TyperGroup:
         module = import_module(f"app.cli.{_COMMANDS[name].module}")
     command = typer.main.get_command(module.app)
     command.name = name
-    return command  # type: ignore[return-value]
+    return command  # type: ignore[return-value]  # Typer makes one of the two, and does not say so
 
 
 def explain(error: Exception) -> tuple[str, int] | None:

@@ -57,7 +57,7 @@ class OldCycle(Cycle):
 
     def _begin(self, headers: object) -> None:
         self._reset_on_close(_RESET)
-        names = [bytes(name).lower() for name, _ in headers]  # type: ignore[attr-defined]
+        names = [bytes(name).lower() for name, _ in headers]  # type: ignore[attr-defined]  # uvicorn's own messages
         self._has_length = b"content-length" in names
         if not self._has_length:
             self.chunked_encoding, self.expected_content_length = False, _ENDLESS

@@ -56,7 +56,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._is_deaf = False
         self._is_excess = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         super().connection_made(transport)
         if not self.shared.admit(self, self.loop, self._hooks):
             self._is_deaf = self._is_excess = True
