@@ -10,10 +10,12 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from sqlalchemy import Engine
@@ -85,6 +87,19 @@ class PostgresqlServer:
         with self._server._lock:
             self._server.ensure_postgres_running()
         self._connection = psycopg.connect(self.url("postgres"), autocommit=True)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """No process of it does anything for the length of the block: connections stay, and nobody answers."""
+        main = psutil.Process(int((Path(self._server.pgdata) / "postmaster.pid").read_text().split()[0]))
+        processes = [main, *main.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
 
     def stop(self) -> None:
         """Stops the server and removes its folder."""

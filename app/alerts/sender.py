@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 
 import httpx2
 from sqlalchemy import Engine
@@ -18,12 +19,14 @@ from app.alerts.hook import Hook
 from app.alerts.message import body_of, event_id, headers_of, seconds_until_next_try
 from app.alerts.outbox import DueEvent, finish_tries, take_due
 from app.database.clock import Clock
+from app.database.readers import Readers
 
 logger = logging.getLogger("gateway.webhooks")
 
 _POLL_SECONDS = 10.0  # for retries, and for events of other processes
 _AT_ONCE = 8
 _TRY_SECONDS_MAX = 10.0
+_OUTBOX_SECONDS_MAX = 30.0
 _LEASE = timedelta(seconds=60)  # well beyond the longest try
 
 
@@ -50,6 +53,7 @@ class Sender:
         self._jitter = jitter
         self._count = count
         self._new_client = new_client
+        self._outbox = Readers(1, "webhooks")  # which writes, too
         self._client: httpx2.AsyncClient | None = None
         self._woken = asyncio.Event()
         self._stopping = False
@@ -88,12 +92,14 @@ class Sender:
         """Tries each event that is due once, and returns how many. Raises StoreUnavailable."""
         sent = 0
         while not self._stopping:
-            events = await asyncio.to_thread(take_due, self._engine, self._clock(), _LEASE, _AT_ONCE)
+            take = partial(take_due, self._engine, self._clock(), _LEASE, _AT_ONCE)
+            events = await self._outbox.run(take, _OUTBOX_SECONDS_MAX)
             if not events:
                 break
             next_tries = await asyncio.gather(*(self._send(event) for event in events))
             # All at once, so that webhooks never make requests wait for a database connection.
-            await asyncio.to_thread(finish_tries, self._engine, list(zip(events, next_tries, strict=True)))
+            finish = partial(finish_tries, self._engine, list(zip(events, next_tries, strict=True)))
+            await self._outbox.run(finish, _OUTBOX_SECONDS_MAX)
             sent += len(events)
         return sent
 

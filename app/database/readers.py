@@ -1,8 +1,9 @@
 """Runs reads of the database beside the event loop: a few at a time, and every wait is bounded."""
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -16,12 +17,13 @@ class Readers:
     """At most `at_a_time` reads run, so they use no more connections than that, however many are requested.
 
     A running read cannot be stopped. One that hangs with the database keeps its slot until it ends, but its caller goes
-    on. For one event loop.
+    on, and the process can end: each read has a daemon thread, while Python waits for the threads of a
+    ThreadPoolExecutor. For one event loop.
     """
 
     def __init__(self, at_a_time: int, name: str) -> None:
-        self._threads = ThreadPoolExecutor(at_a_time, name)
-        self._places = asyncio.Semaphore(at_a_time)  # so that nothing waits in the pool's own unbounded queue
+        self._name = name
+        self._places = asyncio.Semaphore(at_a_time)
 
     async def run(self, read: Callable[[], _T], wait_seconds: float) -> _T:
         """What `read`, which may block, returns or raises. Raises StoreUnavailable if that takes too long; a read that
@@ -30,8 +32,12 @@ class Readers:
         try:
             async with asyncio.timeout(wait_seconds):
                 await self._places.acquire()
-                reading = self._threads.submit(read)
+                reading = Future[_T]()
                 reading.add_done_callback(partial(self._leave, asyncio.get_running_loop()))
+                try:
+                    threading.Thread(target=_run, args=(read, reading), name=self._name, daemon=True).start()
+                except RuntimeError:  # the process may have no more threads
+                    reading.set_exception(StoreUnavailable("The gateway's database is busy; try again shortly."))
                 return await asyncio.wrap_future(reading)
         except TimeoutError:
             raise StoreUnavailable("The gateway's database is busy; try again shortly.") from None
@@ -39,3 +45,12 @@ class Readers:
     def _leave(self, loop: asyncio.AbstractEventLoop, _: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits for a slot any more
             loop.call_soon_threadsafe(self._places.release)
+
+
+def _run(read: Callable[[], _T], reading: "Future[_T]") -> None:
+    if not reading.set_running_or_notify_cancel():
+        return
+    try:
+        reading.set_result(read())
+    except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+        reading.set_exception(error)

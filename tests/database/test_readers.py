@@ -52,7 +52,7 @@ async def test_one_that_hangs_keeps_its_place_but_not_its_caller() -> None:
 
 
 async def test_while_one_hangs_nothing_gathers_behind_it() -> None:
-    readers = Readers(1, "test")
+    readers = Readers(1, "test-reading")
     begun, go_on = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -64,7 +64,21 @@ async def test_while_one_hangs_nothing_gathers_behind_it() -> None:
     for _ in range(20):
         with pytest.raises(StoreUnavailable):
             await readers.run(lambda: None, 0.001)
-    assert readers._threads._work_queue.qsize() == 0
+    assert sum(thread.name == "test-reading" for thread in threading.enumerate()) == 1
     go_on.set()
     await hanging
+    assert await readers.run(lambda: 7, 30) == 7
+
+
+async def test_where_no_thread_can_be_had_no_slot_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    readers = Readers(1, "test")
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                await readers.run(lambda: None, 30)
     assert await readers.run(lambda: 7, 30) == 7

@@ -206,6 +206,28 @@ def test_a_stop_in_the_outage_ends_soon_and_loses_nothing(
         check_the_books(gateway, sandbox, bought, data)
 
 
+def test_a_frozen_postgresql_holds_no_process_that_is_stopped(
+    own_postgresql_server: PostgresqlServer, sandbox: SandboxServer, pool: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    """It keeps its connections and answers nothing, as a frozen machine does. What was bought waits on disk."""
+    settings = {
+        "GATEWAY_DATABASE_URL": own_postgresql_server.store(),
+        "GATEWAY_HEARTBEAT_SECONDS": "0.5",
+        "GATEWAY_SWEEP_SECONDS": "0.5",
+        "GATEWAY_SHUTDOWN_SECONDS": "3",
+    }
+    data = tmp_path / "data"
+    with GatewayProcess(data, sandbox.url, **settings) as gateway:
+        bought = Bought(gateway, gateway.store.key("images:100/day"), pool)
+        with own_postgresql_server.frozen():
+            wait_until(lambda: "heartbeat_failed" in gateway.log(), "its heartbeat hangs")
+            gateway.terminate()
+            bought.arrive()
+            assert gateway.process.wait(60) == 0
+    with GatewayProcess(data, sandbox.url, **settings) as gateway:
+        check_the_books(gateway, sandbox, bought, data)
+
+
 @pytest.mark.parametrize("with_spool", [True, False])
 def test_a_store_that_goes_away_before_a_request_is_sent_sends_nothing(
     start_gateway: StartGateway,
