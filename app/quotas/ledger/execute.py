@@ -25,10 +25,10 @@ from app.quotas.rules.admission import decide
 from app.quotas.rules.applicable import ApplicableLimits, Party
 from app.quotas.rules.counters import Counter, CounterKey, amount_of
 from app.quotas.rules.limits import Limit
-from app.quotas.rules.reservation import NOTHING, Amounts, Corrected, Resolution, State
+from app.quotas.rules.reservation import NOTHING, PENDING, Amounts, Corrected, Resolution, State
 from app.quotas.rules.thresholds import UNWATCHED, ThresholdEvent, Thresholds
 
-_PENDING, _EXPIRED = State.PENDING.value, State.EXPIRED.value
+_EXPIRED = State.EXPIRED.value
 _DONE = Resolution.DONE  # looking a member up is slow in Python 3.11
 
 
@@ -92,7 +92,7 @@ def parties_needed(commands: Iterable[Command], records: Mapping[str, Record]) -
                 needed.setdefault(hold.id, (party, to_ms(hold.reserved_at)))
         elif isinstance(command, Resolve | Expire):
             record = records.get(command.reservation_id)
-            if record is not None and (record.state == _PENDING or _is_late(command, record)):
+            if record is not None and (record.state == PENDING or _is_late(command, record)):
                 needed[record.id] = record.party, record.reserved_at_ms
     return needed
 
@@ -136,7 +136,7 @@ def _reserve(command: Reserve, loaded: Loaded, writes: Writes) -> CommandResult:
     row = new_row(hold, loaded.instance)
     writes.inserted.append(row)
     loaded.records[hold.id] = Record(
-        hold.id, applicable.party, _PENDING, row.reserved_at_ms, row.dispatched_at_ms, hold.amounts
+        hold.id, applicable.party, PENDING, row.reserved_at_ms, row.dispatched_at_ms, hold.amounts
     )
     shadow = decision.shadow
     return Reserved(decision.rate, tuple(refusal.label for refusal in shadow) if shadow else ())
@@ -144,7 +144,7 @@ def _reserve(command: Reserve, loaded: Loaded, writes: Writes) -> CommandResult:
 
 def _mark_dispatched(command: MarkDispatched, loaded: Loaded, writes: Writes) -> CommandResult:
     record = loaded.records.get(command.reservation_id)
-    if record is None or record.state != _PENDING:
+    if record is None or record.state != PENDING:
         return StoreUnavailable("The reservation of this request has ended, so it was not sent; try again.")
     if record.dispatched_at_ms is None:
         record.dispatched_at_ms = to_ms(command.at)
@@ -157,7 +157,7 @@ def _resolve(command: Resolve, loaded: Loaded, writes: Writes) -> CommandResult:
     if record is None:
         return Resolution.UNKNOWN
     closing = closing_of(plausible(command.settlement, record.held))
-    if record.state == _PENDING:
+    if record.state == PENDING:
         return _close(record, closing, closing.charged, loaded, writes)
     if record.state == _EXPIRED:
         return _correct(record, closing, loaded, writes)
@@ -211,7 +211,7 @@ def _expire(command: Expire, loaded: Loaded, writes: Writes) -> CommandResult:
     record = loaded.records.get(command.reservation_id)
     if record is None:
         return Resolution.UNKNOWN
-    if record.state != _PENDING:
+    if record.state != PENDING:
         return Resolution.ALREADY_RESOLVED
     closing = closing_of_expired(record, command.at)
     return _close(record, closing, closing.charged, loaded, writes)

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 from app.database.clock import to_ms
 from app.quotas.rules.applicable import Party
-from app.quotas.rules.reservation import NOTHING, Amounts, Hold, Settlement, State, UsageSource
+from app.quotas.rules.reservation import NOTHING, PENDING, Amounts, Hold, Settlement, State, UsageSource
 
-_PENDING = State.PENDING.value
 # Members are slow to look up in Python 3.11.
 _VALUES = {member: member.value for kind in (State, UsageSource) for member in kind}
 
@@ -105,7 +104,7 @@ def new_row(hold: Hold, instance: str) -> NewRow:
             hold.size,
             hold.quality,
             hold.streamed,
-            _PENDING,
+            PENDING,
             reserved_at_ms,
             to_ms(hold.expires_at),
             amounts.images,

@@ -8,12 +8,10 @@ from app.quotas.ledger.execute import AppliedCounters
 from app.quotas.ledger.rows import Record
 from app.quotas.rules.applicable import ApplicableLimits
 from app.quotas.rules.counters import Counter, CounterKey
-from app.quotas.rules.reservation import State
+from app.quotas.rules.reservation import PENDING
 
 _RECORDS_MAX = 10_000
 _COUNTERS_MAX = 5_000
-
-_PENDING = State.PENDING.value
 
 
 class SqliteCache:
@@ -49,7 +47,7 @@ class SqliteCache:
         needed.
         """
         for id_, record in records.items():
-            if record.state == _PENDING:
+            if record.state == PENDING:
                 self._records[id_] = record
             else:
                 self._records.pop(id_, None)

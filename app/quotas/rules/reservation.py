@@ -25,6 +25,10 @@ class State(StrEnum):
     EXPIRED = "expired"  # closed by the sweep: charged the hold if it was dispatched, else nothing
 
 
+PENDING = State.PENDING.value
+"""As rows contain it. Members are slow to look up in Python 3.11."""
+
+
 class UsageSource(StrEnum):
     """The source of the charged amounts."""
 
