@@ -69,10 +69,10 @@ def test_one_call_of_the_sdk_over_two_gateways_buys_one_image(
         errors: list[openai.APIStatusError] = []
 
         def call() -> None:
-            client = openai.OpenAI(base_url=first.url, api_key=key.text, max_retries=2)
-            with pytest.raises(openai.APIStatusError) as caught:
-                client.images.generate(model="gpt-image-2", prompt="a house [sandbox: delay=2s]", quality="low")
-            errors.append(caught.value)
+            with openai.OpenAI(base_url=first.url, api_key=key.text, max_retries=2) as client:
+                with pytest.raises(openai.APIStatusError) as caught:
+                    client.images.generate(model="gpt-image-2", prompt="a house [sandbox: delay=2s]", quality="low")
+                errors.append(caught.value)
 
         caller = threading.Thread(target=call)
         caller.start()
@@ -122,20 +122,20 @@ def test_a_caller_who_still_sends_its_request_is_told_at_once_to_try_again(
 def test_a_stream_that_has_begun_ends_with_an_error_event(sandbox: SandboxServer, tmp_path: Path) -> None:
     with GatewayProcess(tmp_path / "data", sandbox.url, **HURRIED) as gateway:
         key = gateway.store.key()
-        client = openai.OpenAI(base_url=gateway.url, api_key=key.text, max_retries=2)
-        prompt = "a house [sandbox: stall=0.6]"
-        stream = client.images.generate(
-            model="gpt-image-2", prompt=prompt, quality="low", stream=True, partial_images=2, size="1024x1024"
-        )
-        next(iter(stream))
-        gateway.terminate()
-        with pytest.raises(openai.APIError) as caught:
-            list(stream)
-        assert caught.value.code == "server_is_stopping"
-        assert gateway.process.wait(30) == 0
-        [row] = gateway.store.rows()
-        assert (row["state"], row["usage_source"], row["outcome"]) == ("settled", "estimated", "interrupted")
-        assert "Traceback" not in gateway.log()
+        with openai.OpenAI(base_url=gateway.url, api_key=key.text, max_retries=2) as client:
+            prompt = "a house [sandbox: stall=0.6]"
+            stream = client.images.generate(
+                model="gpt-image-2", prompt=prompt, quality="low", stream=True, partial_images=2, size="1024x1024"
+            )
+            next(iter(stream))
+            gateway.terminate()
+            with pytest.raises(openai.APIError) as caught:
+                list(stream)
+            assert caught.value.code == "server_is_stopping"
+            assert gateway.process.wait(30) == 0
+            [row] = gateway.store.rows()
+            assert (row["state"], row["usage_source"], row["outcome"]) == ("settled", "estimated", "interrupted")
+            assert "Traceback" not in gateway.log()
 
 
 def test_a_document_that_has_begun_breaks_off(sandbox: SandboxServer, tmp_path: Path) -> None:

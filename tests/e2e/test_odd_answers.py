@@ -163,23 +163,23 @@ def test_an_odd_answer(start_gateway: StartGateway, case: Case) -> None:
 def test_a_document_becomes_the_stream_that_was_asked_for(start_gateway: StartGateway) -> None:
     with RawUpstream(sends({**GOOD, "data": [{"b64_json": IMAGE * 20_000}]})) as upstream:
         gateway = start_gateway(upstream.url)
-        client = openai.OpenAI(base_url=gateway.url, api_key=gateway.store.key().text, max_retries=0)
-        [only] = list(client.images.generate(**BODY, stream=True))  # type: ignore[call-overload]
-        assert only.type == "image_generation.completed"
-        assert only.b64_json == IMAGE * 20_000
-        assert (only.size, only.quality, only.created_at) == ("1024x1024", "low", 17)
-        assert only.usage.total_tokens == 207
+        with openai.OpenAI(base_url=gateway.url, api_key=gateway.store.key().text, max_retries=0) as client:
+            [only] = list(client.images.generate(**BODY, stream=True))  # type: ignore[call-overload]
+            assert only.type == "image_generation.completed"
+            assert only.b64_json == IMAGE * 20_000
+            assert (only.size, only.quality, only.created_at) == ("1024x1024", "low", 17)
+            assert only.usage.total_tokens == 207
 
 
 def test_a_stream_becomes_the_document_that_was_asked_for(start_gateway: StartGateway) -> None:
     big = COMPLETED.replace(IMAGE, IMAGE * 20_000)
     with RawUpstream(sends("id: 1\n" + PARTIAL + ": ZENMUX PROCESSING\n\n" + big)) as upstream:
         gateway = start_gateway(upstream.url)
-        client = openai.OpenAI(base_url=gateway.url, api_key=gateway.store.key().text, max_retries=0)
-        answer = client.images.generate(**BODY)  # type: ignore[call-overload]
-        assert [image.b64_json for image in answer.data] == [IMAGE * 20_000]
-        assert (answer.size, answer.quality, answer.created) == ("1024x1024", "low", 17)
-        assert answer.usage.output_tokens == 196
+        with openai.OpenAI(base_url=gateway.url, api_key=gateway.store.key().text, max_retries=0) as client:
+            answer = client.images.generate(**BODY)  # type: ignore[call-overload]
+            assert [image.b64_json for image in answer.data] == [IMAGE * 20_000]
+            assert (answer.size, answer.quality, answer.created) == ("1024x1024", "low", 17)
+            assert answer.usage.output_tokens == 196
 
 
 @pytest.mark.parametrize("nothing", [{}, {"message": "", "type": "", "code": None}, [None], " "], ids=repr)
@@ -220,15 +220,15 @@ def test_no_event_without_data_reaches_a_client_that_has_read_an_id(start_gatewa
 
     with RawUpstream(send) as upstream:
         gateway = start_gateway(upstream.url, keepalive_seconds=0.05)
-        client = openai.OpenAI(base_url=gateway.url, api_key=gateway.store.key().text, max_retries=0)
-        kinds = [event.type for event in client.images.generate(**BODY, stream=True)]  # type: ignore[call-overload]
-        assert kinds == ["image_generation.partial_image", "image_generation.completed"]
-        raw = ask(gateway, stream=True).text
-        assert ": keep-alive\n" in raw
-        seen_id = False
-        for block in raw.split("\n\n")[:-1]:
-            seen_id = seen_id or "id:" in block
-            assert "data: " in block or not seen_id
+        with openai.OpenAI(base_url=gateway.url, api_key=gateway.store.key().text, max_retries=0) as client:
+            kinds = [event.type for event in client.images.generate(**BODY, stream=True)]  # type: ignore[call-overload]
+            assert kinds == ["image_generation.partial_image", "image_generation.completed"]
+            raw = ask(gateway, stream=True).text
+            assert ": keep-alive\n" in raw
+            seen_id = False
+            for block in raw.split("\n\n")[:-1]:
+                seen_id = seen_id or "id:" in block
+                assert "data: " in block or not seen_id
 
 
 FLOODS: dict[str, tuple[str, bytes, bool]] = {

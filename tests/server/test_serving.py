@@ -7,7 +7,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -45,6 +45,24 @@ def test_a_port_is_shared_among_listeners_of_one_holder_and_with_nobody_else() -
         assert accepted(listeners[1]) == 16  # what is closed gets no share
         for each in (listeners[1], *connections):
             each.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="this system names them otherwise")
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_a_caller_that_vanished_is_noticed_within_two_minutes(is_shared: bool) -> None:
+    """The kernel asks on each connection that the listener accepts, also of a worker's own listener."""
+    with ExitStack() as stack:
+        if is_shared:
+            holder = stack.enter_context(serving.bind("127.0.0.1", 0, "GATEWAY_PORT"))
+            listener = stack.enter_context(serving.listen_beside(holder))
+        else:
+            listener = stack.enter_context(serving.listen("127.0.0.1", 0, "GATEWAY_PORT"))
+        stack.enter_context(socket.create_connection(listener.getsockname(), timeout=5))
+        connection = stack.enter_context(listener.accept()[0])
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        idle, interval, count = (connection.getsockopt(socket.IPPROTO_TCP, name) for name in names)
+        assert idle + interval * count <= 120
 
 
 def accepted(listener: socket.socket) -> int:
