@@ -86,7 +86,8 @@ def create_app(
 ) -> ASGIApp:
     """The gateway as an ASGI app. Makes nothing that must be closed; its lifespan opens and closes the rest.
 
-    `shared_counters` are those of all workers, if it is one of several. Raises ConfigurationError if
+    `shared_counters` are those of all workers, if it is one of several. `instance` names this process in the ledger.
+    The reservations of every process that comes in `dead_instances` are closed at once. Raises ConfigurationError if
     GATEWAY_CATALOG_FILE, or another setting, cannot work.
     """
     policy = request_policy(settings, catalog_of(settings.catalog_file))
