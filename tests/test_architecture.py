@@ -45,6 +45,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "upstream/wire": frozenset({"errors", "settings", "setting_values"}),
     "upstream/http1": frozenset({"upstream/wire"}),
     "upstream": frozenset({"errors", "settings", "images", "upstream/wire", "upstream/http1"}),
+    "upstream/lookups": frozenset({"errors", "settings", "images", "upstream"}),
     "telemetry": frozenset({"images"}),
     "alerts": frozenset(
         {
@@ -147,6 +148,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "api/services.py", "api/endpoints/usage.py", "quotas/reports/overview.py",
     ),
     ("e2e/test_odd_answers.py",): ("exchange/readers.py",),
+    ("upstream/lookups/test_costs.py", "upstream/lookups/test_models.py"): ("upstream/lookups/asking.py",),
     ("e2e/test_faults.py", "e2e/test_client_leaves.py", "e2e/test_pass_through.py"): (
         "exchange/exchange.py", "exchange/relay.py",
     ),

@@ -23,6 +23,7 @@ import app
 from app.cli.terminal.root import load
 from app.cli.terminal.settings_view import secret_file_names
 from app.images.catalog.catalog import load_catalog
+from app.images.catalog.model_spec import ImagePrice
 from app.sandbox.requests.directives import DIRECTIVES
 from app.sandbox.server import SandboxServer
 from app.settings import Settings, load_settings
@@ -321,6 +322,13 @@ def test_examples_are_sound() -> None:
         assert load_catalog(block, page).models
     for _, block in blocks("json"):
         json.loads(block)
+
+
+def test_models_in_remarks_work_as_soon_as_the_remark_is_taken_off() -> None:
+    written = [re.sub(r"(?m)^# ", "", block) for page, block in blocks("toml") if page == "operations.md"]
+    added = [spec for block in written for spec in load_catalog(block).models if load_catalog().find(spec.id) is None]
+    prices = {spec.id: spec.prices for spec in added}
+    assert prices == {"qwen/qwen-image-2.0": ImagePrice(28_900_000), "tencent/hy-image-v3.0": ImagePrice(29_000_000)}
 
 
 def test_commands_in_the_pages_exist() -> None:

@@ -22,7 +22,7 @@ async def reconcile_day(operator: Operator, day: date, catalog: Catalog, setting
 
     Raises ConfigurationError without ZENMUX_MANAGEMENT_KEY, RemoteFailure if ZenMux does not give the costs.
     """
-    from app.upstream.costs import fetch_day_cost  # noqa: PLC0415 - the transport is slow to load
+    from app.upstream.lookups.costs import fetch_day_cost  # noqa: PLC0415 - the transport is slow to load
 
     costs = await fetch_day_cost(settings, day)
     billed = [(model, Tally(requests, nanousd)) for model, requests, nanousd in costs]

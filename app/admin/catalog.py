@@ -1,15 +1,24 @@
-"""Use cases of the catalog: what a model accepts and costs, and how one catalog differs from another. Pure."""
+"""Use cases of the catalog: what a model accepts and costs, and how one catalog differs from another, or from
+what ZenMux lists.
+"""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from app.images.catalog.catalog import Catalog, ModelSpec
-from app.images.catalog.model_spec import AUTO, ImagePrice, TokenPrices
+from app.images.catalog.model_spec import AUTO, ImagePrice, Prices, TokenPrices
 from app.images.catalog.sizes import AnySize, SizeBounds, SizeList
 from app.images.cost.pricing import price
 from app.images.cost.tokens import output_tokens
 from app.images.cost.usage import Usage
 from app.quotas.rules.limits import format_usd
+from app.settings import Settings
+
+if TYPE_CHECKING:  # the HTTP client is slow to load, and most commands need none
+    from app.upstream.lookups.models import ListedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,107 @@ def compare_catalogs(catalog: Catalog, base: Catalog) -> CatalogDifference:
         new=frozenset(spec.id for spec in differing if base.find(spec.id) is None),
         removed=tuple(spec.name for spec in base.models if catalog.find(spec.id) is None),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PriceDifference:
+    """A price that ZenMux lists, in its words, and what the catalog has for it in the same unit: several amounts where
+    more than one may be meant, none where it has no such price.
+    """
+
+    model: str
+    key: str
+    unit: str
+    zenmux_usd: Decimal
+    catalog_usd: tuple[Decimal, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        ours = [plain_usd(usd) for usd in self.catalog_usd]
+        return asdict(self) | {"zenmux_usd": plain_usd(self.zenmux_usd), "catalog_usd": ours}
+
+
+@dataclass(frozen=True, slots=True)
+class ZenMuxComparison:
+    """The catalog beside ZenMux's list of image models: models that only one of the two has, and prices that differ.
+    `same` counts the models that both have and of which no known price differs.
+    """
+
+    lacking: tuple["ListedModel", ...]
+    vanished: tuple[ModelSpec, ...]
+    prices: tuple[PriceDifference, ...]
+    same: int
+
+    @property
+    def differs(self) -> bool:
+        return bool(self.lacking or self.vanished or self.prices)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "differs": self.differs,
+            "lacking": [
+                {"id": model.id, "prices": [each._asdict() | {"usd": plain_usd(each.usd)} for each in model.prices]}
+                for model in self.lacking
+            ],
+            "vanished": [spec.id for spec in self.vanished],
+            "prices": [difference.as_json() for difference in self.prices],
+            "same": self.same,
+        }
+
+
+async def compare_with_zenmux(settings: Settings, catalog: Catalog, today: date) -> ZenMuxComparison:
+    """Asks ZenMux which image models it has. Raises RemoteFailure, ConfigurationError."""
+    from app.upstream.lookups.models import fetch_models  # noqa: PLC0415 - the HTTP client is slow to load
+
+    return compare_listed(catalog, await fetch_models(settings), today)
+
+
+def compare_listed(catalog: Catalog, listed: Iterable["ListedModel"], today: date) -> ZenMuxComparison:
+    """Pure. A model that has ended is not missed, and a retired one that is still listed is not lacking. No price is
+    compared of an entry whose id pins a provider: it is that provider's.
+    """
+    by_id = {model.id: model for model in listed}
+    prices: list[PriceDifference] = []
+    vanished, same = list[ModelSpec](), 0
+    for spec in catalog.models:
+        found = by_id.get(spec.id.split(":")[0])
+        if found is None:
+            vanished += [] if spec.has_ended(today) else [spec]
+            continue
+        differing = () if ":" in spec.id else tuple(_price_differences(spec, found))
+        prices += differing
+        same += not differing
+    known = {spec.id.split(":")[0] for spec in catalog.models}
+    lacking = tuple(model for model in by_id.values() if model.id not in known and not catalog.is_dead(model.id))
+    return ZenMuxComparison(lacking, tuple(vanished), tuple(prices), same)
+
+
+def _price_differences(spec: ModelSpec, listed: "ListedModel") -> Iterator[PriceDifference]:
+    for key, usd, unit in listed.prices:
+        ours = _catalog_usd(spec.prices, key, unit)
+        if ours is not None and usd not in ours:
+            yield PriceDifference(spec.id, key, unit, usd, tuple(sorted(ours)))
+
+
+def _catalog_usd(prices: Prices | None, key: str, unit: str) -> set[Decimal] | None:
+    """What the catalog would have ZenMux list there; None where nobody knows what the price is for.
+
+    ZenMux documents no key for what images cost in tokens: a price for `image` may be that of images in or out, one for
+    `completion` that of text out, or of images out, or 0 where no text is written.
+    """
+    match prices, unit:
+        case TokenPrices(), "perMTokens":
+            text_out = {0, prices.image_out} if prices.text_out is None else {prices.text_out}
+            rates = {"prompt": {prices.text_in}, "completion": text_out, "image": {prices.image_in, prices.image_out}}
+            return {Decimal(rate).scaleb(-3) for rate in rates[key]} if key in rates else None
+        case ImagePrice(per_image=nanousd), "perCount":
+            return {Decimal(nanousd).scaleb(-9)} if key == "image" else None
+        case _:
+            return set() if key == "image" else None
+
+
+def plain_usd(usd: Decimal) -> str:
+    """Dollars with as many decimals as it takes."""
+    return f"{usd.normalize():f}"
 
 
 def model_json(spec: ModelSpec) -> dict[str, Any]:

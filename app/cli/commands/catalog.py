@@ -1,13 +1,26 @@
 """`catalog`: what the models accept and cost in this gateway; and a check for the operator's own files."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.admin.catalog import backgrounds, compare_catalogs, image_cost, model_json, named_qualities, partial_images_max
+from app.admin.catalog import (
+    ZenMuxComparison,
+    backgrounds,
+    compare_catalogs,
+    compare_with_zenmux,
+    image_cost,
+    model_json,
+    named_qualities,
+    partial_images_max,
+    plain_usd,
+)
 from app.cli.terminal.options import Json, commands
 from app.cli.terminal.output import PROGRAM, say, show, show_json, show_lines, show_table
 from app.cli.terminal.session import Session
@@ -15,6 +28,9 @@ from app.images.catalog.catalog import ModelSpec, load_catalog, read_catalog
 from app.images.catalog.model_spec import AUTO, AreaTokens, ImagePrice, TokenPrices
 from app.images.catalog.sizes import AnySize, SizeBounds, SizeList, parse_size
 from app.quotas.rules.limits import format_usd
+
+if TYPE_CHECKING:
+    from app.upstream.lookups.models import ListedPrice
 
 app = commands("Show models, their rules and prices; check a catalog file.")
 
@@ -77,6 +93,50 @@ def check(
         show(f"  removed {name}")
     if not difference.changed and not difference.removed:
         show("  nothing differs from the built-in catalog")
+
+
+@app.command()
+def compare(context: typer.Context, *, as_json: Json = False) -> None:
+    """Compare the catalog with the image models and prices that ZenMux lists. Exit code 1 if anything differs.
+
+    Sends no key. ZenMux lists no price that is surely that of image tokens: such prices are compared as far as they are
+    known.
+
+    \b
+    zenmux-gateway catalog compare
+    zenmux-gateway catalog compare --json
+    """
+    session = Session(context)
+    today = session.terminal.clock().astimezone(UTC).date()
+    comparison = asyncio.run(compare_with_zenmux(session.settings, session.catalog, today))
+    if as_json:
+        show_json(comparison.as_json())
+    else:
+        _show_comparison(comparison)
+    raise typer.Exit(1 if comparison.differs else 0)
+
+
+def _show_comparison(comparison: ZenMuxComparison) -> None:
+    rows = [
+        [model.id, "not in the catalog", ", ".join(map(_listed_price, model.prices)), ""]
+        for model in comparison.lacking
+    ]
+    rows += [[spec.id, "not listed by ZenMux", "", _prices(spec)] for spec in comparison.vanished]
+    rows += [
+        [each.model, f"price of {each.key}", f"${plain_usd(each.zenmux_usd)} {each.unit}", _or(each.catalog_usd)]
+        for each in comparison.prices
+    ]
+    if rows:
+        show_table(["model", "difference", "ZenMux", "catalog"], rows)
+    say(f"{comparison.same} image models are the same here and at ZenMux, as far as their prices can be compared.")
+
+
+def _listed_price(price: "ListedPrice") -> str:
+    return f"{price.key} ${plain_usd(price.usd)} {price.unit}"
+
+
+def _or(amounts: Sequence[Decimal]) -> str:
+    return " or ".join(f"${plain_usd(usd)}" for usd in amounts) or "none such"
 
 
 def _show_one(spec: ModelSpec, today: date) -> None:

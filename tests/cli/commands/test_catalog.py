@@ -1,10 +1,12 @@
 """`catalog`: models as people and programs read them, files of one's own checked."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from app.sandbox.server import SandboxServer
 from tests.cli.conftest import Cli
 
 
@@ -115,3 +117,47 @@ def test_a_wrong_file_is_told_with_its_line(cli: Cli, tmp_path: Path, text: str,
 
 def test_a_file_that_is_not_there_is_told(cli: Cli, tmp_path: Path) -> None:
     assert "No such file" in cli("catalog", "check", str(tmp_path / "x.toml"), code=1).stderr
+
+
+@pytest.fixture
+def zenmux(cli: Cli) -> Iterator[None]:
+    """The sandbox, which lists the built-in models."""
+    with SandboxServer() as server:
+        cli.environment["ZENMUX_BASE_URL"] = server.url
+        yield
+
+
+@pytest.mark.usefixtures("zenmux")
+def test_the_catalog_beside_what_zenmux_lists(cli: Cli, tmp_path: Path) -> None:
+    said = cli("catalog", "compare")
+    assert (said.stdout, "8 image models are the same" in said.stderr) == ("", True)
+    assert cli.json("catalog", "compare")["differs"] is False
+    file = tmp_path / "models.toml"
+    file.write_text(
+        'retired = ["gpt-image-2.6-flare"]\n'
+        '[models."qwen-image-2.0"]\nid = "qwen/qwen-image-2.0"\nprices = { per_image = "0.0289" }\n'
+        '[models."gpt-image-2"]\nprices = { text_in = "4.5", image_in = "8", image_out = "30" }\n'
+    )
+    cli.environment["GATEWAY_CATALOG_FILE"] = str(file)
+    rows = [line.split() for line in cli("catalog", "compare", code=1).stdout.splitlines()[2:]]
+    assert rows == [
+        ["qwen/qwen-image-2.0", "not", "listed", "by", "ZenMux", "$0.0289", "an", "image"],
+        ["openai/gpt-image-2", "price", "of", "prompt", "$5", "perMTokens", "$4.5"],
+    ]
+    shown = cli.json("catalog", "compare", code=1)
+    assert (shown["lacking"], shown["vanished"]) == ([], ["qwen/qwen-image-2.0"])
+    assert shown["prices"] == [
+        {
+            "model": "openai/gpt-image-2",
+            "key": "prompt",
+            "unit": "perMTokens",
+            "zenmux_usd": "5",
+            "catalog_usd": ["4.5"],
+        }
+    ]
+
+
+@pytest.mark.usefixtures("zenmux")
+def test_a_zenmux_that_tells_no_models_is_said(cli: Cli) -> None:
+    cli.environment["ZENMUX_BASE_URL"] += "/nothing"
+    assert "There is no list of models below ZENMUX_BASE_URL" in cli("catalog", "compare", code=1).stderr

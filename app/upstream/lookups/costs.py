@@ -1,12 +1,11 @@
-"""Asks ZenMux's management API what a day cost. Bounded in size and time. Tries again, because it only reads. Its
-errors are worded for the person at the terminal; no message contains a key.
+"""Asks ZenMux's management API what a day cost. Its errors are worded for the person at the terminal; no
+message contains a key.
 """
 
 import asyncio
 import json
 import re
-import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
@@ -16,16 +15,10 @@ import httpx2
 from app.errors import ConfigurationError, RemoteFailure
 from app.images.catalog.model_spec import NANOUSD_PER_USD
 from app.settings import Settings
-from app.upstream.error_body import read_error_body
 from app.upstream.headers import request_headers
-from app.upstream.network import Network
+from app.upstream.lookups.asking import PASSING, Sleep, ask
 
-_TRIES = 3
-_SECONDS_MAX = 60
-_SILENCE_SECONDS = 20
-_BYTES_MAX = 4_000_000
 _MODELS_MAX = 10_000
-_PASSING = frozenset({408, 429, 500, 502, 503, 504, 520, 524})
 _USD_MAX = 10**9
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,119}")
 
@@ -38,9 +31,7 @@ class BilledModel(NamedTuple):
     nanousd: int
 
 
-async def fetch_day_cost(
-    settings: Settings, day: date, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-) -> list[BilledModel]:
+async def fetch_day_cost(settings: Settings, day: date, sleep: Sleep = asyncio.sleep) -> list[BilledModel]:
     """What the whole account was billed for the day, by model.
 
     Takes a minute at most. Raises ConfigurationError without ZENMUX_MANAGEMENT_KEY, RemoteFailure when it is refused,
@@ -59,47 +50,10 @@ async def fetch_day_cost(
         params=asked,
         headers=request_headers(key.get_secret_value(), None),
     )
-    try:
-        async with Network(settings).client(request.url, _SILENCE_SECONDS) as client, asyncio.timeout(_SECONDS_MAX):
-            return read_day_cost(await _ask(client, request, sleep), day)
-    except TimeoutError:
-        raise RemoteFailure(f"ZenMux did not tell within {_SECONDS_MAX} seconds what the day cost.") from None
+    return read_day_cost(await ask(settings, request, "what the day cost", _refusal, sleep), day)
 
 
-async def _ask(client: httpx2.AsyncClient, request: httpx2.Request, sleep: Callable[[float], Awaitable[None]]) -> bytes:
-    """The body of a good answer."""
-    for tried in range(_TRIES):
-        if tried:
-            await sleep(2 ** (tried - 1))
-        try:
-            response = await client.send(request, stream=True)
-            try:
-                body = await _read(response)
-            finally:
-                await response.aclose()
-        except (httpx2.RequestError, ssl.SSLError) as error:
-            failure = RemoteFailure(f"ZenMux cannot be reached at ZENMUX_BASE_URL ({type(error).__name__}).")
-            continue
-        if response.status_code == 200:
-            return body
-        failure = _refusal(response.status_code, body)
-        if response.status_code not in _PASSING:
-            break
-    raise failure
-
-
-async def _read(response: httpx2.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > _BYTES_MAX:
-            raise RemoteFailure(f"ZenMux's answer about the day is over {_BYTES_MAX // 1_000_000} MB.")
-    return bytes(body)
-
-
-def _refusal(status: int, body: bytes) -> RemoteFailure:
-    said = read_error_body(body).message
-    because = f"{status}: {said}" if said else str(status)
+def _refusal(status: int, because: str) -> RemoteFailure:
     if status in (401, 403):
         return RemoteFailure(
             f"ZenMux refuses ZENMUX_MANAGEMENT_KEY ({because}). It must be a management key (sk-mg-…) that is still "
@@ -109,7 +63,7 @@ def _refusal(status: int, body: bytes) -> RemoteFailure:
         return RemoteFailure(f"There is no management API below ZENMUX_BASE_URL ({because}).")
     if status == 429:
         return RemoteFailure(f"ZenMux has been asked for costs too often ({because}); try again in a minute.")
-    if status in _PASSING:
+    if status in PASSING:
         return RemoteFailure(f"ZenMux failed to tell what the day cost ({because}); try again later.")
     return RemoteFailure(f"ZenMux does not tell what the day cost ({because}).")
 

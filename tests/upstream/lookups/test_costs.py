@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from app.errors import ConfigurationError, RemoteFailure
 from app.settings import Settings
-from app.upstream import costs as management
-from app.upstream.costs import BilledModel, fetch_day_cost, read_day_cost
+from app.upstream.lookups import asking
+from app.upstream.lookups.costs import BilledModel, fetch_day_cost, read_day_cost
 from tests.upstream.raw_server import Answer, Connection, answered, serve
 
 DAY = date(2026, 11, 24)
@@ -121,7 +121,7 @@ async def test_an_answer_cut_short_is_no_answer() -> None:
 
 
 async def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(management, "_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr(asking, "_BYTES_MAX", 1_000_000)
 
     async def endless(connection: Connection) -> None:
         await connection.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -134,7 +134,7 @@ async def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.Monk
 
 
 async def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(management, "_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(asking, "_SECONDS_MAX", 0.1)
 
     async def silent(connection: Connection) -> None:
         await connection.until_client_closes()

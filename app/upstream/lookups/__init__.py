@@ -1,0 +1,1 @@
+"""What ZenMux tells beside images: costs and models. Reads only."""
