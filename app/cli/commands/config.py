@@ -92,7 +92,7 @@ def _checks(context: typer.Context, *, connect: bool) -> Iterator[Check]:
     yield from (Check("key", _ERROR if each.serious else _WARNING, each.message) for each in advices)
     if not advices:
         yield Check("key", _OK, "ZENMUX_API_KEY is set; whether ZenMux takes it shows with the first image")
-    yield _check_models(settings)
+    yield from _check_models(settings)
     yield from (Check("workers", _ERROR, each.message) for each in judge_workers(settings))
     yield _check_database(settings)
     yield from _check_webhook(settings)
@@ -100,13 +100,18 @@ def _checks(context: typer.Context, *, connect: bool) -> Iterator[Check]:
     yield from (Check(name, _WARNING, message) for name, message in exposures(settings, file, os.environ))
 
 
-def _check_models(settings: Settings) -> Check:
+def _check_models(settings: Settings) -> Iterator[Check]:
     try:
         catalog = catalog_of(settings.catalog_file)
         request_policy(settings, catalog)
     except ConfigurationError as error:
-        return Check("models", _ERROR, str(error))
-    return Check("models", _OK, f"{len(catalog.models)} in the catalog")
+        yield Check("models", _ERROR, str(error))
+        return
+    yield Check("models", _OK, f"{len(catalog.models)} in the catalog")
+    for name, model in (("DEFAULT", settings.default_model), ("SUCCESSOR", settings.successor_model)):
+        spec = catalog.find(model) if model else None
+        if spec is not None and spec.ends_on is not None:
+            yield Check("models", _WARNING, f"GATEWAY_{name}_MODEL names {spec.name}, which ends on {spec.ends_on}")
 
 
 def _check_upstream(settings: Settings, *, connect: bool) -> Check:

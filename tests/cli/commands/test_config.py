@@ -154,6 +154,13 @@ def test_what_would_stop_serve_is_an_error(ready: Cli, tmp_path: Path) -> None:
     assert checks(ready, code=1)["settings"][0] == "error"
 
 
+@pytest.mark.parametrize("name", ["GATEWAY_DEFAULT_MODEL", "GATEWAY_SUCCESSOR_MODEL"])
+def test_a_setting_that_names_a_model_with_an_end_is_a_warning(ready: Cli, name: str) -> None:
+    ready.environment[name] = "gpt-image-1.5"
+    warned = f"{name} names gpt-image-1.5, which ends on 2026-12-01"
+    assert checks(ready, code=0)["models"] == ("warning", warned)
+
+
 def test_a_settings_file_that_others_read_is_a_warning(ready: Cli, tmp_path: Path) -> None:
     file = tmp_path / "gateway.env"
     file.write_text("GATEWAY_METRICS_KEY=a-key-nobody-guesses\n")
