@@ -20,7 +20,7 @@ GatewayError
     - Overloaded
     - Draining
     - Interrupted               this process stopped before the answer was whole; the request was sent
-  + ClientLeft                  the client left before its request was sent: nobody is there to be told
+  + ClientLeft                  the client left before its request was sent
   + UpstreamError               ZenMux, or the way to it
     - UpstreamUnreachable       the request was never sent
     - UpstreamTimeout           sent, no answer in time
@@ -30,9 +30,9 @@ GatewayError
   + AdministrationError         what an operator asked for cannot be done
     - NotFound                  it names something that is not there
     - Conflict                  what is there does not allow it
-    - InvalidValue              a value is none that could ever be taken
+    - InvalidValue              a value that can never be accepted
     - ConfigurationError        the settings, or the files they name, must be changed first
-    - RemoteFailure             somebody else's service, asked on the operator's behalf, does not answer rightly
+    - RemoteFailure             another service, asked for the operator, gives no usable answer
 """
 
 from dataclasses import dataclass, field
@@ -62,7 +62,7 @@ class ModelForbidden(CallerError):
 
 
 class ModelNotFound(CallerError):
-    """Neither the catalog nor the operator's settings know the model."""
+    """The catalog does not list the model, and the operator's settings do not allow it."""
 
 
 class InvalidRequest(CallerError):
@@ -132,7 +132,7 @@ class StoreUnavailable(GatewayFault):
 
 
 class DuplicateReservation(GatewayFault):
-    """A request came with the id of another one: ids are made once and used once, so this is a bug."""
+    """A request has the id of another one. Ids are used once, so this is a bug."""
 
 
 class Overloaded(GatewayFault):
@@ -144,7 +144,7 @@ class Draining(GatewayFault):
 
 
 class Interrupted(GatewayFault):
-    """The process stopped before the answer was whole. The request was sent, so it may be charged all the same."""
+    """The process stopped before the answer was whole. The request was sent, so it may be charged."""
 
 
 class ClientLeft(GatewayError):

@@ -1,5 +1,5 @@
-"""Secrets that lie in files: `NAME_FILE=/run/secrets/name` stands for `NAME=<what is in that file>`. Knows no setting
-by its name, and never repeats what a file holds."""
+"""Secrets in files: `NAME_FILE=/run/secrets/name` means `NAME=<the content of that file>`. Knows no setting
+by its name, and never repeats the content of a file."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every knob, once: its name with its unit, its default, what it means, and what it may be. Reads the environment
+"""Every setting, once: its name with its unit, its default, its meaning and its bounds. Reads the environment
 and the file named by GATEWAY_CONFIG; decides nothing else."""
 
 from decimal import Decimal

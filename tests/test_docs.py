@@ -488,7 +488,7 @@ def test_every_decision_is_in_the_index_in_order_and_fits_a_screen() -> None:
         assert len(read(f"docs/decisions/{name}").splitlines()) <= DECISION_LINES_MAX, name
 
 
-RETIRED_IN_PROSE = re.compile(r"\b(pictures?|patience|alarms?)\b", re.IGNORECASE)
+RETIRED_IN_PROSE = re.compile(r"\b(pictures?|patience|alarms?|told|books?)\b", re.IGNORECASE)
 """Retired words that have no other meaning on these pages. docs/glossary.md lists what to write instead."""
 
 

@@ -51,7 +51,7 @@ class Services:
         return self.clock().astimezone(UTC).date()
 
     def drain(self) -> float:
-        """Take no new requests from now on; callers who still wait after GATEWAY_SHUTDOWN_SECONDS are told of the stop.
+        """Takes no new requests from now on. Callers who still wait after GATEWAY_SHUTDOWN_SECONDS get an error.
         Returns within how many seconds every request has ended by itself."""
         self.draining = True
         seconds = self.settings.shutdown_seconds

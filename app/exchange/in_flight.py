@@ -79,7 +79,7 @@ class Exchanges:
         self.show_in_flight(self.in_flight)
 
     def _others_wait(self, user_id: str) -> bool:
-        """Whether the next free slot is left to another user, who was told to try again."""
+        """Whether the next free slot is left to another user, who was refused a moment ago."""
         other, until = self._turned_away
         return other not in ("", user_id) and self.monotonic() < until
 

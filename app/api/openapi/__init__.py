@@ -1,1 +1,1 @@
-"""What /openapi.json says: every route, status, header and error, made of the rules that the code itself goes by."""
+"""What /openapi.json says: every route, status, header and error, made from the rules that the code itself uses."""

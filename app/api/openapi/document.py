@@ -1,4 +1,4 @@
-"""/openapi.json as a whole: what each route takes and answers. Pure: made of the operator's policy and the version."""
+"""/openapi.json as a whole: what each route takes and answers. Pure: from the operator's policy and the version."""
 
 from typing import Any
 

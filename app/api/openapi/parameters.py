@@ -1,5 +1,5 @@
-"""The JSON schema of an image request, made of the rules of the models that may be asked for, and examples that those
-rules accept. Says what some model takes: which ones, and what goes together, a refusal names. Pure."""
+"""The JSON schema of an image request, made from the rules of the listed models, and examples that those rules
+accept. Says what at least one model takes. A refusal names the models and the combinations. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
@@ -55,7 +55,7 @@ _OLD_CLIENT = {
 
 
 def generation_schema(policy: RequestPolicy) -> Schema:
-    """The body of an image generation. What it refuses every model refuses."""
+    """The body of an image generation. Every model refuses what this schema refuses."""
     specs = models_of(policy)
     names = set().union(*(spec.parameters for spec in specs))
     properties = {name: make(_taking(name, specs), policy) for name, make in _SCHEMAS.items() if name in names}

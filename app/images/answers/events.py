@@ -148,7 +148,7 @@ class EventScanner:
         return self._totals_with(self._event)
 
     def _blank(self, data: bytes | bytearray, start: int) -> bytearray:
-        """`data`, or a copy, in which an `error` that tells nothing is nothing; so it becomes in what is held, too."""
+        """`data`, or a copy, with an empty `error` blanked. Blanks the part of it that is held, too."""
         changed = data if isinstance(data, bytearray) else bytearray(data)
         for begin, end in self._event.hollow:
             nothing = nothing_of_length(end - begin)

@@ -42,7 +42,7 @@ class TableTokens:
 
 @dataclass(frozen=True, slots=True)
 class FlatTokens:
-    """The same output tokens for every image; 0 for models that are sold by the image."""
+    """The same output tokens for every image; 0 for models with a price per image."""
 
     per_image: int
 

@@ -1,1 +1,1 @@
-"""Which processes live, what the dead ones left, and whether this one can sell."""
+"""Which processes live, what dead ones left, and whether this one can take reservations."""

@@ -1,5 +1,5 @@
 """Resolutions on disk while the database does not accept them: one file per process, held with flock, so that files of
-dead processes can be told from those of living ones. Knows files; keeper.py decides when. Blocks.
+dead processes differ from those of living ones. Knows files; keeper.py decides when. Blocks.
 """
 
 import errno
