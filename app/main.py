@@ -218,7 +218,7 @@ def _fault_response() -> Response:
 
 def _stopping_response(event: RequestEvent) -> Response:
     """For a request that a stop found before it was an exchange, or that did not end when it was asked to."""
-    if event.state is None:  # nothing was reserved, so nothing was sent
+    if not event.is_reserved:  # nothing was reserved, so nothing was sent
         return error_response(wire_error(Draining("The gateway is stopping. Please try again shortly.")))
     return error_response(wire_error(Interrupted("The gateway stopped before this request was answered.")))
 

@@ -147,7 +147,6 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "main.py", "api/endpoints/health.py", "api/endpoints/images.py", "api/endpoints/models.py",
         "api/services.py", "api/endpoints/usage.py", "quotas/reports/overview.py",
     ),
-    ("e2e/test_odd_answers.py",): ("exchange/readers.py",),
     ("upstream/lookups/test_costs.py", "upstream/lookups/test_models.py"): ("upstream/lookups/asking.py",),
     ("e2e/test_faults.py", "e2e/test_client_leaves.py", "e2e/test_pass_through.py"): (
         "exchange/exchange.py", "exchange/relay.py",
@@ -159,11 +158,11 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("upstream/test_contract.py", "upstream/test_network.py"): (
         "upstream/http1/waiting.py",
-        "upstream/sending.py",
-
+        "upstream/sending.py", "upstream/response.py",
     ),
     ("quotas/reports/test_retention.py", "alerts/test_outbox.py"): ("quotas/ledger/liveness/pruning.py",),
     ("database/test_migrate.py",): ("database/schema.py",),
+    ("quotas/ledger/test_execute.py", "quotas/ledger/test_commands.py"): ("quotas/rules/reservation.py",),
     ("images/catalog/test_file.py",): ("images/catalog/model_spec.py",),
     ("images/answers/test_events.py",): ("images/answers/stream_event.py",),
     ("telemetry/test_metrics.py", "telemetry/test_logs.py"): ("telemetry/event.py",),

@@ -48,6 +48,6 @@ def answer_gateway_error(request: Request, error: GatewayError) -> Response:
     event.error_code = wire.code
     if isinstance(error, (CallerError, LimitReached, GatewayFault)):
         event.refusal = wire.code or wire.type
-    if event.state is None:
+    if not event.is_reserved:
         event.outcome = wire.outcome
     return error_response(wire)

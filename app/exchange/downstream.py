@@ -1,194 +1,57 @@
-"""The client's side of an exchange: sends, notices that the client left, keeps a silent stream alive.
+"""What an exchange asks of its caller's side: a socket today, a job's file or a replay tomorrow. No HTTP, no money."""
 
-Knows nothing about what is sent, or about money.
-"""
+from collections.abc import Callable
+from typing import Protocol
 
-import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from app.errors import GatewayError
 
-from starlette.responses import Response
-from starlette.types import Receive, Send
-
-from app.exchange.tasks import Tasks
-
-# One line end: an SDK that has read an `id:` would take a blank line after it for an empty event.
-_KEEPALIVE_COMMENT = b": keep-alive\n"
-Closing = Callable[[bytes], bytes]
+EventEnd = Callable[[bytes], bytes]
+"""Ends an event that was cut in its middle; a last field is given to it, if there is a place for one."""
 
 
-class Downstream:
-    """Wraps ASGI's `send`. After the client left, sending does nothing, so the answer can be read to its end.
+class Downstream(Protocol):
+    """Takes one answer: `start`, `write` for each part, then `finish` or `fail`; `close` last, whatever happened.
 
-    A client that accepts nothing for `stall_seconds` counts as gone. `headers` are sent when the answer starts.
+    Nothing here raises because the caller is gone: `left` says so, and sending is a no-op from then on, so that the
+    answer can be read to its end. A caller that takes nothing for too long counts as gone. `headers` go out with
+    `start`. `event_end` is set before `start` where the answer is an event stream.
     """
 
-    def __init__(self, receive: Receive, send: Send, tasks: Tasks, stall_seconds: float) -> None:
-        self._receive = receive
-        self._send = send
-        self._tasks = tasks
-        self._stall = _Stall(stall_seconds)
-        self._sending = False
-        self._monotonic = asyncio.get_running_loop().time
-        self._last_sent_at = 0.0
-        self._missing_bytes: int | None = None
-        self._finished = False
-        self._is_silent = False
-        self._on_leave: Callable[[], None] | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.left = False
-        self.started = False
-        # Set for an event stream: completes an event that was cut, with a last field given to it.
-        self.event_closing: Closing | None = None
+    headers: list[tuple[bytes, bytes]]
+    event_end: EventEnd | None
+    left: bool
+    started: bool
 
-    async def start(self, status: int, content_length: int | None) -> None:
-        """Begins the answer. `content_length` None: unknown. Raises nothing if the client has left."""
-        self.started = True
-        self._missing_bytes = content_length
-        length = [] if content_length is None else [(b"content-length", str(content_length).encode())]
-        await self._pass({"type": "http.response.start", "status": status, "headers": [*self.headers, *length]})
+    async def start(self, status: int, content_length: int | None) -> None: ...
 
     async def write(self, chunk: bytes | memoryview, *, is_whole: bool = False) -> None:
-        """Sends a part of the body. `is_whole`: if this part is the last that was announced, nothing else follows, and
-        the answer is finished with it.
-        """
-        if self._missing_bytes is not None:
-            self._missing_bytes -= len(chunk)
-            self._finished = is_whole and self._missing_bytes == 0
-        await self._pass({"type": "http.response.body", "body": chunk, "more_body": not self._finished})
+        """Take a part of the body, which is not kept after this returns. `is_whole`: nothing more is to come if this is
+        the last that was announced; the answer is finished with it then."""
+        ...
 
-    async def finish(self, chunk: bytes = b"") -> None:
-        """Ends the answer well. The server breaks off an answer that is not finished, so its client sees the cut."""
-        if not self._missing_bytes and not self._finished:
-            self._finished = True
-            await self._pass({"type": "http.response.body", "body": chunk, "more_body": False})
+    async def finish(self) -> None:
+        """End the answer well. One that is not finished is broken off, and its caller sees the cut."""
+        ...
 
-    async def end_early(self, answer: Response, event: Callable[[Closing], bytes]) -> None:
-        """Tells the client now how this ends, and sends nothing afterwards. Sends `answer` if none has begun; in a
-        stream, the event that `event` makes. A document that has begun has no place for an error, so nothing is sent.
-        """
-        if self.started and self.event_closing is None:
-            return
-        self.unwatch()
-        was_silent, self._is_silent = self._is_silent or self.left or self._sending or self._finished, True
-        if was_silent:  # or a client that accepts nothing: its connection just ends
-            return
-        if self.event_closing is not None:
-            body = event(self.event_closing)
-        else:
-            body = bytes(answer.body)
-            head = {"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers}
-            await self._send(head)
-        self.started = self._finished = True
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+    async def fail(self, error: GatewayError) -> None:
+        """End an answer that has begun with an error, where it can tell of one: a document cannot, and is left
+        unfinished. Does nothing where none has begun: then the error is raised to whoever runs the exchange."""
+        ...
 
-    def close(self) -> None:
-        """Call last: nothing is sent any more."""
-        self._stall.close()
-
-    async def _pass(self, message: dict[str, Any]) -> None:
-        if self.left or self._is_silent:
-            return
-        self._sending = True
-        try:
-            with self._stall:
-                await self._send(message)
-        except (TimeoutError, OSError):
-            self._leave()
-        finally:
-            self._sending = False
-            self._last_sent_at = self._monotonic()
+    async def end_early(self, error: GatewayError) -> None:
+        """Tell the caller of an error now, also where no answer has begun, and take nothing afterwards. Does nothing to
+        a document that has begun."""
+        ...
 
     def watch(self, on_leave: Callable[[], None]) -> None:
-        """From now until `unwatch`, calls `on_leave` once, when the client leaves or accepts nothing for too long."""
-        self._on_leave = on_leave
-        self._watching = self._tasks.start(self._watch(), "watch a client")
+        """From now until `close`, call `on_leave` once, when the caller leaves or takes nothing for too long."""
+        ...
 
-    def unwatch(self) -> None:
-        """Stops watching. May be called more than once."""
-        self._on_leave = None
-        watching, self._watching = self._watching, None  # break the reference cycle here, not in the garbage collector
-        if watching is not None:
-            watching.cancel()
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._leave()
-
-    def _leave(self) -> None:
-        self.left = True
-        notify, self._on_leave = self._on_leave, None
-        if notify is not None:
-            notify()
-
-    @contextmanager
-    def kept_alive(self, seconds: float, at_boundary: Callable[[], bool]) -> Iterator[None]:
-        """Sends a comment whenever nothing was sent for `seconds`, but never inside an event."""
-
-        async def keep_alive() -> None:
-            while not self.left and not self._is_silent:
-                silent_for = self._monotonic() - self._last_sent_at
-                if silent_for < seconds:
-                    await asyncio.sleep(seconds - silent_for)
-                elif self._sending or not at_boundary():
-                    await asyncio.sleep(seconds / 4)
-                else:
-                    # Unbounded: a client that accepts no comment accepts no answer either, and that wait is bounded.
-                    with suppress(OSError):
-                        await self._send({"type": "http.response.body", "body": _KEEPALIVE_COMMENT, "more_body": True})
-                    self._last_sent_at = self._monotonic()
-
-        task = self._tasks.start(keep_alive(), "keep a stream alive")
-        try:
-            yield
-        finally:
-            task.cancel()
-
-
-class _Stall:
-    """Bounds each of many short waits of one task, one after the other. Raises TimeoutError if one lasts `seconds`.
-
-    Like asyncio.timeout, but with one timer that is moved only when it fires. Nearly all waits end at once, and then
-    cost next to nothing.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[Any] | None = None  # the task that waits now
-        self._cancelling = 0  # how often the task was cancelled before it waited
-        self._deadline = 0.0
-        self._has_rung = False
-
-    def __enter__(self) -> None:
-        self._task = task = asyncio.current_task()
-        self._cancelling = 0 if task is None else task.cancelling()
-        self._deadline = self._loop.time() + self._seconds
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._deadline, self._ring)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        task, self._task = self._task, None
-        if self._has_rung:
-            self._has_rung = False
-            # If somebody else cancelled the task at the same time, that cancellation is passed on.
-            if task is not None and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-                raise TimeoutError
+    def keep_alive(self, seconds: float, at_boundary: Callable[[], bool]) -> None:
+        """Until the answer ends, send a comment whenever nothing was sent for `seconds`, never in the middle of an
+        event."""
+        ...
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _ring(self) -> None:
-        self._timer = None
-        if self._task is None:
-            return
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._ring)
-        else:
-            self._has_rung = True
-            self._task.cancel()
+        """Send nothing any more, and end what `watch` and `keep_alive` began."""
+        ...

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from app.errors import UpstreamAccountFault, UpstreamError, UpstreamUnreachable
 from app.images.cost.pricing import Estimate, bounded_estimate, price
-from app.images.cost.usage import Reading, Usage
+from app.images.cost.usage import AnswerSummary, Usage
 from app.images.request.normalize import ImageRequest
 from app.quotas.rules.reservation import Amounts, State, UsageSource
 from app.telemetry.event import Outcome
@@ -22,7 +22,7 @@ class Facts:
     """What an exchange observed. Filled as it happens."""
 
     dispatched: bool = False
-    reading: Reading | None = None
+    summary: AnswerSummary | None = None
     error: UpstreamError | None = None
     client_left: bool = False
     interrupted: bool = False
@@ -30,7 +30,7 @@ class Facts:
     @property
     def complete(self) -> bool:
         """Whether the whole answer came, with an image and without a failure."""
-        return self.reading is not None and self.reading.delivers
+        return self.summary is not None and self.summary.delivers
 
 
 class Conclusion(NamedTuple):
@@ -52,11 +52,11 @@ def conclude(facts: Facts, request: ImageRequest, estimate: Estimate, usage_hold
     raises.
     """
     outcome = _outcome(facts)
-    reading = facts.reading
+    summary = facts.summary
     held = Amounts(1, estimate.images, estimate.tokens, estimate.nanousd)
-    usage = None if reading is None else reading.usage
-    if reading is not None and usage is not None:
-        charged, priced = _reported(usage, reading, request, estimate)
+    usage = None if summary is None else summary.usage
+    if summary is not None and usage is not None:
+        charged, priced = _reported(usage, summary, request, estimate)
         if all(amount <= usage_holds_max * most for amount, most in zip(charged, held, strict=True)):
             return Conclusion(outcome, State.SETTLED, UsageSource.REPORTED, charged, usage, priced)
     elif not facts.dispatched or (facts.error is not None and facts.error.billed is False):
@@ -64,8 +64,8 @@ def conclude(facts: Facts, request: ImageRequest, estimate: Estimate, usage_hold
             # ZenMux counts every refusal against the rate of the one account that all callers share.
             return Conclusion(outcome, State.SETTLED, UsageSource.NONE, Amounts(requests=1), None, estimate.priced)
         return Conclusion(outcome, State.RELEASED, UsageSource.NONE, Amounts(), None, estimate.priced)
-    if reading is not None and reading.delivers:
-        estimate = bounded_estimate(request, estimate, reading.size, reading.quality)
+    if summary is not None and summary.delivers:
+        estimate = bounded_estimate(request, estimate, summary.size, summary.quality)
         held = Amounts(1, estimate.images, estimate.tokens, estimate.nanousd)
     return Conclusion(outcome, State.SETTLED, UsageSource.ESTIMATED, held, estimate.usage, estimate.priced, usage)
 
@@ -85,13 +85,13 @@ def _outcome(facts: Facts) -> Outcome:
     return Outcome.FAULT if facts.dispatched else Outcome.UNAVAILABLE
 
 
-def _reported(usage: Usage, reading: Reading, request: ImageRequest, estimate: Estimate) -> tuple[Amounts, bool]:
+def _reported(usage: Usage, summary: AnswerSummary, request: ImageRequest, estimate: Estimate) -> tuple[Amounts, bool]:
     """What was reported, as amounts, and whether it has a price.
 
     A cut answer may report usage of images that never came: the requested images are counted. For a whole answer
     without an image none is counted; but if images have a price each, they are charged.
     """
-    images = reading.image_count if reading.complete else max(reading.image_count, request.n)
-    nanousd = price(usage, images if reading.delivers else max(images, request.n), request.model)
+    images = summary.image_count if summary.complete else max(summary.image_count, request.n)
+    nanousd = price(usage, images if summary.delivers else max(images, request.n), request.model)
     charged = Amounts(1, images, usage.total_tokens, estimate.nanousd if nanousd is None else nanousd)
     return charged, nanousd is not None

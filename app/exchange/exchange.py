@@ -1,40 +1,39 @@
-"""The life of one request, top to bottom: reserve, forward, relay and meter, settle. The only `finally` that settles.
+"""One request's life, top to bottom: reserve, forward, relay and meter, settle. The only `finally` that settles.
 
-An Exchange is a response object, so its `finally` runs whether or not the client stays. It decides nothing itself:
-ending.py says what is charged.
+It decides nothing itself: ending.py says what is charged. Who takes the answer, it knows as a Downstream only.
 """
 
 import asyncio
-import logging
-from contextlib import suppress
-from datetime import datetime, timedelta
+from collections.abc import Coroutine
+from contextlib import closing, suppress
+from datetime import timedelta
+from typing import Any
 
 import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.errors import ClientLeft, Draining, Interrupted, UpstreamError, UpstreamTimeout
+from app.errors import ClientLeft, Draining, GatewayError, Interrupted, UpstreamError, UpstreamTimeout
+from app.exchange.asgi import AsgiDownstream
 from app.exchange.downstream import Downstream
 from app.exchange.ending import Conclusion, Facts, conclude
-from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
-from app.exchange.relay import relay
+from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges, Place
+from app.exchange.relay import Relay
 from app.identity.keys.authentication import Caller
-from app.images.cost.pricing import estimate
-from app.images.cost.usage import Reading
+from app.images.cost.pricing import Estimate, estimate
 from app.images.request.normalize import ImageRequest
 from app.quotas.ledger.commands import Reserved
+from app.quotas.ledger.lease import Lease
 from app.quotas.rules.reservation import Amounts, Hold, Resolution, Settlement, UsageSource
 from app.telemetry.event import Outcome, RequestEvent
+from app.upstream.response import UpstreamResponse
 from app.upstream.route import Route
-from app.upstream.zenmux import UpstreamResponse
-
-logger = logging.getLogger("gateway.exchange")
 
 _UPSTREAM_PATHS = {"generation": "/images/generations"}
 
 
 class Exchange(Response):
-    """One image request of one caller, from its reservation to its settlement."""
+    """One caller's one image request, from its reservation to its settlement."""
 
     def __init__(self, shared: Exchanges, caller: Caller, request: ImageRequest, event: RequestEvent) -> None:
         self.status_code = 200
@@ -43,186 +42,53 @@ class Exchange(Response):
         self._caller = caller
         self._request = request
         self._event = event
-        self._estimate = estimate(request)
         self._facts = Facts()
+        self._error: GatewayError | None = None
         self._answer_headers: list[tuple[bytes, bytes]] = []
-        self._route: Route | None = None
-        self._deadline: asyncio.Timeout | None = None
-        self._is_abandoned = False
-        self._settling: asyncio.Future[Resolution] | None = None
-        self._downstream: Downstream | None = None
+        self._relay: Relay | None = None
+        self._deadline: asyncio.Timeout | None = None  # while the answer is waited for
+        self._is_settling = False
+        # Set by `run`.
+        self._downstream: Downstream
+        self._place: Place
+        self._estimate: Estimate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Raises GatewayError only while nothing was sent to the client, so that the door can answer it."""
-        self._shared.begin(self._caller.user_id)
-        self._shared.running.add(self._on_interrupt)
-        try:
-            await self._reserve()
-            downstream = Downstream(receive, send, self._shared.tasks, self._shared.bounds.client_stall_seconds)
-            self._downstream = downstream
-            try:
-                await self._forward(downstream)
-            except asyncio.CancelledError:
-                self._facts.interrupted = True
-                raise
-            finally:
-                downstream.close()
-                await self._close_route()
-                # However this task ended, the accounting finishes: nothing cancels a settlement that has begun. A
-                # client that still needs an error answer does not wait for a store that is away.
-                await asyncio.wait({self._settle()}, timeout=SETTLE_SECONDS_MAX)
-        finally:
-            self._downstream = None
-            self._shared.running.discard(self._on_interrupt)
-            self._facts.error = None  # break the cycle error → traceback → frame
-            self._shared.end(self._caller.user_id)
-
-    async def _reserve(self) -> None:
-        """Reserves the worst case. If a connection waits already, the reservation is dispatched from the start. That
-        saves one transaction before the first byte is sent.
-        """
-        self._route = await self._shared.upstream.choose()
-        try:
-            self._note_reserved(await self._shared.ledger.reserve(self._hold(self._shared.clock())))
-        except BaseException:
-            await self._close_route()
-            raise
-
-    async def _close_route(self) -> None:
-        if self._route is not None:
-            await self._route.aclose()
-
-    async def _forward(self, downstream: Downstream) -> None:
-        """Sends the request and relays the answer. An error after the answer began ends the answer instead of being
-        raised.
-        """
-        shared, facts = self._shared, self._facts
-        try:
-            async with asyncio.timeout(shared.bounds.exchange_seconds_max) as self._deadline:
-                downstream.watch(self._on_leave)
-                try:
-                    await self._ask_and_relay(downstream)
-                finally:
-                    downstream.unwatch()
-                    facts.client_left = facts.client_left or downstream.left
-                    if self._is_abandoned:
-                        shared.end_abandoned()
-        except TimeoutError:
-            if facts.interrupted and not facts.dispatched:
-                raise _draining() from None
-            if not facts.interrupted and not facts.client_left:
-                facts.error = UpstreamTimeout("ZenMux did not finish its answer in time.", kind="deadline")
-        except UpstreamError as error:
-            facts.error = error
-        except ClientLeft:
-            return
-        if facts.error is not None:
-            self._note_error(facts.error)
-        if facts.interrupted and not facts.complete:
-            return
-        if facts.error is None or facts.complete:
-            await downstream.finish()
-        elif not downstream.started:
-            raise facts.error
-        elif downstream.event_closing is not None:
-            await downstream.finish(shared.error_event(facts.error, downstream.event_closing))
-        # else: a document has no place for an error; it is left unfinished, and the server breaks the connection
-
-    def _on_leave(self) -> None:
-        """Continues reading the answer without its client, unless too many are read like this already."""
-        self._facts.client_left = True
-        self._is_abandoned = self._shared.abandon()
-        if not self._is_abandoned and self._deadline is not None:
-            self._deadline.reschedule(self._shared.monotonic())
-
-    def _on_interrupt(self) -> None:
-        """The process is stopping and does not wait any longer."""
-        facts, now = self._facts, self._shared.monotonic()
-        if facts.complete or self._settling is not None:
-            return
-        facts.interrupted = True
-        if self._downstream is None or self._deadline is None:
-            return  # not reserved yet; it will not be sent
-        until = now + READ_ON_SECONDS if facts.dispatched else now
-        self._deadline.reschedule(min(until, self._deadline.when() or until))
-        if facts.dispatched:
-            self._shared.tasks.start(self._tell_interrupted(self._downstream), "tell of a stop")
-
-    async def _tell_interrupted(self, downstream: Downstream) -> None:
-        error = Interrupted(
-            "The gateway stopped before the image was there. The request was sent to ZenMux and will be charged; "
-            "sending it again would buy a second image."
-        )
-        answer = self._shared.error_response(error)
-        self._event.error_code = "server_is_stopping"
-        with suppress(OSError):
-            await downstream.end_early(answer, lambda closing: self._shared.error_event(error, closing))
-
-    async def _ask_and_relay(self, downstream: Downstream) -> None:
+        """The same as `run`, for a caller on a socket."""
         shared = self._shared
-        body = orjson.dumps(dict(self._request.fields))
-        path = _UPSTREAM_PATHS[self._request.operation]
-        assert self._route is not None
-        is_marked = self._route.waiting is not None  # marked with the reservation
+        stall_seconds = shared.bounds.client_stall_seconds
+        await self.run(
+            AsgiDownstream(receive, send, shared.tasks, stall_seconds, shared.error_event, shared.error_response)
+        )
 
-        async def on_sending() -> None:
-            if downstream.left:
-                raise ClientLeft("The client left before its request was sent.")
-            if self._facts.interrupted:
-                raise _draining()
-            if not is_marked:
-                await shared.ledger.mark_dispatched(self._event.request_id, shared.clock())
-            self._facts.dispatched = True
-            self._event.dispatched_at = shared.monotonic()
+    async def run(self, downstream: Downstream) -> None:
+        """The whole life, for whoever takes the answer. Raises GatewayError only while `downstream` was given nothing,
+        so that whoever runs this can answer."""
+        shared = self._shared
+        self._downstream = downstream
+        with Place(shared, self._caller.user_id, self._interrupt) as self._place:
+            self._estimate = estimate(self._request)
+            async with await shared.upstream.routes.choose() as route:
+                lease = await shared.ledger.reserve(self._hold(route))
+                self._note_reserved(lease.reserved)
+                with closing(downstream):
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(shared.bounds.exchange_seconds_max) as self._deadline:
+                            try:
+                                await self._note_errors(self._forward(route, lease))
+                            finally:
+                                # The last bytes of a whole answer are not sent yet: the request that its caller sends
+                                # when it has them finds this one settled.
+                                settling = self._settle(lease)
+                            if self._facts.complete:
+                                await self._note_errors(self._relay_rest())
+                    await self._end_answer()
+            # A caller that is still to be given an error does not wait for a store that is away.
+            await asyncio.wait({settling}, timeout=SETTLE_SECONDS_MAX)
+        self._raise_unanswered()
 
-        response = await shared.upstream.ask(self._route, path, body, "application/json", on_sending)
-        try:
-            self._note_response(response)
-            downstream.headers = [*response.headers, *self._answer_headers]
-            await relay(response, downstream, self._request, shared.bounds.keepalive_seconds, self._note_reading)
-        finally:
-            await response.aclose()
-
-    def _note_reading(self, reading: Reading) -> None:
-        """Notes what the answer says so far. Once the answer is whole and good, settling begins before its last bytes
-        are sent. So a request that the client sends right after this answer finds this one settled.
-        """
-        self._facts.reading = reading
-        if self._facts.complete:
-            self._settle()
-
-    def _settle(self) -> asyncio.Future[Resolution]:
-        """Begins to settle, once. Later calls return the same future."""
-        if self._settling is None:
-            conclusion = conclude(self._facts, self._request, self._estimate, self._shared.bounds.usage_holds_max)
-            settlement = self._settlement(conclusion)
-            self._note_conclusion(conclusion)
-            self._settling = self._resolve(settlement)
-            self._settling.add_done_callback(self._note_settled)
-            self._shared.tasks.keep(self._settling)
-        return self._settling
-
-    def _resolve(self, settlement: Settlement) -> asyncio.Future[Resolution]:
-        try:
-            return self._shared.ledger.resolve(self._event.request_id, settlement)
-        except Exception as error:  # noqa: BLE001 - a bug must not cut the answer off; _note_settled logs it
-            failed: asyncio.Future[Resolution] = asyncio.get_running_loop().create_future()
-            failed.set_exception(error)
-            return failed
-
-    def _note_settled(self, settled: asyncio.Future[Resolution]) -> None:
-        extra: dict[str, object] = {"request_id": self._event.request_id}
-        error = settled.exception()
-        if error is not None:
-            # The reservation stays pending, and the sweep closes it at the estimate. Nothing is lost.
-            logger.error("settlement_not_written", exc_info=error, extra=extra)
-        elif settled.result() is Resolution.CORRECTED:
-            logger.warning("settlement_corrected", extra=extra)  # other processes took this one for dead meanwhile
-        elif (resolution := settled.result()) not in (Resolution.DONE, Resolution.SPOOLED):
-            logger.error("reservation_resolved_twice", extra={**extra, "resolution": resolution.value})
-
-    def _hold(self, now: datetime) -> Hold:
-        caller, request, worst = self._caller, self._request, self._estimate
+    def _hold(self, route: Route) -> Hold:
+        caller, request, worst, now = self._caller, self._request, self._estimate, self._shared.clock()
         return Hold(
             id=self._event.request_id,
             key_id=caller.key_id,
@@ -236,8 +102,121 @@ class Exchange(Response):
             amounts=Amounts(1, worst.images, worst.tokens, worst.nanousd),
             reserved_at=now,
             expires_at=now + timedelta(seconds=self._shared.bounds.reservation_seconds),
-            is_dispatched=self._route is not None and self._route.waiting is not None,
+            # One transaction less before the first byte goes out.
+            is_dispatched=route.waiting is not None,
         )
+
+    async def _forward(self, route: Route, lease: Lease) -> None:
+        """Send the request, and relay its answer until that is whole."""
+        shared, request, downstream = self._shared, self._request, self._downstream
+
+        async def on_sending() -> None:
+            if self._facts.client_left:
+                raise ClientLeft("The client left before its request was sent.")
+            if self._facts.interrupted:
+                raise _draining()
+            await lease.dispatched(shared.clock())
+            self._facts.dispatched = True
+            self._event.dispatched_at = shared.monotonic()
+
+        downstream.watch(self._on_leave)
+        body, path = orjson.dumps(dict(request.fields)), _UPSTREAM_PATHS[request.operation]
+        response = await shared.upstream.ask(route, path, body, "application/json", on_sending)
+        self._note_response(response)
+        downstream.headers = [*response.headers, *self._answer_headers]
+        self._relay = Relay(response, downstream, request, shared.bounds.keepalive_seconds)
+        await self._relay.until_whole()
+
+    async def _relay_rest(self) -> None:
+        if self._relay is not None:
+            await self._relay.rest()
+
+    async def _note_errors(self, step: Coroutine[Any, Any, None]) -> None:
+        """Awaits a step. One of our errors is kept and not raised: the caller gets it once the settling has begun."""
+        try:
+            await step
+        except UpstreamError as error:
+            self._note_error(error)
+        except GatewayError as error:
+            self._error = error
+        except asyncio.CancelledError:
+            self._note_cancelled()
+            raise
+
+    def _note_cancelled(self) -> None:
+        facts = self._facts
+        if self._deadline is None or not self._deadline.expired():
+            facts.interrupted = True
+        elif facts.interrupted and not facts.dispatched:
+            self._error = _draining()
+        elif not facts.interrupted and not facts.client_left:
+            self._note_error(UpstreamTimeout("ZenMux did not finish its answer in time.", kind="deadline"))
+
+    def _end_by(self, moment: float) -> None:
+        deadline = self._deadline
+        if deadline is not None and not deadline.expired():
+            deadline.reschedule(min(moment, deadline.when() or moment))
+
+    def _on_leave(self) -> None:
+        """The answer is read on without its caller, unless too many are read on so already."""
+        self._facts.client_left = True
+        if not self._place.abandon():
+            self._end_by(self._shared.monotonic())
+
+    def _interrupt(self) -> None:
+        """The process stops, and waits for nobody any longer."""
+        facts, now = self._facts, self._shared.monotonic()
+        if self._is_settling:
+            return
+        facts.interrupted = True
+        if self._deadline is None:
+            return  # not reserved yet; it will not be sent
+        self._end_by(now + READ_ON_SECONDS if facts.dispatched else now)
+        if facts.dispatched:
+            self._shared.tasks.start(self._end_early(), "say that the gateway stops")
+
+    async def _end_early(self) -> None:
+        error = Interrupted(
+            "The gateway stopped before the image was there. The request was sent to ZenMux and will be charged; "
+            "sending it again would buy a second image."
+        )
+        self._event.error_code = "server_is_stopping"
+        with suppress(OSError):
+            await self._downstream.end_early(error)
+
+    def _settle(self, lease: Lease) -> asyncio.Future[Resolution]:
+        self._is_settling = True
+        if self._relay is not None:
+            self._facts.summary = self._relay.summary()
+        conclusion = conclude(self._facts, self._request, self._estimate, self._shared.bounds.usage_holds_max)
+        settlement = self._settlement(conclusion)
+        self._note_conclusion(conclusion)
+        settling = lease.settle(settlement)
+        self._shared.tasks.keep(settling)
+        return settling
+
+    async def _end_answer(self) -> None:
+        """Well, or with the error; an answer that can tell of none is left unfinished."""
+        facts, relay, self._deadline = self._facts, self._relay, None
+        # A failure that the answer tells after its image counts; a connection that breaks after it does not.
+        is_whole = facts.complete if self._error is None or relay is None else relay.summary().delivers
+        if facts.interrupted and not is_whole:
+            return  # `_end_early` says so
+        if self._error is None or is_whole:
+            await self._downstream.finish()
+        else:
+            await self._downstream.fail(self._error)
+
+    def _raise_unanswered(self) -> None:
+        """The error, if the caller was given nothing and is to be given something."""
+        facts, error = self._facts, self._error
+        self._error = facts.error = None  # break the cycle error -> traceback -> frame -> exchange
+        is_seen_to = isinstance(error, ClientLeft) or (facts.interrupted and facts.dispatched)
+        try:
+            if error is not None and not is_seen_to and not self._downstream.started:
+                raise error
+        finally:
+            del error
 
     def _settlement(self, conclusion: Conclusion) -> Settlement:
         event, now = self._event, self._shared.monotonic()
@@ -259,7 +238,7 @@ class Exchange(Response):
 
     def _note_reserved(self, reserved: Reserved) -> None:
         event, nanousd = self._event, self._estimate.nanousd
-        event.state, event.held_nanousd = "pending", nanousd
+        event.is_reserved, event.state, event.held_nanousd = True, "pending", nanousd
         event.outcome = Outcome.INTERRUPTED
         event.shadow_refusals = reserved.shadow_refusals
         self._answer_headers = [
@@ -281,6 +260,7 @@ class Exchange(Response):
         self._event.upstream_request_id = response.request_id
 
     def _note_error(self, error: UpstreamError) -> None:
+        self._error = self._facts.error = error
         event = self._event
         event.upstream_error, event.upstream_reason = error.kind, error.reason
         event.upstream_status = error.answered_status or event.upstream_status

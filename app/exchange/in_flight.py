@@ -1,13 +1,13 @@
-"""What all exchanges share, and their common bounds: how many run, and how many run on without their client."""
+"""What all exchanges share, and their common bounds: how many run, and how many run on without their caller."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Self
 
-from starlette.responses import Response
-
-from app.errors import GatewayError, Overloaded
+from app.errors import Overloaded
+from app.exchange.asgi import ErrorEvent, ErrorResponse
 from app.exchange.tasks import Tasks
 from app.quotas.ledger.ledger import Ledger
 from app.upstream.zenmux import Upstream
@@ -36,10 +36,8 @@ class ExchangeBounds:
 
 @dataclass(slots=True)
 class Exchanges:
-    """What exchanges share. `error_event(error, closing)` makes the bytes that end a stream for its client;
-    `closing(field)` completes a cut event, with a last field if it can take one. `error_response` makes the whole error
-    answer. `headers` are added to every answer. `show_in_flight` is called with the number of running exchanges
-    whenever it changes.
+    """What exchanges share. `error_event` and `error_response` are as for AsgiDownstream. `headers` are added to every
+    answer. `show_in_flight` is called with the number of running exchanges whenever it changes.
     """
 
     ledger: Ledger
@@ -47,8 +45,8 @@ class Exchanges:
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     bounds: ExchangeBounds
-    error_event: Callable[[GatewayError, Callable[[bytes], bytes]], bytes]
-    error_response: Callable[[GatewayError], Response]
+    error_event: ErrorEvent
+    error_response: ErrorResponse
     headers: tuple[tuple[bytes, bytes], ...] = ()
     show_in_flight: Callable[[int], None] = lambda _: None
     tasks: Tasks = field(default_factory=Tasks)
@@ -121,3 +119,35 @@ class Exchanges:
             except TimeoutError:
                 return self.in_flight
         return await self.tasks.drain(seconds)
+
+
+class Place:
+    """One exchange's place among those that run: use it as a context. Entering it raises what `begin` does.
+
+    `interrupt` is called when a stop does not wait any longer.
+    """
+
+    def __init__(self, exchanges: Exchanges, user_id: str, interrupt: Callable[[], None]) -> None:
+        self._exchanges = exchanges
+        self._user_id = user_id
+        self._interrupt: Callable[[], None] | None = interrupt
+        self._is_abandoned = False
+
+    def __enter__(self) -> Self:
+        self._exchanges.begin(self._user_id)
+        if self._interrupt is not None:
+            self._exchanges.running.add(self._interrupt)
+        return self
+
+    def abandon(self) -> bool:
+        """Whether its answer may be read on without its caller. If so, it counts as such until the end."""
+        self._is_abandoned = self._is_abandoned or self._exchanges.abandon()
+        return self._is_abandoned
+
+    def __exit__(self, *_: object) -> None:
+        interrupt, self._interrupt = self._interrupt, None  # break the cycle place → interrupt → exchange → place
+        if interrupt is not None:
+            self._exchanges.running.discard(interrupt)
+        if self._is_abandoned:
+            self._exchanges.end_abandoned()
+        self._exchanges.end(self._user_id)

@@ -1,62 +1,98 @@
-"""Moves an answer's bytes to the client as they come, while a reader finds usage in them. Keeps none of them."""
+"""Moves an answer's bytes to the caller as they come, while a reader finds usage in them. Keeps none of them."""
 
 import asyncio
-from collections.abc import Callable
 
 from app.errors import UpstreamBroken, UpstreamError
+from app.exchange.answer_reader import AnswerReader, answer_reader
 from app.exchange.downstream import Downstream
-from app.exchange.readers import Reader, reader_of
-from app.images.cost.usage import Reading
+from app.images.cost.usage import AnswerSummary
 from app.images.request.normalize import ImageRequest
 from app.upstream.failures import failure_in_answer, no_image
-from app.upstream.zenmux import UpstreamResponse
+from app.upstream.response import UpstreamResponse
+from app.upstream.wire.chunks import Chunk
 
 # A document is sent once its image begins, or once this much of it has come. Until then it may still be refused.
 _HELD_BYTES_MAX = 16_384
-OnReading = Callable[[Reading], None]
 
 
-async def relay(
-    response: UpstreamResponse,
-    downstream: Downstream,
-    request: ImageRequest,
-    keepalive_seconds: float,
-    on_reading: OnReading,
-) -> None:
-    """Relays the whole answer, translated if a document was requested and a stream came, or the other way.
+class Relay:
+    """One answer while it passes, translated if a document was requested and a stream came, or the other way.
 
-    `on_reading` is called once with what the answer says: when it is whole, before its last bytes are sent, or else
-    when it ends. It is called again if a failure is reported after that. Raises UpstreamError if the answer ends before
-    it is whole, has no image or reports a failure. What was sent by then is left unfinished; the exchange ends it.
+    Call `until_whole`, then `rest`: between the two the answer is known to be whole, and its caller does not have its
+    last bytes yet. Both raise UpstreamError if the answer ends before it is whole, has no image or reports a failure.
+    What was sent by then is left unfinished. Making one raises UpstreamBroken if it is not an images answer.
     """
-    reader = reader_of(response.content_type, request)
-    if reader is None:
-        raise _not_an_answer(f"a 200 answer of the type {response.content_type[:80]!a}")
-    passing = _Passing(response, downstream, reader, on_reading)
-    if reader.closing is None or not reader.image_begun:
-        await passing.run()
-        return
-    await passing.begin()
-    with downstream.kept_alive(keepalive_seconds, lambda: reader.at_boundary):
-        await passing.run()
-
-
-class _Passing:
-    """One answer while it passes."""
 
     def __init__(
-        self, response: UpstreamResponse, downstream: Downstream, reader: Reader, on_reading: OnReading
+        self, response: UpstreamResponse, downstream: Downstream, request: ImageRequest, keepalive_seconds: float
     ) -> None:
+        reader = answer_reader(response.content_type, request)
+        if reader is None:
+            raise _not_an_answer(f"a 200 answer of the type {response.content_type[:80]!a}")
         self._response = response
         self._downstream = downstream
-        self._reader = reader
-        self._on_reading = on_reading
+        self._keepalive_seconds = keepalive_seconds
+        self._reader: AnswerReader = reader
+        self._chunk: Chunk | None = None
+        self._at = 0  # how far the chunk was read
+        self._piece: bytes | memoryview = b""  # what was read last and may be sent
         self._held = b""
-        self._is_reported = False  # that it came whole and good
+        self._whole: AnswerSummary | None = None  # what it says, once it is whole and good
 
-    async def begin(self) -> None:
+    def summary(self) -> AnswerSummary:
+        """What the answer says so far."""
+        return self._whole or self._reader.summary()
+
+    async def until_whole(self) -> None:
+        """Passes on what comes until the answer is whole and good. The piece that makes it so is read and not sent."""
+        reader = self._reader
+        if reader.closing is not None and reader.image_begun:
+            await self._begin()
+            self._downstream.keep_alive(self._keepalive_seconds, lambda: reader.at_boundary)
+        while await self._read():
+            if self._whole is not None:
+                return
+            await self._send()
+        summary = reader.summary()
+        if not summary.delivers:
+            raise _verdict(summary, reader)
+
+    async def rest(self) -> None:
+        """Passes on what `until_whole` left, and reads to the end of the answer: it may still report a failure."""
+        reader = self._reader
+        if self._whole is not None:
+            await self._send()
+            while await self._read():
+                await self._send()
+            if reader.fails:
+                self._whole = reader.summary()
+                if not self._whole.delivers:
+                    raise _verdict(self._whole, reader)
+        self._piece = reader.flush()
+        if self._piece:
+            await self._send()
+
+    async def _read(self) -> bool:
+        """Reads the next piece of the answer. False at its end."""
+        if self._chunk is not None:
+            await asyncio.sleep(0)  # there is much to read in it, so other tasks run first
+        else:
+            self._chunk, self._at = await self._response.read(), 0
+            if self._chunk is None:
+                return False
+        reader, chunk, size = self._reader, self._chunk, len(self._chunk.view)
+        self._piece = reader.feed(chunk.data, size, self._at)
+        self._at = reader.read_to
+        if self._at >= size:
+            self._chunk = None  # once the piece is sent, the next chunk may use its memory
+        if self._whole is None and reader.delivers:
+            summary = reader.summary()
+            self._whole = summary if summary.delivers else None
+        return True
+
+    async def _begin(self) -> None:
         response, downstream, reader = self._response, self._downstream, self._reader
-        downstream.event_closing = reader.closing
+        downstream.event_end = reader.closing
         if reader.content_type is None:
             await downstream.start(response.status, None if reader.closing else response.content_length)
             return
@@ -64,64 +100,30 @@ class _Passing:
         downstream.headers = [*kept, (b"content-type", reader.content_type)]
         await downstream.start(response.status, None)
 
-    async def run(self) -> None:
-        reader = self._reader
-        try:
-            while (chunk := await self._response.read()) is not None:
-                at, size = 0, len(chunk.view)
-                while True:
-                    passed = reader.feed(chunk.data, size, at)
-                    at = reader.read_to
-                    if not self._is_reported and reader.delivers:
-                        self._tell()
-                    if passed or not self._downstream.started:
-                        await self._pass(passed)
-                    del passed
-                    if at >= size:
-                        break
-                    await asyncio.sleep(0)  # there is much to read in it, so other tasks run first
-                del chunk  # the next chunk may use its memory
-        finally:
-            if not self._is_reported:
-                self._on_reading(reader.finish())
-        if not self._is_reported or reader.fails:
-            reading = reader.finish()
-            if self._is_reported:
-                self._on_reading(reading)
-            if not reading.delivers:
-                raise _verdict(reading, reader)
-        if rest := reader.flush():
-            await self._pass(rest)
-
-    def _tell(self) -> None:
-        reading = self._reader.finish()
-        if reading.delivers:
-            self._is_reported = True
-            self._on_reading(reading)
-
-    async def _pass(self, passed: bytes | memoryview) -> None:
-        downstream, reader = self._downstream, self._reader
+    async def _send(self) -> None:
+        downstream, reader, piece = self._downstream, self._reader, self._piece
+        self._piece = b""
         if not downstream.started:
             if reader.malformed:
                 raise _not_an_answer("a body that is no JSON object")
             if reader.refuses:
-                raise _verdict(reader.finish(), reader)
-            if not self._is_reported and not reader.image_begun and len(self._held) + len(passed) <= _HELD_BYTES_MAX:
-                self._held += passed
+                raise _verdict(reader.summary(), reader)
+            if self._whole is None and not reader.image_begun and len(self._held) + len(piece) <= _HELD_BYTES_MAX:
+                self._held += piece
                 return
-            await self.begin()
+            await self._begin()
         if self._held:
-            passed, self._held = self._held + passed, b""
-        if passed:
-            await downstream.write(passed, is_whole=self._is_reported)
+            piece, self._held = self._held + piece, b""
+        if piece:
+            await downstream.write(piece, is_whole=self._whole is not None)
 
 
-def _verdict(reading: Reading, reader: Reader) -> UpstreamError:
+def _verdict(summary: AnswerSummary, reader: AnswerReader) -> UpstreamError:
     """Why an answer is not what was requested."""
-    if reading.failure is not None:
-        return failure_in_answer(reading.failure, streamed=reader.reads_stream)
-    if reading.complete:
-        return no_image(reading.remark)
+    if summary.failure is not None:
+        return failure_in_answer(summary.failure, streamed=reader.reads_stream)
+    if summary.complete:
+        return no_image(summary.remark)
     return UpstreamBroken("ZenMux's answer ended before it was whole.", kind="incomplete")
 
 

@@ -66,7 +66,7 @@ class Recording:
             await self._app(scope, receive, send_recorded)
         except asyncio.CancelledError:
             # Nothing else cancels a request, and this is its last step. Raised further, it would look like a bug.
-            event.outcome = Outcome.UNAVAILABLE if event.state is None else Outcome.INTERRUPTED
+            event.outcome = Outcome.INTERRUPTED if event.is_reserved else Outcome.UNAVAILABLE
             if event.status is None:
                 event.error_code = "server_is_stopping"
                 await self._stopping(event)(scope, receive, send_recorded)

@@ -11,23 +11,22 @@ from datetime import datetime
 
 import httpx2
 
-from app.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from app.errors import UpstreamError, UpstreamUnreachable
 from app.settings import Settings
 from app.upstream.failures import translate
 from app.upstream.headers import (
     LOOKED_AT,
-    content_length,
     media_type,
     request_headers,
-    response_headers,
     upstream_request_id,
 )
 from app.upstream.http1.pool import PoolBounds
 from app.upstream.network import Network
-from app.upstream.route import Account, LendsConnections, Route
+from app.upstream.response import UpstreamResponse, failed, of_answer
+from app.upstream.route import Account, Route, Routes
 from app.upstream.sending import FAILURES, OnSending, Sending, Upload, UploadStream
 from app.upstream.unreachable import reason_of
-from app.upstream.wire.chunks import Chunk, Chunks, chunks_of
+from app.upstream.wire.chunks import Chunks, chunks_of
 
 _ERROR_BYTES_MAX = 65_536
 _ERROR_SECONDS_MAX = 10
@@ -37,33 +36,6 @@ _BACKOFF_SECONDS = 0.25  # the longest wait before the second try; doubled for e
 _BACKOFF_SECONDS_MAX = 4.0
 # Longer than each transport's own bound, so that its error comes first. It says more.
 _GRACE_SECONDS = 0.25
-
-
-class UpstreamResponse:
-    """A 2xx answer whose body has not been read. `headers` may be passed to the caller unchanged. Close it."""
-
-    def __init__(self, status: int, received: list[tuple[str, str]], chunks: Chunks) -> None:
-        named = dict(received).get
-        self._chunks = chunks
-        self.status = status
-        self.headers = response_headers(received)
-        self.request_id = upstream_request_id(received)
-        self.content_type = media_type(named("content-type", ""))
-        self.content_length = content_length(named("content-length", ""), named("content-encoding", ""))
-
-    async def read(self) -> Chunk | None:
-        """The next bytes of the body as they come; None at its end. While nobody reads, ZenMux must wait.
-
-        Raises UpstreamTimeout; UpstreamBroken if the body ends before its framing says so.
-        """
-        try:
-            return await self._chunks.read()
-        except FAILURES as error:
-            raise _of_answer(_failed(error), self.status, self.request_id) from error
-
-    async def aclose(self) -> None:
-        """Ends the connection, if the body has not come whole. May be called more than once."""
-        await self._chunks.aclose()
 
 
 class Upstream:
@@ -85,7 +57,7 @@ class Upstream:
         self._timeouts = httpx2.Timeout(connect=seconds, pool=seconds, read=silence, write=silence).as_dict()
         # Called without httpx2's client, which costs a quarter of a millisecond per request and keeps cookies.
         self._transport: httpx2.AsyncBaseTransport | None = None
-        self._lender: LendsConnections | None = None
+        self.routes: Routes  # once it is open
         self.unreachable_since: datetime | None = None  # since when every request has failed to connect
 
     async def open(self) -> None:
@@ -100,23 +72,17 @@ class Upstream:
                 socket_buffer_bytes=settings.socket_buffer_bytes,
             ),
         )
-        self._lender = self._transport if isinstance(self._transport, LendsConnections) else None
+        self.routes = Routes(self._account, self._transport, self._base_url)
 
     async def aclose(self) -> None:
         """Closes every connection. Answers that are still being read break. May be called more than once."""
         if self._transport is not None:
             await self._transport.aclose()
 
-    async def choose(self) -> Route:
-        """The route for the next request. Close it when the request is over or was not made. Does not wait."""
-        assert self._transport is not None, "open() first"
-        waiting = None if self._lender is None else await self._lender.lend_waiting(self._base_url)
-        return Route(self._account, self._transport, waiting)
-
     async def ask(
         self, route: Route, path: str, body: bytes | Upload, content_type: str, on_sending: OnSending
     ) -> UpstreamResponse:
-        """POSTs `body` to `path`, which begins with a slash and is relative to the base URL.
+        """POSTs `body` to `path`, which begins with a slash and is relative to the base URL. The route has the answer.
 
         `on_sending` is awaited once there is a connection, before the first byte is written. What it raises is raised
         here, and nothing was sent. Raises UpstreamUnreachable (never sent), UpstreamTimeout, UpstreamBroken, and for an
@@ -133,15 +99,16 @@ class Upstream:
             chunks = _chunks(response, received)
         except httpx2.TransportError as error:
             await response.aclose()
-            raise _of_answer(_failed(error), response.status_code, request_id) from error
+            raise of_answer(failed(error), response.status_code, request_id) from error
         if 200 <= response.status_code < 300:
-            return UpstreamResponse(response.status_code, received, chunks)
+            route.answer = UpstreamResponse(response.status_code, received, chunks)
+            return route.answer
         try:
             said = await _read_bounded(chunks)
         finally:
             await chunks.aclose()
         # Not kept in a variable: the raised error holds this frame, so that would be a reference cycle.
-        raise _of_answer(
+        raise of_answer(
             translate(response.status_code, said, response.headers.get("retry-after")),
             response.status_code,
             request_id,
@@ -184,7 +151,7 @@ class Upstream:
                     raise
                 if not sending.proves_nothing_sent(error):
                     self.unreachable_since = None
-                    raise _failed(error) from error
+                    raise failed(error) from error
                 if isinstance(error, httpx2.LocalProtocolError) or tries == self._settings.connect_retries:
                     self._note_unreachable(error)
                     raise _unreachable(error) from error
@@ -229,20 +196,7 @@ def _received(response: httpx2.Response) -> list[tuple[str, str]]:
     return [(name, value.decode("latin-1")) for name, value in named if name in LOOKED_AT]
 
 
-def _of_answer(error: UpstreamError, status: int, request_id: str | None) -> UpstreamError:
-    """Adds to the error the answer it belongs to."""
-    if error.request_id is None:
-        error.request_id, error.answered_status = request_id, status
-    return error
-
-
 def _unreachable(cause: Exception) -> UpstreamError:
     error = UpstreamUnreachable("ZenMux cannot be reached. Please try again shortly.", kind="unreachable")
     error.reason = reason_of(cause)
     return error
-
-
-def _failed(error: Exception) -> UpstreamError:
-    if isinstance(error, httpx2.TimeoutException):
-        return UpstreamTimeout("ZenMux did not answer in time.", kind="silence")
-    return UpstreamBroken("The connection to ZenMux broke before its answer was whole.", kind="connection_broken")

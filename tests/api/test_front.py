@@ -9,6 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.front import Front
+from app.api.services import event_of
 from app.errors import InvalidRequest, StoreUnavailable
 from app.telemetry.event import Outcome, RequestEvent
 
@@ -29,7 +30,17 @@ async def unavailable(_: Request) -> Response:
     raise StoreUnavailable("Try again.")
 
 
-FRONT = Front(elsewhere, {"/straight": straight, "/refused": refused, "/unavailable": unavailable})
+async def reserved_then_failed(request: Request) -> Response:
+    """As an exchange does: its settlement has said how the request ended when its error comes out."""
+    event = event_of(request)
+    event.is_reserved, event.outcome = True, Outcome.UPSTREAM_FAILED
+    raise StoreUnavailable("Try again.")
+
+
+FRONT = Front(
+    elsewhere,
+    {"/straight": straight, "/refused": refused, "/unavailable": unavailable, "/reserved": reserved_then_failed},
+)
 
 
 async def ask(path: str, method: str = "POST") -> tuple[int, bytes, RequestEvent]:
@@ -72,3 +83,8 @@ async def test_an_error_is_answered_and_noted() -> None:
     assert b'"param":"n"' in body
     status, _, event = await ask("/unavailable")
     assert (status, event.refusal, event.outcome) == (503, "store_unavailable", Outcome.UNAVAILABLE)
+
+
+async def test_of_what_was_reserved_only_the_exchange_says_how_it_ended() -> None:
+    status, _, event = await ask("/reserved")
+    assert (status, event.error_code, event.outcome) == (503, "store_unavailable", Outcome.UPSTREAM_FAILED)

@@ -1,161 +1,195 @@
-"""The client's side of an exchange: leaving, stalling, a silent stream kept alive, an answer left unfinished."""
+"""Something else stands where a socket stands today: an exchange whose answer is collected in a file, without ASGI."""
 
 import asyncio
-from typing import Any
+import json
+import re
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import FrameType
 
 import pytest
+from sqlalchemy import Engine
 
-from app.exchange.downstream import Downstream
-from app.exchange.tasks import Tasks
+import app
+from app.api.error_responses import error_event, error_response, wire_error
+from app.errors import GatewayError, QuotaExceeded, UpstreamRefused
+from app.exchange.downstream import Downstream, EventEnd
+from app.exchange.exchange import Exchange
+from app.exchange.in_flight import ExchangeBounds, Exchanges
+from app.identity.keys.credentials import Caller
+from app.images.catalog.catalog import load_catalog
+from app.images.request.normalize import RequestPolicy, normalize
+from app.main import utc_now
+from app.sandbox.server import SandboxServer
+from app.settings import Settings
+from app.telemetry.event import Outcome, RequestEvent
+from app.upstream.zenmux import Upstream
+from tests.days import TODAY
+from tests.quotas.making import on_key, rows, running_ledger, set_limits
+from tests.servers import UPSTREAM_KEY, fetch_json
 
-
-class Client:
-    """An ASGI client: keeps what it was sent; leaves or stops reading when told to."""
-
-    def __init__(self) -> None:
-        self.messages: list[dict[str, Any]] = []
-        self.arrived = asyncio.Event()
-        self.leaves = asyncio.Event()
-        self.reads = asyncio.Event()
-        self.reads.set()
-
-    async def receive(self) -> dict[str, Any]:
-        await self.leaves.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Any) -> None:
-        await self.reads.wait()
-        self.messages.append(message)
-        self.arrived.set()
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(message.get("body", b"") for message in self.messages)
+CALLER = Caller("key-1", None, "user-1", "alice", None, None, None)
+POLICY = RequestPolicy(load_catalog(), True, None, "gpt-image-2", None)
 
 
-def downstream_of(client: Client, stall_seconds: float = 60) -> Downstream:
-    return Downstream(client.receive, client.send, Tasks(), stall_seconds)
+class FileDownstream:
+    """Collects an answer in a file, as a job would. Nobody leaves; nothing is kept alive."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.event_end: EventEnd | None = None
+        self.left = False
+        self.started = False
+        self.is_whole = False
+        self.error: GatewayError | None = None
+        self.is_closed = False
+        self.begun = asyncio.Event()
+
+    async def start(self, status: int, content_length: int | None) -> None:  # noqa: ARG002 - the protocol's
+        assert status == 200
+        self.started = True
+        self.begun.set()
+        await asyncio.to_thread(self._path.write_bytes, b"")
+
+    async def write(self, chunk: bytes | memoryview, *, is_whole: bool = False) -> None:  # noqa: ARG002
+        with self._path.open("ab") as file:
+            file.write(chunk)
+
+    async def finish(self) -> None:
+        self.is_whole = True
+
+    async def fail(self, error: GatewayError) -> None:
+        self.error = error if self.started else None
+
+    async def end_early(self, error: GatewayError) -> None:
+        self.error = error
+
+    def watch(self, on_leave: Callable[[], None]) -> None:
+        """Nobody leaves."""
+
+    def keep_alive(self, seconds: float, at_boundary: Callable[[], bool]) -> None:
+        """No comments in a file."""
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
-async def test_what_is_sent_arrives_in_order_with_its_headers() -> None:
-    client = Client()
-    downstream = downstream_of(client)
-    downstream.headers = [(b"x-one", b"1")]
-    await downstream.start(200, 4)
-    await downstream.write(b"ab")
-    await downstream.write(b"cd")
-    await downstream.finish()
-    assert client.messages[0]["headers"] == [(b"x-one", b"1"), (b"content-length", b"4")]
-    assert client.body == b"abcd"
-    assert client.messages[-1]["more_body"] is False
+@pytest.fixture
+async def exchanges(engine: Engine) -> AsyncIterator[tuple[Exchanges, SandboxServer]]:
+    bounds = ExchangeBounds(
+        exchange_seconds_max=60,
+        reservation_seconds=120,
+        client_stall_seconds=60,
+        keepalive_seconds=60,
+        requests_in_flight_max=20,
+        user_in_flight_percent=100,
+        abandoned_exchanges_max=1,
+        usage_holds_max=20,
+    )
+    with SandboxServer() as sandbox:
+        upstream = Upstream(Settings(_env_file=None, zenmux_api_key=UPSTREAM_KEY, zenmux_base_url=sandbox.url), utc_now)
+        await upstream.open()
+        async with running_ledger(engine) as ledger:
+            yield (
+                Exchanges(
+                    ledger,
+                    upstream,
+                    utc_now,
+                    asyncio.get_running_loop().time,
+                    bounds,
+                    error_event,
+                    lambda error: error_response(wire_error(error)),
+                ),
+                sandbox,
+            )
+        await upstream.aclose()
 
 
-async def test_an_answer_shorter_than_declared_is_never_finished() -> None:
-    client = Client()
-    downstream = downstream_of(client)
-    await downstream.start(200, 4)
-    await downstream.write(b"abc")
-    await downstream.finish()
-    assert client.messages[-1]["more_body"] is True
+async def run(shared: Exchanges, downstream: Downstream, prompt: str, *, stream: bool = False) -> RequestEvent:
+    fields = {"model": "gpt-image-2", "prompt": prompt, "size": "1024x1024", "quality": "low", "stream": stream}
+    event = RequestEvent(f"req_{prompt}", "/jobs", shared.monotonic())
+    await Exchange(shared, CALLER, normalize(fields, POLICY, TODAY), event).run(downstream)
+    return event
 
 
-@pytest.mark.parametrize("is_whole", [True, False])
-async def test_an_answer_that_is_known_to_be_whole_ends_with_its_last_byte(is_whole: bool) -> None:
-    client = Client()
-    downstream = downstream_of(client)
-    await downstream.start(200, 4)
-    await downstream.write(b"ab", is_whole=is_whole)
-    assert client.messages[-1]["more_body"] is True
-    await downstream.write(b"cd", is_whole=is_whole)
-    assert client.messages[-1]["more_body"] is not is_whole
-    await downstream.finish()
-    assert client.messages[-1]["more_body"] is False
-    assert len(client.messages) == (3 if is_whole else 4)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_is_collected_in_a_file(
+    exchanges: tuple[Exchanges, SandboxServer], engine: Engine, tmp_path: Path, stream: bool
+) -> None:
+    shared, sandbox = exchanges
+    downstream = FileDownstream(tmp_path / "answer")
+    event = await run(shared, downstream, "a house", stream=stream)
+    assert (downstream.is_whole, downstream.is_closed, downstream.error) == (True, True, None)
+    assert (b"x-gateway-estimated-cost-usd" in dict(downstream.headers), event.outcome) == (True, Outcome.COMPLETED)
+    text = (tmp_path / "answer").read_bytes()
+    whole = json.loads(text.split(b"data: ")[-1]) if stream else json.loads(text)["data"][0]
+    assert len(whole["b64_json"]) > 100
+    [row] = rows(engine).values()
+    assert (row["state"], row["usage_source"], row["charged_images"]) == ("settled", "reported", 1)
+    bill = await asyncio.to_thread(fetch_json, sandbox.bill_url)
+    assert bill["total_cost_nanousd"] == row["charged_nanousd"]
 
 
-async def test_leaving_is_told_once_and_sending_goes_on_as_a_no_op() -> None:
-    client, told = Client(), asyncio.Event()
-    downstream = downstream_of(client)
-    await downstream.start(200, None)
-    downstream.watch(told.set)
-    client.leaves.set()
-    await told.wait()
-    await downstream.write(b"nobody reads this")
-    assert downstream.left
-    assert client.body == b""
+async def test_what_was_not_begun_is_raised_when_it_is_settled(
+    exchanges: tuple[Exchanges, SandboxServer], engine: Engine, tmp_path: Path
+) -> None:
+    shared, _ = exchanges
+    downstream = FileDownstream(tmp_path / "answer")
+    with pytest.raises(UpstreamRefused):
+        await run(shared, downstream, "a house [sandbox: status=400]")
+    assert (downstream.started, downstream.is_closed, shared.in_flight) == (False, True, 0)
+    assert [row["state"] for row in rows(engine).values()] == ["settled"]
+    set_limits(engine, on_key("images:1/day"))
+    await run(shared, FileDownstream(tmp_path / "other"), "one")
+    with pytest.raises(QuotaExceeded):
+        await run(shared, downstream, "two")
+    assert shared.in_flight == 0
 
 
-async def test_a_client_that_takes_nothing_counts_as_gone_and_is_told_once() -> None:
-    client, told = Client(), list[str]()
-    downstream = downstream_of(client, stall_seconds=0.01)
-    client.reads.clear()
-    downstream.watch(lambda: told.append("left"))
-    await downstream.start(200, None)
-    assert (downstream.left, told) == (True, ["left"])
-    client.leaves.set()
-    await asyncio.sleep(0)  # the watching task sees it leave as well
-    await asyncio.sleep(0)
-    assert told == ["left"]
+async def test_a_stop_ends_it_early_and_its_usage_is_charged(
+    exchanges: tuple[Exchanges, SandboxServer], engine: Engine, tmp_path: Path
+) -> None:
+    shared, _ = exchanges
+    downstream = FileDownstream(tmp_path / "answer")
+    running = asyncio.ensure_future(run(shared, downstream, "a house [sandbox: gap=300ms]", stream=True))
+    await downstream.begun.wait()
+    shared.interrupt()
+    event = await running
+    assert (downstream.error is not None, event.outcome) == (True, Outcome.INTERRUPTED)
+    assert [(row["state"], row["usage_source"]) for row in rows(engine).values()] == [("settled", "reported")]
 
 
-async def test_nothing_is_told_of_a_client_that_is_not_watched_any_more() -> None:
-    client, told = Client(), list[str]()
-    downstream = downstream_of(client, stall_seconds=0.01)
-    downstream.watch(lambda: told.append("left"))
-    downstream.unwatch()
-    client.reads.clear()
-    await downstream.start(200, None)
-    client.leaves.set()
-    await asyncio.sleep(0)
-    assert (downstream.left, told) == (True, [])
+APP = Path(app.__file__).parent
+WALK = re.findall(
+    r"^\| \d+ \| `([\w/]+\.py)`: `(?:\w+\.)?(\w+)`", (APP.parent / "docs" / "design.md").read_text(), re.MULTILINE
+)
 
 
-async def test_only_one_long_wait_counts_not_many_short_ones() -> None:
-    client = Client()
-    downstream = downstream_of(client, stall_seconds=0.2)
-    await downstream.start(200, None)
-    for _ in range(10):
-        client.reads.clear()
-        asyncio.get_running_loop().call_later(0.04, client.reads.set)
-        await downstream.write(b"x")
-    assert not downstream.left
-    client.reads.clear()
-    await downstream.write(b"y")
-    assert downstream.left
-    assert client.body == b"x" * 10
+def test_the_walk_enters_no_file_twice() -> None:
+    files = [file for file, _ in WALK]
+    assert len(files) == len(set(files)) == 20
 
 
-async def test_a_cancellation_that_is_no_stall_goes_on() -> None:
-    client = Client()
-    downstream = downstream_of(client)
-    await downstream.start(200, None)
-    client.reads.clear()
-    sending = asyncio.ensure_future(downstream.write(b"x"))
-    await asyncio.sleep(0)
-    sending.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await sending
-    assert not downstream.left
+async def test_the_walk_of_the_design_page_is_what_happens(
+    exchanges: tuple[Exchanges, SandboxServer], tmp_path: Path
+) -> None:
+    """From the exchange on: the first call of each function that the page lists, in the page's order."""
+    listed = [step for step in WALK[WALK.index(("exchange/exchange.py", "run")) :] if step[0] != "exchange/asgi.py"]
+    seen = list[tuple[str, str]]()
 
+    def note(frame: FrameType, event: str, _: object) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(APP):
+            step = path.relative_to(APP).as_posix(), frame.f_code.co_name
+            if step in listed and step not in seen:
+                seen.append(step)
 
-async def test_a_silent_stream_gets_comments_between_events_only() -> None:
-    client, at_boundary = Client(), False
-    downstream = downstream_of(client)
-    await downstream.start(200, None)
-    client.arrived.clear()
-    with downstream.kept_alive(0.02, lambda: at_boundary):
-        await asyncio.sleep(0.1)  # several times the interval: the absence of a comment has no event to wait for
-        assert not client.arrived.is_set()
-        at_boundary = True
-        await asyncio.wait_for(client.arrived.wait(), 10)
-    assert client.body.startswith(b": keep-alive\n")
-
-
-async def test_a_busy_stream_gets_no_comments() -> None:
-    client = Client()
-    downstream = downstream_of(client)
-    await downstream.start(200, None)
-    with downstream.kept_alive(30, lambda: True):
-        await downstream.write(b"data: x\n\n")
-        await asyncio.sleep(0)
-    assert client.body == b"data: x\n\n"
+    shared, _ = exchanges
+    sys.setprofile(note)
+    try:
+        await run(shared, FileDownstream(tmp_path / "answer"), "a house")
+    finally:
+        sys.setprofile(None)
+    assert seen == listed

@@ -8,7 +8,7 @@ from app.errors import UpstreamAccountFault, UpstreamBroken, UpstreamError, Upst
 from app.exchange.ending import Facts, conclude
 from app.images.catalog.catalog import load_catalog
 from app.images.cost.pricing import estimate
-from app.images.cost.usage import Failure, Reading, Usage
+from app.images.cost.usage import AnswerSummary, Failure, Usage
 from app.images.request.normalize import RequestPolicy, normalize
 from app.quotas.rules.reservation import Amounts, State, UsageSource
 from app.telemetry.event import Outcome
@@ -26,14 +26,14 @@ REQUEST = normalize(
 )
 ESTIMATE = estimate(REQUEST)
 USAGE = Usage(input_text_tokens=10, output_image_tokens=392)
-WHOLE = Reading(complete=True, image_count=2, usage=USAGE)
-WITHOUT_USAGE = Reading(complete=True, image_count=2, usage=None)
-CUT = Reading(complete=False, image_count=0, usage=None)
-CUT_AFTER_USAGE = Reading(complete=False, image_count=1, usage=USAGE)
-HOLLOW = Reading(complete=True, image_count=0, usage=USAGE)
-HOLLOW_WITHOUT_USAGE = Reading(complete=True, image_count=0, usage=None)
-ABSURD = Reading(complete=True, image_count=2, usage=Usage(output_image_tokens=10**12))
-FAILED = Reading(complete=True, image_count=0, usage=None, failure=Failure("no"))
+WHOLE = AnswerSummary(complete=True, image_count=2, usage=USAGE)
+WITHOUT_USAGE = AnswerSummary(complete=True, image_count=2, usage=None)
+CUT = AnswerSummary(complete=False, image_count=0, usage=None)
+CUT_AFTER_USAGE = AnswerSummary(complete=False, image_count=1, usage=USAGE)
+HOLLOW = AnswerSummary(complete=True, image_count=0, usage=USAGE)
+HOLLOW_WITHOUT_USAGE = AnswerSummary(complete=True, image_count=0, usage=None)
+ABSURD = AnswerSummary(complete=True, image_count=2, usage=Usage(output_image_tokens=10**12))
+FAILED = AnswerSummary(complete=True, image_count=0, usage=None, failure=Failure("no"))
 BROKEN = UpstreamBroken("m", "dropped")
 REFUSED = UpstreamRefused("m", "moderation", billed=False)
 FAILED_500 = UpstreamRefused("m", "server", status=500)
@@ -56,8 +56,8 @@ class Row:
     charged: Amounts
 
 
-def seen(reading: Reading | None = None, error: UpstreamError | None = None, **flags: bool) -> Facts:
-    return Facts(dispatched=flags.pop("dispatched", True), reading=reading, error=error, **flags)
+def seen(summary: AnswerSummary | None = None, error: UpstreamError | None = None, **flags: bool) -> Facts:
+    return Facts(dispatched=flags.pop("dispatched", True), summary=summary, error=error, **flags)
 
 
 SETTLED, RELEASED = State.SETTLED, State.RELEASED
@@ -155,7 +155,7 @@ def test_a_model_without_a_price_is_charged_its_hold_and_marked() -> None:
         unknown_model_hold_nanousd=250_000_000,
     )
     request = normalize({"model": "acme/new-model", "prompt": "a house", "n": 2}, policy, TODAY)
-    conclusion = conclude(Facts(dispatched=True, reading=WHOLE), request, estimate(request), 20)
+    conclusion = conclude(Facts(dispatched=True, summary=WHOLE), request, estimate(request), 20)
     assert conclusion.charged.nanousd == 500_000_000
     assert conclusion.priced is False
 

@@ -55,13 +55,13 @@ async def test_a_bug_is_answered_and_logged_with_its_traceback(caplog: pytest.Lo
     assert line.levelno == logging.ERROR
 
 
-@pytest.mark.parametrize(("state", "outcome"), [("pending", "interrupted"), (None, "unavailable")])
+@pytest.mark.parametrize(("is_reserved", "outcome"), [(True, "interrupted"), (False, "unavailable")])
 async def test_a_request_that_the_server_cancels_is_told_of_the_stop(
-    caplog: pytest.LogCaptureFixture, state: str | None, outcome: str
+    caplog: pytest.LogCaptureFixture, is_reserved: bool, outcome: str
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"][EVENT].operation = "generation"
-        scope["state"][EVENT].state = state
+        scope["state"][EVENT].is_reserved = is_reserved
         raise asyncio.CancelledError
 
     sent, _ = await call(app)

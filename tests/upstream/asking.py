@@ -10,8 +10,8 @@ import pytest
 
 from app.upstream.http1.pool import PoolBounds
 from app.upstream.http1.transport import FIRST_BYTE, Transport
+from app.upstream.response import UpstreamResponse
 from app.upstream.sending import OnSending
-from app.upstream.zenmux import UpstreamResponse
 from tests.upstream.raw_server import Connection, answered
 
 

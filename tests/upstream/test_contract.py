@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from app.errors import ClientLeft, UpstreamBroken, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
+from app.upstream.response import UpstreamResponse
 from app.upstream.sending import OnSending, Upload
-from app.upstream.zenmux import Upstream, UpstreamResponse
+from app.upstream.zenmux import Upstream
 from tests.upstream.asking import both_loops, each_transport, read_whole
 from tests.upstream.raw_server import Connection, answered, serve
 from tests.upstream.test_zenmux import JSON, PATH, Sendings, ask, free_port, upstream_at
@@ -32,11 +33,12 @@ MEGABYTE = bytes(1_000_000)
 async def begin(
     upstream: Upstream, body: bytes | Upload = b"{}", on_sending: OnSending | None = None
 ) -> UpstreamResponse:
-    route = await upstream.choose()
+    route = await upstream.routes.choose()
     try:
         return await upstream.ask(route, PATH, body, JSON, on_sending or Sendings())
-    finally:
+    except BaseException:
         await route.aclose()
+        raise
 
 
 async def send_upload(upstream: Upstream, upload: Upload) -> bytes:

@@ -28,7 +28,9 @@ async def reason_of_asking(url: str) -> str | None:
 
     try:
         with pytest.raises(UpstreamUnreachable) as caught:
-            await upstream.ask(await upstream.choose(), "/images/generations", b"{}", "application/json", on_sending)
+            await upstream.ask(
+                await upstream.routes.choose(), "/images/generations", b"{}", "application/json", on_sending
+            )
     finally:
         await upstream.aclose()
     assert "refused" not in caught.value.message  # for the operator alone

@@ -9,7 +9,7 @@ an image.
 from app.images.answers.json_fields import STEPS_MAX, FieldScanner, OnImage
 from app.images.answers.json_values import nothing_of_length
 from app.images.answers.stream_event import FIELDS, Event, Fate
-from app.images.cost.usage import Reading, Usage
+from app.images.cost.usage import AnswerSummary, Usage, parse_usage
 
 HELD_BYTES_MAX = 16_384  # an event of unknown kind passes once it is longer
 _LINE_STEPS = 8  # the cost of reading a line, counted in steps of reading JSON
@@ -22,10 +22,14 @@ class EventScanner:
     """Reads an Images answer that is an event stream. Holds under 64 KiB, whatever the size of the answer.
 
     Its output and its reading depend on the bytes alone, not on how they are cut into chunks. `read_to` is how far the
-    last `feed` read. It is less than `size` if other tasks should run before reading goes on.
+    last `feed` read. It is less than `size` if other tasks should run before reading goes on. `images_sent` is as for
+    parse_usage.
     """
 
-    def __init__(self, on_image: OnImage | None = None, more: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, on_image: OnImage | None = None, more: frozenset[str] = frozenset(), *, images_sent: bool = False
+    ) -> None:
+        self._images_sent = images_sent
         self._on_image = on_image
         self._fields = FIELDS | more if more else FIELDS
         self._more = more
@@ -40,7 +44,7 @@ class EventScanner:
         self._line = bytearray()  # the beginning of the current line, until it is known whether it is data
         self._data: FieldScanner | None = None  # reads the current line if it is data
         self._after_cr = False  # a line feed that comes next belongs to the same line end
-        self._totals = Reading(complete=False, image_count=0, usage=None)
+        self._totals = AnswerSummary(complete=False, image_count=0, usage=None)
 
     @property
     def at_boundary(self) -> bool:
@@ -140,8 +144,8 @@ class EventScanner:
         self._on_image = None
         return tail
 
-    def finish(self) -> Reading:
-        """What was read so far; reading may go on. Usage is the sum over completed events.
+    def summary(self) -> AnswerSummary:
+        """What the answer says so far; more may come. Usage is the sum over completed events.
 
         A failure may be reported besides a completed event. Of several failures the first counts.
         """
@@ -234,16 +238,16 @@ class EventScanner:
         if self._event.has_id and self._event.fate is Fate.PASS:
             self._has_id = True
 
-    def _totals_with(self, event: Event) -> Reading:
+    def _totals_with(self, event: Event) -> AnswerSummary:
         """The sums of the stream with those of `event` added."""
         so_far = self._totals
         failure = event.failure()
         usage = so_far.usage
         if event.is_final():
-            return Reading(
+            return AnswerSummary(
                 complete=True,
                 image_count=so_far.image_count + event.has_image(),
-                usage=_sum(usage, event.usage()) if so_far.complete else event.usage(),
+                usage=_sum(usage, self._usage_of(event)) if so_far.complete else self._usage_of(event),
                 failure=so_far.failure,
                 size=event.word("size"),
                 quality=event.word("quality"),
@@ -251,7 +255,10 @@ class EventScanner:
         if failure is None:
             return so_far
         # The usage of a failed request comes with the failure, if it comes at all.
-        return so_far._replace(usage=usage or event.usage(), failure=so_far.failure or failure)
+        return so_far._replace(usage=usage or self._usage_of(event), failure=so_far.failure or failure)
+
+    def _usage_of(self, event: Event) -> Usage | None:
+        return parse_usage(event.get("usage"), images_sent=self._images_sent)
 
 
 def _sum(first: Usage | None, second: Usage | None) -> Usage | None:

@@ -4,7 +4,7 @@ import orjson
 
 from app.images.answers.json_fields import DEPTH_MAX, VALUE_BYTES_MAX, FieldScanner, OnImage
 from app.images.answers.json_values import UNREADABLE
-from app.images.cost.usage import Failure, Reading, parse_usage
+from app.images.cost.usage import AnswerSummary, Failure, parse_usage
 
 NO_MESSAGE = "The provider reported an error."
 _FIELDS = frozenset({"usage", "error", "errors", "size", "quality", "message", "msg", "detail"})
@@ -17,9 +17,13 @@ class JsonScanner:
     """Reads an Images answer that is one JSON document. Holds a few KiB, whatever the size of the answer.
 
     `on_image` is called as by FieldScanner. `more` are further fields that `get` can return.
+    `images_sent` is as for parse_usage.
     """
 
-    def __init__(self, on_image: OnImage | None = None, more: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, on_image: OnImage | None = None, more: frozenset[str] = frozenset(), *, images_sent: bool = False
+    ) -> None:
+        self._images_sent = images_sent
         self._scanner = FieldScanner(_FIELDS | more if more else _FIELDS, on_image=on_image)
         # The whole answer while it is a small document. None: the scanner reads instead.
         self._small: bytes | None = b"" if on_image is None else None
@@ -72,15 +76,15 @@ class JsonScanner:
         """The failure in the document's `error`, if it has come; of several the first."""
         return read_failure(self.get("error")) or read_failure(self.get("errors"))
 
-    def finish(self) -> Reading:
-        """What was read so far; reading may go on."""
+    def summary(self) -> AnswerSummary:
+        """What the answer says so far; more may come."""
         count, remark = self._image_count(), None
         if count == 0:
             remark = next((text for name in _REMARKS if (text := read_word(self.get(name)))), None)
-        return Reading(
+        return AnswerSummary(
             complete=self.ended,
             image_count=count,
-            usage=parse_usage(self.get("usage")),
+            usage=parse_usage(self.get("usage"), images_sent=self._images_sent),
             failure=self.failure,
             size=read_word(self.get("size")),
             quality=read_word(self.get("quality")),
@@ -140,5 +144,7 @@ def read_word(value: object) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    """A word or a number as text: providers write `code` as either."""
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
+    """A word or a number as text: providers write `code` as either. A number of more than 64 bits is ignored."""
+    if isinstance(value, str):
+        return value or None
+    return str(value) if type(value) is int and -(2**63) <= value < 2**64 else None

@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from app.images.answers.json_fields import FieldScanner, OnImage
 from app.images.answers.scanner import NO_MESSAGE, read_failure, read_word
-from app.images.cost.usage import Failure, Usage, parse_usage
+from app.images.cost.usage import Failure
 
 _BAD = ("error", "failed")  # error, proxy_error, image_generation.failed, image_generation.partial_failed
 _GOOD = (".partial_image", ".completed")  # image_generation.…, image_edit.…
@@ -70,9 +70,6 @@ class Event:
 
     def word(self, name: str) -> str | None:
         return read_word(self.get(name))
-
-    def usage(self) -> Usage | None:
-        return parse_usage(self.get("usage"))
 
     def failure(self) -> Failure | None:
         """The failure that this event reports, in any of the known shapes; None if it reports none."""

@@ -9,7 +9,7 @@ import orjson
 
 from app.images.answers.events import EventScanner
 from app.images.answers.scanner import JsonScanner, read_word
-from app.images.cost.usage import Failure, Reading, Usage
+from app.images.cost.usage import AnswerSummary, Failure, Usage
 
 _LINE_END = re.compile(rb"[\r\n]")
 _LOOK = ("background", "output_format", "quality", "size")
@@ -53,16 +53,16 @@ class _Translation:
 
 
 class DocumentAsEvents(_Translation):
-    """A document, sent as one `completed` event for each image; the last one has the usage. A Reader for the
+    """A document, sent as one `completed` event for each image; the last one has the usage. An AnswerReader for the
     exchange.
     """
 
     content_type = b"text/event-stream; charset=utf-8"
 
-    def __init__(self, operation: str) -> None:
+    def __init__(self, operation: str, *, images_sent: bool = False) -> None:
         super().__init__()
         self._name = f"{_FAMILIES[operation]}.completed"
-        self._scanner = JsonScanner(self._take_image, _MORE)
+        self._scanner = JsonScanner(self._take_image, _MORE, images_sent=images_sent)
         self.read_to = 0
 
     @property
@@ -92,14 +92,14 @@ class DocumentAsEvents(_Translation):
         self.read_to = self._scanner.feed(data, size, start)
         return self._taken()
 
-    def finish(self) -> Reading:
-        return _unless_broken(self._scanner.finish(), broken=self.broken)
+    def summary(self) -> AnswerSummary:
+        return _unless_broken(self._scanner.summary(), broken=self.broken)
 
     def flush(self) -> bytes:
         if not self._image:
             return b""
         self._image = 0
-        return self._end(self._scanner.finish().usage)
+        return self._end(self._scanner.summary().usage)
 
     def _take_image(self, chunk: bytes | bytearray, start: int, stop: int) -> None:
         if number := self._scanner.image_number:
@@ -115,16 +115,16 @@ class DocumentAsEvents(_Translation):
 
 
 class EventsAsDocument(_Translation):
-    """A stream, sent as a document that holds its finished images. A Reader for the exchange."""
+    """A stream, sent as a document that holds its finished images. An AnswerReader for the exchange."""
 
     reads_stream = True
     content_type = b"application/json"
     closing = None
     at_boundary = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, images_sent: bool = False) -> None:
         super().__init__()
-        self._scanner = EventScanner(self._take_image, _MORE)
+        self._scanner = EventScanner(self._take_image, _MORE, images_sent=images_sent)
 
     @property
     def read_to(self) -> int:
@@ -150,15 +150,15 @@ class EventsAsDocument(_Translation):
         self._scanner.feed(data, size, start)
         return self._taken()
 
-    def finish(self) -> Reading:
+    def summary(self) -> AnswerSummary:
         # Not passed on: an image whose kind came after it, and a second image in the same event.
-        reading = self._scanner.finish()
-        return _unless_broken(reading, broken=self.broken or reading.image_count != self._image_count)
+        summary = self._scanner.summary()
+        return _unless_broken(summary, broken=self.broken or summary.image_count != self._image_count)
 
     def flush(self) -> bytes:
         self._scanner.flush()
-        reading, get = self._scanner.finish(), self._scanner.last.get
-        return b'"}],' + _rest("created", get("created_at"), get, reading.usage)
+        summary, get = self._scanner.summary(), self._scanner.last.get
+        return b'"}],' + _rest("created", get("created_at"), get, summary.usage)
 
     def _take_image(self, chunk: bytes | bytearray, start: int, stop: int) -> None:
         self._take_text(self._scanner.image_number, self._scanner.text_count, memoryview(chunk)[start:stop])
@@ -167,8 +167,8 @@ class EventsAsDocument(_Translation):
         return b'"},{"b64_json":"' if self._image else b'{"data":[{"b64_json":"'
 
 
-def _unless_broken(reading: Reading, *, broken: bool) -> Reading:
-    return reading._replace(failure=reading.failure or Failure(_BROKEN)) if broken else reading
+def _unless_broken(summary: AnswerSummary, *, broken: bool) -> AnswerSummary:
+    return summary._replace(failure=summary.failure or Failure(_BROKEN)) if broken else summary
 
 
 def _rest(created_name: str, created: object, get: Callable[[str], object], usage: Usage | None) -> bytes:

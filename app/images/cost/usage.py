@@ -44,7 +44,7 @@ class Failure:
     param: str | None = None
 
 
-class Reading(NamedTuple):
+class AnswerSummary(NamedTuple):
     """What a scanner read from an answer. `complete`: it ended where an answer of its kind must end.
 
     `size` and `quality` are the answer's own words. `remark` is the text of an answer that has no image.

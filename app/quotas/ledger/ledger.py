@@ -30,6 +30,7 @@ from app.quotas.ledger.commands import (
     check_settlement,
     withdrawal,
 )
+from app.quotas.ledger.lease import Lease
 from app.quotas.ledger.liveness.heartbeat import Heartbeat
 from app.quotas.ledger.liveness.readiness import Readiness
 from app.quotas.ledger.liveness.sweep import Sweep
@@ -129,7 +130,7 @@ class Ledger:
             _log.error("%d settlements could not be written; their reservations will expire", len(lost))
         return [(each.reservation_id, each.settlement) for each in lost if isinstance(each, Resolve)]
 
-    async def reserve(self, hold: Hold) -> Reserved:
+    async def reserve(self, hold: Hold) -> Lease:
         """Takes the hold if it fits into every limit that applies, all or nothing, before it returns.
 
         Raises QuotaExceeded or RateLimited; StoreUnavailable if it is unknown whether the hold fits;
@@ -153,7 +154,7 @@ class Ledger:
         finally:
             del ticket  # break the cycle ticket → error → traceback → frame → ticket
         self._sweep.running.add(hold.id)
-        return reserved
+        return Lease(self, hold, reserved)
 
     async def mark_dispatched(self, reservation_id: str, now: datetime) -> None:
         """Records that the request is about to be sent: from here on an orphaned reservation is charged. Idempotent.

@@ -1,4 +1,4 @@
-"""The life of a reservation: what it holds, which states it may have, what closes it. Pure values and one table."""
+"""The life of a reservation: what it holds, which states it may have, what closes it. Pure values."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -17,7 +17,7 @@ class Amounts(NamedTuple):
 
 
 class State(StrEnum):
-    """A reservation is pending, then exactly one of the others."""
+    """A reservation is pending, then exactly one of the others for ever: only what is pending is closed."""
 
     PENDING = "pending"
     SETTLED = "settled"  # charged what was used, the estimate, or one request that was refused
@@ -35,14 +35,6 @@ class UsageSource(StrEnum):
     REPORTED = "reported"
     ESTIMATED = "estimated"
     NONE = "none"
-
-
-TRANSITIONS: dict[State, frozenset[State]] = {
-    State.PENDING: frozenset({State.SETTLED, State.RELEASED, State.EXPIRED}),
-    State.SETTLED: frozenset(),
-    State.RELEASED: frozenset(),
-    State.EXPIRED: frozenset(),
-}
 
 
 class Resolution(StrEnum):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.images.answers.events import HELD_BYTES_MAX, EventScanner
-from app.images.cost.usage import Failure, Reading, Usage
+from app.images.cost.usage import AnswerSummary, Failure, Usage
 
 IMAGE = base64.b64encode(bytes(range(256)) * 100).decode()
 USAGE = {"total_tokens": 214, "input_tokens": 18, "output_tokens": 196, "input_tokens_details": {"text_tokens": 18}}
@@ -26,9 +26,9 @@ PARTIAL = event("image_generation.partial_image", b64_json=IMAGE, partial_image_
 COMPLETED = event("image_generation.completed", b64_json=IMAGE, usage=USAGE)
 COMMENT = b": ZENMUX PROCESSING\n\n"
 DONE = b"data: [DONE]\n\n"
-WHOLE = Reading(complete=True, image_count=1, usage=READ)
-HOLLOW = Reading(complete=True, image_count=0, usage=READ)
-NOTHING = Reading(complete=False, image_count=0, usage=None)
+WHOLE = AnswerSummary(complete=True, image_count=1, usage=READ)
+HOLLOW = AnswerSummary(complete=True, image_count=0, usage=READ)
+NOTHING = AnswerSummary(complete=False, image_count=0, usage=None)
 UNTOLD = "The provider reported an error."
 
 FAILURES: dict[str, tuple[bytes, Failure]] = {
@@ -63,7 +63,7 @@ FAILURES: dict[str, tuple[bytes, Failure]] = {
 }
 
 
-def scan(*chunks: bytes) -> tuple[bytes, Reading]:
+def scan(*chunks: bytes) -> tuple[bytes, AnswerSummary]:
     """What goes out, and what is read, of chunks that come in one memory, each over the one before it."""
     scanner, memory, out = EventScanner(), bytearray(), b""
     for chunk in chunks:
@@ -75,7 +75,7 @@ def scan(*chunks: bytes) -> tuple[bytes, Reading]:
         memory[:] = b"\n" * len(memory)
     out += scanner.flush()
     assert scanner.flush() == b""
-    return out, scanner.finish()
+    return out, scanner.summary()
 
 
 def one_by_one(text: bytes) -> list[bytes]:
@@ -131,14 +131,14 @@ def test_an_event_of_unknown_kind_passes_when_it_ends() -> None:
     assert scanner.feed(b'event: ping\ndata: {"a":1}\n') == b""
     assert scanner.feed(b"\nda") == b'event: ping\ndata: {"a":1}\n\n'
     assert scanner.feed(b"ta: x\n\n") == b"data: x\n\n"
-    assert scanner.finish() == NOTHING
+    assert scanner.summary() == NOTHING
 
 
 @pytest.mark.parametrize("size", [1, 1000, 10**6])
 def test_an_event_of_unknown_kind_is_held_up_to_a_bound(size: int) -> None:
     stream = b'data: {"b64_json":"' + b"A" * 3 * HELD_BYTES_MAX + b'","type":"error","message":"late"}\n\n'
     chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
-    assert scan(*chunks) == (stream, Reading(False, 0, None, Failure("late")))
+    assert scan(*chunks) == (stream, AnswerSummary(False, 0, None, Failure("late")))
     scanner = EventScanner()
     assert scanner.feed(stream[: HELD_BYTES_MAX - 1]) == b""
     assert scanner.feed(stream[HELD_BYTES_MAX - 1 : HELD_BYTES_MAX]) == stream[:HELD_BYTES_MAX]
@@ -146,7 +146,7 @@ def test_an_event_of_unknown_kind_is_held_up_to_a_bound(size: int) -> None:
 
 @pytest.mark.parametrize(("failing", "failure"), FAILURES.values(), ids=FAILURES.keys())
 def test_every_shape_of_failure_is_withheld_and_told(failing: bytes, failure: Failure) -> None:
-    told = Reading(complete=False, image_count=0, usage=None, failure=failure)
+    told = AnswerSummary(complete=False, image_count=0, usage=None, failure=failure)
     assert scan(failing) == (b"", told)
     assert scan(PARTIAL + failing + COMMENT + DONE) == (PARTIAL + COMMENT + DONE, told)
     assert scan(*one_by_one(COMMENT + failing + DONE)) == (COMMENT + DONE, told)
@@ -155,14 +155,14 @@ def test_every_shape_of_failure_is_withheld_and_told(failing: bytes, failure: Fa
 
 def test_a_failure_is_told_beside_a_completed_event_and_the_first_one_counts() -> None:
     first, second = FAILURES["partial failed"], FAILURES["generation failed"]
-    assert scan(first[0] + second[0] + COMPLETED) == (COMPLETED, Reading(True, 1, READ, first[1]))
+    assert scan(first[0] + second[0] + COMPLETED) == (COMPLETED, AnswerSummary(True, 1, READ, first[1]))
 
 
 def test_a_completed_event_with_an_error_is_a_failure() -> None:
     failing = event("image_generation.completed", error={"message": "m"}, usage=USAGE)
-    assert scan(failing) == (b"", Reading(False, 0, READ, Failure("m")))
+    assert scan(failing) == (b"", AnswerSummary(False, 0, READ, Failure("m")))
     late = event("image_generation.completed", b64_json="QQ==", error={"message": "m"}, usage=USAGE)
-    assert scan(late) == scan(*one_by_one(late)) == (late, Reading(False, 0, READ, Failure("m")))
+    assert scan(late) == scan(*one_by_one(late)) == (late, AnswerSummary(False, 0, READ, Failure("m")))
 
 
 NOTHINGS: list[object] = [
@@ -202,13 +202,13 @@ def test_an_error_over_several_lines_of_data_passes_as_it_is() -> None:
 @pytest.mark.parametrize("named", [True, False])
 def test_an_event_without_its_image_is_withheld(image: object, kind: str, named: bool) -> None:
     hollow = event(f"image_generation.{kind}", named=named, b64_json=image, usage=USAGE)
-    reading = HOLLOW if kind == "completed" else NOTHING
-    assert scan(hollow) == scan(*one_by_one(hollow)) == (b"", reading)
+    summary = HOLLOW if kind == "completed" else NOTHING
+    assert scan(hollow) == scan(*one_by_one(hollow)) == (b"", summary)
 
 
 def test_size_and_quality_are_read() -> None:
-    _, reading = scan(event("image_edit.completed", b64_json="QQ==", size="1024x1024", quality="low"))
-    assert (reading.size, reading.quality) == ("1024x1024", "low")
+    _, summary = scan(event("image_edit.completed", b64_json="QQ==", size="1024x1024", quality="low"))
+    assert (summary.size, summary.quality) == ("1024x1024", "low")
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
@@ -251,11 +251,11 @@ def test_a_flood_is_read_in_slices(flood: bytes) -> None:
 
 
 def test_usage_is_the_sum_of_completed_events_or_unknown() -> None:
-    twice = Reading(True, 2, Usage(input_text_tokens=36, output_image_tokens=392))
+    twice = AnswerSummary(True, 2, Usage(input_text_tokens=36, output_image_tokens=392))
     assert scan(COMPLETED + COMPLETED)[1] == twice
     without = event("image_generation.completed", b64_json="QQ==")
-    assert scan(COMPLETED + without)[1] == Reading(True, 2, None)
-    assert scan(without + COMPLETED)[1] == Reading(True, 2, None)
+    assert scan(COMPLETED + without)[1] == AnswerSummary(True, 2, None)
+    assert scan(without + COMPLETED)[1] == AnswerSummary(True, 2, None)
 
 
 @pytest.mark.parametrize(("cut", "tail"), [(1, b"\n"), (2, b"\n\n")])
@@ -270,11 +270,11 @@ def test_a_last_event_without_its_empty_line_is_given_one(cut: int, tail: bytes)
 def test_completeness_shows_as_soon_as_the_image_is_whole() -> None:
     scanner = EventScanner()
     scanner.feed(COMPLETED[:-3])
-    assert (scanner.delivers, scanner.finish()) == (False, NOTHING)
+    assert (scanner.delivers, scanner.summary()) == (False, NOTHING)
     scanner.feed(COMPLETED[-3:-2])
-    assert (scanner.delivers, scanner.finish()) == (True, WHOLE)
+    assert (scanner.delivers, scanner.summary()) == (True, WHOLE)
     scanner.feed(COMPLETED[-2:])
-    assert (scanner.delivers, scanner.finish()) == (True, WHOLE)
+    assert (scanner.delivers, scanner.summary()) == (True, WHOLE)
 
 
 @pytest.mark.parametrize("cut", [3, 100, 20_000, len(COMPLETED) - 20, len(COMPLETED) - 5])
@@ -286,8 +286,8 @@ def test_a_cut_stream_is_not_complete(cut: int) -> None:
 
 def test_a_byte_order_mark_is_skipped_and_passes() -> None:
     mark = b"\xef\xbb\xbf"
-    for stream, reading in ((mark + COMPLETED, WHOLE), (mark + COMMENT + COMPLETED, WHOLE), (mark, NOTHING)):
-        assert scan(stream) == scan(*one_by_one(stream)) == (stream, reading)
+    for stream, summary in ((mark + COMPLETED, WHOLE), (mark + COMMENT + COMPLETED, WHOLE), (mark, NOTHING)):
+        assert scan(stream) == scan(*one_by_one(stream)) == (stream, summary)
     failing, failure = FAILURES["event: error with an error object"]
     assert scan(mark + failing)[1].failure == failure
 
@@ -416,7 +416,7 @@ def test_memory_is_bounded_whatever_comes(begin: bytes, endless: bytes) -> None:
         scanner.feed(begin)
         for _ in range(8):
             scanner.feed(endless)
-        scanner.finish()
+        scanner.summary()
         # Only what this room allocates: other threads of a test process allocate, too.
         held = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/app/images/*")])
         assert sum(statistic.size for statistic in held.statistics("filename")) < 64 * 1024

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.images.answers.translation import DocumentAsEvents, EventsAsDocument
-from app.images.cost.usage import Reading, Usage
+from app.images.cost.usage import AnswerSummary, Usage
 
 IMAGE = "QUJD" * 5_000 + "=\\/"
 USAGE = {"total_tokens": 214, "input_tokens": 18, "output_tokens": 196}
@@ -28,15 +28,15 @@ COMPLETED = event("completed", b64_json=IMAGE, created_at=17, **LOOK, usage=USAG
 PARTIAL = event("partial_image", b64_json="QQ==", partial_image_index=0)
 
 
-def pass_through(reader: DocumentAsEvents | EventsAsDocument, text: bytes, step: int) -> tuple[bytes, Reading]:
+def pass_through(reader: DocumentAsEvents | EventsAsDocument, text: bytes, step: int) -> tuple[bytes, AnswerSummary]:
     out = b""
     for at in range(0, len(text), step):
         piece, read_to = text[at : at + step], 0
         while read_to < len(piece):
             out += reader.feed(piece, len(piece), read_to)
             read_to = reader.read_to
-    reading = reader.finish()
-    return out + reader.flush(), reading
+    summary = reader.summary()
+    return out + reader.flush(), summary
 
 
 def events_of(text: bytes) -> list[tuple[str, dict[str, Any]]]:
@@ -54,12 +54,12 @@ STEPS: Sequence[int] = (1, 7, 1000, 10**6)
 def test_a_document_becomes_a_completed_event(step: int, order: int) -> None:
     members = list(json.loads(image_document({"b64_json": IMAGE})).items())[::order]
     text = json.dumps(dict(members)).encode()
-    out, reading = pass_through(DocumentAsEvents("generation"), text, step)
+    out, summary = pass_through(DocumentAsEvents("generation"), text, step)
     [(name, told)] = events_of(out)
     assert name == told["type"] == "image_generation.completed"
     assert (told["b64_json"], told["created_at"], told["size"]) == (IMAGE, 17, "1024x1024")
     assert told["usage"]["output_tokens_details"] == {"text_tokens": 0, "image_tokens": 196}
-    assert (reading.delivers, reading.usage) == (True, READ)
+    assert (summary.delivers, summary.usage) == (True, READ)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -70,22 +70,22 @@ def test_of_several_images_each_is_an_event_and_the_last_has_the_usage(step: int
         {},
         {"b64_json": "Qg=="},
     ]
-    out, reading = pass_through(DocumentAsEvents("edit"), image_document(*images), step)
+    out, summary = pass_through(DocumentAsEvents("edit"), image_document(*images), step)
     told = events_of(out)
     assert [name for name, _ in told] == ["image_edit.completed"] * 3
     assert [event["b64_json"] for _, event in told] == ["QQ==", "https://y", "Qg=="]
     assert ["usage" in event for _, event in told] == [False, False, True]
-    assert reading.image_count == 3
+    assert summary.image_count == 3
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_stream_becomes_a_document(step: int) -> None:
     stream = b": x\n\nid: 1\n" + PARTIAL + COMPLETED.replace(b"\n", b"\r\n")
-    out, reading = pass_through(EventsAsDocument(), stream, step)
+    out, summary = pass_through(EventsAsDocument(), stream, step)
     told = json.loads(out)
     assert told["data"] == [{"b64_json": IMAGE}]
     assert (told["created"], told["quality"], told["usage"]["total_tokens"]) == (17, "low", 214)
-    assert (reading.delivers, reading.usage) == (True, READ)
+    assert (summary.delivers, summary.usage) == (True, READ)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -99,9 +99,9 @@ def test_several_finished_images_are_one_document(step: int) -> None:
 @pytest.mark.parametrize("step", STEPS)
 def test_an_image_whose_kind_comes_too_late_is_told_as_a_failure(step: int) -> None:
     stream = f'data: {{"b64_json":"{IMAGE[:40]}","type":"image_generation.completed"}}\n\n'.encode()
-    _, reading = pass_through(EventsAsDocument(), stream, step)
-    assert not reading.delivers
-    assert reading.failure is not None
+    _, summary = pass_through(EventsAsDocument(), stream, step)
+    assert not summary.delivers
+    assert summary.failure is not None
 
 
 def test_what_would_break_out_of_an_event_is_no_image() -> None:

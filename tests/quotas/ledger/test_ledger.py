@@ -13,6 +13,7 @@ from app.database.engine import create_engine, reading, writing
 from app.errors import DuplicateReservation, LimitReached, QuotaExceeded, RateLimited, StoreUnavailable
 from app.images.catalog.model_spec import MODEL_ID_MAX, RECORDED_WORD_MAX
 from app.quotas.ledger.commands import Reserve, Reserved, Resolve, Ticket
+from app.quotas.ledger.lease import Lease
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.spool.file import Spool
 from app.quotas.ledger.waiting import WakeDelay
@@ -74,7 +75,7 @@ class TestLife:
 
     async def test_reserve_dispatch_settle(self, ledger: Ledger, engine: Engine) -> None:
         set_limits(engine, on_key("images:5/day"))
-        assert await ledger.reserve(a_hold(images=3)) == Reserved(None)
+        assert (await ledger.reserve(a_hold(images=3))).reserved == Reserved(None)
         await ledger.mark_dispatched("r1", NOON)
         await ledger.mark_dispatched("r1", LATER)
         assert await ledger.resolve("r1", settled(LATER, images=2)) is Resolution.DONE
@@ -103,7 +104,7 @@ class TestLife:
         with pytest.raises(QuotaExceeded, match="this key's user"):
             await ledger.reserve(a_hold())
         set_limits(engine, on_user("requests:1/minute"))
-        assert (await ledger.reserve(a_hold())).rate == RateStatus(1, 0, 30)
+        assert (await ledger.reserve(a_hold())).reserved.rate == RateStatus(1, 0, 30)
         with pytest.raises(RateLimited) as caught:
             await ledger.reserve(a_hold("r2"))
         assert caught.value.limit == "requests:1/minute"
@@ -111,8 +112,8 @@ class TestLife:
 
     async def test_shadow_limits_refuse_nothing(self, ledger: Ledger, engine: Engine) -> None:
         set_limits(engine, on_key("images:1/day", shadow=True))
-        assert (await ledger.reserve(a_hold("r1"))).shadow_refusals == ()
-        assert (await ledger.reserve(a_hold("r2"))).shadow_refusals == ("key/images images:1/day",)
+        assert (await ledger.reserve(a_hold("r1"))).reserved.shadow_refusals == ()
+        assert (await ledger.reserve(a_hold("r2"))).reserved.shadow_refusals == ("key/images images:1/day",)
         assert counters(engine)["key", "key-1", "", "day"]["pending_images"] == 2
 
     async def test_an_id_twice_is_a_clear_error(self, ledger: Ledger, engine: Engine) -> None:
@@ -634,7 +635,7 @@ class TestMany:
             outcomes = await asyncio.gather(
                 *(ledger.reserve(a_hold(f"r{number}")) for number in range(50)), return_exceptions=True
             )
-        assert sum(isinstance(outcome, Reserved) for outcome in outcomes) == 10
+        assert sum(isinstance(outcome, Lease) for outcome in outcomes) == 10
         assert sum(isinstance(outcome, QuotaExceeded) for outcome in outcomes) == 40
         assert len(rows(engine)) == 10
         assert errors(engine) == []
@@ -647,7 +648,7 @@ class TestMany:
                 *((one, two)[number % 2].reserve(a_hold(f"r{number}")) for number in range(50)), return_exceptions=True
             )
         other.dispose()
-        assert sum(isinstance(outcome, Reserved) for outcome in outcomes) == 10
+        assert sum(isinstance(outcome, Lease) for outcome in outcomes) == 10
         assert sum(isinstance(outcome, LimitReached) for outcome in outcomes) == 40
         assert errors(engine) == []
 

@@ -8,14 +8,14 @@ from typing import Protocol
 from app.images.answers.events import EventScanner
 from app.images.answers.scanner import JsonScanner
 from app.images.answers.translation import DocumentAsEvents, EventsAsDocument
-from app.images.cost.usage import Reading
+from app.images.cost.usage import AnswerSummary
 from app.images.request.normalize import ImageRequest
 
 EVENT_STREAM = "text/event-stream"
 DOCUMENT = "application/json"
 
 
-class Reader(Protocol):
+class AnswerReader(Protocol):
     """`feed` gives what may be sent of data[start:size], up to `read_to`; `flush` what may be sent at the end.
 
     An answer is not sent before `image_begun`, and not at all once it `refuses` or is `malformed`. `closing` completes
@@ -48,17 +48,18 @@ class Reader(Protocol):
     def refuses(self) -> bool: ...
 
     def feed(self, data: bytes | bytearray, size: int, start: int, /) -> bytes | memoryview: ...
-    def finish(self) -> Reading: ...
+    def summary(self) -> AnswerSummary: ...
     def flush(self) -> bytes: ...
 
 
-def reader_of(content_type: str, request: ImageRequest) -> Reader | None:
+def answer_reader(content_type: str, request: ImageRequest) -> AnswerReader | None:
     """The reader for an answer of that type; None if it is not an images answer."""
+    images_sent = request.input_image_count > 0
     if content_type == EVENT_STREAM:
-        return EventReader() if request.stream else EventsAsDocument()
-    if content_type == DOCUMENT:
-        return DocumentAsEvents(request.operation) if request.stream else DocumentReader()
-    return None
+        return EventReader(images_sent=images_sent) if request.stream else EventsAsDocument(images_sent=images_sent)
+    if content_type == DOCUMENT and request.stream:
+        return DocumentAsEvents(request.operation, images_sent=images_sent)
+    return DocumentReader(images_sent=images_sent) if content_type == DOCUMENT else None
 
 
 class DocumentReader:
@@ -69,8 +70,8 @@ class DocumentReader:
     closing = None
     at_boundary = False
 
-    def __init__(self) -> None:
-        self._scanner = JsonScanner()
+    def __init__(self, *, images_sent: bool = False) -> None:
+        self._scanner = JsonScanner(images_sent=images_sent)
         self.read_to = 0
 
     @property
@@ -97,8 +98,8 @@ class DocumentReader:
         self.read_to = self._scanner.feed(data, size, start)
         return memoryview(data)[start : self.read_to]
 
-    def finish(self) -> Reading:
-        return self._scanner.finish()
+    def summary(self) -> AnswerSummary:
+        return self._scanner.summary()
 
     def flush(self) -> bytes:
         return b""

@@ -1,0 +1,206 @@
+"""A caller on a socket: leaving, stalling, a silent stream kept alive, an answer left unfinished."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.responses import Response
+
+from app.api.error_responses import error_event, error_response, wire_error
+from app.errors import GatewayError, Overloaded
+from app.exchange.asgi import AsgiDownstream
+from app.exchange.tasks import Tasks
+
+
+class Client:
+    """An ASGI client: keeps what it was sent; leaves or stops reading when told to."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.arrived = asyncio.Event()
+        self.leaves = asyncio.Event()
+        self.reads = asyncio.Event()
+        self.reads.set()
+
+    async def receive(self) -> dict[str, Any]:
+        await self.leaves.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        await self.reads.wait()
+        self.messages.append(message)
+        self.arrived.set()
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages)
+
+
+def answer_to(error: GatewayError) -> Response:
+    return error_response(wire_error(error))
+
+
+def downstream_of(client: Client, stall_seconds: float = 60) -> AsgiDownstream:
+    return AsgiDownstream(client.receive, client.send, Tasks(), stall_seconds, error_event, answer_to)
+
+
+async def test_what_is_sent_arrives_in_order_with_its_headers() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    downstream.headers = [(b"x-one", b"1")]
+    await downstream.start(200, 4)
+    await downstream.write(b"ab")
+    await downstream.write(b"cd")
+    await downstream.finish()
+    assert client.messages[0]["headers"] == [(b"x-one", b"1"), (b"content-length", b"4")]
+    assert client.body == b"abcd"
+    assert client.messages[-1]["more_body"] is False
+
+
+async def test_an_answer_shorter_than_declared_is_never_finished() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    await downstream.start(200, 4)
+    await downstream.write(b"abc")
+    await downstream.finish()
+    assert client.messages[-1]["more_body"] is True
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_an_answer_that_is_known_to_be_whole_ends_with_its_last_byte(is_whole: bool) -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    await downstream.start(200, 4)
+    await downstream.write(b"ab", is_whole=is_whole)
+    assert client.messages[-1]["more_body"] is True
+    await downstream.write(b"cd", is_whole=is_whole)
+    assert client.messages[-1]["more_body"] is not is_whole
+    await downstream.finish()
+    assert client.messages[-1]["more_body"] is False
+    assert len(client.messages) == (3 if is_whole else 4)
+
+
+async def test_leaving_is_told_once_and_sending_goes_on_as_a_no_op() -> None:
+    client, told = Client(), asyncio.Event()
+    downstream = downstream_of(client)
+    await downstream.start(200, None)
+    downstream.watch(told.set)
+    client.leaves.set()
+    await told.wait()
+    await downstream.write(b"nobody reads this")
+    assert downstream.left
+    assert client.body == b""
+
+
+async def test_a_client_that_takes_nothing_counts_as_gone_and_is_told_once() -> None:
+    client, told = Client(), list[str]()
+    downstream = downstream_of(client, stall_seconds=0.01)
+    client.reads.clear()
+    downstream.watch(lambda: told.append("left"))
+    await downstream.start(200, None)
+    assert (downstream.left, told) == (True, ["left"])
+    client.leaves.set()
+    await asyncio.sleep(0)  # the watching task sees it leave as well
+    await asyncio.sleep(0)
+    assert told == ["left"]
+
+
+async def test_nothing_is_told_of_a_client_that_is_not_watched_any_more() -> None:
+    client, told = Client(), list[str]()
+    downstream = downstream_of(client, stall_seconds=0.01)
+    downstream.watch(lambda: told.append("left"))
+    downstream.close()
+    client.reads.clear()
+    await downstream.start(200, None)
+    client.leaves.set()
+    await asyncio.sleep(0)
+    assert (downstream.left, told) == (True, [])
+
+
+async def test_only_one_long_wait_counts_not_many_short_ones() -> None:
+    client = Client()
+    downstream = downstream_of(client, stall_seconds=0.2)
+    await downstream.start(200, None)
+    for _ in range(10):
+        client.reads.clear()
+        asyncio.get_running_loop().call_later(0.04, client.reads.set)
+        await downstream.write(b"x")
+    assert not downstream.left
+    client.reads.clear()
+    await downstream.write(b"y")
+    assert downstream.left
+    assert client.body == b"x" * 10
+
+
+async def test_a_cancellation_that_is_no_stall_goes_on() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    await downstream.start(200, None)
+    client.reads.clear()
+    sending = asyncio.ensure_future(downstream.write(b"x"))
+    await asyncio.sleep(0)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert not downstream.left
+
+
+async def test_a_silent_stream_gets_comments_between_events_only() -> None:
+    client, at_boundary = Client(), False
+    downstream = downstream_of(client)
+    await downstream.start(200, None)
+    client.arrived.clear()
+    downstream.keep_alive(0.02, lambda: at_boundary)
+    await asyncio.sleep(0.1)  # several times the interval: the absence of a comment has no event to wait for
+    assert not client.arrived.is_set()
+    at_boundary = True
+    await asyncio.wait_for(client.arrived.wait(), 10)
+    downstream.close()
+    assert client.body.startswith(b": keep-alive\n")
+
+
+async def test_a_busy_stream_gets_no_comments() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    await downstream.start(200, None)
+    downstream.keep_alive(30, lambda: True)
+    await downstream.write(b"data: x\n\n")
+    await asyncio.sleep(0)
+    downstream.close()
+    assert client.body == b"data: x\n\n"
+
+
+async def test_a_finished_stream_gets_no_comments() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    await downstream.start(200, None)
+    downstream.keep_alive(0.001, lambda: True)
+    await downstream.finish()
+    count = len(client.messages)
+    await asyncio.sleep(0.02)
+    assert (len(client.messages), client.messages[-1]["more_body"]) == (count, False)
+    downstream.close()
+
+
+async def test_an_error_ends_a_stream_and_leaves_a_document_unfinished() -> None:
+    for event_end, is_ended in ((None, False), (lambda _: b"", True)):
+        client = Client()
+        downstream = downstream_of(client)
+        downstream.event_end = event_end
+        await downstream.fail(Overloaded("not begun"))
+        assert client.messages == []
+        await downstream.start(200, None)
+        await downstream.fail(Overloaded("begun"))
+        assert (b"begun" in client.body, not client.messages[-1].get("more_body", True)) == (is_ended, is_ended)
+
+
+async def test_what_ends_early_takes_nothing_afterwards() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    await downstream.end_early(Overloaded("stop"))
+    await downstream.start(200, None)
+    await downstream.write(b"late")
+    await downstream.finish()
+    assert [message["type"] for message in client.messages] == ["http.response.start", "http.response.body"]
+    assert b"stop" in client.body
+    assert b"late" not in client.body
