@@ -29,6 +29,7 @@ from app.quotas.rules.reservation import NOTHING, PENDING, Amounts, Corrected, R
 from app.quotas.rules.thresholds import UNWATCHED, ThresholdEvent, Thresholds
 
 _EXPIRED = State.EXPIRED.value
+_CLOSING = (Resolve, Expire)  # a union would be made anew at every call
 _DONE = Resolution.DONE  # looking a member up is slow in Python 3.11
 
 
@@ -90,7 +91,7 @@ def parties_needed(commands: Iterable[Command], records: Mapping[str, Record]) -
             if hold.id not in records:
                 party = Party(hold.key_id, hold.user_id, hold.team_id, hold.model)
                 needed.setdefault(hold.id, (party, to_ms(hold.reserved_at)))
-        elif isinstance(command, Resolve | Expire):
+        elif isinstance(command, _CLOSING):
             record = records.get(command.reservation_id)
             if record is not None and (record.state == PENDING or _is_late(command, record)):
                 needed[record.id] = record.party, record.reserved_at_ms

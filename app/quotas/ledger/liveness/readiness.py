@@ -15,6 +15,7 @@ from app.errors import StoreUnavailable
 from app.quotas.ledger.commands import CommandResult, Probe, Ticket
 from app.quotas.rules.reservation import Amounts, Hold, Resolution
 
+_SPOOLED = Resolution.SPOOLED  # looking a member up is slow in Python 3.11
 _FRESH_SECONDS = 10.0  # for this long a write proves that the next one works
 
 
@@ -31,7 +32,7 @@ class Readiness:
 
     def note(self, outcomes: Iterable[CommandResult]) -> None:
         """Any answer means a commit, except the store's failures."""
-        failed = any(isinstance(each, StoreUnavailable) or each is Resolution.SPOOLED for each in outcomes)
+        failed = any(isinstance(each, StoreUnavailable) or each is _SPOOLED for each in outcomes)
         self._wrote_at = None if failed else asyncio.get_running_loop().time()
 
     async def check(self, seconds: float) -> None:
