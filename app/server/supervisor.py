@@ -47,6 +47,7 @@ class _Place:
     due_at: float | None = None
 
     def close_listener(self) -> None:
+        """Closes its listening socket, if it has one. May be called more than once."""
         if self.listener is not None:
             self.listener.close()
             self.listener = None

@@ -42,6 +42,7 @@ class Event:
         self._fields = fields
 
     def set_name(self, name: str) -> None:
+        """Takes the name from the `event:` line, which decides the kind."""
         self.name = name
         self._decide(name)
 
@@ -69,6 +70,7 @@ class Event:
         )
 
     def word(self, name: str) -> str | None:
+        """A text field of its data; None if it is missing, empty or not a text."""
         return read_word(self.get(name))
 
     def failure(self) -> Failure | None:
@@ -83,6 +85,9 @@ class Event:
         return failure
 
     def end(self, *, passes_blank: bool) -> None:
+        """The event has ended: decides its fate if that is still open. `passes_blank`: whether an event without fields
+        passes.
+        """
         self.ended = True
         self._on_image = None
         if self.data is not None:
@@ -100,10 +105,11 @@ class Event:
         self.fate = Fate.PASS if self.data is not None and self.data.begun else Fate.DROP
 
     def get(self, name: str) -> object:
+        """The value of a field of its data."""
         return None if self.data is None else self.data.get(name)
 
     def error_bytes(self) -> int:
-        """How much of an `error` has come of which nobody knows yet whether it tells anything."""
+        """The bytes of an unfinished `error`, of which it is not known yet whether it is empty."""
         return 0 if self.data is None or self._is_split else self.data.bytes_of("error")
 
     def _take_field(self, name: str, start: int, end: int) -> None:

@@ -90,6 +90,7 @@ class Entry:
         self._source.refuse(self._path if key is None else (*self._path, key), message)
 
     def has(self, key: str) -> bool:
+        """Whether the table has the key."""
         return key in self._table
 
     def tables(self) -> dict[str, dict[str, object]]:
@@ -105,9 +106,11 @@ class Entry:
             self.refuse(key, "unknown key")
 
     def table(self, key: str) -> "Entry":
+        """The table under the key; an empty one if there is none."""
         return Entry(self._source, (*self._path, key), self._take(key, {}))
 
     def word(self, key: str, shape: re.Pattern[str] = WORD, default: str | None = None) -> str:
+        """A text that matches `shape`. Without a default the key must be there."""
         value = self._take(key, default)
         if not isinstance(value, str) or not shape.fullmatch(value):
             self.refuse(
@@ -119,6 +122,7 @@ class Entry:
         return value
 
     def words(self, key: str, shape: re.Pattern[str] = WORD, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """A list of different texts that match `shape`; `default` if the key is not there."""
         value = self._take(key, list(default))
         if not isinstance(value, list) or not all(isinstance(w, str) and shape.fullmatch(w) for w in value):
             self.refuse(key, "must be a list of names in plain letters, digits and . _ -")
@@ -127,18 +131,21 @@ class Entry:
         return tuple(value)
 
     def integer(self, key: str, lowest: int, highest: int, default: int | None = None) -> int:
+        """A whole number from `lowest` to `highest`. Without a default the key must be there."""
         value = self._take(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
             self.refuse(key, f"must be a whole number from {lowest} to {highest}")
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
+        """A boolean; `default` if the key is not there."""
         value = self._take(key, default)
         if not isinstance(value, bool):
             self.refuse(key, "must be true or false")
         return value
 
     def day(self, key: str) -> date | None:
+        """A TOML date; None if the key is not there."""
         value = self._take(key, None)
         if isinstance(value, datetime) or not isinstance(value, date | None):
             self.refuse(key, "must be a date, such as 2026-12-01")

@@ -72,6 +72,7 @@ def check_choice(param: str, value: object, choices: Sequence[str], longest: int
 
 
 def check_integer(param: str, value: object, lowest: int, highest: int) -> int:
+    """A whole number from `lowest` to `highest`. Raises InvalidRequest."""
     if type(value) is not int:  # True is not an int here
         raise wrong_type(param, "an integer", value)
     if lowest <= value <= highest:
@@ -85,6 +86,7 @@ def check_integer(param: str, value: object, lowest: int, highest: int) -> int:
 
 
 def check_boolean(param: str, value: object) -> bool:
+    """A boolean. Raises InvalidRequest."""
     if not isinstance(value, bool):
         raise wrong_type(param, "a boolean", value)
     return value

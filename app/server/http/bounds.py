@@ -43,6 +43,7 @@ class Bounds:
 
     @classmethod
     def of(cls, settings: Settings, connections_max: int) -> "Bounds":
+        """The bounds that the settings ask for."""
         return cls(
             head_seconds=settings.head_seconds,
             body_idle_seconds=settings.body_idle_seconds,

@@ -63,6 +63,7 @@ class Connections:
         return excess < 0
 
     def dismiss(self, connection: CallerConnection) -> None:
+        """Stops watching a connection that has ended."""
         self._watches.pop(connection, None)
 
     def count(self, fault: Fault, now: float) -> None:

@@ -90,6 +90,9 @@ class LentConnection(httpx2.AsyncBaseTransport):
         self._connection: Connection | None = connection
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Sends the request over this connection, or over another one if this one is no longer usable. Raises as
+        Transport does.
+        """
         connection, self._connection = self._connection, None
         return await self._transport.send(request, connection)
 
