@@ -498,3 +498,9 @@ def test_no_page_uses_a_retired_word(path: Path) -> None:
     if path.name == "glossary.md":
         text = text.partition("## Retired words")[0]
     assert RETIRED_IN_PROSE.findall(text) == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_that_a_page_names_is_there(path: Path) -> None:
+    named = re.findall(r"`((?:app|tests|deploy|docs|bench)/[\w/.-]+\.(?:py|toml|md|json|yml|c|conf))`", read(path))
+    assert [name for name in named if not (ROOT / name).is_file()] == []

@@ -6,15 +6,15 @@ from typing import Protocol
 from app.errors import GatewayError
 
 EventEnd = Callable[[bytes], bytes]
-"""Ends an event that was cut in its middle; a last field is given to it, if there is a place for one."""
+"""Completes an event that was cut, with a last field if it can take one."""
 
 
 class Downstream(Protocol):
     """Takes one answer: `start`, `write` for each part, then `finish` or `fail`; `close` last, whatever happened.
 
-    Nothing here raises because the caller is gone: `left` says so, and sending is a no-op from then on, so that the
-    answer can be read to its end. A caller that takes nothing for too long counts as gone. `headers` go out with
-    `start`. `event_end` is set before `start` where the answer is an event stream.
+    No method raises because the caller has left: `left` says so, and sending then does nothing, so the answer can be
+    read to its end. A caller that accepts nothing for too long counts as gone. `headers` are sent by `start`.
+    `event_end` is set before `start` if the answer is an event stream.
     """
 
     headers: list[tuple[bytes, bytes]]
@@ -25,33 +25,32 @@ class Downstream(Protocol):
     async def start(self, status: int, content_length: int | None) -> None: ...
 
     async def write(self, chunk: bytes | memoryview, *, is_whole: bool = False) -> None:
-        """Take a part of the body, which is not kept after this returns. `is_whole`: nothing more is to come if this is
-        the last that was announced; the answer is finished with it then."""
+        """Sends a part of the body, and does not keep it. `is_whole`: if this part is the last that was announced,
+        nothing else follows, and the answer is finished with it."""
         ...
 
     async def finish(self) -> None:
-        """End the answer well. One that is not finished is broken off, and its caller sees the cut."""
+        """Ends the answer well. An answer that is not finished is broken off, and its caller sees the cut."""
         ...
 
     async def fail(self, error: GatewayError) -> None:
-        """End an answer that has begun with an error, where it can tell of one: a document cannot, and is left
-        unfinished. Does nothing where none has begun: then the error is raised to whoever runs the exchange."""
+        """Ends an answer that has begun with an error. A document has no place for one and is left unfinished. Does
+        nothing if no answer has begun: the error is then raised to whoever runs the exchange."""
         ...
 
     async def end_early(self, error: GatewayError) -> None:
-        """Tell the caller of an error now, also where no answer has begun, and take nothing afterwards. Does nothing to
-        a document that has begun."""
+        """Sends the caller an error now, even if no answer has begun, and nothing afterwards. Does nothing to a
+        document that has begun."""
         ...
 
     def watch(self, on_leave: Callable[[], None]) -> None:
-        """From now until `close`, call `on_leave` once, when the caller leaves or takes nothing for too long."""
+        """From now until `close`, calls `on_leave` once, when the caller leaves or accepts nothing for too long."""
         ...
 
     def keep_alive(self, seconds: float, at_boundary: Callable[[], bool]) -> None:
-        """Until the answer ends, send a comment whenever nothing was sent for `seconds`, never in the middle of an
-        event."""
+        """Until the answer ends, sends a comment whenever nothing was sent for `seconds`, but never inside an event."""
         ...
 
     def close(self) -> None:
-        """Send nothing any more, and end what `watch` and `keep_alive` began."""
+        """Sends nothing any more. Ends what `watch` and `keep_alive` began."""
         ...

@@ -1,6 +1,6 @@
 """One request's life, top to bottom: reserve, forward, relay and meter, settle. The only `finally` that settles.
 
-It decides nothing itself: ending.py says what is charged. Who takes the answer, it knows as a Downstream only.
+It decides nothing itself: ending.py says what is charged. It knows the receiver of the answer only as a Downstream.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class Exchange(Response):
         self._estimate: Estimate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """The same as `run`, for a caller on a socket."""
+        """As `run`, for a caller on a socket."""
         shared = self._shared
         stall_seconds = shared.bounds.client_stall_seconds
         await self.run(
@@ -62,8 +62,8 @@ class Exchange(Response):
         )
 
     async def run(self, downstream: Downstream) -> None:
-        """The whole life, for whoever takes the answer. Raises GatewayError only while `downstream` was given nothing,
-        so that whoever runs this can answer."""
+        """Runs the whole exchange. Raises GatewayError only if nothing was sent to `downstream`, so that the caller of
+        this function can answer."""
         shared = self._shared
         self._downstream = downstream
         with Place(shared, self._caller.user_id, self._interrupt) as self._place:
@@ -83,7 +83,7 @@ class Exchange(Response):
                             if self._facts.complete:
                                 await self._note_errors(self._relay_rest())
                     await self._end_answer()
-            # A caller that is still to be given an error does not wait for a store that is away.
+            # A caller that still needs an error answer does not wait for a store that is away.
             await asyncio.wait({settling}, timeout=SETTLE_SECONDS_MAX)
         self._raise_unanswered()
 
