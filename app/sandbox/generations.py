@@ -2,6 +2,7 @@
 whether or not the client still waits.
 """
 
+from contextlib import ExitStack
 from typing import Final
 
 import anyio
@@ -19,6 +20,7 @@ from app.sandbox.answers.connection import connection_of
 from app.sandbox.answers.delivery import Line, deliver
 from app.sandbox.answers.metering import meter
 from app.sandbox.images.drawing import draw_all
+from app.sandbox.images.editing import Inputs
 from app.sandbox.images.lettering import Lettering
 from app.sandbox.options import SandboxOptions
 from app.sandbox.requests.asked import Asked, check
@@ -60,12 +62,12 @@ class Studio:
         self._lettering = Lettering(options.font)
         self._places = anyio.CapacityLimiter(options.draws_at_a_time)
 
-    async def work(self, asked: Asked, usage: Usage) -> Answer:
-        """Draws, unless the answer shows no image."""
+    async def work(self, asked: Asked, inputs: Inputs, usage: Usage) -> Answer:
+        """Draw, unless the answer shows no image."""
         odd = odd_answer(asked.directives)
         if odd is not None:
             return odd
-        drawn = await anyio.to_thread.run_sync(draw_all, asked, self._lettering, limiter=self._places)
+        drawn = await anyio.to_thread.run_sync(draw_all, asked, self._lettering, inputs, limiter=self._places)
         return images_answer(asked, drawn, usage, int(self.options.clock().timestamp()))
 
     def charge(self, asked: Asked, usage: Usage, request_id: str) -> Row:
@@ -99,19 +101,20 @@ class ImageEndpoint:
         request = Request(scope, receive)
         request_id = scope["state"]["request_id"]
         check_key(request.headers, KEY_PREFIX, request_id)
-        try:
-            body = await read_body(request, self._operation, self._studio.options)
-        except ClientDisconnect:
-            return  # a request that did not arrive completely is not performed
-        asked = check(body.fields, self._operation, body.inputs, self._studio.catalog)
-        line = Line(send, connection_of(scope), self._studio.options)
-        _check_breakable(asked.directives, line)
-        async with anyio.create_task_group() as group:
-            group.start_soon(line.watch, receive)
-            await self._perform(asked, request_id, line)
-            group.cancel_scope.cancel()
+        with ExitStack() as files:
+            try:
+                body = await read_body(request, self._operation, self._studio.options, files)
+            except ClientDisconnect:
+                return  # a request that did not arrive completely is not performed
+            asked = check(body.fields, self._operation, body.inputs, self._studio.catalog)
+            line = Line(send, connection_of(scope), self._studio.options)
+            _check_breakable(asked.directives, line)
+            async with anyio.create_task_group() as group:
+                group.start_soon(line.watch, receive)
+                await self._perform(asked, Inputs(body.images, body.mask), request_id, line)
+                group.cancel_scope.cancel()
 
-    async def _perform(self, asked: Asked, request_id: str, line: Line) -> None:
+    async def _perform(self, asked: Asked, inputs: Inputs, request_id: str, line: Line) -> None:
         directives = asked.directives
         await anyio.sleep(directives.delay_seconds)  # the provider continues, even if the client leaves
         refusal = _refusal(directives, request_id)
@@ -122,7 +125,7 @@ class ImageEndpoint:
             await deliver(html_answer(directives.html), directives, line)
             return
         usage = meter(asked)
-        answer = await self._studio.work(asked, usage) if refusal is None else refusal_answer(refusal)
+        answer = await self._studio.work(asked, inputs, usage) if refusal is None else refusal_answer(refusal)
         row = self._studio.charge(asked, usage, request_id)
         if directives.reset:
             await line.reset()

@@ -35,3 +35,4 @@ class SandboxOptions:
     json_edit_bytes_max: int = 64_000_000  # images as data URLs, held in memory
     upload_bytes_max: int = 900_000_000  # sixteen files of 50 MB and a mask, spooled to disk
     shutdown_seconds: int = 2
+    json_edits_fail: bool = False  # 500 to every edit sent as JSON, whatever it holds: seen live

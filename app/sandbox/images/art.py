@@ -10,6 +10,7 @@ from typing import Final
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
+from app.sandbox.images.editing import Canvas
 from app.sandbox.images.lettering import Lettering, fit_text
 
 _SKETCH_EDGE: Final = 192  # lights and shadows are soft, so they are painted small and enlarged
@@ -44,10 +45,15 @@ class Brief:
     transparent: bool = False
 
 
-def draw(brief: Brief, lettering: Lettering) -> Image.Image:
-    """The finished image: RGB, or RGBA with real alpha when transparent. The same brief gives the same pixels."""
-    image = _background(brief)
+def draw(brief: Brief, lettering: Lettering, canvas: Canvas | None = None) -> Image.Image:
+    """The finished image: RGB, or RGBA with real alpha when transparent. The same brief gives the same pixels.
+
+    An edit is lettered over its `canvas`; where a mask keeps the rest, what may change is drawn anew.
+    """
+    image = canvas.image.copy() if canvas is not None and canvas.kept is None else _background(brief)
     _write(image, brief, lettering)
+    if canvas is not None:
+        image = canvas.keep(image)
     if brief.transparent:
         image.putalpha(_card(brief.width, brief.height))
     return image

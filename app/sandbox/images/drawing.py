@@ -7,8 +7,11 @@ from io import BytesIO
 from PIL import Image, ImageEnhance
 
 from app.sandbox.images.art import Brief, draw, image_file, unfinished
+from app.sandbox.images.editing import Inputs, canvas_of
 from app.sandbox.images.lettering import Lettering
 from app.sandbox.requests.asked import Asked
+
+NO_INPUTS = Inputs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +22,12 @@ class Drawn:
     partials: tuple[bytes, ...]
 
 
-def draw_all(asked: Asked, lettering: Lettering) -> Drawn:
-    """Every image of the request, in its size, format, background and compression."""
+def draw_all(asked: Asked, lettering: Lettering, inputs: Inputs = NO_INPUTS) -> Drawn:
+    """Every image of the request, in its size, format, background and compression; an edit over its inputs."""
     images, partials = [], []
+    canvas = canvas_of(inputs, (asked.width, asked.height))
     for number in range(1, asked.n + 1):
-        image = draw(_brief(asked, number), lettering)
+        image = draw(_brief(asked, number), lettering, canvas)
         for stage in range(asked.partial_images):
             rough = unfinished(image, stage, asked.partial_images)
             partials.append(image_file(rough, asked.output_format, asked.compression))

@@ -172,3 +172,12 @@ def test_bodies_are_bounded(client: Client) -> None:
     for answer in refused:
         assert answer.status_code == 413
         assert answer.json()["error"]["type"] == "invalid_params"
+
+
+def test_edits_as_json_can_be_made_to_fail() -> None:
+    with SandboxServer(options=SandboxOptions(json_edits_fail=True)) as server, httpx2.Client() as http:
+        headers = {"Authorization": "Bearer sk-ai-v1-test"}
+        answer = http.post(server.url + "/images/edits", json={"prompt": "A fox"}, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (500, "internal_server_error")
+        form = http.post(server.url + "/images/edits", data=FORM, files={"image": file_of()}, headers=headers)
+        assert form.status_code == 200
