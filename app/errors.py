@@ -18,6 +18,7 @@ GatewayError
     - StoreUnavailable
     - DuplicateReservation
     - Overloaded
+    - UploadsFull
     - Draining
     - Interrupted               this process stopped before the answer was whole; the request was sent
   + ClientLeft                  the client left before its request was sent
@@ -137,6 +138,10 @@ class DuplicateReservation(GatewayFault):
 
 class Overloaded(GatewayFault):
     """More requests are in flight than the operator allows."""
+
+
+class UploadsFull(GatewayFault):
+    """There is no room on the disk for what the caller uploads, or for more of this caller's. Nothing was bought."""
 
 
 class Draining(GatewayFault):

@@ -32,6 +32,7 @@ from app.database.engine import create_engine
 from app.database.migrate import upgrade
 from app.errors import Draining, GatewayError, Interrupted
 from app.exchange.in_flight import ExchangeBounds, Exchanges
+from app.files.uploads import Uploads
 from app.identity.keys.authentication import Authenticator
 from app.images.catalog.catalog import catalog_of
 from app.images.request.normalize import RequestPolicy
@@ -199,8 +200,18 @@ async def _open(
         authenticator=Authenticator(engine, clock, settings.key_cache_seconds, settings.key_cache_entries),
         ledger=ledger,
         exchanges=exchanges,
+        uploads=await _open_uploads(settings, stack),
+        new_boundary=lambda: f"zenmux-gateway-{secrets.token_hex(16)}",
         metrics=metrics,
     )
+
+
+async def _open_uploads(settings: Settings, stack: AsyncExitStack) -> Uploads:
+    bytes_max, user_bytes_max = settings.uploads_bytes_max, settings.user_uploads_bytes_max
+    uploads = Uploads(settings.uploads_dir, bytes_max, user_bytes_max, settings.requests_in_flight_max)
+    stack.callback(uploads.close)
+    await asyncio.to_thread(uploads.prepare)
+    return uploads
 
 
 def _server_hooks(services: Services) -> Hooks:

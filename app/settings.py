@@ -63,13 +63,10 @@ class Settings(SettingsWithSecretFiles):
     # --- Where the gateway listens and writes
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    workers: int = Field(
-        1, ge=1, le=64, description="Processes that serve behind the one port; more than 1 needs PostgreSQL."
-    )
+    workers: int = Field(1, ge=1, le=64, description="Processes behind the one port; more than 1 needs PostgreSQL.")
     data_dir: Path = Field(Path("./data"), description="Everything the gateway writes lies in this folder.")
     database_url: str | None = Field(
-        None,
-        description="Where keys, limits and records live; unset: an SQLite file in GATEWAY_DATA_DIR.",
+        None, description="Where keys, limits and records live; unset: an SQLite file in GATEWAY_DATA_DIR."
     )
     metrics_key: SecretStr | None = Field(None, description="If set, /metrics asks for it as a Bearer token.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
@@ -94,8 +91,7 @@ class Settings(SettingsWithSecretFiles):
         description="lenient maps what old clients send and says so in x-gateway-normalized; strict refuses it.",
     )
     catalog_file: Path | None = Field(
-        None,
-        description="TOML file that adds models to the built-in catalog or overrides their rules and prices.",
+        None, description="TOML file that adds models to the built-in catalog or overrides their rules and prices."
     )
     unknown_models: UnknownModels = Field(
         UnknownModels.REFUSE,
@@ -108,15 +104,23 @@ class Settings(SettingsWithSecretFiles):
         decimal_places=9,
         description="Money held, and charged, for each image of a model the catalog does not list.",
     )
-    body_bytes_max: int = Field(1_048_576, ge=1024, le=104_857_600, description="Largest JSON request body in bytes.")
+    body_bytes_max: int = Field(
+        1_048_576, ge=1024, le=104_857_600, description="Largest JSON request body in bytes, an edit's images apart."
+    )
+    upload_bytes_max: int = Field(
+        200_000_000, ge=1_000_000, le=1_000_000_000, description="Most bytes of one edit's images together."
+    )
+    uploads_bytes_max: int = Field(
+        2_000_000_000,
+        ge=1_000_000,
+        le=1_000_000_000_000,
+        description="Most bytes of all uploads of one process, in GATEWAY_DATA_DIR/uploads; more are answered 503.",
+    )
 
     # --- Waiting for ZenMux
     connect_timeout_seconds: float = Field(10, gt=0, le=120, description="Longest wait for a connection to ZenMux.")
     connect_retries: int = Field(
-        2,
-        ge=0,
-        le=10,
-        description="Further tries when no connection could be made; nothing else is ever retried.",
+        2, ge=0, le=10, description="Further tries when no connection could be made; nothing else is ever retried."
     )
     upstream_silence_seconds: float = Field(
         600, gt=0, le=3600, description="Longest wait for ZenMux's first, or any further, byte."
@@ -140,7 +144,7 @@ class Settings(SettingsWithSecretFiles):
         50,
         ge=1,
         le=100,
-        description="Share of GATEWAY_REQUESTS_IN_FLIGHT_MAX one user may hold while others want to be served.",
+        description="Share of GATEWAY_REQUESTS_IN_FLIGHT_MAX one user may hold while others wait; of uploads: always.",
     )
     cors_origins: Origins = Field(
         (), description="Web pages that may call the gateway from a browser: origins with commas between them, or *."
@@ -150,10 +154,7 @@ class Settings(SettingsWithSecretFiles):
         description="Shows callers the gateway's own limits in full in /v1/usage, not only the share used.",
     )
     client_stall_seconds: float = Field(
-        120,
-        gt=0,
-        le=3600,
-        description="A client that takes no byte for so long is counted as gone.",
+        120, gt=0, le=3600, description="A client that takes no byte for so long is counted as gone."
     )
     connections_max: int | None = Field(
         None,
@@ -187,10 +188,7 @@ class Settings(SettingsWithSecretFiles):
 
     # --- Keys, ledger, metrics
     key_cache_seconds: float = Field(
-        2,
-        ge=0,
-        le=300,
-        description="How long a key is remembered: the longest time until `keys disable` works.",
+        2, ge=0, le=300, description="How long a key is remembered: the longest time until `keys disable` works."
     )
     key_cache_entries: int = Field(10_000, ge=1, le=1_000_000, description="Most keys remembered at a time.")
     ledger_queue_max: int = Field(
@@ -218,10 +216,7 @@ class Settings(SettingsWithSecretFiles):
         15, gt=0, le=3600, description="How often reservations of dead processes are looked for."
     )
     metrics_users_max: int = Field(
-        200,
-        ge=0,
-        le=10_000,
-        description="Most users with series of their own in /metrics; the rest are `other`.",
+        200, ge=0, le=10_000, description="Most users with series of their own in /metrics; the rest are `other`."
     )
 
     # --- Thresholds of limits
@@ -277,6 +272,16 @@ class Settings(SettingsWithSecretFiles):
     def spool_dir(self) -> Path:
         """Where settlements are kept while the database does not accept them."""
         return self.data_dir / "spool"
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Where the images of edits lie until they are sent on."""
+        return self.data_dir / "uploads"
+
+    @property
+    def user_uploads_bytes_max(self) -> int:
+        """One user's share of all uploads: at least one whole upload."""
+        return max(self.upload_bytes_max, self.uploads_bytes_max * self.user_in_flight_percent // 100)
 
     @property
     def reservation_seconds(self) -> float:

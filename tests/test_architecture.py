@@ -46,6 +46,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "upstream/http1": frozenset({"upstream/wire"}),
     "upstream": frozenset({"errors", "settings", "images", "upstream/wire", "upstream/http1"}),
     "upstream/lookups": frozenset({"errors", "settings", "images", "upstream"}),
+    "files": frozenset({"errors"}),
     "telemetry": frozenset({"images"}),
     "alerts": frozenset(
         {
@@ -75,11 +76,18 @@ ROOMS: dict[str, frozenset[str]] = {
             "database",
             "identity",
             "quotas",
+            "files",
             "telemetry",
             "exchange",
+            "api/headers",
         }
     ),
-    "api/endpoints": frozenset({"errors", "images", "database", "quotas", "telemetry", "exchange", "admin", "api"}),
+    "api/headers": frozenset(),
+    "api/body": frozenset({"errors", "api/headers"}),
+    "api/edits": frozenset({"errors", "images", "files", "exchange", "api/body", "api/headers"}),
+    "api/endpoints": frozenset(
+        {"errors", "images", "database", "identity", "quotas", "files", "telemetry", "exchange", "admin", "api"}
+    ),
     "sandbox/options": frozenset({"images"}),
     "sandbox/requests": frozenset({"images", "sandbox/options"}),
     "sandbox/images": frozenset({"sandbox/requests"}),
@@ -87,7 +95,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "sandbox": frozenset({"images", "sandbox"}),
     "main": frozenset(
         {
-            *("errors", "settings", "images", "database", "identity", "quotas"),
+            *("errors", "settings", "images", "database", "identity", "quotas", "files"),
             *("upstream", "telemetry", "alerts", "exchange", "api", "server/http"),
         }
     ),

@@ -224,8 +224,8 @@ def assigned_codes(where: str) -> set[str]:
 
 def error_codes() -> set[str]:
     return (
-        constants("images/**/*.py", call="refusal", position=1)
-        | constants("images/**/*.py", "api/*.py", call="InvalidRequest", keyword="code")
+        constants("images/**/*.py", "api/**/*.py", call="refusal", position=1)
+        | constants("images/**/*.py", "api/**/*.py", call="InvalidRequest", keyword="code")
         | constants("api/*.py", "main.py", call="WireError", position=2)
         | constants("upstream/**/*.py", call="_refused", keyword="code")
         | constants("upstream/**/*.py", call="UpstreamRefused", keyword="code")

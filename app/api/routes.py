@@ -7,12 +7,13 @@ import re
 from difflib import get_close_matches
 
 GENERATIONS = "/v1/images/generations"
+EDITS = "/v1/images/edits"
 MODELS = "/v1/models"
 USAGE = "/v1/usage"
 
 _VERSION = "/v1"
-API = (GENERATIONS, MODELS, USAGE)
-"""The callers' routes. Each also works without /v1, because some clients build their URLs like that."""
+API = (GENERATIONS, EDITS, MODELS, USAGE)
+"""The callers' routes. Each is also reached without /v1, as some clients build their URLs."""
 OTHERS = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
 _CANONICAL = {path: path for path in (*API, *OTHERS)} | {path.removeprefix(_VERSION): path for path in API}
 _BELOW = f"{MODELS}/"  # followed by a model's name, which may contain slashes
@@ -41,11 +42,13 @@ def canonical(path: str) -> str:
 def advice(path: str) -> str:
     """One sentence for a caller with an unknown path: the one that was probably meant."""
     tidy = _SLASHES.sub("/", path[:_GUESSED_LENGTH_MAX]).rstrip("/").lower()
+    if tidy.endswith("/images/variations"):
+        return f"Variations are retired: POST {EDITS} with the image and a prompt that says what to vary."
     for route in API:
         if tidy.endswith(route.removeprefix(_VERSION)):
             return f"Did you mean {route}? The client's base URL ends in /v1, once."
     if _NOT_HERE.search(tidy):
-        return f"This gateway makes images: POST {GENERATIONS}."
+        return f"This gateway makes images: POST {GENERATIONS} or {EDITS}."
     last_two = "/" + "/".join(tidy.split("/")[-2:])
     for guess in (tidy, tidy.removeprefix(_VERSION), last_two):
         found = get_close_matches(guess, [*API, *(route.removeprefix(_VERSION) for route in API)], 1, _ALIKE)

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from app.api.headers import header
 from app.database.readers import Readers
 from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
+from app.files.uploads import Uploads
 from app.identity.keys.authentication import Authenticator, Caller
 from app.images.request.normalize import RequestPolicy
 from app.quotas.ledger.ledger import Ledger
@@ -29,7 +30,7 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class Services:
-    """Made once by app/main.py; lives as long as the app."""
+    """Made once by app/main.py; lives as long as the app. `new_boundary` gives one for a form that nobody can guess."""
 
     settings: Settings
     clock: Callable[[], datetime]
@@ -38,6 +39,8 @@ class Services:
     authenticator: Authenticator
     ledger: Ledger
     exchanges: Exchanges
+    uploads: Uploads
+    new_boundary: Callable[[], str]
     metrics: Metrics
     draining: bool = False
     _receiving: set["asyncio.Task[Any]"] = field(default_factory=set)  # of requests that are not exchanges yet

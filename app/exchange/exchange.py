@@ -9,7 +9,6 @@ from contextlib import closing, suppress
 from datetime import timedelta
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -28,20 +27,25 @@ from app.quotas.rules.reservation import Amounts, Hold, Resolution, Settlement, 
 from app.telemetry.event import Outcome, RequestEvent
 from app.upstream.response import UpstreamResponse
 from app.upstream.route import Route
+from app.upstream.sending import UpstreamBody
 
-_UPSTREAM_PATHS = {"generation": "/images/generations"}
+_UPSTREAM_PATHS = {"generation": "/images/generations", "edit": "/images/edits"}
 
 
 class Exchange(Response):
     """One caller's one image request, from its reservation to its settlement."""
 
-    def __init__(self, shared: Exchanges, caller: Caller, request: ImageRequest, event: RequestEvent) -> None:
+    def __init__(
+        self, shared: Exchanges, caller: Caller, request: ImageRequest, event: RequestEvent, body: UpstreamBody
+    ) -> None:
+        """`body` is what is sent for the request."""
         self.status_code = 200
         self.background = None
         self._shared = shared
         self._caller = caller
         self._request = request
         self._event = event
+        self._body = body
         self._facts = Facts()
         self._error: GatewayError | None = None
         self._answer_headers: list[tuple[bytes, bytes]] = []
@@ -120,8 +124,8 @@ class Exchange(Response):
             self._event.dispatched_at = shared.monotonic()
 
         downstream.watch(self._on_leave)
-        body, path = orjson.dumps(dict(request.fields)), _UPSTREAM_PATHS[request.operation]
-        response = await shared.upstream.ask(route, path, body, "application/json", on_sending)
+        body, path = self._body, _UPSTREAM_PATHS[request.operation]
+        response = await shared.upstream.ask(route, path, body.content, body.content_type, on_sending)
         self._note_response(response)
         downstream.headers = [*response.headers, *self._answer_headers]
         self._relay = Relay(response, downstream, request, shared.bounds.keepalive_seconds)

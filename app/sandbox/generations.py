@@ -20,7 +20,7 @@ from app.sandbox.answers.connection import connection_of
 from app.sandbox.answers.delivery import Line, deliver
 from app.sandbox.answers.metering import meter
 from app.sandbox.images.drawing import draw_all
-from app.sandbox.images.editing import Inputs
+from app.sandbox.images.editing import Sources
 from app.sandbox.images.lettering import Lettering
 from app.sandbox.options import SandboxOptions
 from app.sandbox.requests.asked import Asked, check
@@ -62,7 +62,7 @@ class Studio:
         self._lettering = Lettering(options.font)
         self._places = anyio.CapacityLimiter(options.draws_at_a_time)
 
-    async def work(self, asked: Asked, inputs: Inputs, usage: Usage) -> Answer:
+    async def work(self, asked: Asked, inputs: Sources, usage: Usage) -> Answer:
         """Draw, unless the answer shows no image."""
         odd = odd_answer(asked.directives)
         if odd is not None:
@@ -111,10 +111,10 @@ class ImageEndpoint:
             _check_breakable(asked.directives, line)
             async with anyio.create_task_group() as group:
                 group.start_soon(line.watch, receive)
-                await self._perform(asked, Inputs(body.images, body.mask), request_id, line)
+                await self._perform(asked, Sources(body.images, body.mask), request_id, line)
                 group.cancel_scope.cancel()
 
-    async def _perform(self, asked: Asked, inputs: Inputs, request_id: str, line: Line) -> None:
+    async def _perform(self, asked: Asked, inputs: Sources, request_id: str, line: Line) -> None:
         directives = asked.directives
         await anyio.sleep(directives.delay_seconds)  # the provider continues, even if the client leaves
         refusal = _refusal(directives, request_id)

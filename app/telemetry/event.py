@@ -38,6 +38,8 @@ class RequestEvent:
     n: int | None = None
     size: str | None = None
     quality: str | None = None
+    input_images: int = 0  # of an edit
+    received_bytes: int = 0  # of its images
     changes: tuple[str, ...] = ()
     shadow_refusals: tuple[str, ...] = ()
     outcome: Outcome = Outcome.FAULT

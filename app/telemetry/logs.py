@@ -216,6 +216,8 @@ def request_line(event: RequestEvent) -> dict[str, object]:
         "n": event.n,
         "size": event.size,
         "quality": event.quality,
+        "input_images": event.input_images or None,
+        "received_bytes": event.received_bytes or None,
         "normalized": ", ".join(event.changes) or None,
         "shadow_refusals": ", ".join(event.shadow_refusals) or None,
         "error_code": event.error_code,

@@ -51,6 +51,8 @@ class Metrics:
         self._images = self._counter("images", "Images charged.", *by_model)
         self._cost = self._counter("cost_usd", "Money charged, in US dollars.", *by_model)
         self._user_tokens = self._counter("user_tokens", "Tokens charged, by user.", "user", "direction")
+        self._input_images = self._counter("input_images", "Images sent in with edits.", *by_model)
+        self._received_bytes = self._counter("received_bytes", "Bytes of images sent in with edits.", *by_model)
         self._user_images = self._counter("user_images", "Images charged, by user.", "user")
         self._user_cost = self._counter("user_cost_usd", "Money charged, by user.", "user")
         self._refusals = self._counter("refusals", "Requests refused before anything was bought.", "reason")
@@ -104,6 +106,9 @@ class Metrics:
         where = (event.operation, event.model)
         self._requests.of[event.operation, event.model, event.outcome.value].inc()
         self._record_times(event, where)
+        if event.input_images:
+            self._input_images.of[where].inc(event.input_images)
+            self._received_bytes.of[where].inc(event.received_bytes)
         for written in event.shadow_refusals:
             scope, _, unit = written.partition(" ")[0].partition("/")  # as `user/images images:5/day`
             self._shadow.labels(scope, unit).inc()

@@ -31,6 +31,14 @@ class Upload:
     length: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class UpstreamBody:
+    """The body of one request."""
+
+    content: bytes | Upload
+    content_type: str
+
+
 class UploadStream(httpx2.AsyncByteStream):
     """An Upload in the form that HTTPX takes."""
 

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 import app
 from app.api.error_responses import error_event, error_response, wire_error
 from app.errors import GatewayError, QuotaExceeded, UpstreamRefused
+from app.exchange.bodies import json_body
 from app.exchange.downstream import Downstream, EventEnd
 from app.exchange.exchange import Exchange
 from app.exchange.in_flight import ExchangeBounds, Exchanges
@@ -110,7 +111,8 @@ async def exchanges(engine: Engine) -> AsyncIterator[tuple[Exchanges, SandboxSer
 async def run(shared: Exchanges, downstream: Downstream, prompt: str, *, stream: bool = False) -> RequestEvent:
     fields = {"model": "gpt-image-2", "prompt": prompt, "size": "1024x1024", "quality": "low", "stream": stream}
     event = RequestEvent(f"req_{prompt}", "/jobs", shared.monotonic())
-    await Exchange(shared, CALLER, normalize(fields, POLICY, TODAY), event).run(downstream)
+    request = normalize(fields, POLICY, TODAY)
+    await Exchange(shared, CALLER, request, event, json_body(request.fields)).run(downstream)
     return event
 
 

@@ -23,8 +23,10 @@ const request: Schemas["ImageGenerationRequest"] = {
 function told(event: StreamEvent): string {
   switch (event.type) {
     case "image_generation.partial_image":
+    case "image_edit.partial_image":
       return `partial ${event.partial_image_index}`;
     case "image_generation.completed":
+    case "image_edit.completed":
       return `completed ${event.usage?.total_tokens}`;
     case "error":
       return `error ${event.error.code}`;

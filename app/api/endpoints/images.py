@@ -1,12 +1,17 @@
 """/v1/images: parse a request, return an Exchange. Everything that refuses it does so before anything is reserved."""
 
 from fastapi import APIRouter, Request, Response
+from starlette.types import Receive, Scope, Send
 
 from app.api.body import read_json_object
-from app.api.routes import GENERATIONS
+from app.api.edits.reading import EditBounds, files_of, read_edit
+from app.api.routes import EDITS, GENERATIONS
 from app.api.services import authenticated, event_of, services_of
 from app.errors import Draining, ModelForbidden
+from app.exchange.bodies import form_body, json_body
 from app.exchange.exchange import Exchange
+from app.files.uploads import UploadFile
+from app.identity.keys.authentication import Caller
 from app.images.request.normalize import ImageRequest, normalize
 from app.telemetry.event import RequestEvent
 
@@ -28,14 +33,60 @@ async def _exchange_of(request: Request) -> Exchange:
     fields = await read_json_object(request, services.settings.body_bytes_max)
     image_request = normalize(fields, services.policy, services.today)
     _note_request(event, image_request)
-    if not caller.may_use(image_request.model.id):
-        raise _forbidden(image_request)
-    return Exchange(services.exchanges, caller, image_request, event)
+    _check_model(caller, image_request)
+    return Exchange(services.exchanges, caller, image_request, event, json_body(image_request.fields))
 
 
-def _forbidden(request: ImageRequest) -> ModelForbidden:
-    mapped = next((f" ({change})" for change in request.changes if change.startswith("model=")), "")
-    return ModelForbidden(f"Your key may not use the model '{request.model.name}'{mapped}. Ask for it, or use another.")
+@router.post(EDITS)
+async def edit_image(request: Request) -> Response:
+    """Edit images as a prompt says, as OpenAI's endpoint of this name does, sent as a form or as JSON."""
+    return await services_of(request).receive(_edit_of(request))
+
+
+async def _edit_of(request: Request) -> Response:
+    services, event = services_of(request), event_of(request)
+    event.operation = "edit"
+    caller = await authenticated(request)
+    if services.draining:
+        raise Draining("The gateway is stopping. Please try again shortly.")
+    upload = await services.uploads.open(caller.user_id)
+    try:
+        settings, policy = services.settings, services.policy
+        bounds = EditBounds(settings.upload_bytes_max, settings.body_bytes_max, lenient=policy.lenient)
+        body = await read_edit(request, upload, bounds)
+        event.received_bytes = upload.size
+        image_request = normalize(body.fields, policy, services.today, body.inputs)
+        event.input_images = image_request.input_image_count
+        _note_request(event, image_request)
+        _check_model(caller, image_request)
+        sent = form_body(image_request.fields, files_of(body, upload), services.new_boundary())
+    except BaseException:
+        await upload.aclose()
+        raise
+    return _Edit(Exchange(services.exchanges, caller, image_request, event, sent), upload)
+
+
+class _Edit(Response):
+    """An exchange whose upload goes with it."""
+
+    def __init__(self, exchange: Exchange, upload: UploadFile) -> None:
+        self.status_code = exchange.status_code
+        self.background = None
+        self._exchange = exchange
+        self._upload = upload
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._exchange(scope, receive, send)
+        finally:
+            await self._upload.aclose()
+
+
+def _check_model(caller: Caller, request: ImageRequest) -> None:
+    if not caller.may_use(request.model.id):
+        mapped = next((f" ({change})" for change in request.changes if change.startswith("model=")), "")
+        name = f"'{request.model.name}'{mapped}"
+        raise ModelForbidden(f"Your key may not use the model {name}. Ask for it, or use another.")
 
 
 def _note_request(event: RequestEvent, request: ImageRequest) -> None:
@@ -44,5 +95,5 @@ def _note_request(event: RequestEvent, request: ImageRequest) -> None:
     event.changes = request.changes
 
 
-DIRECT = {GENERATIONS: create_image}
-"""The routes that api/front.py calls without FastAPI."""
+DIRECT = {GENERATIONS: create_image, EDITS: edit_image}
+"""What api/front.py enters without FastAPI."""

@@ -3,9 +3,10 @@
 from typing import Any
 
 from app.api.openapi import errors, headers, schemas
+from app.api.openapi.edits import edit_examples, edit_form_schema, edit_schema
 from app.api.openapi.parameters import generation_examples, generation_schema
 from app.api.openapi.schemas import ref
-from app.api.routes import GENERATIONS, MODELS, USAGE
+from app.api.routes import EDITS, GENERATIONS, MODELS, USAGE
 from app.errors import GatewayError
 from app.images.request.normalize import RequestPolicy
 
@@ -16,7 +17,8 @@ Every path of `/v1` is also reached without `/v1`, with a slash at its end, and 
 OpenAI's envelope. A path that does not exist is answered as `UnknownUrl` below, a method that a route does not have as
 `MethodNotAllowed`, and the preflight of a page that may not call as `PreflightRefused`. Where `GATEWAY_CORS_ORIGINS` is
 set, answers carry the headers that browsers ask for."""
-_STREAM = """One event an image, the partial ones first, and `image_generation.completed` last; each event's `data` is
+_STREAM = """One event an image, the partial ones first, and `image_generation.completed` last (of an edit:
+`image_edit.…`); each event's `data` is
 an `ImageStreamEvent`. A comment, `: keep-alive`, comes while nothing else does. What goes wrong after the stream began
 is an `error` event, and the last one."""
 _STREAM_EXAMPLE = """event: image_generation.partial_image
@@ -38,6 +40,7 @@ def openapi_document(policy: RequestPolicy, version: str) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": {
             GENERATIONS: {"post": _create_image(policy)},
+            EDITS: {"post": _edit_image(policy)},
             MODELS: {"get": _list_models()},
             f"{MODELS}/{{model}}": {"get": _retrieve_model()},
             USAGE: {"get": _show_usage()},
@@ -50,7 +53,12 @@ def openapi_document(policy: RequestPolicy, version: str) -> dict[str, Any]:
             },
         },
         "components": {
-            "schemas": {"ImageGenerationRequest": generation_schema(policy), **schemas.schema_components()},
+            "schemas": {
+                "ImageGenerationRequest": generation_schema(policy),
+                "ImageEditRequest": edit_schema(policy),
+                "ImageEditForm": edit_form_schema(policy),
+                **schemas.schema_components(),
+            },
             "responses": errors.elsewhere(),
             "headers": headers.header_components(),
             "securitySchemes": _security_schemes(),
@@ -62,6 +70,21 @@ _READY = "It can sell: the database takes writes, ZenMux is configured, it is no
 
 
 def _create_image(policy: RequestPolicy) -> dict[str, Any]:
+    content = {
+        "application/json": {"schema": ref("ImageGenerationRequest"), "examples": generation_examples(policy)},
+    }
+    return _of_images("create_image", "Create images from a prompt", content)
+
+
+def _edit_image(policy: RequestPolicy) -> dict[str, Any]:
+    content = {
+        "multipart/form-data": {"schema": ref("ImageEditForm")},
+        "application/json": {"schema": ref("ImageEditRequest"), "examples": edit_examples(policy)},
+    }
+    return _of_images("edit_image", "Edit images as a prompt says", content)
+
+
+def _of_images(name: str, about: str, content: dict[str, Any]) -> dict[str, Any]:
     stream = {
         "schema": {"type": "string", "description": _STREAM},
         "example": _STREAM_EXAMPLE,
@@ -72,16 +95,8 @@ def _create_image(policy: RequestPolicy) -> dict[str, Any]:
         "headers": headers.header_refs(*headers.OF_IMAGES),
         "content": {"application/json": {"schema": ref("ImagesResponse")}, "text/event-stream": stream},
     }
-    content = {"schema": ref("ImageGenerationRequest"), "examples": generation_examples(policy)}
-    operation = _operation(
-        "create_image",
-        "images",
-        "Create images from a prompt, as OpenAI's endpoint of this name does.",
-        {"200": answer},
-    )
-    return _with_key(
-        operation | {"requestBody": {"required": True, "content": {"application/json": content}}}, errors.of_images()
-    )
+    operation = _operation(name, "images", f"{about}, as OpenAI's endpoint of this name does.", {"200": answer})
+    return _with_key(operation | {"requestBody": {"required": True, "content": content}}, errors.of_images())
 
 
 def _list_models() -> dict[str, Any]:

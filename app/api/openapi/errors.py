@@ -17,7 +17,7 @@ _HTTP_REASONS = {
     404: "No such model here.",
     408: "The request did not come in time.",
     413: "The body is too large.",
-    415: "Not JSON, or a compressed body.",
+    415: "Not JSON (of an edit: nor a form), or a compressed body.",
     429: "A limit refused it, or ZenMux's own rate limit. Only where `retry-after` stands, trying again may help.",
     431: "Too many headers.",
     500: "A bug of the gateway.",
@@ -113,11 +113,17 @@ def _refused_requests() -> list[GatewayError]:
         refused("n", "integer_below_min_value", "Invalid 'n': integer below minimum value."),
         refused("n", "integer_above_max_value", "Invalid 'n': integer above maximum value."),
         refused("output_compression", "invalid_png_output_compression", "Compression less than 100 is not …"),
+        refused(None, "invalid_form", "The request's body is not a whole form: …"),
+        refused("image", "invalid_image_file", "Invalid image file or mode for image 1, …", USER_ERROR),
+        refused("input_fidelity", "invalid_input_fidelity_model", "The parameter 'input_fidelity' is not supported …"),
+        refused("images", "empty_array", "Invalid 'images': empty array."),
+        refused("image", "array_above_max_length", "Invalid 'image': array too long."),
         errors.ModelForbidden("Your key may not use the model 'gpt-image-2'. Ask for it, or use another model."),
         errors.ModelNotFound("The model 'gpt-image-99' does not exist."),
         errors.BodyTooLarge("The request's body is larger than 1048576 bytes."),
         errors.UnsupportedContentType("This route reads JSON, but the request has 'text/plain'."),
         errors.Draining("The gateway is stopping. Please try again shortly."),
+        errors.UploadsFull("The gateway has no room for more uploads now. Please try again shortly."),
     ]
 
 

@@ -77,7 +77,8 @@ def _images() -> dict[str, Schema]:
     )
 
     def event(kind: str, more: Schema, required: tuple[str, ...]) -> Schema:
-        properties = {"type": _constant(kind), "b64_json": base64, "created_at": {"type": "integer"}, **look, **more}
+        kinds = {"type": "string", "enum": [f"image_generation.{kind}", f"image_edit.{kind}"]}
+        properties = {"type": kinds, "b64_json": base64, "created_at": {"type": "integer"}, **look, **more}
         return _object(properties, required=("type", *required))
 
     return {
@@ -97,9 +98,9 @@ def _images() -> dict[str, Schema]:
             "oneOf": [ref("PartialImageEvent"), ref("CompletedEvent"), ref("ErrorEvent")],
         },
         "PartialImageEvent": event(
-            "image_generation.partial_image", {"partial_image_index": _count()}, ("b64_json", "partial_image_index")
+            "partial_image", {"partial_image_index": _count()}, ("b64_json", "partial_image_index")
         ),
-        "CompletedEvent": event("image_generation.completed", {"usage": ref("ImagesUsage")}, ("b64_json",)),
+        "CompletedEvent": event("completed", {"usage": ref("ImagesUsage")}, ("b64_json",)),
         "ErrorEvent": _object(
             {"type": _constant("error"), "error": ref("ErrorObject")},
             description="What ends a stream that cannot go on. Nothing comes after it.",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from app.images.catalog.model_spec import ModelSpec
+from app.images.catalog.model_spec import INPUT_FIDELITIES, ModelSpec
 from app.images.catalog.sizes import BELOW_MINIMUM, SizeBounds, SizeList, parse_size
 from app.images.request.checks import check_choice, refusal
 
@@ -16,8 +16,10 @@ _DALLE_SIZES = {
 }
 
 
-def modernize(fields: Mapping[str, object], spec: ModelSpec) -> tuple[dict[str, object], tuple[str, ...]]:
-    """The fields with retired parameters dropped and retired values replaced; and the list of changes.
+def modernize(
+    fields: Mapping[str, object], spec: ModelSpec, *, is_edit: bool = False
+) -> tuple[dict[str, object], tuple[str, ...]]:
+    """The fields with retired parameters dropped and retired values replaced, and what was changed.
 
     Changes only what the model itself would refuse. Idempotent. Raises InvalidRequest for a `response_format` that the
     gateway cannot give.
@@ -30,6 +32,9 @@ def modernize(fields: Mapping[str, object], spec: ModelSpec) -> tuple[dict[str, 
         if name == "response_format" and value is not None:
             _refuse_other_than_b64_json(value)
         changes.append(f"{name}=dropped")
+    if "input_fidelity" in modern and spec.edits is not None and not spec.edits.input_fidelity and is_edit:
+        check_choice("input_fidelity", modern.pop("input_fidelity") or "high", INPUT_FIDELITIES)
+        changes.append("input_fidelity=dropped")  # newer models keep every detail, and refuse the word for it
     for name, meaning in (("quality", _quality_today), ("size", _size_today)):
         value = modern.get(name)
         if isinstance(value, str):

@@ -19,13 +19,15 @@ from app.images.catalog.model_spec import (
     FlatTokens,
 )
 from app.images.catalog.sizes import AnySize
-from app.images.request.checks import refusal, shown, wrong_type
+from app.images.request.checks import USER_ERROR, refusal, shown, wrong_type
 from app.images.request.compatibility import modernize
+from app.images.request.inputs import Inputs, check_inputs
 from app.images.request.parameters import (
     DOCUMENTED,
     FRAMES_MAX,
     NULL_MEANS_OMITTED,
     check_names,
+    check_prompt,
     check_together,
     check_values,
 )
@@ -81,7 +83,7 @@ class ImageRequest:
     stream: bool
     partial_images: int
     frames: int
-    input_image_count: int
+    input_image_count: int  # a mask or a markup is none: they are billed nowhere
     fields: Mapping[str, object] = field(repr=False)
     changes: tuple[str, ...]
 
@@ -94,28 +96,36 @@ def models_of(policy: RequestPolicy) -> tuple[ModelSpec, ...]:
     return (*policy.catalog.models, _unlisted("unlisted", hold_nanousd, policy.catalog))
 
 
-def normalize(fields: Mapping[str, object], policy: RequestPolicy, today: date) -> ImageRequest:
-    """The request that the fields of a generation ask for. Idempotent on the `fields` it returns. `today` is the day in
-    UTC: models end.
+def normalize(
+    fields: Mapping[str, object], policy: RequestPolicy, today: date, inputs: Inputs | None = None
+) -> ImageRequest:
+    """The request that the fields ask for: an edit of `inputs`, or else a generation. Idempotent on the `fields` it
+    returns. `today` is the day in UTC: models end.
 
-    Checks in OpenAI's order: model, unknown names, prompt, n, the rest, then rules between fields. Raises
-    ModelNotFound, or InvalidRequest for the first broken rule.
+    Checks in OpenAI's order: model, unknown names, prompt, images, n, the rest, then rules between fields. Raises
+    ModelNotFound, and InvalidRequest for the first rule that is broken.
     """
     spec, changes = _model_asked(fields, policy, today)
+    if inputs is not None and spec.edits is None:
+        message = f"The model '{shown(spec.name)}' edits no images."
+        raise refusal("model", "invalid_value", message, USER_ERROR)
     asked: Mapping[str, object] = fields
     if policy.lenient:
-        asked, translated = modernize(fields, spec)
+        asked, translated = modernize(fields, spec, is_edit=inputs is not None)
         changes += translated
-    forwarded = check_names(asked, spec, may_forward=policy.lenient)
+    forwarded = check_names(asked, spec, may_forward=policy.lenient, is_edit=inputs is not None)
     if forwarded:
         changes += tuple(f"{name}=forwarded" for name in forwarded)
     given = {name: value for name, value in asked.items() if value is not None or name not in NULL_MEANS_OMITTED}
+    check_prompt(given, spec)
+    if inputs is not None:
+        check_inputs(inputs, spec)
     check_values(given, spec)
     check_together(given, spec)
     stream = given.get("stream") is True
     animated = given.get("output_format") == "gif"
     return ImageRequest(
-        operation="generation",
+        operation="generation" if inputs is None else "edit",
         model=spec,
         prompt=str(given["prompt"]),
         n=_integer(given, "n", 1),
@@ -125,7 +135,7 @@ def normalize(fields: Mapping[str, object], policy: RequestPolicy, today: date) 
         # A stream that names no number of partial images was once seen to bring one.
         partial_images=_integer(given, "partial_images", spec.partial_images_max if stream else 0),
         frames=_integer(given, "frame_count", FRAMES_MAX) if animated else 1,
-        input_image_count=0,
+        input_image_count=0 if inputs is None else len(inputs.images),
         fields=given | {"model": spec.id},
         changes=changes,
     )
@@ -215,7 +225,7 @@ def _unlisted(name: str, hold_nanousd: int, catalog: Catalog) -> ModelSpec:
         edits=EditRules(images_max=INPUT_IMAGES_MAX, input_fidelity=INPUT_FIDELITIES, markup=True),
         token_rule=FlatTokens(catalog.unlisted_image_tokens),
         text_output_tokens_max=0,
-        input_image_tokens_max=1536,
+        input_image_tokens_max=7000,
         prices=None,
         hold_nanousd=hold_nanousd,
         listed=False,

@@ -21,6 +21,7 @@ from app.images.request.checks import (
     wrong_type,
 )
 
+INPUT_FIDELITY = "input_fidelity"  # of edits alone
 FRAMES_MAX = 16
 NULL_MEANS_OMITTED = frozenset({"n", "output_compression", "partial_images", "quality", "size", "stream"})
 DOCUMENTED = frozenset(
@@ -46,13 +47,13 @@ _COMPRESSIBLE = ("jpeg", "webp")
 _SEE_THROUGH = ("png", "webp")
 
 
-def check_names(fields: Mapping[str, object], spec: ModelSpec, *, may_forward: bool) -> tuple[str, ...]:
-    """The names that the model is not known to take but that may be sent. Raises InvalidRequest for the first other
-    name.
-    """
+def check_names(
+    fields: Mapping[str, object], spec: ModelSpec, *, may_forward: bool, is_edit: bool = False
+) -> tuple[str, ...]:
+    """The names the model is not known to take but may be sent all the same; InvalidRequest for the first other."""
     if fields.keys() <= spec.parameters:
         return ()
-    unknown = [name for name in fields if name not in spec.parameters]
+    unknown = [name for name in fields if name not in spec.parameters and not (is_edit and name == INPUT_FIDELITY)]
     for name in unknown:
         # In any case of letters: some JSON readers take `N` for `n`.
         forwarded = may_forward and spec.open and name.lower() not in _NEVER_FORWARDED
@@ -64,15 +65,20 @@ def check_names(fields: Mapping[str, object], spec: ModelSpec, *, may_forward: b
     return tuple(unknown)
 
 
-def check_values(given: Mapping[str, object], spec: ModelSpec) -> None:
-    """Checks each value by itself: the prompt, then n, then the rest in the order of _CHECKS, then forwarded ones."""
+def check_prompt(given: Mapping[str, object], spec: ModelSpec) -> None:
+    """The one parameter that every request has."""
     if "prompt" not in given:
         raise refusal("prompt", "missing_required_parameter", "Missing required parameter: 'prompt'.")
+    check_text("prompt", given["prompt"], spec.prompt_chars_max, shortest=1)
+
+
+def check_values(given: Mapping[str, object], spec: ModelSpec) -> None:
+    """Each value but the prompt by itself: n, then the rest in the order of _CHECKS, then what is forwarded."""
     for name, check in _CHECKS.items():
         if name in given:
             check(name, given[name], spec)
     for name, value in given.items():
-        if name not in _CHECKS:
+        if name not in _CHECKS and name != "prompt":
             check_sound(name, value)
 
 
@@ -109,10 +115,6 @@ def _check_gif(given: Mapping[str, object]) -> None:
 
 def _either(words: tuple[str, ...]) -> str:
     return " or ".join(f"'{word}'" for word in words)
-
-
-def _prompt(name: str, value: object, spec: ModelSpec) -> None:
-    check_text(name, value, spec.prompt_chars_max, shortest=1)
 
 
 def _n(name: str, value: object, spec: ModelSpec) -> None:
@@ -184,6 +186,14 @@ def _safety_identifier(name: str, value: object, _: ModelSpec) -> None:
     check_text(name, value, SAFETY_IDENTIFIER_MAX)
 
 
+def _input_fidelity(name: str, value: object, spec: ModelSpec) -> None:
+    accepted = () if spec.edits is None else spec.edits.input_fidelity
+    if not accepted:
+        message = "The parameter 'input_fidelity' is not supported for this model: leave it out."
+        raise refusal(name, "invalid_input_fidelity_model", message)
+    check_choice(name, value, accepted)
+
+
 def _complexity(name: str, value: object, _: ModelSpec) -> None:
     check_choice(name, value, COMPLEXITIES)
 
@@ -196,7 +206,6 @@ def _within(lowest: int, highest: int) -> Callable[[str, object, ModelSpec], Non
 
 
 _CHECKS: Mapping[str, Callable[[str, object, ModelSpec], None]] = {
-    "prompt": _prompt,
     "n": _n,
     "size": _size,
     "quality": _quality,
@@ -208,6 +217,7 @@ _CHECKS: Mapping[str, Callable[[str, object, ModelSpec], None]] = {
     "partial_images": _partial_images,
     "user": _user,
     "safety_identifier": _safety_identifier,
+    INPUT_FIDELITY: _input_fidelity,
     "complexity": _complexity,
     "frame_count": _within(2, FRAMES_MAX),
     "frame_duration_ms": _within(1, FRAME_DURATION_MS_MAX),

@@ -7,11 +7,11 @@ from io import BytesIO
 from PIL import Image, ImageEnhance
 
 from app.sandbox.images.art import Brief, draw, image_file, unfinished
-from app.sandbox.images.editing import Inputs, canvas_of
+from app.sandbox.images.editing import Sources, canvas_of
 from app.sandbox.images.lettering import Lettering
 from app.sandbox.requests.asked import Asked
 
-NO_INPUTS = Inputs()
+NO_SOURCES = Sources()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Drawn:
     partials: tuple[bytes, ...]
 
 
-def draw_all(asked: Asked, lettering: Lettering, inputs: Inputs = NO_INPUTS) -> Drawn:
+def draw_all(asked: Asked, lettering: Lettering, inputs: Sources = NO_SOURCES) -> Drawn:
     """Every image of the request, in its size, format, background and compression; an edit over its inputs."""
     images, partials = [], []
     canvas = canvas_of(inputs, (asked.width, asked.height))

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class Sources:
     """The files of the images sent in, None for what stands behind a URL; and of the mask."""
 
     images: Sequence[IO[bytes] | None] = ()
@@ -29,7 +29,7 @@ class Canvas:
         return drawn if self.kept is None else Image.composite(self.image, drawn, self.kept)
 
 
-def canvas_of(inputs: Inputs, size: tuple[int, int]) -> Canvas | None:
+def canvas_of(inputs: Sources, size: tuple[int, int]) -> Canvas | None:
     """One image fills the canvas, several are its tiles; None without any that can be opened."""
     images = [image for file in inputs.images if (image := _opened(file, size)) is not None]
     if not images:

@@ -1,0 +1,1 @@
+"""What is kept in files: uploads, while a request needs them."""

@@ -1,0 +1,195 @@
+"""Edits end to end: what callers send, what ZenMux gets, what it costs, and what is refused before it is bought."""
+
+import base64
+import io
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from PIL import Image
+
+from app.sandbox.server import SandboxServer
+from tests.e2e.conftest import StartGateway
+from tests.image_files import data_url, image_file, large_image, mask_file
+from tests.servers import Key, RunningGateway, wait_until
+
+FIELDS = {"model": "gpt-image-2", "prompt": "Make it snow", "quality": "low", "size": "1024x1024"}
+
+
+def edit(gateway: RunningGateway, key: Key, **sent: Any) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {key.text}", **sent.pop("headers", {})}
+    return httpx2.post(f"{gateway.url}/images/edits", headers=headers, timeout=60, **sent)
+
+
+def bill_of(sandbox: SandboxServer) -> dict[str, Any]:
+    with urllib.request.urlopen(sandbox.bill_url) as answer:
+        bill: dict[str, Any] = json.load(answer)
+    return bill
+
+
+def images_of(answer: httpx2.Response) -> list[Image.Image]:
+    assert answer.status_code == 200, answer.text
+    return [Image.open(io.BytesIO(base64.b64decode(item["b64_json"]))) for item in answer.json()["data"]]
+
+
+def check_nothing_left(gateway: RunningGateway, sandbox: SandboxServer, bought: int) -> None:
+    rows = gateway.store.settled(bought)
+    bill = bill_of(sandbox)
+    assert len(rows) == bill["count"] == bought
+    assert gateway.store.findings(bill) == []
+    assert list((gateway.settings.data_dir / "uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["image", "image[]", "image[0]"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_form_is_edited(gateway: RunningGateway, sandbox: SandboxServer, name: str, kind: str) -> None:
+    files = [(name, ("/home/ada/a.bin", image_file((341, 512), kind), "application/octet-stream"))]
+    answer = edit(gateway, gateway.store.key(), data={**FIELDS, "n": "2"}, files=files)
+    assert [image.size for image in images_of(answer)] == [(1024, 1024)] * 2
+    (row,) = gateway.store.settled(1)
+    assert (row["operation"], row["charged_images"], row["input_image_tokens"]) == ("edit", 2, 704)
+    assert float(answer.headers["x-gateway-estimated-cost-usd"]) >= row["charged_nanousd"] / 1e9
+    check_nothing_left(gateway, sandbox, 1)
+
+
+def test_a_mask_and_several_images(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+    files = [
+        ("image[]", ("a", image_file())),
+        ("image[]", ("b", image_file())),
+        ("mask", ("m", mask_file())),
+    ]
+    (image,) = images_of(edit(gateway, gateway.store.key(), data=FIELDS, files=files))
+    assert image.getpixel((1020, 20)) == (0, 255, 0)  # the mask keeps it
+    (row,) = gateway.store.settled(1)
+    assert row["input_image_tokens"] == 2 * 1024
+    check_nothing_left(gateway, sandbox, 1)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        {"images": [{"image_url": data_url(image_file())}]},
+        {"images": [data_url(image_file(kind="JPEG"), "jpeg")]},
+        {"images": data_url(image_file())},
+        {"image": data_url(image_file())},
+        {"image": [data_url(image_file())]},
+        {"images": [{"type": "input_image", "image_url": {"url": data_url(image_file()).replace("/", "\\/")}}]},
+    ],
+)
+def test_json_is_edited(gateway: RunningGateway, sandbox: SandboxServer, images: dict[str, Any]) -> None:
+    document = json.dumps({**FIELDS, **images, "mask": {"image_url": data_url(mask_file())}, "n": 1})
+    document = document.replace("\\\\/", "\\/")  # as PHP writes slashes
+    headers = {"content-type": "application/json"}
+    images_of(edit(gateway, gateway.store.key(), content=document.encode(), headers=headers))
+    check_nothing_left(gateway, sandbox, 1)
+
+
+def test_an_edit_streams(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+    data = {**FIELDS, "stream": "true", "partial_images": "1"}
+    answer = edit(gateway, gateway.store.key(), data=data, files={"image": image_file()})
+    names = [line.removeprefix("event: ") for line in answer.text.splitlines() if line.startswith("event: ")]
+    assert names == ["image_edit.partial_image", "image_edit.completed"]
+    (row,) = gateway.store.settled(1)
+    assert (row["usage_source"], row["input_image_tokens"]) == ("reported", 1024)
+    check_nothing_left(gateway, sandbox, 1)
+
+
+def test_usage_that_is_not_itemised_is_image_input(gateway: RunningGateway) -> None:
+    data = {**FIELDS, "prompt": "Snow [sandbox: no-details]"}
+    edit(gateway, gateway.store.key(), data=data, files={"image": image_file()})
+    (row,) = gateway.store.settled(1)
+    assert row["input_text_tokens"] == 0
+    assert row["input_image_tokens"] > 1024
+
+
+@pytest.mark.parametrize("directive", ["status=500", "cut=0.5", "no-usage", "reset", "garbage"])
+def test_faults_end_as_in_generations(gateway: RunningGateway, sandbox: SandboxServer, directive: str) -> None:
+    data = {**FIELDS, "prompt": f"Snow [sandbox: {directive}]"}
+    try:
+        edit(gateway, gateway.store.key(), data=data, files={"image": image_file()})
+    except httpx2.HTTPError:
+        assert directive == "cut=0.5"
+    rows = gateway.store.settled(1)
+    assert [row["state"] for row in rows] == ["released" if directive == "status=500" else "settled"] or directive
+    assert list((gateway.settings.data_dir / "uploads").iterdir()) == []
+    assert gateway.store.findings() == []
+
+
+BAD_FILE = "invalid_image_file"
+REFUSED: list[tuple[dict[str, Any], int, str, str | None]] = [
+    ({"data": FIELDS, "files": {"image": b"no image at all"}}, 400, BAD_FILE, "image"),
+    ({"data": FIELDS, "files": {"image": image_file(kind="GIF")}}, 400, BAD_FILE, "image"),
+    ({"data": FIELDS, "files": {"image": ("a.png", b"")}}, 400, BAD_FILE, "image"),
+    ({"data": FIELDS, "files": {"image": ("a.png", image_file()[:20])}}, 400, BAD_FILE, "image"),
+    ({"data": FIELDS, "files": {"photo": image_file()}}, 400, "invalid_type", "photo"),
+    ({"data": FIELDS, "files": {"images": image_file()}}, 400, "invalid_value", "images"),
+    ({"data": FIELDS, "files": [("image[]", image_file())] * 17}, 400, "array_above_max_length", "image"),
+    ({"data": FIELDS, "files": {"image": large_image(50_000_000)}}, 400, BAD_FILE, "image"),
+    ({"data": FIELDS, "files": {"image": image_file(), "mask": large_image(4_000_000)}}, 400, BAD_FILE, "mask"),
+    ({"data": FIELDS, "files": {"image": image_file(), "mask": image_file()}}, 400, BAD_FILE, "mask"),
+    ({"data": FIELDS, "files": {"image": image_file(), "mask": image_file(kind="JPEG")}}, 400, BAD_FILE, "mask"),
+    ({"data": FIELDS, "files": {"image": image_file(), "mask": mask_file((32, 32))}}, 400, "invalid_value", "mask"),
+    ({"data": FIELDS, "files": {"image": image_file(), "markup": mask_file()}}, 400, "unknown_parameter", "markup"),
+    ({"data": {**FIELDS, "n": "two"}, "files": {"image": image_file()}}, 400, "invalid_type", "n"),
+    ({"data": {**FIELDS, "stream": "yes"}, "files": {"image": image_file()}}, 400, "invalid_type", "stream"),
+    ({"data": {**FIELDS, "svg[model]": "x"}, "files": {"image": image_file()}}, 400, "unknown_parameter", "svg[model]"),
+    ({"data": {**FIELDS, "prompt": ""}, "files": {"image": image_file()}}, 400, "missing_required_parameter", "prompt"),
+    ({"data": {**FIELDS, "prompt": "x" * 140_000}, "files": {"image": image_file()}}, 413, "request_too_large", None),
+    ({"data": {f"f{n}": "x" for n in range(70)}, "files": {"image": image_file()}}, 400, "invalid_form", None),
+    ({"data": {**FIELDS, "image": "text"}, "files": {"mask": mask_file()}}, 400, "invalid_type", "image"),
+    ({"json": FIELDS}, 400, "missing_required_parameter", "image"),
+    ({"json": {**FIELDS, "images": []}}, 400, "empty_array", "images"),
+    ({"json": {**FIELDS, "images": [{"file_id": "file-1"}]}}, 400, "unsupported_parameter", "images[0].file_id"),
+    ({"json": {**FIELDS, "images": [{"image_url": "https://x.example/a"}]}}, 400, "unsupported_value", "images[0]"),
+    ({"json": {**FIELDS, "images": [{"image_url": "data:image/png;base64,%%%%"}]}}, 400, "invalid_value", "image"),
+    ({"json": {**FIELDS, "images": [data_url(image_file())] * 17}}, 400, "array_above_max_length", "image"),
+    ({"json": {**FIELDS, "prompt": data_url(image_file())}}, 400, "invalid_value", None),
+    ({"content": b"x", "headers": {"content-type": "text/plain"}}, 415, "unsupported_content_type", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sent", "status", "code", "param"), REFUSED)
+def test_what_is_refused(
+    gateway: RunningGateway, sandbox: SandboxServer, sent: dict[str, Any], status: int, code: str, param: str | None
+) -> None:
+    answer = edit(gateway, gateway.store.key(), **dict(sent))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (status, code, param), error
+    check_nothing_left(gateway, sandbox, 0)
+
+
+def test_variations_name_edits(gateway: RunningGateway) -> None:
+    headers = {"Authorization": f"Bearer {gateway.store.key().text}"}
+    answer = httpx2.post(f"{gateway.url}/images/variations", headers=headers, files={"image": image_file()})
+    assert answer.status_code == 404
+    assert "/v1/images/edits" in answer.json()["error"]["message"]
+
+
+def test_the_disk_is_shared(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
+    gateway = start_gateway(sandbox.url, upload_bytes_max=1_000_000, uploads_bytes_max=1_000_000)
+    files = {"image": large_image(1_000_001)}
+    answer = edit(gateway, gateway.store.key(), data=FIELDS, files=files)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+    check_nothing_left(gateway, sandbox, 0)
+
+
+def test_what_zenmux_gets_is_a_form_of_ours(gateway: RunningGateway, tmp_path: Path) -> None:
+    """Checked by the sandbox's own reader: `image[]` for each image, no name of the caller's."""
+    answer = edit(
+        gateway, gateway.store.key(), data={**FIELDS, "response_format": "b64_json"}, files={"image": image_file()}
+    )
+    assert answer.headers["x-gateway-normalized"] == "response_format=dropped"
+
+
+def test_metrics_and_the_log_tell_what_came_in(gateway: RunningGateway) -> None:
+    files = [("image[]", image_file()), ("image[]", image_file())]
+    edit(gateway, gateway.store.key(), data=FIELDS, files=files)
+    labels = {"operation": "edit", "model": "gpt-image-2"}
+    name = "zenmux_gateway_requests_total"
+    wait_until(lambda: gateway.metric(name, outcome="completed", **labels) == 1, "the request is counted")
+    assert gateway.metric("zenmux_gateway_input_images_total", **labels) == 2
+    assert gateway.metric("zenmux_gateway_received_bytes_total", **labels) == 2 * len(image_file())
+    assert gateway.metric("zenmux_gateway_tokens_total", direction="input", modality="image", **labels) == 2048

@@ -1,0 +1,121 @@
+"""Uploads on disk: bounded, shared, and gone whatever happens."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.errors import Overloaded, UploadsFull
+from app.files.uploads import UploadFile, Uploads
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> Iterator[Uploads]:
+    uploads = Uploads(tmp_path / "uploads", 1_000_000, 600_000, 3)
+    uploads.prepare()
+    yield uploads
+    uploads.close()
+
+
+async def content(upload: UploadFile, offset: int, size: int) -> bytes:
+    return b"".join([chunk async for chunk in upload.read(offset, size)])
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_what_was_written_is_read(uploads: Uploads) -> None:
+    upload = await uploads.open("ann")
+    data = os.urandom(500_000)
+    for start in range(0, len(data), 77_777):
+        await upload.write(data[start : start + 77_777])
+    await upload.flush()
+    assert (upload.size, uploads.bytes_count, uploads.count) == (500_000, 500_000, 1)
+    assert await content(upload, 0, 500_000) == data
+    assert await content(upload, 123, 200_000) == data[123:200_123]
+    assert await upload.run(lambda read: read(499_999, 10)) == data[-1:]
+    await upload.aclose()
+    await upload.aclose()
+    assert (uploads.bytes_count, uploads.count) == (0, 0)
+
+
+async def test_a_file_has_no_name_and_its_descriptor_is_closed(uploads: Uploads) -> None:
+    await asyncio.sleep(0)
+    upload = await uploads.open("ann")
+    before = descriptors()
+    await upload.write(b"x" * 200_000)
+    assert list(uploads.folder.iterdir()) == []
+    await upload.aclose()
+    assert descriptors() == before - 1
+    assert await content(upload, 0, 10) == b""
+
+
+async def test_the_room_is_bounded_and_shared(uploads: Uploads) -> None:
+    first, second = await uploads.open("ann"), await uploads.open("ann")
+    await first.write(b"x" * 600_000)
+    with pytest.raises(UploadsFull, match="your share"):
+        await second.write(b"x")
+    third = await uploads.open("bob")
+    await third.write(b"x" * 400_000)
+    with pytest.raises(UploadsFull, match="no room"):
+        await third.write(b"x")
+    with pytest.raises(Overloaded):
+        await uploads.open("cid")
+    for upload in (first, second, third):
+        await upload.aclose()
+    assert (uploads.bytes_count, uploads.count) == (0, 0)
+
+
+async def test_a_full_disk_is_told_and_holds_nothing(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int, __: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    upload = await uploads.open("ann")
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(UploadsFull, match="disk is full"):
+        await upload.write(b"x" * 200_000)
+    await upload.aclose()
+    assert (uploads.bytes_count, uploads.count) == (0, 0)
+
+
+async def test_a_folder_that_is_gone_is_told(uploads: Uploads) -> None:
+    uploads.folder.rmdir()
+    with pytest.raises(UploadsFull, match="disk failed"):
+        await uploads.open("ann")
+    assert uploads.count == 0
+
+
+async def test_an_upload_that_is_cancelled_while_it_is_written_is_closed_after_the_write(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its descriptor may be another file's a moment after it is closed."""
+    begun, go_on, order = asyncio.Event(), asyncio.Event(), list[str]()
+    loop, write = asyncio.get_running_loop(), os.write
+
+    def slow(descriptor: int, data: memoryview) -> int:
+        loop.call_soon_threadsafe(begun.set)
+        asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(10)
+        order.append("written")
+        return write(descriptor, data)
+
+    upload = await uploads.open("ann")
+    monkeypatch.setattr(os, "write", slow)
+    writing = asyncio.ensure_future(upload.write(b"x" * 200_000))
+    await begun.wait()
+    writing.cancel()
+    closing = asyncio.ensure_future(upload.aclose())
+    closing.add_done_callback(lambda _: order.append("closed"))
+    await asyncio.sleep(0)
+    go_on.set()
+    await closing
+    assert order == ["written", "closed"]
+
+
+def test_leftovers_are_removed_at_start(uploads: Uploads) -> None:
+    (uploads.folder / "tmpabc").write_bytes(b"x")
+    uploads.prepare()
+    assert list(uploads.folder.iterdir()) == []
