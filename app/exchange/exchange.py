@@ -203,7 +203,9 @@ class Exchange(Response):
         """Well, or with the error; an answer that can tell of none is left unfinished."""
         facts, relay, self._deadline = self._facts, self._relay, None
         # A failure that the answer tells after its image counts; a connection that breaks after it does not.
-        is_whole = facts.complete if self._error is None or relay is None else relay.summary().delivers
+        is_whole = (
+            facts.complete if self._error is None or relay is None else relay.summary().delivers or relay.ends_well
+        )
         if facts.interrupted and not is_whole:
             return  # `_end_early` says so
         if self._error is None or is_whole:

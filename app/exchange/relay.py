@@ -38,6 +38,7 @@ class Relay:
         self._piece: bytes | memoryview = b""  # what was read last and may be sent
         self._held = b""
         self._whole: AnswerSummary | None = None  # what it says, once it is whole and good
+        self.ends_well = False  # its caller has an image from it, though a failure was reported beside it
 
     def summary(self) -> AnswerSummary:
         """What the answer says so far."""
@@ -53,9 +54,7 @@ class Relay:
             if self._whole is not None:
                 return
             await self._send()
-        summary = reader.summary()
-        if not summary.delivers:
-            raise _verdict(summary, reader)
+        await self._check(reader.summary())
 
     async def rest(self) -> None:
         """Passes on what `until_whole` left, and reads to the end of the answer: it may still report a failure."""
@@ -66,11 +65,24 @@ class Relay:
                 await self._send()
             if reader.fails:
                 self._whole = reader.summary()
-                if not self._whole.delivers:
-                    raise _verdict(self._whole, reader)
+                await self._check(self._whole)
         self._piece = reader.flush()
         if self._piece:
             await self._send()
+
+    async def _check(self, summary: AnswerSummary) -> None:
+        """Raises UpstreamError unless it says that the answer is good.
+
+        A document that has begun is ended well if its image came whole: if it were broken off, SDKs would request the
+        image again, and it would be bought twice.
+        """
+        if summary.delivers:
+            return
+        if self._downstream.started and self._reader.closing is None and summary.complete and summary.image_count:
+            self._piece = self._reader.flush()
+            await self._send()
+            self.ends_well = True
+        raise _verdict(summary, self._reader)
 
     async def _read(self) -> bool:
         """Reads the next piece of the answer. False at its end."""

@@ -182,6 +182,25 @@ def test_a_stream_becomes_the_document_that_was_asked_for(start_gateway: StartGa
             assert answer.usage.output_tokens == 196
 
 
+@pytest.mark.parametrize("kind", ["document", "stream"])
+def test_a_failure_reported_behind_a_large_image_costs_no_caller_the_image(
+    start_gateway: StartGateway, kind: str
+) -> None:
+    """The document has begun, so its status cannot tell. Broken off, it would be requested and bought again."""
+    image = IMAGE * 20_000
+    failure = {"message": "late", "type": "server_error", "code": None, "param": None}
+    answer: object = {**GOOD, "data": [{"b64_json": image}], "error": failure}
+    if kind == "stream":
+        answer = COMPLETED.replace(IMAGE, image) + f"event: error\ndata: {json.dumps({'error': failure})}\n\n"
+    with RawUpstream(sends(answer)) as upstream:
+        gateway = start_gateway(upstream.url)
+        with openai.OpenAI(base_url=gateway.url, api_key=gateway.store.key().text, max_retries=2) as client:
+            made = client.images.generate(**BODY)  # type: ignore[call-overload]
+        assert [each.b64_json for each in made.data] == [image]
+        [row] = gateway.store.settled(1)
+        assert (row["outcome"], row["charged_nanousd"]) == ("upstream_failed", REPORTED)
+
+
 @pytest.mark.parametrize("nothing", [{}, {"message": "", "type": "", "code": None}, [None], " "], ids=repr)
 @pytest.mark.parametrize("size", [1, 20_000])
 def test_an_error_that_tells_nothing_costs_no_caller_its_image(
