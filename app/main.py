@@ -4,14 +4,13 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypedDict
 
 import httpx2
-from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from fastapi import FastAPI
 from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -19,18 +18,19 @@ from starlette.types import ASGIApp
 import app
 from app.alerts.hook import webhook_of
 from app.alerts.sender import Sender
+from app.alerts.watch import threshold_watch
 from app.api.cors import Cors
 from app.api.endpoints import health, images, models, usage
 from app.api.endpoints.docs import docs_router
-from app.api.error_responses import error_event, error_response, http_refusal, wire_error
-from app.api.front import Front, answer_gateway_error
+from app.api.error_responses import error_event, error_response, wire_error
+from app.api.front import Front, fault_response, handle_gateway_error, handle_http_error, stopping_response
 from app.api.layers import Layer, wrapped
 from app.api.openapi.document import openapi_document
-from app.api.services import Services, event_of
+from app.api.services import Services
 from app.database.clock import Clock
 from app.database.engine import create_engine
 from app.database.migrate import upgrade
-from app.errors import Draining, GatewayError, Interrupted
+from app.errors import GatewayError
 from app.exchange.in_flight import ExchangeBounds, Exchanges
 from app.files.uploads import Uploads
 from app.identity.keys.authentication import Authenticator
@@ -41,11 +41,8 @@ from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.liveness.heartbeat import Heartbeat
 from app.quotas.ledger.liveness.sweep import expire_dead, sweep_for_ever
 from app.quotas.ledger.spool.file import Spool
-from app.quotas.rules.reservation import Corrected
-from app.quotas.rules.thresholds import NamedThresholdEvent, Watch, describe_threshold_event
 from app.server.http.bounds import Hooks
 from app.settings import Settings
-from app.telemetry.event import RequestEvent
 from app.telemetry.logs import count_dropped_lines
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording
@@ -117,8 +114,8 @@ def create_app(
     for door in (images, models, usage, health):
         gateway.include_router(door.router)
     gateway.include_router(docs_router(lambda: openapi_document(policy, app.__version__)))
-    gateway.add_exception_handler(GatewayError, _answer_gateway_error)
-    gateway.add_exception_handler(HTTPException, _answer_http_error)
+    gateway.add_exception_handler(GatewayError, handle_gateway_error)
+    gateway.add_exception_handler(HTTPException, handle_http_error)
     return wrapped(Front(gateway, images.DIRECT), _layers(settings, metrics))
 
 
@@ -130,8 +127,8 @@ def _layers(settings: Settings, metrics: Metrics) -> Iterator[Layer]:
         inner,
         metrics,
         new_request_id=_request_ids(),
-        fault=_fault_response,
-        stopping=_stopping_response,
+        fault=fault_response,
+        stopping=stopping_response,
         unauthenticated=Sampler(settings.log_unauthenticated_per_second),
     )
 
@@ -151,7 +148,7 @@ async def _open(
         instance=instance,
         queue_max=settings.ledger_queue_max,
         wait_seconds=settings.ledger_wait_seconds,
-        watch=_watch(settings, metrics, sender),
+        watch=threshold_watch(settings.thresholds_percent, metrics, sender),
     )
     stack.push_async_callback(ledger.close)
     heartbeat = Heartbeat(engine, instance, settings.heartbeat_seconds, asyncio.get_running_loop().time)
@@ -223,17 +220,6 @@ def _server_hooks(services: Services) -> Hooks:
     )
 
 
-def _fault_response() -> Response:
-    return error_response(wire_error(GatewayError("")))
-
-
-def _stopping_response(event: RequestEvent) -> Response:
-    """For a request that a stop found before it was an exchange, or that did not end when it was asked to."""
-    if not event.is_reserved:  # nothing was reserved, so nothing was sent
-        return error_response(wire_error(Draining("The gateway is stopping. Please try again shortly.")))
-    return error_response(wire_error(Interrupted("The gateway stopped before this request was answered.")))
-
-
 def _sender(engine: Engine, settings: Settings, clock: Clock, metrics: Metrics) -> Sender | None:
     hook = webhook_of(settings)
     if hook is None:
@@ -249,46 +235,7 @@ def _sender(engine: Engine, settings: Settings, clock: Clock, metrics: Metrics) 
     )
 
 
-def _watch(settings: Settings, metrics: Metrics, sender: Sender | None) -> Watch:
-    return Watch(
-        settings.thresholds_percent,
-        webhook=sender is not None,
-        announce=lambda crossed: _announce(crossed, metrics, sender),
-        corrected=lambda corrected: _count_corrections(corrected, metrics),
-    )
-
-
-def _announce(crossed: Sequence[NamedThresholdEvent], metrics: Metrics, sender: Sender | None) -> None:
-    """Tells, once, that limits have been used up to a percentage."""
-    for named_event in crossed:
-        event = named_event.threshold_event
-        logger.info("threshold_crossed", extra=describe_threshold_event(named_event))
-        shadow = str(event.shadow).lower()
-        metrics.threshold_events.labels(event.scope, event.unit, event.window, str(event.percent), shadow).inc()
-    if sender is not None:
-        sender.wake()
-
-
-def _count_corrections(corrected: Sequence[Corrected], metrics: Metrics) -> None:
-    for each in corrected:
-        metrics.count_correction(each.delta.nanousd, each.passed)
-
-
 async def _finish_sending(sender: Sender, sending: asyncio.Task[None]) -> None:
     sender.stop()
     await asyncio.wait([sending], timeout=_SENDING_CLOSE_SECONDS)
     sending.cancel()
-
-
-async def _answer_gateway_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, GatewayError)
-    return answer_gateway_error(request, error)
-
-
-async def _answer_http_error(request: Request, error: Exception) -> Response:
-    """The framework's own refusals: no such path, no such method."""
-    assert isinstance(error, HTTPException)
-    event = event_of(request)
-    wire = http_refusal(error.status_code, str(error.detail), request.method, event.path, error.headers)
-    event.outcome, event.refusal, event.error_code = wire.outcome, wire.code, wire.code
-    return error_response(wire)

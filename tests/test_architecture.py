@@ -51,6 +51,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "alerts": frozenset(
         {
             "errors",
+            "telemetry",
             "settings",
             "database",
             "quotas/rules",
@@ -169,6 +170,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "upstream/sending.py", "upstream/response.py",
     ),
     ("quotas/reports/test_retention.py", "alerts/test_outbox.py"): ("quotas/ledger/liveness/pruning.py",),
+    ("e2e/test_thresholds.py",): ("alerts/watch.py",),
     ("database/test_migrate.py",): ("database/schema.py",),
     ("quotas/ledger/test_execute.py", "quotas/ledger/test_commands.py"): ("quotas/rules/reservation.py",),
     ("images/catalog/test_file.py",): ("images/catalog/model_spec.py",),

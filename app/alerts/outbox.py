@@ -1,4 +1,4 @@
-"""Threshold events that the webhook has not received yet: taken under a lease, finished, deleted when old.
+"""Threshold events that the webhook has not received yet: taken under a lease and finished.
 
 SQL away from the hot path, through SQLAlchemy; the ledger writes the events. Every function blocks.
 """

@@ -6,14 +6,16 @@ It answers our errors for both. FastAPI's middlewares and router cost more than 
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.error_responses import error_response, wire_error
+from app.api.error_responses import error_response, http_refusal, wire_error
 from app.api.routes import canonical
 from app.api.services import event_of
-from app.errors import CallerError, GatewayError, GatewayFault, LimitReached
+from app.errors import CallerError, Draining, GatewayError, GatewayFault, Interrupted, LimitReached
+from app.telemetry.event import RequestEvent
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -51,3 +53,30 @@ def answer_gateway_error(request: Request, error: GatewayError) -> Response:
     if not event.is_reserved:
         event.outcome = wire.outcome
     return error_response(wire)
+
+
+async def handle_gateway_error(request: Request, error: Exception) -> Response:
+    """FastAPI's handler for our own errors."""
+    assert isinstance(error, GatewayError)
+    return answer_gateway_error(request, error)
+
+
+async def handle_http_error(request: Request, error: Exception) -> Response:
+    """The framework's own refusals: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    event = event_of(request)
+    wire = http_refusal(error.status_code, str(error.detail), request.method, event.path, error.headers)
+    event.outcome, event.refusal, event.error_code = wire.outcome, wire.code, wire.code
+    return error_response(wire)
+
+
+def fault_response() -> Response:
+    """For a request that ended with a bug of the gateway."""
+    return error_response(wire_error(GatewayError("")))
+
+
+def stopping_response(event: RequestEvent) -> Response:
+    """For a request that a stop found before it was an exchange, or that did not end when it was asked to."""
+    if not event.is_reserved:  # nothing was reserved, so nothing was sent
+        return error_response(wire_error(Draining("The gateway is stopping. Please try again shortly.")))
+    return error_response(wire_error(Interrupted("The gateway stopped before this request was answered.")))

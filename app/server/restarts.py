@@ -25,6 +25,6 @@ class Restarts:
         return min(self.first_delay_seconds * 2.0 ** min(self.failures - 1, 10), _DELAY_SECONDS_MAX)
 
     @property
-    def is_hopeless(self) -> bool:
+    def is_given_up(self) -> bool:
         """Whether so many lives were short that the gateway should end, unless another worker serves."""
         return self.failures >= _FAILURES_MAX

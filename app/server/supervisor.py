@@ -187,7 +187,7 @@ class Supervisor:
         assert place.process is not None
         place.ready_at = time.monotonic()
         _log.info("worker_ready", extra={"worker": place.number, "pid": place.process.pid})
-        self._tell_of_the_dead()
+        self._report_dead_workers()
         if not self._has_started and all(other.ready_at is not None for other in self._places):
             self._has_started = True
             self._on_ready()
@@ -210,19 +210,19 @@ class Supervisor:
         lived_seconds = None if place.ready_at is None else time.monotonic() - place.ready_at
         place.ready_at = None
         self._dead_instances.append(place.instance)
-        self._tell_of_the_dead()
+        self._report_dead_workers()
         delay_seconds = place.restarts.delay_seconds(lived_seconds)
         _log.warning("worker_ended", extra={**fields, "restart_in_seconds": delay_seconds})
         if not self._has_started:
             self._give_up(f"Worker {place.number} did not start ({how}); what is said above tells why.")
-        elif place.restarts.is_hopeless and all(other.ready_at is None for other in self._places):
+        elif place.restarts.is_given_up and all(other.ready_at is None for other in self._places):
             self._give_up(f"No worker can be kept running; the last one ended with {how}.")
         else:
             place.due_at = time.monotonic() + delay_seconds
             if delay_seconds:  # meanwhile its share of new connections goes to the others
                 place.close_listener()
 
-    def _tell_of_the_dead(self) -> None:
+    def _report_dead_workers(self) -> None:
         """To one worker that serves. If that one dies of it, too, the heartbeats tell in their time."""
         serving_line = next((place.line for place in self._places if place.line and place.ready_at is not None), None)
         if serving_line is not None:

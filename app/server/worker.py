@@ -78,7 +78,7 @@ def _serve(assignment: Assignment, line: socket.socket) -> int:
 
     dead_instances = asyncio.Queue[str]()
     with loading():
-        from app.main import create_app  # noqa: PLC0415 - loads the whole house
+        from app.main import create_app  # noqa: PLC0415 - loads the whole gateway
     try:
         gateway = create_app(
             settings, shared_counters=shared_counters, instance=assignment.instance, dead_instances=dead_instances

@@ -1,6 +1,6 @@
 """When the first byte of a request is about to be sent, by HTTPX's `trace` extension, and what a failure proves.
 
-The same for every transport: nothing here knows which one is used.
+It works with every transport.
 """
 
 import asyncio

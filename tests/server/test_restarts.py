@@ -6,7 +6,7 @@ from app.server.restarts import Restarts
 def test_after_a_good_life_it_is_at_once() -> None:
     restarts = Restarts()
     assert [restarts.delay_seconds(3600) for _ in range(20)] == [0] * 20
-    assert not restarts.is_hopeless
+    assert not restarts.is_given_up
 
 
 def test_after_short_lives_it_is_later_and_later_up_to_half_a_minute() -> None:
@@ -18,12 +18,12 @@ def test_one_that_was_never_ready_waits_from_the_first() -> None:
     assert Restarts().delay_seconds(None) == 0.5
 
 
-def test_five_short_lives_are_hopeless_and_a_good_one_forgives_them() -> None:
+def test_after_five_early_ends_it_is_given_up_and_a_long_run_resets_the_count() -> None:
     restarts = Restarts()
     for _ in range(4):
         restarts.delay_seconds(None)
-    assert not restarts.is_hopeless
+    assert not restarts.is_given_up
     restarts.delay_seconds(9.9)
-    assert restarts.is_hopeless
+    assert restarts.is_given_up
     restarts.delay_seconds(10)
-    assert not restarts.is_hopeless
+    assert not restarts.is_given_up

@@ -403,12 +403,12 @@ def server_side() -> ssl.SSLContext:
 class TestConnections:
     async def test_a_direct_way_that_swallows_packets_ends_in_the_time_to_connect(self) -> None:
         """As behind a firewall that drops what does not go through its proxy."""
-        with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as deaf:
+        with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as unanswering:
             fillers = [socket.socket() for _ in range(4)]
             for filler in fillers:  # the queue is full after one or two; the rest wait as our request will
                 filler.setblocking(False)
-                filler.connect_ex(deaf.getsockname())
-            url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+                filler.connect_ex(unanswering.getsockname())
+            url = f"http://127.0.0.1:{unanswering.getsockname()[1]}"
             async with upstream_at(url, connect_timeout_seconds=0.2, connect_retries=1) as upstream:
                 with pytest.raises(UpstreamUnreachable):
                     await ask(upstream)

@@ -124,7 +124,7 @@ def prepared(settings: Settings) -> Iterator[None]:
 def make_gateway(settings: Settings) -> ASGIApp:
     """The app; opens nothing yet. Raises ConfigurationError for settings that cannot work."""
     with loading():
-        from app.main import create_app  # noqa: PLC0415 - the whole house: only when nothing simpler is wrong
+        from app.main import create_app  # noqa: PLC0415 - loads the whole gateway: only when nothing simpler is wrong
 
     return create_app(settings)
 

@@ -137,7 +137,7 @@ class Writer:
             try:
                 self._serve(tickets)
             except Exception:  # noqa: BLE001 - a bug, whatever it is: the thread must live on
-                _log.exception("the ledger's writer stumbled")
+                _log.exception("the ledger's writer failed; it goes on")
         self._disconnect()
 
     def _take(self) -> list[Ticket]:
@@ -155,7 +155,7 @@ class Writer:
 
     def _serve(self, tickets: list[Ticket]) -> None:
         try:
-            outcomes = self._transact_stubbornly(tickets)
+            outcomes = self._transact_with_retries(tickets)
         except Exception as error:  # noqa: BLE001 - sorted out below, and every ticket gets its answer
             self._disconnect()
             if self._tells_of_the_store(error):
@@ -174,7 +174,7 @@ class Writer:
         if crossed:
             self._watch.announce(crossed)
 
-    def _transact_stubbornly(self, tickets: list[Ticket]) -> list[CommandResult]:
+    def _transact_with_retries(self, tickets: list[Ticket]) -> list[CommandResult]:
         """Begins again, a few times, after a conflict between processes, or if a connection turns out to be dead."""
         for _ in range(_TRIES - 1):
             is_fresh = self._store is None

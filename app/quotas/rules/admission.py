@@ -48,14 +48,14 @@ class LimitRefusal:
     resets_at: datetime | None
 
     @property
-    def hopeless(self) -> bool:
+    def never_fits(self) -> bool:
         """Whether the request needs more than the whole limit, so that waiting does not help."""
         return self.needed > self.limit.amount
 
     @property
     def is_rate(self) -> bool:
         """Whether the same request may pass within a minute or so."""
-        return self.limit.window in (Window.MINUTE, Window.NOW) and not self.hopeless
+        return self.limit.window in (Window.MINUTE, Window.NOW) and not self.never_fits
 
     @property
     def retry_after_seconds(self) -> int:
@@ -69,7 +69,7 @@ class LimitRefusal:
         """For people: which limit, whose, what is left, what was needed, when it resets."""
         limit = self.limit
         named = f"The limit {format_limit(limit)} of {_WHOSE[limit.scope]}"
-        if self.hopeless:
+        if self.never_fits:
             return (
                 f"{named} can never fit this request, which needs {describe_amount(limit.unit, self.needed)}: "
                 "waiting does not help."
@@ -96,7 +96,7 @@ class LimitRefusal:
                 unit=limit.unit,
                 retry_after_seconds=self.retry_after_seconds,
             )
-        resets_at = None if self.hopeless else self.resets_at
+        resets_at = None if self.never_fits else self.resets_at
         return QuotaExceeded(self.message, limit=written, scope=limit.scope, unit=limit.unit, resets_at=resets_at)
 
 
@@ -128,18 +128,18 @@ def decide(limits_and_counters: Iterable[tuple[Limit, Counter]], amounts: Amount
         if unit is _REQUESTS and _tells_a_rate(limit) and (tightest is None or left < tightest[0]):
             tightest = left, limit
     if refusals:
-        return Decision(max(refusals, key=_gravity), tuple(shadow), None)
+        return Decision(max(refusals, key=_severity), tuple(shadow), None)
     rate = None if tightest is None else _rate_status(tightest[1], tightest[0], amounts, now)
     return Decision(None, tuple(shadow), rate)
 
 
-def _gravity(refusal: LimitRefusal) -> tuple[bool, bool, float]:
+def _severity(refusal: LimitRefusal) -> tuple[bool, bool, float]:
     if refusal.resets_at is None:
         # A window without an end never resets; but running requests end by themselves.
         wait = 0.0 if refusal.is_rate else float("inf")
     else:
         wait = (refusal.resets_at - refusal.at).total_seconds()
-    return not refusal.is_rate, refusal.hopeless, wait
+    return not refusal.is_rate, refusal.never_fits, wait
 
 
 def _tells_a_rate(limit: Limit) -> bool:

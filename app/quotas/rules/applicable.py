@@ -52,7 +52,7 @@ class Plan:
         )
         self._party = party
         self._looks = tuple(positions)
-        self._account = ApplicableLimits(party, self.limits, ())
+        self._applicable = ApplicableLimits(party, self.limits, ())
         self._from_ms = self._until_ms = 0  # the span in which `_applicable` is right
 
     def applicable(self, at_ms: int) -> ApplicableLimits:
@@ -65,10 +65,10 @@ class Plan:
                 CounterKey(scope, scope_id, model, window.value, start)
                 for (scope, scope_id, model, window), (start, _) in zip(self._looks, spans, strict=True)
             )
-            self._account = ApplicableLimits(self._party, self.limits, keys)
+            self._applicable = ApplicableLimits(self._party, self.limits, keys)
             self._from_ms = max((start for start, _ in spans), default=0)
             self._until_ms = min((end for _, end in spans), default=FOREVER_MS)
-        return self._account
+        return self._applicable
 
 
 def _look(limit: Limit) -> tuple[str, str, str, Window]:

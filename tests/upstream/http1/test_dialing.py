@@ -30,14 +30,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def deaf_server() -> Iterator[tuple[Any, ...]]:
+def unanswering_server() -> Iterator[tuple[Any, ...]]:
     """The address of one that takes no connection and refuses none."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, ExitStack() as fillers:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as unanswering, ExitStack() as fillers:
         for _ in range(4):
             filler = fillers.enter_context(socket.socket())
             filler.setblocking(False)
-            filler.connect_ex(deaf.getsockname())
-        yield address_of(deaf.getsockname()[1])
+            filler.connect_ex(unanswering.getsockname())
+        yield address_of(unanswering.getsockname()[1])
 
 
 class Resolver:
@@ -89,9 +89,9 @@ async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_an_address_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    with deaf_server() as deaf:
+    with unanswering_server() as unanswering:
         async with serve(answer_ok) as server, transport() as opened:
-            Resolver(monkeypatch, deaf, address_of(server.port))
+            Resolver(monkeypatch, unanswering, address_of(server.port))
             assert await ask(opened, post("http://images.invalid")) == b"ok"
 
 
@@ -159,10 +159,10 @@ async def test_an_address_that_is_silent_all_of_a_sudden(monkeypatch: pytest.Mon
     monkeypatch.setattr("app.upstream.http1.dialing._STRAIGHT_SECONDS_MAX", patience)
     straight = Straight(monkeypatch)
     async with transport(connect_seconds=5 if patience < 1 else 0.5) as opened, serve(answer_ok) as second:
-        with deaf_server() as deaf:
-            Resolver(monkeypatch, deaf, address_of(second.port))
+        with unanswering_server() as unanswering:
+            Resolver(monkeypatch, unanswering, address_of(second.port))
             await opened._pool._dialer._resolve(Origin(tls=False, host="images.invalid", port=80))
-            opened._pool._dialer._answered_last = deaf[-1]
+            opened._pool._dialer._answered_last = unanswering[-1]
             if patience > 1:
                 with pytest.raises(httpx2.ConnectTimeout):
                     await ask(opened, post("http://images.invalid"))

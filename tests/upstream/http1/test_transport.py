@@ -181,14 +181,16 @@ class TestWithoutAConnection:
 
     async def test_nobody_accepts(self) -> None:
         sendings = Sendings()
-        with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as unanswering:
             fillers = [socket.socket() for _ in range(4)]
             for filler in fillers:  # the queue is full after one or two; the rest wait as our request will
                 filler.setblocking(False)
-                filler.connect_ex(deaf.getsockname())
+                filler.connect_ex(unanswering.getsockname())
             async with transport(connect_seconds=0.2) as opened:
                 with pytest.raises(httpx2.ConnectTimeout):
-                    await opened.handle_async_request(post(f"http://127.0.0.1:{deaf.getsockname()[1]}", sendings))
+                    await opened.handle_async_request(
+                        post(f"http://127.0.0.1:{unanswering.getsockname()[1]}", sendings)
+                    )
             for filler in fillers:
                 filler.close()
         assert sendings.count == 0

@@ -25,7 +25,7 @@ _FOUND_MAX = 1000
 _OWN_MAX = 50_000
 _EXPIRE_BATCH = 200
 _SECONDS_MAX = 60.0
-_GOODBYE_SECONDS = 2.0  # for the last heartbeat; without it the others find out by themselves
+_LAST_BEAT_SECONDS = 2.0  # for the last heartbeat; without it the others find out by themselves
 
 _log = logging.getLogger("gateway")
 
@@ -108,7 +108,7 @@ class Sweep:
         heartbeat, self._heartbeat = self._heartbeat, None
         if heartbeat is not None:
             with suppress(StoreUnavailable):
-                await self._readers.run(heartbeat.stop, _GOODBYE_SECONDS)
+                await self._readers.run(heartbeat.stop, _LAST_BEAT_SECONDS)
 
     async def expire_abandoned(self, now: datetime) -> list[str]:
         """Closes what nobody will resolve any more, and cleans up. Returns the ids."""

@@ -104,7 +104,7 @@ class SpoolKeeper:
             try:
                 self.look()
             except Exception:  # noqa: BLE001 - a bug, whatever it is: the thread must live on
-                _log.exception("the ledger's spool_keeper stumbled")
+                _log.exception("the spool's keeper failed; it goes on")
 
     def _keep(self, tickets: Sequence[Ticket]) -> None:
         kept: list[Kept] = []

@@ -1,0 +1,37 @@
+"""What becomes of crossed thresholds and corrections: log lines and metrics, and the webhook's sender is woken."""
+
+import logging
+from collections.abc import Sequence
+
+from app.alerts.sender import Sender
+from app.quotas.rules.reservation import Corrected
+from app.quotas.rules.thresholds import NamedThresholdEvent, Watch, describe_threshold_event
+from app.telemetry.metrics import Metrics
+
+logger = logging.getLogger("gateway")
+
+
+def threshold_watch(percents: tuple[int, ...], metrics: Metrics, sender: Sender | None) -> Watch:
+    """The ledger's watch. Without a sender no event waits for a webhook."""
+    return Watch(
+        percents,
+        webhook=sender is not None,
+        announce=lambda crossed: _announce(crossed, metrics, sender),
+        corrected=lambda corrected: _count_corrections(corrected, metrics),
+    )
+
+
+def _announce(crossed: Sequence[NamedThresholdEvent], metrics: Metrics, sender: Sender | None) -> None:
+    """Tells, once, that limits have been used up to a percentage."""
+    for named_event in crossed:
+        event = named_event.threshold_event
+        logger.info("threshold_crossed", extra=describe_threshold_event(named_event))
+        shadow = str(event.shadow).lower()
+        metrics.threshold_events.labels(event.scope, event.unit, event.window, str(event.percent), shadow).inc()
+    if sender is not None:
+        sender.wake()
+
+
+def _count_corrections(corrected: Sequence[Corrected], metrics: Metrics) -> None:
+    for each in corrected:
+        metrics.count_correction(each.delta.nanousd, each.passed)
