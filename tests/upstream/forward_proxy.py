@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 @dataclass
 class Proxy:
     """`asked` are the first lines of the requests it got, `heads` the whole heads. What it does with the next one:
-    forward it, or `refuses` with a status line, or `hangs`, or `cuts` the tunnel once it stands."""
+    forward it, or `refuses` with a status line, or `hangs`, or `cuts` the tunnel once it stands. With `socks` it speaks
+    SOCKS5 instead of HTTP, and `asked` are the names and ports it was asked for."""
 
     port: int = 0
     asked: list[str] = field(default_factory=list)
@@ -21,12 +22,16 @@ class Proxy:
     refuses: str = ""
     hangs: bool = False
     cuts: bool = False
+    socks: bool = False
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'socks5' if self.socks else 'http'}://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.socks:
+            await self._serve_socks(reader, writer)
+            return
         head = await reader.readuntil(b"\r\n\r\n")
         line, _, fields = head.partition(b"\r\n")
         self.asked.append(line.decode())
@@ -38,6 +43,23 @@ class Proxy:
             await writer.drain()
         else:
             await self._forward(line.decode(), fields, reader, writer)
+
+    async def _serve_socks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """RFC 1928, without a login: the client's methods, then CONNECT to a name."""
+        _, count = await reader.readexactly(2)
+        await reader.readexactly(count)
+        writer.write(b"\x05\x00")
+        head = await reader.readexactly(5)
+        assert head[:4] == b"\x05\x01\x00\x03", head
+        name = await reader.readexactly(head[4])
+        port = int.from_bytes(await reader.readexactly(2))
+        self.asked.append(f"{name.decode()}:{port}")
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\x05\x00\x00\x01" + bytes(6))
+        try:
+            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+        finally:
+            there_writer.close()
 
     async def _forward(
         self, line: str, fields: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -67,8 +89,8 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def forward_proxy() -> AsyncIterator[Proxy]:
-    proxy, tasks = Proxy(), set[asyncio.Task[None]]()
+async def forward_proxy(*, socks: bool = False) -> AsyncIterator[Proxy]:
+    proxy, tasks = Proxy(socks=socks), set[asyncio.Task[None]]()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

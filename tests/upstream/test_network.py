@@ -186,6 +186,17 @@ class TestThroughAProxy:
             assert server.requests[0].startswith(b"POST /api/v1/images/generations HTTP/1.1\r\n")
             assert sendings.count == 1
 
+    async def test_socks5(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Network, "tls", _unchecked())
+        sendings = Sendings()
+        async with (
+            forward_proxy(socks=True) as proxy,
+            serve(answer_ok, tls=server_side()) as server,
+            through(proxy, server.port) as upstream,
+        ):
+            assert (await ask(upstream, sendings))[1] == b"ok"
+            assert (proxy.asked, sendings.count) == ([f"zenmux.test:{server.port}"], 1)
+
     async def test_a_name_and_a_password(self) -> None:
         async with forward_proxy() as proxy, serve(answer_ok) as server:
             named = proxy.url.replace("http://", "http://me:secret@")
