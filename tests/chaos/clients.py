@@ -22,14 +22,17 @@ from PIL import Image
 from tests.chaos.provider import MODELS
 from tests.chaos.world import Downtimes, Replica, still_time
 from tests.e2e.test_faults import CUT, FAULTS, Fault
+from tests.image_files import data_url, image_file, mask_file
 
 EDGE = 64
+_IMAGE, _MASK = image_file((EDGE, EDGE)), mask_file((EDGE, EDGE))
 _TRIES = 3  # an SDK's first try and its two further ones
 _RETRY_SECONDS_MAX = 1.0
 _THINK_SECONDS = 5.0  # the mean pause between two requests of one client
 _FAULT_SHARE = 0.3
 _LEAVE_SHARE = 0.1
 _STREAM_SHARE = 0.4
+_EDIT_SHARE = 0.3
 _ANSWER_SECONDS_MAX = 120.0
 _REFUSED = ("insufficient_quota", "rate_limit_exceeded")
 _VIOLATIONS_MAX = 50
@@ -49,6 +52,20 @@ class Plan:
     body: dict[str, Any]
     fault: Fault | None
     leave_seconds: float | None
+    edits: str | None = None  # how an edit is sent: as a form, as json; None: it is no edit
+
+    @property
+    def path(self) -> str:
+        return "/images/generations" if self.edits is None else "/images/edits"
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The request as HTTPX takes it."""
+        if self.edits == "form":
+            files = [("image[]", ("a.png", _IMAGE)), ("mask", ("m.png", _MASK))]
+            return {"data": {name: str(value).lower() for name, value in self.body.items()}, "files": files}
+        images = {} if self.edits is None else {"images": [{"image_url": data_url(_IMAGE)}]}
+        return {"json": self.body | images}
 
     @property
     def count(self) -> int:
@@ -72,7 +89,10 @@ def make_plan(chance: random.Random) -> Plan:
     else:
         body["n"] = chance.choice((1, 1, 1, 2))
     leaves = chance.random() < _LEAVE_SHARE
-    return Plan(body, fault, chance.choice((0.001, 0.02, 0.1, 0.3)) if leaves else None)
+    edits = chance.choice(("form", "json")) if chance.random() < _EDIT_SHARE else None
+    if directive == "no-details":  # of an edit, all input would be charged as images: by design more than the bill
+        edits = None
+    return Plan(body, fault, chance.choice((0.001, 0.02, 0.1, 0.3)) if leaves else None, edits)
 
 
 @dataclass
@@ -132,11 +152,11 @@ class _Attempt:
 
     async def run(self, session: httpx2.AsyncClient, headers: dict[str, str]) -> tuple[str, float | None]:
         """What came of it, and after how many seconds to try again (None: not at all)."""
-        url = f"{self.replica.url}/images/generations"
+        url = f"{self.replica.url}{self._plan.path}"
         limit = _ANSWER_SECONDS_MAX if self._plan.leave_seconds is None else self._plan.leave_seconds
         try:
             async with asyncio.timeout(limit):
-                answer = await session.post(url, json=self._plan.body, headers=headers)
+                answer = await session.post(url, headers=headers, **self._plan.sent)
         except TimeoutError:
             if self._plan.leave_seconds is None:
                 self.wrong = f"no answer in {limit} s"
@@ -219,7 +239,7 @@ def check_whole(plan: Plan, body: bytes) -> None:
     if plan.body.get("stream"):
         found = events(body)
         last = found[-1]
-        if last["type"] != "image_generation.completed":
+        if last["type"] != ("image_generation.completed" if plan.edits is None else "image_edit.completed"):
             raise ValueError("the stream ends without its completed event")
         if len(found) - 1 > plan.body["partial_images"]:
             raise ValueError(f"{len(found) - 1} partial images")

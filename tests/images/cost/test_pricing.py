@@ -91,7 +91,9 @@ def drawn(data: st.DataObject, asked: ImageRequest) -> tuple[str, str]:
     spec, rule = asked.model, asked.model.token_rule
     assert isinstance(rule, AreaTokens | TableTokens)
     qualities = sorted(rule.base if isinstance(rule, AreaTokens) else rule.by_quality)
-    quality = data.draw(st.sampled_from(qualities)) if asked.quality == AUTO else asked.quality
+    quality = spec.auto_quality if asked.quality == AUTO else asked.quality
+    if quality == AUTO:
+        quality = data.draw(st.sampled_from(qualities))
     if asked.size != AUTO:
         return asked.size, quality
     if isinstance(spec.sizes, SizeList):
