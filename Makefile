@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 # Compiled tests and modules are kept for the next run, also where the machine's owner switched that off.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install run test test-quick test-full soak node bench bench-full check format lock clean
+.PHONY: help install run test test-quick test-full soak node clients bench bench-full check format lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,7 +36,7 @@ run: install ## set everything up and start the gateway for trying out
 PROCESSES ?= 4
 PYTEST = $(BIN)/python -m pytest
 
-test: install node ## set everything up and run every test but the long ones, in less than 5 minutes
+test: install node clients ## set everything up and run every test but the long ones, in less than 5 minutes
 	$(PYTEST) -n $(PROCESSES) --dist loadgroup -m "not long" --ignore=tests/chaos
 	@# It keeps every core busy: beside it, tests that wait for a moment would miss it.
 	CHAOS_SECONDS="$${CHAOS_SECONDS:-20}" $(PYTEST) tests/chaos
@@ -44,7 +44,7 @@ test: install node ## set everything up and run every test but the long ones, in
 test-quick: install ## the tests that need no other process and no PostgreSQL, in less than 45 seconds
 	HYPOTHESIS_PROFILE=quick $(PYTEST) -n 3 -m quick --ignore=tests/bench --ignore=tests/chaos --ignore=tests/deploy --ignore=tests/e2e
 
-test-full: install node ## every test, the long ones too, with five times the examples and a minute of chaos
+test-full: install node clients ## every test, the long ones too, with five times the examples and a minute of chaos
 	HYPOTHESIS_PROFILE=full $(PYTEST) -n $(PROCESSES) --dist loadgroup --ignore=tests/chaos
 	CHAOS_SECONDS="$${CHAOS_SECONDS:-60}" $(PYTEST) tests/chaos
 
@@ -65,6 +65,16 @@ tests/node/node_modules/.installed: tests/node/package-lock.json tests/node/pack
 	npm --prefix tests/node ci --silent --no-audit --no-fund
 	@touch $@
 
+# An old openai-python, and LiteLLM with its 60 packages, for the tests that drive the gateway with them: an environment for each lock file.
+CLIENT_VENVS := $(patsubst tests/clients/%.lock,.venv-clients/%/.installed,$(wildcard tests/clients/*.lock))
+
+clients: $(CLIENT_VENVS) ## install openai-python 1.109 and LiteLLM for the tests, each in an environment of its own
+
+.venv-clients/%/.installed: tests/clients/%.lock | $(STAMP)
+	@{ $(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D) && \
+	  $(BIN)/uv pip sync --quiet --python $(@D)/bin/python --require-hashes $< && touch $@; } || \
+	  { rm -rf $(@D); echo "$* could not be installed: the tests with it will be skipped"; }
+
 bench: install ## measure the gateway beside nginx, LiteLLM and Portkey, in minutes
 	$(BIN)/python -m bench
 
@@ -82,10 +92,12 @@ format: install ## put the code in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: install ## make the lock files anew from pyproject.toml, and the npm one from its package.json
+lock: install ## make the lock files anew from pyproject.toml, and those of tests/clients and tests/node
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --extra socks pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --extra socks pyproject.toml --group dev -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/openai_1.in -o tests/clients/openai_1.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/litellm_sdk.in -o tests/clients/litellm_sdk.lock
 	npm --prefix tests/node install --package-lock-only --no-audit --no-fund
 
 clean: ## remove what was built, keep data/
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info tests/node/node_modules
+	rm -rf $(VENV) .venv-clients build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info tests/node/node_modules

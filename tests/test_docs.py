@@ -444,6 +444,10 @@ def test_one_version_everywhere() -> None:
 # --- Lock files
 
 
+def python_lock_files() -> list[Path]:
+    return [*ROOT.glob("requirements*.lock"), *(ROOT / "tests/clients").glob("*.lock")]
+
+
 def test_no_lock_file_names_an_index() -> None:
     packages = json.loads(read("tests/node/package-lock.json"))["packages"]
     for name, package in packages.items():
@@ -451,14 +455,14 @@ def test_no_lock_file_names_an_index() -> None:
         fields = {field: value for field, value in package.items() if field != "funding"}
         assert "resolved" not in fields, name
         assert "://" not in json.dumps(fields), f"package-lock.json: {name} holds an address"
-    for path in ROOT.glob("requirements*.lock"):
+    for path in python_lock_files():
         text = read(path)
         assert "://" not in text, f"{path.name} holds an address"
         assert not re.search(r"^\s*--(?!hash=)", text, re.MULTILINE), f"{path.name} sets an option besides hashes"
 
 
 def test_every_locked_package_has_a_hash() -> None:
-    for path in ROOT.glob("requirements*.lock"):
+    for path in python_lock_files():
         for entry in re.split(r"\n(?=[a-z0-9])", read(path)):
             if "==" in entry.split("\n")[0]:
                 assert "--hash=sha256:" in entry, f"{path.name}: {entry.splitlines()[0]}"
