@@ -20,6 +20,7 @@ from app.alerts.hook import webhook_of
 from app.alerts.sender import Sender
 from app.alerts.watch import threshold_watch
 from app.api.cors import Cors
+from app.api.edits.reading import EditBounds
 from app.api.endpoints import health, images, models, usage
 from app.api.endpoints.docs import docs_router
 from app.api.error_responses import error_event, error_response, wire_error
@@ -32,6 +33,7 @@ from app.database.engine import create_engine
 from app.database.migrate import upgrade
 from app.errors import GatewayError
 from app.exchange.in_flight import ExchangeBounds, Exchanges
+from app.files.fetching import Fetcher
 from app.files.uploads import Uploads
 from app.identity.keys.authentication import Authenticator
 from app.images.catalog.catalog import catalog_of
@@ -42,6 +44,7 @@ from app.quotas.ledger.liveness.heartbeat import Heartbeat
 from app.quotas.ledger.liveness.sweep import expire_dead, sweep_for_ever
 from app.quotas.ledger.spool.file import Spool
 from app.server.http.bounds import Hooks
+from app.setting_values import ImageUrls
 from app.settings import Settings
 from app.telemetry.logs import count_dropped_lines
 from app.telemetry.metrics import Metrics
@@ -198,8 +201,20 @@ async def _open(
         ledger=ledger,
         exchanges=exchanges,
         uploads=await _open_uploads(settings, stack),
+        edit_bounds=_edit_bounds(settings, policy),
         new_boundary=lambda: f"zenmux-gateway-{secrets.token_hex(16)}",
         metrics=metrics,
+    )
+
+
+def _edit_bounds(settings: Settings, policy: RequestPolicy) -> EditBounds:
+    network, urls = Network(settings), settings.image_urls
+    return EditBounds(
+        settings.upload_bytes_max,
+        settings.body_bytes_max,
+        lenient=policy.lenient,
+        forwards_urls=urls is ImageUrls.FORWARD,
+        fetcher=Fetcher(settings.image_url_hosts, lambda: network.tls) if urls is ImageUrls.FETCH else None,
     )
 
 

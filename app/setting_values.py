@@ -5,9 +5,11 @@ from enum import StrEnum
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, HttpUrl
+from pydantic import AfterValidator, BeforeValidator, HttpUrl, SecretStr
 from pydantic_settings import NoDecode
 
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_WEBHOOK_SECRET_LENGTH_MIN = 16
 _PERCENTS_MAX = 10
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?|https?://\[[0-9a-f:.]{2,45}\](:[0-9]{1,5})?")
 ANY_ORIGIN = "*"
@@ -25,6 +27,14 @@ class UnknownModels(StrEnum):
 
     REFUSE = "refuse"
     PASS = "pass"  # noqa: S105 - a word, not a secret
+
+
+class ImageUrls(StrEnum):
+    """What becomes of an image that an edit names by its address."""
+
+    REFUSE = "refuse"
+    FORWARD = "forward"
+    FETCH = "fetch"
 
 
 class UpstreamTransport(StrEnum):
@@ -80,3 +90,25 @@ def _origins(value: object) -> object:
 
 
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
+
+
+def _hosts(value: object) -> object:
+    """`images.example.com,cdn.internal`."""
+    if not isinstance(value, str):
+        return value
+    parts = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+    if not all(_HOST.fullmatch(part) for part in parts):
+        raise ValueError("write names of hosts such as images.example.com, with commas between them")
+    return parts
+
+
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)]
+
+
+def _not_guessable(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < _WEBHOOK_SECRET_LENGTH_MIN:
+        raise ValueError(f"shorter than {_WEBHOOK_SECRET_LENGTH_MIN} characters; make one with openssl rand -hex 32")
+    return value
+
+
+WebhookSecret = Annotated[SecretStr, AfterValidator(_not_guessable)]

@@ -6,14 +6,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import (
-    SettingsConfigDict,
-)
+from pydantic_settings import SettingsConfigDict
 
 from app.secret_files import SettingsWithSecretFiles
-from app.setting_values import Compatibility, Origins, Percents, ProxyUrl, UnknownModels, UpstreamTransport, UpstreamUrl
-
-_WEBHOOK_SECRET_LENGTH_MIN = 16
+from app.setting_values import (
+    Compatibility,
+    Hosts,
+    ImageUrls,
+    Origins,
+    Percents,
+    ProxyUrl,
+    UnknownModels,
+    UpstreamTransport,
+    UpstreamUrl,
+    WebhookSecret,
+)
 
 
 class Settings(SettingsWithSecretFiles):
@@ -79,9 +86,7 @@ class Settings(SettingsWithSecretFiles):
     log_format: str = Field("json", pattern="^(json|text)$", description="json for machines, text for people.")
 
     # --- What requests may ask for
-    default_model: str | None = Field(
-        None, description="Model for requests that name none; unset: such requests are refused."
-    )
+    default_model: str | None = Field(None, description="Model for requests that name none; unset: they are refused.")
     successor_model: str | None = Field(
         None,
         description="Model that retired and ended ones mean in lenient mode; unset: what the catalog says of each.",
@@ -107,6 +112,10 @@ class Settings(SettingsWithSecretFiles):
     body_bytes_max: int = Field(
         1_048_576, ge=1024, le=104_857_600, description="Largest JSON request body in bytes, an edit's images apart."
     )
+    image_urls: ImageUrls = Field(
+        ImageUrls.REFUSE, description="https addresses of images in edits: refuse, forward (ZenMux fetches), or fetch."
+    )
+    image_url_hosts: Hosts = Field((), description="Hosts, with commas, to fetch from though they are not public.")
     upload_bytes_max: int = Field(
         200_000_000, ge=1_000_000, le=1_000_000_000, description="Most bytes of one edit's images together."
     )
@@ -226,18 +235,9 @@ class Settings(SettingsWithSecretFiles):
     webhook_url: Annotated[str, AfterValidator(lambda text: str(HttpUrl(text)))] | None = Field(
         None, description="Where crossed thresholds are sent as signed JSON; unset: nowhere."
     )
-    webhook_secret: SecretStr | None = Field(
+    webhook_secret: WebhookSecret | None = Field(
         None, description="What webhooks are signed with (HMAC-SHA256); at least 16 characters."
     )
-
-    @field_validator("webhook_secret")
-    @classmethod
-    def _a_secret_cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < _WEBHOOK_SECRET_LENGTH_MIN:
-            raise ValueError(
-                f"shorter than {_WEBHOOK_SECRET_LENGTH_MIN} characters; make one with openssl rand -hex 32"
-            )
-        return value
 
     @field_validator("database_url")
     @classmethod

@@ -81,6 +81,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "telemetry",
             "exchange",
             "api/headers",
+            "api/edits",
         }
     ),
     "api/headers": frozenset(),
@@ -96,7 +97,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "sandbox": frozenset({"images", "sandbox"}),
     "main": frozenset(
         {
-            *("errors", "settings", "images", "database", "identity", "quotas", "files"),
+            *("errors", "settings", "setting_values", "images", "database", "identity", "quotas", "files"),
             *("upstream", "telemetry", "alerts", "exchange", "api", "server/http"),
         }
     ),

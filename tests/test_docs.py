@@ -29,6 +29,7 @@ from app.sandbox.server import SandboxServer
 from app.settings import Settings, load_settings
 from app.telemetry.event import Outcome
 from app.telemetry.metrics import Metrics
+from tests.image_files import image_file
 from tests.servers import RunningGateway
 from tests.test_architecture import ROOMS
 
@@ -225,7 +226,7 @@ def assigned_codes(where: str) -> set[str]:
 def error_codes() -> set[str]:
     return (
         constants("images/**/*.py", "api/**/*.py", call="refusal", position=1)
-        | constants("images/**/*.py", "api/**/*.py", call="InvalidRequest", keyword="code")
+        | constants("images/**/*.py", "api/**/*.py", "files/*.py", call="InvalidRequest", keyword="code")
         | constants("api/*.py", "main.py", call="WireError", position=2)
         | constants("upstream/**/*.py", call="_refused", keyword="code")
         | constants("upstream/**/*.py", call="UpstreamRefused", keyword="code")
@@ -410,6 +411,7 @@ def test_every_curl_line_fails_where_the_answer_is_an_error() -> None:
 
 @pytest.mark.parametrize(("page", "command"), curl_commands(), ids=lambda value: value.split()[0])
 def test_curl_lines_do_what_they_promise(addresses: dict[str, str], tmp_path: Path, page: str, command: str) -> None:
+    (tmp_path / "boat.png").write_bytes(image_file())  # which the command before made
     done = run_curl(command, addresses, tmp_path)
     assert done.returncode == 0, f"{page}: {done.stderr}"
     for name in re.findall(r'open\("(\w+\.png)"', command):

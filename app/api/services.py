@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
+from app.api.edits.reading import EditBounds
 from app.api.headers import header
 from app.database.readers import Readers
 from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
@@ -41,6 +42,7 @@ class Services:
     exchanges: Exchanges
     uploads: Uploads
     new_boundary: Callable[[], str]
+    edit_bounds: EditBounds
     metrics: Metrics
     draining: bool = False
     _receiving: set["asyncio.Task[Any]"] = field(default_factory=set)  # of requests that are not exchanges yet

@@ -1,6 +1,7 @@
 """What goes to ZenMux: a document, or a form that is streamed, with its length known beforehand. Knows no image."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+import binascii
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -17,10 +18,17 @@ class FormFile:
     content_type: str
     size: int
     read: Callable[[], AsyncIterator[bytes]]
+    url: str | None = None  # where ZenMux finds it instead: such a file goes into a document only
 
 
 def json_body(fields: Mapping[str, object]) -> UpstreamBody:
     return UpstreamBody(orjson.dumps(dict(fields)), "application/json")
+
+
+def edit_body(fields: Mapping[str, object], files: Sequence[FormFile], new_boundary: Callable[[], str]) -> UpstreamBody:
+    """A form, but where ZenMux is to fetch an image: a form has no place for addresses."""
+    is_document = any(file.url is not None for file in files)
+    return document_body(fields, files) if is_document else form_body(fields, files, new_boundary())
 
 
 def form_body(fields: Mapping[str, object], files: Iterable[FormFile], boundary: str) -> UpstreamBody:
@@ -28,6 +36,42 @@ def form_body(fields: Mapping[str, object], files: Iterable[FormFile], boundary:
     parts = list(_parts(fields, files, boundary.encode()))
     length = sum(part.size if isinstance(part, FormFile) else len(part) for part in parts)
     return UpstreamBody(Upload(_chunks(parts), length), f"multipart/form-data; boundary={boundary}")
+
+
+def document_body(fields: Mapping[str, object], files: Sequence[FormFile]) -> UpstreamBody:
+    """An edit as JSON, for files that stay behind their addresses; the others are data URLs in it."""
+    parts: list[bytes | FormFile] = [orjson.dumps(dict(fields))[:-1]]
+    images = [file for file in files if file.name == "image[]"]
+    for number, file in enumerate(images):
+        parts += [b"," if number else b',"images":[', *_reference(file)]
+    parts.append(b"]")
+    for file in files:
+        if file.name != "image[]":
+            parts += [b',"%b":' % file.name.encode(), *_reference(file)]
+    parts.append(b"}")
+    length = sum((part.size + 2) // 3 * 4 if isinstance(part, FormFile) else len(part) for part in parts)
+    return UpstreamBody(Upload(_base64_chunks(parts), length), "application/json")
+
+
+def _reference(file: FormFile) -> list[bytes | FormFile]:
+    if file.url is not None:
+        return [orjson.dumps({"image_url": file.url})]
+    return [b'{"image_url":"data:%b;base64,' % file.content_type.encode(), file, b'"}']
+
+
+async def _base64_chunks(parts: Iterable[bytes | FormFile]) -> AsyncIterator[bytes]:
+    for part in parts:
+        if not isinstance(part, FormFile):
+            yield part
+            continue
+        rest = b""
+        async for chunk in part.read():
+            data = rest + chunk
+            whole = len(data) // 3 * 3
+            rest = data[whole:]
+            yield binascii.b2a_base64(data[:whole], newline=False)
+        if rest:
+            yield binascii.b2a_base64(rest, newline=False)
 
 
 def _parts(fields: Mapping[str, object], files: Iterable[FormFile], boundary: bytes) -> Iterator[bytes | FormFile]:

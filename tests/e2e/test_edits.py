@@ -193,3 +193,22 @@ def test_metrics_and_the_log_tell_what_came_in(gateway: RunningGateway) -> None:
     assert gateway.metric("zenmux_gateway_input_images_total", **labels) == 2
     assert gateway.metric("zenmux_gateway_received_bytes_total", **labels) == 2 * len(image_file())
     assert gateway.metric("zenmux_gateway_tokens_total", direction="input", modality="image", **labels) == 2048
+
+
+def test_addresses_can_be_forwarded(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
+    gateway = start_gateway(sandbox.url, image_urls="forward")
+    images = [{"image_url": "https://example.com/a.png"}, {"image_url": data_url(image_file())}]
+    images_of(edit(gateway, gateway.store.key(), json={**FIELDS, "images": images, "mask": data_url(mask_file())}))
+    (row,) = gateway.store.settled(1)
+    assert row["input_image_tokens"] == 1536 + 1024  # what the sandbox makes of an address, and of the other
+    check_nothing_left(gateway, sandbox, 1)
+    answer = edit(gateway, gateway.store.key(), json={**FIELDS, "images": ["http://example.com/a.png"]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_value")
+
+
+def test_addresses_are_fetched_from_where_they_may(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
+    gateway = start_gateway(sandbox.url, image_urls="fetch")
+    for url in ("https://127.0.0.1/a.png", "https://[::1]/a.png", "https://169.254.169.254/a", "http://example.com/a"):
+        answer = edit(gateway, gateway.store.key(), json={**FIELDS, "images": [url]})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_image_url")
+    check_nothing_left(gateway, sandbox, 0)

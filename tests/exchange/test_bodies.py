@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import orjson
 from multipart import MultipartSegment, PushMultipartParser
 
-from app.exchange.bodies import FormFile, form_body, json_body
+from app.exchange.bodies import FormFile, edit_body, form_body, json_body
 from app.upstream.sending import Upload
 
 
@@ -44,3 +44,21 @@ def test_a_document() -> None:
     body = json_body({"n": 2})
     assert isinstance(body.content, bytes)
     assert (orjson.loads(body.content), body.content_type) == ({"n": 2}, "application/json")
+
+
+async def test_a_document_with_an_address_in_it() -> None:
+    remote = FormFile("image[]", "", "", 0, file_of("", b"").read, "https://example.com/a.png")
+    body = edit_body({"n": 2}, [file_of("image[]", b"abcd"), remote, file_of("mask", b"x")], lambda: "xyz")
+    assert isinstance(body.content, Upload)
+    sent = b"".join([chunk async for chunk in body.content.chunks])
+    assert len(sent) == body.content.length
+    assert (orjson.loads(sent), body.content_type) == (
+        {
+            "n": 2,
+            "images": [{"image_url": "data:image/png;base64,YWJjZA=="}, {"image_url": "https://example.com/a.png"}],
+            "mask": {"image_url": "data:image/png;base64,eA=="},
+        },
+        "application/json",
+    )
+    form = edit_body({}, [file_of("image[]", b"abcd")], lambda: "xyz")
+    assert form.content_type == "multipart/form-data; boundary=xyz"

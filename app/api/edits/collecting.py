@@ -29,6 +29,7 @@ class Lying:
     size: int = 0
     start: bytes = b""
     head: ImageHead | None = None
+    url: str | None = None  # of one that ZenMux fetches: nothing of it lies here
 
 
 class Collector:
@@ -48,6 +49,10 @@ class Collector:
         """The next image, of which `assign` tells later what it is."""
         self.images.append(Lying(Role(IMAGE, 1 + len(self.images)), self.upload.size))
 
+    def begin_remote(self, url: str) -> None:
+        """The next image, which stays behind its address."""
+        self.images.append(Lying(Role(IMAGE, 1 + len(self.images)), self.upload.size, url=url))
+
     def assign(self, places: Sequence[tuple[str, int]]) -> None:
         """What each image is: kind, and its place among the images begun; in the order in which they go on. Raises
         InvalidRequest where one cannot be that, or is left over."""
@@ -58,8 +63,9 @@ class Collector:
         for kind, place in places:
             image = begun[place]
             image.role = _counted(kind, 1 + sum(other.role.kind == kind for other in self.images))
-            check_start(image.role, image.start)
-            check_size(image.role, image.size)
+            if image.url is None:
+                check_start(image.role, image.start)
+                check_size(image.role, image.size)
             self.images.append(image)
 
     async def write(self, data: bytes | memoryview) -> None:
@@ -86,7 +92,7 @@ class Collector:
         await self.upload.flush()
         await self.upload.run(self._read_heads)
         for image in self.images:
-            if image.head is None:
+            if image.head is None and image.url is None:
                 raise not_an_image(image.role)
         overlays = {image.role.kind: image.head for image in self.images if image.role.kind != IMAGE}
         heads = [image.head for image in self.images if image.role.kind == IMAGE]
@@ -94,7 +100,8 @@ class Collector:
 
     def _read_heads(self, read: ReadAt) -> None:
         for image in self.images:
-            image.head = read_head(_within(image, read), image.size)
+            if image.url is None:
+                image.head = read_head(_within(image, read), image.size)
 
 
 def _counted(kind: str, number: int) -> Role:

@@ -8,25 +8,30 @@ from starlette.requests import Request
 
 from app.api.body import parse_json_object
 from app.api.edits.collecting import Collector, Lying
-from app.api.edits.data_urls import PLACEHOLDER, DataUrls
+from app.api.edits.data_urls import DATA_URLS_MAX, PLACEHOLDER, DataUrls
 from app.api.edits.form import FormReader
-from app.api.edits.references import no_such_image, remote_refused, take_references
+from app.api.edits.references import Reference, no_such_image, remote_refused, take_references, too_many
 from app.api.headers import header
 from app.errors import BodyTooLarge, ClientLeft, UnsupportedContentType
 from app.exchange.bodies import FormFile
+from app.files.fetching import Fetcher
 from app.files.uploads import UploadFile
 from app.images.request.inputs import IMAGE, Inputs
 
+_URL_LENGTH_MAX = 4096
 _FORM_OVERHEAD_BYTES = 1_048_576  # text fields, boundaries and headers, beside the images
 
 
 @dataclass(frozen=True, slots=True)
 class EditBounds:
-    """From the settings: `upload_bytes_max` of images, `body_bytes_max` of a JSON document beside them."""
+    """From the settings: `upload_bytes_max` of images, `body_bytes_max` of a JSON document beside them. Addresses of
+    images are refused, unless there is a `fetcher`, or ZenMux is to fetch them (`forwards_urls`)."""
 
     upload_bytes_max: int
     body_bytes_max: int
     lenient: bool
+    forwards_urls: bool = False
+    fetcher: Fetcher | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,12 @@ def files_of(body: EditBody, upload: UploadFile) -> list[FormFile]:
     """The images as they are sent on, under names of our own: a caller's may be anything."""
     files = []
     for image in body.images:
-        assert image.head is not None, "read_edit has read it"
         kind = image.role.kind
         name = "image[]" if kind == IMAGE else kind
+        if image.url is not None:
+            files.append(FormFile(name, "", "", 0, partial(upload.read, 0, 0), image.url))
+            continue
+        assert image.head is not None, "read_edit has read it"
         filename = f"{kind}-{image.role.number}.{image.head.format}"
         read = partial(upload.read, image.offset, image.size)
         files.append(FormFile(name, filename, f"image/{image.head.format}", image.size, read))
@@ -79,11 +87,29 @@ async def _read_json(chunks: AsyncIterator[bytes], collector: Collector, bounds:
     for reference in references:
         placeholder = PLACEHOLDER.fullmatch(reference.url)
         if placeholder is None:
-            is_address = reference.url[:8].lower().startswith(("http://", "https://"))
-            raise remote_refused(reference) if is_address else no_such_image(reference)
-        places.append((reference.kind, int(placeholder[1])))
+            places.append((reference.kind, len(collector.images)))
+            await _take_remote(reference, collector, bounds)
+        else:
+            places.append((reference.kind, int(placeholder[1])))
     collector.assign(places)
     return fields
+
+
+async def _take_remote(reference: Reference, collector: Collector, bounds: EditBounds) -> None:
+    if not reference.url[:8].lower().startswith(("http://", "https://")):
+        raise no_such_image(reference)
+    if len(collector.images) == DATA_URLS_MAX:
+        raise too_many(reference)
+    if bounds.forwards_urls:
+        if not reference.url.startswith("https://") or len(reference.url) > _URL_LENGTH_MAX:
+            raise no_such_image(reference)
+        collector.begin_remote(reference.url)
+    elif bounds.fetcher is not None:
+        collector.begin_unknown()
+        await bounds.fetcher.fetch(reference.url, reference.param, collector.write)
+        collector.end()
+    else:
+        raise remote_refused(reference)
 
 
 async def _chunks(request: Request, bytes_max: int) -> AsyncIterator[bytes]:

@@ -70,6 +70,10 @@ def remote_refused(reference: Reference) -> InvalidRequest:
     """An address, where none is used."""
     message = (
         f"This gateway fetches no images: in '{reference.param}', send {_DATA_URL}, or upload the file in a form. "
-        "(GATEWAY_IMAGE_URLS allows addresses.)"
+        "Its operator can allow addresses with GATEWAY_IMAGE_URLS."
     )
     return refusal(reference.param, "unsupported_value", message)
+
+
+def too_many(reference: Reference) -> InvalidRequest:
+    return refusal(reference.param, "array_above_max_length", "Invalid 'images': array too long.")

@@ -4,11 +4,11 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.body import read_json_object
-from app.api.edits.reading import EditBounds, files_of, read_edit
+from app.api.edits.reading import files_of, read_edit
 from app.api.routes import EDITS, GENERATIONS
 from app.api.services import authenticated, event_of, services_of
 from app.errors import Draining, ModelForbidden
-from app.exchange.bodies import form_body, json_body
+from app.exchange.bodies import edit_body, json_body
 from app.exchange.exchange import Exchange
 from app.files.uploads import UploadFile
 from app.identity.keys.authentication import Caller
@@ -51,15 +51,13 @@ async def _edit_of(request: Request) -> Response:
         raise Draining("The gateway is stopping. Please try again shortly.")
     upload = await services.uploads.open(caller.user_id)
     try:
-        settings, policy = services.settings, services.policy
-        bounds = EditBounds(settings.upload_bytes_max, settings.body_bytes_max, lenient=policy.lenient)
-        body = await read_edit(request, upload, bounds)
+        body = await read_edit(request, upload, services.edit_bounds)
         event.received_bytes = upload.size
-        image_request = normalize(body.fields, policy, services.today, body.inputs)
+        image_request = normalize(body.fields, services.policy, services.today, body.inputs)
         event.input_images = image_request.input_image_count
         _note_request(event, image_request)
         _check_model(caller, image_request)
-        sent = form_body(image_request.fields, files_of(body, upload), services.new_boundary())
+        sent = edit_body(image_request.fields, files_of(body, upload), services.new_boundary)
     except BaseException:
         await upload.aclose()
         raise

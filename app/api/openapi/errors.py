@@ -115,6 +115,7 @@ def _refused_requests() -> list[GatewayError]:
         refused("output_compression", "invalid_png_output_compression", "Compression less than 100 is not …"),
         refused(None, "invalid_form", "The request's body is not a whole form: …"),
         refused("image", "invalid_image_file", "Invalid image file or mode for image 1, …", USER_ERROR),
+        refused("images[0]", "invalid_image_url", "The image in 'images[0]' cannot be fetched. …"),
         refused("input_fidelity", "invalid_input_fidelity_model", "The parameter 'input_fidelity' is not supported …"),
         refused("images", "empty_array", "Invalid 'images': empty array."),
         refused("image", "array_above_max_length", "Invalid 'image': array too long."),
