@@ -7,14 +7,17 @@ from contextlib import suppress
 
 GENERATIONS = b"POST /v1/images/generations HTTP/1.1\r\nhost: x\r\n"
 CHUNKED = GENERATIONS + b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+EDITS = b"POST /v1/images/edits HTTP/1.1\r\nhost: x\r\n"
+JSON, FORM = b"application/json", b"multipart/form-data; boundary=x"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 GET = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
 MEGABYTE = 1_048_576
 
 
-def with_body(body: bytes, key: str | None) -> bytes:
+def with_body(body: bytes, key: str | None, start: bytes = GENERATIONS, kind: bytes = JSON) -> bytes:
     """A whole request for an image; with a key it reaches the checks of its body."""
     bearer = b"authorization: Bearer %s\r\n" % key.encode() if key else b""
-    head = GENERATIONS + bearer + b"content-type: application/json\r\nconnection: close\r\n"
+    head = start + bearer + b"content-type: %b\r\nconnection: close\r\n" % kind
     return head + b"content-length: %d\r\n\r\n" % len(body) + body
 
 
@@ -35,6 +38,22 @@ def large(key: str | None) -> dict[str, bytes]:
         "no UTF-8": b'{"prompt":"' + b"\xff" * 1_000_000 + b'"}',
         "a long prompt": b'{"prompt":"' + b"a" * 1_000_000 + b'"}',
     }
+    part = b'--x\r\ncontent-disposition: form-data; name="%b"\r\n\r\n'
+    edits = {
+        "an edit of quotes": (JSON, b'"' * 1_000_000),
+        "an edit of short texts": (JSON, b"[" + b'"",' * 300_000 + b'""]'),
+        "an edit of texts like data URLs": (JSON, b"[" + b'"data:image/png,",' * 55_000 + b'""]'),
+        "an edit of half data URLs": (JSON, (b'"data:' + b"a" * 245 + b'",') * 4000),
+        "an edit of backslashes": (JSON, b'["' + b"\\" * 1_000_000),
+        "an edit of one data URL": (JSON, b'["data:image/png;base64,iVBORw0KGgoAAAAN' + b"AAAA" * 500_000 + b'"]'),
+        "a form of line ends": (FORM, part % b"prompt" + b"\r\n" * 60_000),
+        "a form of almost boundaries": (FORM, part % b"image" + PNG + b"\r\n--" * 500_000),
+        "a form of parts": (FORM, b"".join(part % b"f%d" % number + b"\r\n" for number in range(50_000))),
+        "a form without end": (FORM, b"\r\n-" * 400_000),
+        "a form of headers": (FORM, b"--x\r\n" + b"a: b\r\n" * 200_000),
+        "a form of options": (FORM, b"--x\r\ncontent-disposition: form-data" + b'; a="b"' * 500 + b"\r\n\r\n"),
+        "a form of an image": (FORM, part % b"image" + PNG + bytes(2_000_000) + b"\r\n--x--"),
+    }
     heads = {
         "headers": b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 60_000,
         "a long header": b"GET / HTTP/1.1\r\na: " + b"b" * MEGABYTE,
@@ -50,7 +69,8 @@ def large(key: str | None) -> dict[str, bytes]:
         "upgrades": (GET[:-2] + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n") * 10_000,
         "zeros": bytes(MEGABYTE),
     }
-    return {**{name: with_body(body, key) for name, body in bodies.items()}, **heads}
+    asked = {name: with_body(body, key) for name, body in bodies.items()}
+    return {**asked, **{name: with_body(body, key, EDITS, kind) for name, (kind, body) in edits.items()}, **heads}
 
 
 def small(seed: int) -> Iterator[bytes]:

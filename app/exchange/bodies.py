@@ -1,8 +1,8 @@
 """What goes to ZenMux: a document, or a form that is streamed, with its length known beforehand. Knows no image."""
 
 import binascii
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -25,10 +25,24 @@ def json_body(fields: Mapping[str, object]) -> UpstreamBody:
     return UpstreamBody(orjson.dumps(dict(fields)), "application/json")
 
 
-def edit_body(fields: Mapping[str, object], files: Sequence[FormFile], new_boundary: Callable[[], str]) -> UpstreamBody:
-    """A form, but where ZenMux is to fetch an image: a form has no place for addresses."""
+def edit_body(
+    fields: Mapping[str, object],
+    files: Sequence[FormFile],
+    new_boundary: Callable[[], str],
+    on_sent: Callable[[], Awaitable[None]],
+) -> UpstreamBody:
+    """A form, but where ZenMux is to fetch an image: a form has no place for addresses. `on_sent` is awaited once all
+    of it was taken: the files are not read again."""
     is_document = any(file.url is not None for file in files)
-    return document_body(fields, files) if is_document else form_body(fields, files, new_boundary())
+    body = document_body(fields, files) if is_document else form_body(fields, files, new_boundary())
+    assert isinstance(body.content, Upload)
+    return replace(body, content=replace(body.content, chunks=_and_then(body.content.chunks, on_sent)))
+
+
+async def _and_then(chunks: AsyncIterable[bytes], on_end: Callable[[], Awaitable[None]]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        yield chunk
+    await on_end()
 
 
 def form_body(fields: Mapping[str, object], files: Iterable[FormFile], boundary: str) -> UpstreamBody:

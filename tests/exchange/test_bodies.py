@@ -48,9 +48,19 @@ def test_a_document() -> None:
 
 async def test_a_document_with_an_address_in_it() -> None:
     remote = FormFile("image[]", "", "", 0, file_of("", b"").read, "https://example.com/a.png")
-    body = edit_body({"n": 2}, [file_of("image[]", b"abcd"), remote, file_of("mask", b"x")], lambda: "xyz")
+    ended = list[str]()
+
+    async def on_sent() -> None:
+        ended.append("sent")
+
+    files = [file_of("image[]", b"abcd"), remote, file_of("mask", b"x")]
+    body = edit_body({"n": 2}, files, lambda: "xyz", on_sent)
     assert isinstance(body.content, Upload)
-    sent = b"".join([chunk async for chunk in body.content.chunks])
+    sent = b""
+    async for chunk in body.content.chunks:
+        assert not ended
+        sent += chunk
+    assert ended == ["sent"]
     assert len(sent) == body.content.length
     assert (orjson.loads(sent), body.content_type) == (
         {
@@ -60,5 +70,5 @@ async def test_a_document_with_an_address_in_it() -> None:
         },
         "application/json",
     )
-    form = edit_body({}, [file_of("image[]", b"abcd")], lambda: "xyz")
+    form = edit_body({}, [file_of("image[]", b"abcd")], lambda: "xyz", on_sent)
     assert form.content_type == "multipart/form-data; boundary=xyz"

@@ -57,7 +57,7 @@ async def _edit_of(request: Request) -> Response:
         event.input_images = image_request.input_image_count
         _note_request(event, image_request)
         _check_model(caller, image_request)
-        sent = edit_body(image_request.fields, files_of(body, upload), services.new_boundary)
+        sent = edit_body(image_request.fields, files_of(body, upload), services.new_boundary, upload.aclose)
     except BaseException:
         await upload.aclose()
         raise
