@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import socket
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from PIL import Image
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
 from tests.image_files import data_url, image_file, large_image, mask_file
-from tests.servers import Key, RunningGateway, wait_until
+from tests.servers import Key, RunningGateway, fetch_json, wait_until
 
 FIELDS = {"model": "gpt-image-2", "prompt": "Make it snow", "quality": "low", "size": "1024x1024"}
 
@@ -212,3 +213,31 @@ def test_addresses_are_fetched_from_where_they_may(start_gateway: StartGateway, 
         answer = edit(gateway, gateway.store.key(), json={**FIELDS, "images": [url]})
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_image_url")
     check_nothing_left(gateway, sandbox, 0)
+
+
+def test_nobody_fills_the_disk_alone(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
+    """A user's share is one whole upload here: what is half there leaves no room for the same user's next."""
+    limits = {"upload_bytes_max": 1_000_000, "uploads_bytes_max": 1_500_000, "user_in_flight_percent": 1}
+    gateway = start_gateway(sandbox.url, **limits)
+    ann, bob = gateway.store.key(user="ann"), gateway.store.key(user="bob")
+    begun = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n' + large_image(900_000)
+    head = (
+        f"POST /v1/images/edits HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ann.text}\r\n"
+        "content-type: multipart/form-data; boundary=x\r\ncontent-length: 950000\r\n\r\n"
+    )
+    with socket.create_connection(gateway.socket.getsockname()) as connection:
+        connection.sendall(head.encode() + begun)
+        files = {"image": large_image(400_000)}
+
+        def is_full() -> bool:
+            answer = edit(gateway, ann, data={**FIELDS, "prompt": ""}, files=files)
+            return answer.status_code == 503 and answer.json()["error"]["code"] == "uploads_full"
+
+        wait_until(is_full, "the share is used up")
+        bobs = edit(gateway, bob, data={**FIELDS, "prompt": ""}, files=files)
+        assert bobs.json()["error"]["param"] == "prompt"  # it was read whole
+    (gateway.settings.data_dir / "uploads").rmdir()
+    answer = edit(gateway, bob, data=FIELDS, files=files)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "uploads_full")
+    assert gateway.store.rows() == []
+    assert fetch_json(sandbox.bill_url)["count"] == 0
