@@ -133,6 +133,7 @@ reservations = Table(
     Column("state", String(16), nullable=False),  # pending | settled | released | expired
     Column("reserved_at_ms", BigInteger, nullable=False),
     Column("dispatched_at_ms", BigInteger, nullable=True),  # set before the first byte goes upstream
+    *(Column(name, BigInteger, nullable=True) for name in ("input_images", "received_bytes")),  # of an edit
     Column("expires_at_ms", BigInteger, nullable=False),
     Column("held_images", BigInteger, nullable=False),
     Column("held_tokens", BigInteger, nullable=False),

@@ -108,6 +108,8 @@ class Exchange(Response):
             expires_at=now + timedelta(seconds=self._shared.bounds.reservation_seconds),
             # One transaction less before the first byte goes out.
             is_dispatched=route.waiting is not None,
+            input_images=self._event.input_images,
+            received_bytes=self._event.received_bytes,
         )
 
     async def _forward(self, route: Route, lease: Lease) -> None:

@@ -52,6 +52,7 @@ def test_a_form_is_edited(gateway: RunningGateway, sandbox: SandboxServer, name:
     assert [image.size for image in images_of(answer)] == [(1024, 1024)] * 2
     (row,) = gateway.store.settled(1)
     assert (row["operation"], row["charged_images"], row["input_image_tokens"]) == ("edit", 2, 704)
+    assert (row["input_images"], row["received_bytes"] > 100) == (1, True)
     assert float(answer.headers["x-gateway-estimated-cost-usd"]) >= row["charged_nanousd"] / 1e9
     check_nothing_left(gateway, sandbox, 1)
 

@@ -39,6 +39,8 @@ class NewRow(NamedTuple):
     held_tokens: int
     held_nanousd: int
     dispatched_at_ms: int | None
+    input_images: int
+    received_bytes: int
 
 
 class Closing(NamedTuple):
@@ -111,6 +113,8 @@ def new_row(hold: Hold, instance: str) -> NewRow:
             amounts.tokens,
             amounts.nanousd,
             reserved_at_ms if hold.is_dispatched else None,
+            hold.input_images,
+            hold.received_bytes,
         )
     )
 

@@ -48,7 +48,7 @@ class Resolution(StrEnum):
 
 
 class Hold(NamedTuple):
-    """What `reserve` takes: who asks for what, and its worst case.
+    """What `reserve` takes: who asks for what, and its worst case. `input_images` and `received_bytes` are of an edit.
 
     `is_dispatched`: a connection waits, so the request is sent as soon as the hold is taken. It counts as dispatched
     from the start, and needs no second transaction.
@@ -67,6 +67,8 @@ class Hold(NamedTuple):
     reserved_at: datetime
     expires_at: datetime
     is_dispatched: bool = False
+    input_images: int = 0
+    received_bytes: int = 0
 
 
 class Settlement(NamedTuple):

@@ -47,6 +47,8 @@ def test_a_new_row_is_pending_and_says_whose_it_is() -> None:
         "held_tokens": 1000,
         "held_nanousd": 100_000_000,
         "dispatched_at_ms": None,
+        "input_images": 0,
+        "received_bytes": 0,
     }
 
 

@@ -1,4 +1,4 @@
-"""Corrections of what expired too early, heartbeats of processes, and refused requests in daily totals."""
+"""Corrections of what expired too early, heartbeats, refused requests in daily totals, what edits sent in."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,9 @@ _WORD = sa.String(16)
 
 
 def upgrade() -> None:
-    """Adds two tables and a column. Requests of earlier days that were refused stand in their totals as released."""
+    """Adds two tables and three columns. Refused requests of earlier days stand in their totals as released."""
+    for name in ("input_images", "received_bytes"):
+        op.add_column("reservations", sa.Column(name, sa.BigInteger(), nullable=True))
     op.add_column("usage_days", sa.Column("refused", sa.BigInteger(), server_default="0", nullable=False))
     _create_corrections()
     op.create_table(
