@@ -3,8 +3,10 @@
 import base64
 import io
 import json
+import select
 import socket
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -226,14 +228,23 @@ def test_nobody_fills_the_disk_alone(start_gateway: StartGateway, sandbox: Sandb
         f"POST /v1/images/edits HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ann.text}\r\n"
         "content-type: multipart/form-data; boundary=x\r\ncontent-length: 950000\r\n\r\n"
     )
-    with socket.create_connection(gateway.socket.getsockname()) as connection:
-        connection.sendall(head.encode() + begun)
-        files = {"image": large_image(400_000)}
+    files = {"image": large_image(400_000)}
+    with ExitStack() as stack:
+        held: list[socket.socket] = []
+
+        def hold() -> None:
+            held[:] = [stack.enter_context(socket.create_connection(gateway.socket.getsockname()))]
+            held[0].sendall(head.encode() + begun)
 
         def is_full() -> bool:
             answer = edit(gateway, ann, data={**FIELDS, "prompt": ""}, files=files)
-            return answer.status_code == 503 and answer.json()["error"]["code"] == "uploads_full"
+            if answer.status_code == 503 and answer.json()["error"]["code"] == "uploads_full":
+                return True
+            if select.select(held, [], [], 0)[0]:  # this one was read first, and the one that is held was refused
+                hold()
+            return False
 
+        hold()
         wait_until(is_full, "the share is used up")
         bobs = edit(gateway, bob, data={**FIELDS, "prompt": ""}, files=files)
         assert bobs.json()["error"]["param"] == "prompt"  # it was read whole
