@@ -41,7 +41,7 @@ test: install node clients ## set everything up and run every test but the long 
 	@# It keeps every core busy: beside it, tests that wait for a moment would miss it.
 	CHAOS_SECONDS="$${CHAOS_SECONDS:-20}" $(PYTEST) tests/chaos
 
-test-quick: install ## the tests that need no other process and no PostgreSQL, in less than 45 seconds
+test-quick: install ## the tests that need no other process and no PostgreSQL, in about 50 seconds
 	HYPOTHESIS_PROFILE=quick $(PYTEST) -n 3 -m quick --ignore=tests/bench --ignore=tests/chaos --ignore=tests/deploy --ignore=tests/e2e
 
 test-full: install node clients ## every test, the long ones too, with five times the examples and a minute of chaos
