@@ -44,8 +44,8 @@ from app.quotas.ledger.liveness.heartbeat import Heartbeat
 from app.quotas.ledger.liveness.sweep import expire_dead, sweep_for_ever
 from app.quotas.ledger.spool.file import Spool
 from app.server.http.bounds import Hooks
-from app.setting_values import ImageUrls
-from app.settings import Settings
+from app.settings.settings import Settings
+from app.settings.values import ImageUrls
 from app.telemetry.logs import count_dropped_lines
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording

@@ -32,7 +32,7 @@ from app.quotas.reports.audit import Finding, audit, compare_with_bill
 from app.quotas.rules.limits import Scope, parse_limit
 from app.server.http.bounds import Bounds
 from app.server.serving import server_config
-from app.settings import Settings
+from app.settings.settings import Settings
 
 UPSTREAM_KEY = "sk-ai-v1-test-upstream-key"
 _PATIENCE_SECONDS = 20

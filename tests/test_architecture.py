@@ -26,9 +26,7 @@ DOCSTRING_LINES_MAX = 5
 # A file belongs to the longest name here that its path begins with.
 ROOMS: dict[str, frozenset[str]] = {
     "errors": frozenset(),
-    "secret_files": frozenset(),
-    "setting_values": frozenset(),
-    "settings": frozenset({"secret_files", "setting_values"}),
+    "settings": frozenset(),
     "images/catalog": frozenset({"errors"}),
     "images/request": frozenset({"errors", "images/catalog"}),
     "images/cost": frozenset({"images/catalog", "images/request"}),
@@ -42,7 +40,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "quotas/reports": frozenset(
         {"errors", "images/catalog", "database", "quotas/rules", "quotas/ledger", "quotas/limits"}
     ),
-    "upstream/wire": frozenset({"errors", "settings", "setting_values"}),
+    "upstream/wire": frozenset({"errors", "settings"}),
     "upstream/http1": frozenset({"upstream/wire"}),
     "upstream": frozenset({"errors", "settings", "images", "upstream/wire", "upstream/http1"}),
     "upstream/lookups": frozenset({"errors", "settings", "images", "upstream"}),
@@ -97,7 +95,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "sandbox": frozenset({"images", "sandbox"}),
     "main": frozenset(
         {
-            *("errors", "settings", "setting_values", "images", "database", "identity", "quotas", "files"),
+            *("errors", "settings", "images", "database", "identity", "quotas", "files"),
             *("upstream", "telemetry", "alerts", "exchange", "api", "server/http"),
         }
     ),
@@ -109,16 +107,12 @@ ROOMS: dict[str, frozenset[str]] = {
     ),
     "server/loading": frozenset(),
     "server": frozenset({"server/http", "server/loading", "errors", "settings", "telemetry", "main"}),
-    "cli/terminal": frozenset(
-        {"server/loading", "errors", "secret_files", "settings", "setting_values", "database", "images", "admin"}
-    ),
+    "cli/terminal": frozenset({"server/loading", "errors", "settings", "database", "images", "admin"}),
     "cli": frozenset(
         {
             *(
                 "errors",
-                "secret_files",
                 "settings",
-                "setting_values",
                 "images",
                 "database",
                 "identity",
@@ -162,6 +156,10 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "exchange/exchange.py", "exchange/relay.py",
     ),
     ("cli/test_commands.py",): ("__main__.py",),
+    ("settings/test_settings.py",): (
+        "settings/accounting.py", "settings/callers.py", "settings/process.py", "settings/requests.py",
+        "settings/zenmux.py",
+    ),
     ("quotas/ledger/test_ledger.py", "cli/test_commands.py"): (
         "quotas/limits/manage.py", "quotas/reports/audit.py", "quotas/reports/bill_check.py",
         "quotas/reports/usage.py", "quotas/reports/limit_status.py",

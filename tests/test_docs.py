@@ -26,7 +26,7 @@ from app.images.catalog.catalog import load_catalog
 from app.images.catalog.model_spec import ImagePrice
 from app.sandbox.requests.directives import DIRECTIVES
 from app.sandbox.server import SandboxServer
-from app.settings import Settings, load_settings
+from app.settings.settings import Settings, load_settings
 from app.telemetry.event import Outcome
 from app.telemetry.metrics import Metrics
 from tests.image_files import image_file

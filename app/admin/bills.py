@@ -11,7 +11,7 @@ from app.errors import RemoteFailure
 from app.images.catalog.catalog import Catalog
 from app.quotas.reports.reconcile_day import DayComparison, ModelDay, Tally, compare_day, keep
 from app.quotas.rules.limits import format_usd
-from app.settings import Settings
+from app.settings.settings import Settings
 
 _BILL_BYTES_MAX = 100_000_000
 _BILL_SECONDS_MAX = 30.0

@@ -15,7 +15,7 @@ from app.images.cost.pricing import price
 from app.images.cost.tokens import output_tokens
 from app.images.cost.usage import Usage
 from app.quotas.rules.limits import format_usd
-from app.settings import Settings
+from app.settings.settings import Settings
 
 if TYPE_CHECKING:  # the HTTP client is slow to load, and most commands need none
     from app.upstream.lookups.models import ListedModel

@@ -16,7 +16,7 @@ from app.quotas.reports import retention
 from app.quotas.reports.findings import Finding, Severity
 from app.quotas.reports.retention import Pruned
 from app.quotas.rules.thresholds import Watch
-from app.settings import Settings
+from app.settings.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from app.errors import ConfigurationError
-from app.settings import Settings
+from app.settings.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from app.files.uploads import Uploads
 from app.identity.keys.authentication import Authenticator, Caller
 from app.images.request.normalize import RequestPolicy
 from app.quotas.ledger.ledger import Ledger
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.telemetry.event import RequestEvent
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import EVENT

@@ -19,7 +19,7 @@ from app.errors import ConfigurationError
 from app.server.http.bounds import HOOKS, Bounds, Hooks
 from app.server.http.descriptors import Division, raise_limit
 from app.server.http.protocol import protocol_of
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.telemetry.logs import configure_logging
 
 _BACKLOG = 2048

@@ -20,7 +20,7 @@ from app.errors import ConfigurationError
 from app.server import serving
 from app.server.restarts import Restarts
 from app.server.worker import Assignment, encode_assignment, encode_death, start
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.telemetry.shared_counters import SharedCounters, shared_memory
 
 _START_SECONDS_MAX = 120.0

@@ -19,7 +19,7 @@ from pathlib import Path
 from app.errors import GatewayError
 from app.server import serving
 from app.server.loading import loading
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.telemetry.shared_counters import SharedCounters
 
 READY = b"ready\n"

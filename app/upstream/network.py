@@ -9,7 +9,7 @@ from functools import cached_property
 
 import httpx2
 
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.http1.connection import IDLE_SECONDS_MAX
 from app.upstream.http1.pool import PoolBounds
 from app.upstream.http1.transport import Transport

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 
 from app.errors import RemoteFailure
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.headers import request_headers
 from app.upstream.http1.pool import PoolBounds
 from app.upstream.network import Network

@@ -12,7 +12,7 @@ from datetime import datetime
 import httpx2
 
 from app.errors import UpstreamError, UpstreamUnreachable
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.failures import translate
 from app.upstream.headers import (
     LOOKED_AT,

@@ -10,7 +10,7 @@ from app.admin.operator import Operator
 from app.errors import ConfigurationError, RemoteFailure
 from app.images.catalog.catalog import load_catalog
 from app.quotas.reports.reconcile_day import Tally, compare_day
-from app.settings import Settings
+from app.settings.settings import Settings
 
 DAY = date(2026, 11, 23)
 

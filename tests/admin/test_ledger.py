@@ -11,7 +11,7 @@ from app.admin.ledger import audit, expire, plan_prune, prune
 from app.admin.operator import Operator
 from app.database import schema
 from app.errors import InvalidValue, RemoteFailure
-from app.settings import Settings
+from app.settings.settings import Settings
 from tests.admin.conftest import NOW
 from tests.cli.commands.test_usage import reservation
 

@@ -4,7 +4,7 @@ import pytest
 
 from app.alerts.hook import webhook_of
 from app.errors import ConfigurationError
-from app.settings import Settings
+from app.settings.settings import Settings
 
 URL = "https://hooks.example/gateway"
 

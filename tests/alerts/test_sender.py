@@ -18,7 +18,7 @@ from app.alerts.outbox import take_due
 from app.alerts.sender import Sender
 from app.database.clock import from_ms
 from app.database.engine import create_engine
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.network import Network
 from tests.alerts.receiver import SECRET, Receiver, receiving
 from tests.alerts.test_outbox import an_event, write

@@ -16,7 +16,7 @@ from app.api.endpoints import images
 from app.api.front import Front
 from app.api.layers import wrapped
 from app.main import create_app
-from app.settings import Settings
+from app.settings.settings import Settings
 
 
 def inwards(gateway: ASGIApp) -> Iterator[ASGIApp]:

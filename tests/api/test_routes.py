@@ -6,7 +6,7 @@ from httpx2 import ASGITransport
 
 from app.api.routes import API, OTHERS, advice, canonical
 from app.main import create_app
-from app.settings import Settings
+from app.settings.settings import Settings
 
 
 @pytest.mark.parametrize(

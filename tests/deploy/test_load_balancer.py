@@ -18,7 +18,7 @@ import pytest
 
 from app.database.engine import create_engine
 from app.sandbox.server import SandboxServer
-from app.settings import Settings
+from app.settings.settings import Settings
 from tests.deploy.nginx import CONF, NameServer, find_nginx, load_balancer
 from tests.servers import GatewayProcess, Key, Store, fetch_json, free_port, read_metric, wait_until
 from tests.stores import PostgresqlServer

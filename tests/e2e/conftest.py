@@ -10,7 +10,7 @@ import pytest
 from app.database.clock import Clock
 from app.main import utc_now
 from app.sandbox.server import SandboxServer
-from app.settings import Settings
+from app.settings.settings import Settings
 from tests.servers import UPSTREAM_KEY, RunningGateway
 
 StartGateway = Callable[..., RunningGateway]

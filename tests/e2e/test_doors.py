@@ -10,7 +10,7 @@ import pytest
 from app.errors import ConfigurationError
 from app.main import create_app
 from app.sandbox.server import SandboxServer
-from app.settings import Settings
+from app.settings.settings import Settings
 from tests.e2e.conftest import StartGateway
 from tests.servers import RunningGateway
 

@@ -23,7 +23,7 @@ from app.images.catalog.catalog import load_catalog
 from app.images.request.normalize import RequestPolicy, normalize
 from app.main import utc_now
 from app.sandbox.server import SandboxServer
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.telemetry.event import Outcome, RequestEvent
 from app.upstream.zenmux import Upstream
 from tests.days import TODAY

@@ -18,7 +18,7 @@ from app.server import serving
 from app.server.restarts import Restarts
 from app.server.supervisor import Supervisor
 from app.server.worker import Assignment
-from app.settings import Settings
+from app.settings.settings import Settings
 
 HEAD = """
 import os, pickle, signal, socket, sys, time

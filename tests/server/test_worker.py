@@ -10,7 +10,7 @@ import pytest
 
 from app.server import serving, worker
 from app.server.worker import Assignment
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.telemetry.shared_counters import SharedCounters, shared_memory
 
 

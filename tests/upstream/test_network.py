@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from app.errors import ConfigurationError, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamUnreachable
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.http1.pool import PoolBounds
 from app.upstream.http1.transport import Transport
 from app.upstream.network import Network

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.errors import RemoteFailure
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.probe import ProbeReport, look
 from app.upstream.wire.proxies import without_password
 from tests.servers import free_port

@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import UpstreamUnreachable
 from app.main import utc_now
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.unreachable import reason_of
 from app.upstream.zenmux import Upstream
 from tests.servers import free_port

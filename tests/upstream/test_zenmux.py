@@ -20,7 +20,7 @@ from app.errors import (
     UpstreamUnreachable,
 )
 from app.main import utc_now
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream import zenmux as client_module
 from app.upstream.response import UpstreamResponse
 from app.upstream.zenmux import Upstream

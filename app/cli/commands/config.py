@@ -24,7 +24,7 @@ from app.database.url import shown_place, sqlite_file
 from app.errors import ConfigurationError, GatewayError, RemoteFailure
 from app.images.catalog.catalog import catalog_of
 from app.images.request.policy import request_policy
-from app.settings import Settings
+from app.settings.settings import Settings
 
 app = commands("Check and show the settings.")
 

@@ -25,7 +25,7 @@ from app.errors import ConfigurationError, Conflict
 from app.images.catalog.catalog import catalog_of
 from app.quotas.rules.limits import parse_limit
 from app.server import serving
-from app.settings import Settings
+from app.settings.settings import Settings
 
 app = command()
 

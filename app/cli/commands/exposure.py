@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from app.secret_files import secret_names
-from app.setting_values import UpstreamTransport
-from app.settings import Settings
+from app.settings.secret_files import secret_names
+from app.settings.settings import Settings
+from app.settings.values import UpstreamTransport
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 

@@ -23,7 +23,7 @@ from app.cli.terminal.output import (
 from app.cli.terminal.parsing import day_and_time, parse_duration, parse_expiry
 from app.cli.terminal.session import Session
 from app.identity.keys.keys import Key
-from app.settings import Settings
+from app.settings.settings import Settings
 
 app = commands("Make, list, show, rotate, disable and enable keys.")
 

@@ -23,7 +23,7 @@ from app.errors import ConfigurationError
 from app.images.catalog.catalog import catalog_of
 from app.server import serving
 from app.server.loading import loading
-from app.settings import Settings
+from app.settings.settings import Settings
 
 app = command()
 

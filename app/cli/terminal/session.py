@@ -18,8 +18,8 @@ from app.database.engine import opened
 from app.database.url import shown_place, sqlite_file
 from app.errors import ConfigurationError
 from app.images.catalog.catalog import Catalog, catalog_of
-from app.setting_values import UnknownModels
-from app.settings import Settings
+from app.settings.settings import Settings
+from app.settings.values import UnknownModels
 
 
 class Session:

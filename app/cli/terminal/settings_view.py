@@ -14,8 +14,8 @@ from pydantic_settings import SettingsError
 from app.admin.lookup.suggestion import suggestion
 from app.cli.terminal.parsing import MASK, mask_url
 from app.errors import ConfigurationError
-from app.secret_files import secret_names
-from app.settings import Settings, load_settings
+from app.settings.secret_files import secret_names
+from app.settings.settings import Settings, load_settings
 
 _CONFIG_NAME = "GATEWAY_CONFIG"
 _OPTION_NAMES = frozenset({_CONFIG_NAME, "GATEWAY_ACTOR"})  # of the command line

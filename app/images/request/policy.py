@@ -10,7 +10,7 @@ from app.images.request.normalize import RequestPolicy
 
 
 class PolicySettings(Protocol):
-    """The settings that are needed here, with the names of app/settings.py."""
+    """The settings that are needed here, with the names of app/settings/."""
 
     @property
     def compatibility(self) -> str: ...

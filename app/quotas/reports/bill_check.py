@@ -45,7 +45,7 @@ _COLUMNS = (
     _known("upstream_request_id"),
 )
 _PAGE = 1000
-_LIFE_MAX = timedelta(hours=3)  # of a reservation; longer than settings.py allows
+_LIFE_MAX = timedelta(hours=3)  # of a reservation; longer than the settings allow
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from starlette.responses import PlainTextResponse, Response
 
 from app.errors import GatewayError
-from app.settings import Settings
+from app.settings.settings import Settings
 
 HOOKS = "server_hooks"  # their place in the state that the app's lifespan gives to the server
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import httpx2
 
 from app.errors import RemoteFailure
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.error_body import read_error_body
 from app.upstream.network import Network
 

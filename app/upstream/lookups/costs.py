@@ -14,7 +14,7 @@ import httpx2
 
 from app.errors import ConfigurationError, RemoteFailure
 from app.images.catalog.model_spec import NANOUSD_PER_USD
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.headers import request_headers
 from app.upstream.lookups.asking import PASSING, Sleep, ask
 

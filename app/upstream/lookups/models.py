@@ -9,7 +9,7 @@ from typing import NamedTuple
 import httpx2
 
 from app.errors import RemoteFailure
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.headers import request_headers
 from app.upstream.lookups.asking import PASSING, Sleep, ask
 

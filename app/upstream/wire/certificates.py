@@ -4,7 +4,7 @@ import ssl
 from pathlib import Path
 
 from app.errors import ConfigurationError
-from app.settings import Settings
+from app.settings.settings import Settings
 
 
 def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:

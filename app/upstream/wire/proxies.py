@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 from app.errors import ConfigurationError
-from app.setting_values import UpstreamTransport
-from app.settings import Settings
+from app.settings.settings import Settings
+from app.settings.values import UpstreamTransport
 from app.upstream.wire.certificates import trusted
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")

@@ -8,7 +8,7 @@ from httpx2 import ASGITransport
 
 from app.api.endpoints.docs import page
 from app.main import create_app
-from app.settings import Settings
+from app.settings.settings import Settings
 
 GATEWAY = create_app(Settings(_env_file=None))
 

@@ -15,7 +15,7 @@ from app.api.openapi.document import openapi_document
 from app.images.catalog.catalog import load_catalog
 from app.images.request.normalize import RequestPolicy
 from app.main import create_app
-from app.settings import Settings
+from app.settings.settings import Settings
 from tests.api.test_layers import inwards
 
 DOCUMENT = openapi_document(

@@ -14,7 +14,7 @@ from app.cli.terminal.root import explain
 from app.cli.terminal.settings_view import read_settings
 from app.database.engine import opened, writing
 from app.errors import Conflict, GatewayError
-from app.settings import Settings
+from app.settings.settings import Settings
 from tests.cli.conftest import Cli
 
 

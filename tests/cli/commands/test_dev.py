@@ -11,7 +11,7 @@ from app.cli.terminal.output import Terminal
 from app.database import migrate
 from app.database.engine import opened
 from app.errors import Conflict
-from app.settings import Settings
+from app.settings.settings import Settings
 from tests.cli.conftest import Cli
 from tests.cli.processes import Process
 

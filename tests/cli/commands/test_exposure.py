@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.commands.exposure import exposures
-from app.settings import Settings
+from app.settings.settings import Settings
 
 
 def found(config_file: Path | None = None, environment: dict[str, str] | None = None, **settings: object) -> list[str]:

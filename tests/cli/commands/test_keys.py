@@ -8,7 +8,7 @@ import pytest
 from app.database.engine import opened, reading
 from app.identity.keys.credentials import read_credential
 from app.identity.keys.format import parse
-from app.settings import Settings
+from app.settings.settings import Settings
 from tests.cli.conftest import Cli
 
 

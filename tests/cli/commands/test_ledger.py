@@ -18,7 +18,7 @@ from app.database.clock import to_ms
 from app.database.engine import opened, writing
 from app.quotas.ledger.commands import Resolve
 from app.quotas.ledger.spool.file import Spool
-from app.settings import Settings
+from app.settings.settings import Settings
 from tests.cli.commands.test_usage import reservation
 from tests.cli.conftest import NOW, Cli
 from tests.quotas.making import events, settled

@@ -7,7 +7,7 @@ from sqlalchemy import insert, select
 
 from app.database import schema
 from app.database.engine import opened, reading, writing
-from app.settings import Settings
+from app.settings.settings import Settings
 from tests.cli.commands.test_usage import reservation
 from tests.cli.conftest import NOW, Cli
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.cli.commands.serve import prepared
 from app.errors import Conflict
-from app.settings import Settings
+from app.settings.settings import Settings
 from tests.cli.conftest import Cli
 from tests.cli.processes import Process
 

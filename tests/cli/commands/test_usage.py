@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import opened, writing
-from app.settings import Settings
+from app.settings.settings import Settings
 from tests.cli.conftest import NOW, Cli
 
 

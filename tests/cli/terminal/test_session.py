@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection
 
 from app.database.engine import opened, writing
-from app.settings import Settings, load_settings
+from app.settings.settings import Settings, load_settings
 from tests.cli.conftest import Cli
 
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from app.cli.terminal import settings_view
 from app.cli.terminal.parsing import MASK
 from app.errors import ConfigurationError
-from app.settings import Settings
+from app.settings.settings import Settings
 from tests.cli.conftest import Cli
 
 SECRET = "sk-ai-v1-a-very-secret-key"

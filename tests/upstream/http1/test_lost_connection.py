@@ -5,7 +5,7 @@ import asyncio
 from contextlib import aclosing
 
 from app.main import utc_now
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.zenmux import Upstream
 from tests.upstream.asking import read_whole
 from tests.upstream.raw_server import Connection, answered, serve

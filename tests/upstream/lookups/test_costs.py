@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.errors import ConfigurationError, RemoteFailure
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.lookups import asking
 from app.upstream.lookups.costs import BilledModel, fetch_day_cost, read_day_cost
 from tests.upstream.raw_server import Answer, Connection, answered, serve

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.errors import RemoteFailure
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.lookups.models import ListedModel, ListedPrice, fetch_models, read_models
 from tests.upstream.raw_server import Connection, answered, serve
 

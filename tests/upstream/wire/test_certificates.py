@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.wire.certificates import tls_context, trusted
 
 

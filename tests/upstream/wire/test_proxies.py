@@ -3,7 +3,7 @@
 import pytest
 
 from app.errors import ConfigurationError
-from app.settings import Settings
+from app.settings.settings import Settings
 from app.upstream.wire.proxies import check_way, is_loopback, proxy_of, uses_httpx, without_password
 
 ZENMUX = "https://zenmux.ai/api/v1"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.setting_values import Compatibility
-from app.settings import load_settings
+from app.settings.settings import load_settings
+from app.settings.values import Compatibility
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, HttpUrl, SecretStr
+from pydantic import AfterValidator, BeforeValidator, HttpUrl, SecretStr, ValidationInfo
 from pydantic_settings import NoDecode
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -112,3 +112,14 @@ def _not_guessable(value: SecretStr) -> SecretStr:
 
 
 WebhookSecret = Annotated[SecretStr, AfterValidator(_not_guessable)]
+
+
+def _for_a_header(secret: SecretStr, info: ValidationInfo) -> SecretStr:
+    text = secret.get_secret_value().strip()
+    if not text.isascii() or " " in text:
+        raise ValueError(f"{info.field_name} holds spaces or letters no HTTP header can carry")
+    return SecretStr(text)
+
+
+HeaderSecret = Annotated[SecretStr, AfterValidator(_for_a_header)]
+"""A secret that is sent in an HTTP header."""

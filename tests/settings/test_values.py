@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from app.settings import load_settings
+from app.settings.settings import load_settings
 
 
 @pytest.mark.parametrize(

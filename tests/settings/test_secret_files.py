@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic_settings import SettingsError
 
-from app.secret_files import secret_names, with_secret_files
-from app.settings import Settings, load_settings
+from app.settings.secret_files import secret_names, with_secret_files
+from app.settings.settings import Settings, load_settings
 
 NAMES = secret_names(Settings.model_fields, "GATEWAY_")
 VALUES = {

@@ -1,0 +1,70 @@
+"""All settings together, from the environment and the file named by GATEWAY_CONFIG; and what follows from several of
+them. Each is in the module of its group."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic_settings import SettingsConfigDict
+
+from app.settings.accounting import AccountingSettings
+from app.settings.callers import CallerSettings
+from app.settings.process import ProcessSettings
+from app.settings.requests import RequestSettings
+from app.settings.secret_files import SettingsWithSecretFiles
+from app.settings.zenmux import ZenmuxSettings
+
+
+class Settings(  # the last group comes first in every list
+    SettingsWithSecretFiles, AccountingSettings, CallerSettings, RequestSettings, ProcessSettings, ZenmuxSettings
+):
+    """The operator's choices. Unknown names in the configuration file are refused, so a typing error shows."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GATEWAY_",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,  # it may be a secret
+    )
+
+    @property
+    def database(self) -> str:
+        """The database's URL, with the default filled in."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'gateway.db'}"
+
+    @property
+    def connections_wished(self) -> int:
+        """The most connections of callers, with the default filled in. The descriptor limit may allow fewer."""
+        return self.connections_max or 1000 + 2 * self.requests_in_flight_max
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where settlements are kept while the database does not accept them."""
+        return self.data_dir / "spool"
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Where the images of edits lie until they are sent on."""
+        return self.data_dir / "uploads"
+
+    @property
+    def user_uploads_bytes_max(self) -> int:
+        """One user's share of all uploads: at least one whole upload."""
+        return max(self.upload_bytes_max, self.uploads_bytes_max * self.user_in_flight_percent // 100)
+
+    @property
+    def reservation_seconds(self) -> float:
+        """When a reservation expires: safely after the last moment its own process could resolve it."""
+        return self.exchange_seconds_max + self.ledger_wait_seconds + 60
+
+
+def load_settings(config_file: Path | None = None, **overrides: Any) -> Settings:  # noqa: ANN401 - see Settings
+    """Settings from the environment, over the file, over the defaults; `overrides` win over all.
+
+    Raises pydantic.ValidationError with every fault at once, and FileNotFoundError when the file is not there.
+    """
+    if config_file is not None and not config_file.is_file():
+        raise FileNotFoundError(config_file)
+    return Settings(_env_file=config_file, **overrides)

@@ -1,0 +1,67 @@
+"""Which ZenMux, with which key, over which network, and how long is waited for it."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, Field, SecretStr, field_validator
+
+from app.settings.values import HeaderSecret, ProxyUrl, UpstreamTransport, UpstreamUrl
+
+
+class ZenmuxSettings(BaseModel):
+    """Which ZenMux, with which key, over which network, and how long is waited for it."""
+
+    zenmux_api_key: HeaderSecret | None = Field(
+        None,
+        validation_alias="ZENMUX_API_KEY",
+        description="The one ZenMux key everybody's images are bought with (pay-as-you-go or Organization).",
+    )
+    zenmux_base_url: UpstreamUrl = Field(
+        "https://zenmux.ai/api/v1", validation_alias="ZENMUX_BASE_URL", description="Where ZenMux answers."
+    )
+    zenmux_management_key: HeaderSecret | None = Field(
+        None,
+        validation_alias="ZENMUX_MANAGEMENT_KEY",
+        description="A management key (sk-mg-…), with which `ledger reconcile` asks ZenMux what a day cost.",
+    )
+
+    upstream_proxy: ProxyUrl | None = Field(
+        None,
+        description="Proxy to ZenMux and other hosts: http://host:port, https://… or socks5://…; unset: HTTPS_PROXY.",
+    )
+    upstream_transport: UpstreamTransport = Field(
+        UpstreamTransport.AUTO,
+        description="auto: http1, or httpx where a proxy is used; http1: ours, in constant memory; httpx: stock HTTPX.",
+    )
+    upstream_ca_file: Path | None = Field(
+        None, description="PEM file of a private CA, trusted beside the system's or SSL_CERT_FILE's certificates."
+    )
+
+    sandbox: bool = Field(
+        default=False, description="Says in /readyz and a header that ZenMux is played by the sandbox; `dev` sets it."
+    )
+
+    # --- Waiting for ZenMux
+    connect_timeout_seconds: float = Field(10, gt=0, le=120, description="Longest wait for a connection to ZenMux.")
+    connect_retries: int = Field(
+        2, ge=0, le=10, description="Further tries when no connection could be made; nothing else is ever retried."
+    )
+    upstream_silence_seconds: float = Field(
+        600, gt=0, le=3600, description="Longest wait for ZenMux's first, or any further, byte."
+    )
+    exchange_seconds_max: float = Field(
+        1200, gt=0, le=7200, description="Longest life of one request, whether its client stayed or left."
+    )
+    upstream_connections_max: int = Field(1000, ge=1, le=20_000, description="Most connections to ZenMux at a time.")
+    socket_buffer_bytes: int | None = Field(
+        None,
+        ge=16_384,
+        le=16_777_216,
+        description="Kernel buffer of each connection, which caps its speed at this per round trip; unset: automatic.",
+    )
+
+    @field_validator("zenmux_management_key")
+    @classmethod
+    def _is_a_management_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith("sk-mg-"):
+            raise ValueError("a management key begins with sk-mg-; other kinds of keys cannot ask for costs")
+        return value
