@@ -19,10 +19,10 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, select
 
-from app.database import schema
 from app.database.changes import Change
 from app.database.clock import Clock
 from app.database.engine import create_engine, reading, writing
+from app.database.schema import ledger_tables
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
 from app.identity.keys.keys import NewKey, create_key
 from app.identity.people.users import create_user, find_user
@@ -107,7 +107,7 @@ class Store:
 
     def rows(self) -> list[dict[str, Any]]:
         """Every reservation, oldest first."""
-        table = schema.reservations
+        table = ledger_tables.reservations
         with reading(self.engine) as connection:
             rows = connection.execute(select(table).order_by(table.c.reserved_at_ms, table.c.id))
             return [dict(row._mapping) for row in rows]

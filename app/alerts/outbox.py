@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, and_, literal_column, select, update
 
-from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import reading, writing
 from app.database.owner_name import owner_name_sql
+from app.database.schema import limit_tables
 from app.quotas.rules.thresholds import EVENT_AGE_MAX, NamedThresholdEvent, ThresholdEvent
 
-_table = schema.threshold_events
+_table = limit_tables.threshold_events
 _rows = _table.c
 
 

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, or_, select, update
 
-from app.database import schema
 from app.database.clock import from_ms, to_ms
+from app.database.schema import change_tables
 
 Values = Mapping[str, object]
 
@@ -47,7 +47,7 @@ def lock_changes(connection: Connection) -> None:
 
     So the answer to "does it exist already?" stays true until the change is made, and changes cannot deadlock.
     """
-    connection.execute(select(schema.revision.c.value).with_for_update()).one()
+    connection.execute(select(change_tables.revision.c.value).with_for_update()).one()
 
 
 def record_change(
@@ -55,7 +55,7 @@ def record_change(
 ) -> None:
     """Adds one line to the list and raises the revision, in the transaction of the change itself."""
     connection.execute(
-        insert(schema.admin_events).values(
+        insert(change_tables.admin_events).values(
             at_ms=to_ms(change.now),
             actor=change.actor[:_ACTOR_LENGTH_MAX],
             action=action,
@@ -64,7 +64,7 @@ def record_change(
             after=_to_json(after),
         )
     )
-    connection.execute(update(schema.revision).values(value=schema.revision.c.value + 1))
+    connection.execute(update(change_tables.revision).values(value=change_tables.revision.c.value + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def list_changes(connection: Connection, limit: int, wanted: Wanted = Wanted()) 
     """The newest `limit` matching changes, newest first, with one page in memory at a time. Read them inside the
     transaction.
     """
-    table = schema.admin_events
+    table = change_tables.admin_events
     query = select(table).order_by(table.c.id.desc()).limit(limit)
     if wanted.since is not None:
         query = query.where(table.c.at_ms >= to_ms(wanted.since))

@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from app.admin.ledger import audit, expire, plan_prune, prune
 from app.admin.operator import Operator
-from app.database import schema
+from app.database.schema import ledger_tables
 from app.errors import InvalidValue, RemoteFailure
 from app.settings.settings import Settings
 from tests.admin.conftest import NOW
@@ -18,7 +18,7 @@ from tests.cli.commands.test_usage import reservation
 
 def add(operator: Operator, *rows: dict[str, object]) -> None:
     with operator.writing() as connection:
-        connection.execute(insert(schema.reservations), list(rows))
+        connection.execute(insert(ledger_tables.reservations), list(rows))
 
 
 def test_an_audit_of_a_right_ledger_is_clean(operator: Operator) -> None:

@@ -9,7 +9,7 @@ from app.admin.keys import WantedKey, create_key
 from app.admin.limits import Target, explain_key, explain_user, list_limits, remove_limits, set_limits, show_target
 from app.admin.operator import Operator
 from app.admin.teams import add_to_team, create_team
-from app.database import schema
+from app.database.schema import ledger_tables, limit_tables
 from app.errors import NotFound
 from app.quotas.reports.audit import audit
 from app.quotas.rules.limits import Scope, parse_limit
@@ -20,10 +20,10 @@ from tests.cli.commands.test_usage import reservation
 def test_setting_a_limit_counts_the_past_whoever_sets_it(operator: Operator) -> None:
     with operator.writing() as connection:
         rows = [reservation(number, NOW - timedelta(days=90 * number)) for number in range(4)]
-        connection.execute(insert(schema.reservations), rows)
+        connection.execute(insert(ledger_tables.reservations), rows)
     set_limits(operator, Target(Scope.GATEWAY), [parse_limit("images:100/total"), parse_limit("concurrent:7")])
     with operator.reading() as connection:
-        [counter] = connection.execute(select(schema.counters)).all()
+        [counter] = connection.execute(select(limit_tables.counters)).all()
         assert (counter.window, counter.settled_images) == ("total", 4)
         assert audit(connection, NOW) == []
 

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from app.alerts.outbox import finish_tries, take_due
-from app.database import schema
 from app.database.clock import from_ms, to_ms
 from app.database.engine import create_engine, writing
+from app.database.schema import limit_tables
 from app.quotas.ledger.liveness.pruning import prune_events
 from app.quotas.reports.limit_status import read_limit_status
 from app.quotas.rules.thresholds import EVENT_AGE_MAX, NamedThresholdEvent, ThresholdEvent, Watch
@@ -57,7 +57,7 @@ def an_event(percent: int = 50, at: datetime = NOON, **fields: Any) -> Threshold
 def write(engine: Engine, *threshold_events: ThresholdEvent) -> None:
     with writing(engine) as connection:
         connection.execute(
-            insert(schema.threshold_events), [threshold_event._asdict() for threshold_event in threshold_events]
+            insert(limit_tables.threshold_events), [threshold_event._asdict() for threshold_event in threshold_events]
         )
 
 

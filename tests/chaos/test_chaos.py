@@ -22,8 +22,8 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
-from app.database import schema
 from app.database.engine import reading
+from app.database.schema import ledger_tables
 from app.main import utc_now
 from app.quotas.ledger.ledger import Ledger
 from tests.chaos.clients import Client, Scores
@@ -192,7 +192,7 @@ async def expire(world: World) -> None:
     await ledger.start()
     try:
         with reading(world.store.engine) as connection:
-            instances = list(connection.execute(select(schema.heartbeats.c.instance)).scalars())
+            instances = list(connection.execute(select(ledger_tables.heartbeats.c.instance)).scalars())
         for instance in instances:
             await ledger.expire_instance(instance)
         await ledger.expire(utc_now() + timedelta(hours=1))

@@ -2,10 +2,10 @@
 
 from sqlalchemy import Connection, select
 
-from app.database import schema
+from app.database.schema import change_tables
 
 
 def read_revision(connection: Connection) -> int:
     """A number that is higher after every administrative change."""
-    value: int = connection.execute(select(schema.revision.c.value)).scalar_one()
+    value: int = connection.execute(select(change_tables.revision.c.value)).scalar_one()
     return value

@@ -5,9 +5,9 @@ import pytest
 from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.exc import IntegrityError
 
-from app.database import schema
 from app.database.changes import Change, Wanted, list_changes, lock_changes, record_change
 from app.database.engine import reading, store_errors, writing
+from app.database.schema import change_tables
 from app.errors import StoreUnavailable
 from tests.database.revision import read_revision
 
@@ -54,7 +54,7 @@ def test_what_is_written_is_json_with_sorted_names(engine: Engine) -> None:
     with writing(engine) as connection:
         record_change(connection, change_at(), "a", "t", {"b": 1, "a": [True, "é"]}, None)
     with reading(engine) as connection:
-        before = connection.execute(select(schema.admin_events.c.before)).scalar_one()
+        before = connection.execute(select(change_tables.admin_events.c.before)).scalar_one()
     assert before == '{"a": [true, "é"], "b": 1}'
     assert json.loads(before) == {"a": [True, "é"], "b": 1}
 

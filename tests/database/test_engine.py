@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from app.database import schema
 from app.database.engine import create_engine, reading, store_errors, writing
+from app.database.schema import change_tables, identity_tables
 from app.errors import ConfigurationError, StoreUnavailable
 from tests.database.revision import read_revision
 
@@ -30,12 +30,12 @@ def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
 
 def add_team(engine: Engine, name: str) -> None:
     with writing(engine) as connection:
-        connection.execute(schema.teams.insert().values(id=f"team_{name}", name=name, created_at_ms=1))
+        connection.execute(identity_tables.teams.insert().values(id=f"team_{name}", name=name, created_at_ms=1))
 
 
 def teams_of(engine: Engine) -> list[str]:
     with reading(engine) as connection:
-        return list(connection.scalars(schema.teams.select().with_only_columns(schema.teams.c.name)))
+        return list(connection.scalars(identity_tables.teams.select().with_only_columns(identity_tables.teams.c.name)))
 
 
 # --- transactions, both engines
@@ -49,7 +49,7 @@ def test_what_a_block_wrote_is_there_after_it(engine: Engine) -> None:
 def test_a_block_that_raises_wrote_nothing_not_even_tables(engine: Engine) -> None:
     def write_and_fail() -> None:
         with writing(engine) as connection:
-            connection.execute(schema.teams.insert().values(id="t", name="t", created_at_ms=1))
+            connection.execute(identity_tables.teams.insert().values(id="t", name="t", created_at_ms=1))
             connection.execute(text("CREATE TABLE notes (words TEXT)"))
             connection.execute(text("INSERT INTO notes VALUES ('x')"))
             raise ZeroDivisionError
@@ -65,7 +65,7 @@ def test_a_reader_sees_one_moment_and_waits_for_no_writer(engine: Engine) -> Non
     with reading(engine) as reader:
         assert read_revision(reader) == 0
         with writing(engine) as writer:
-            writer.execute(schema.revision.update().values(value=7))
+            writer.execute(change_tables.revision.update().values(value=7))
             assert read_revision(reader) == 0
         assert read_revision(reader) == 0
     with reading(engine) as reader:
@@ -82,7 +82,7 @@ def test_a_connection_that_read_can_write_again(engine: Engine) -> None:
 
 def test_foreign_keys_are_enforced(engine: Engine) -> None:
     with pytest.raises(IntegrityError), writing(engine) as connection:
-        connection.execute(schema.users.insert().values(id="u", name="u", team_id="nobody", created_at_ms=1))
+        connection.execute(identity_tables.users.insert().values(id="u", name="u", team_id="nobody", created_at_ms=1))
 
 
 def test_the_pool_is_bounded_and_its_end_is_said_with_a_clear_error(engine: Engine) -> None:
@@ -118,7 +118,7 @@ def test_errors_do_not_show_the_values_of_statements(engine: Engine) -> None:
     add_team(engine, "design")
     with pytest.raises(IntegrityError) as failure, writing(engine) as connection:
         connection.execute(
-            schema.key_secrets.insert().values(secret_sha256=b"\xaa" * 32, key_id="nobody", created_at_ms=1)
+            identity_tables.key_secrets.insert().values(secret_sha256=b"\xaa" * 32, key_id="nobody", created_at_ms=1)
         )
     assert "xaa" not in str(failure.value)
 
@@ -136,7 +136,7 @@ def test_a_server_that_ended_the_connection_is_unavailable_once_then_fine(engine
         with writing(engine) as connection, writing(engine) as killer:
             ended = {"pid": connection.scalar(text("SELECT pg_backend_pid()"))}
             killer.execute(text("SELECT pg_terminate_backend(:pid)"), ended)
-            connection.execute(schema.teams.insert().values(id="lost", name="lost", created_at_ms=1))
+            connection.execute(identity_tables.teams.insert().values(id="lost", name="lost", created_at_ms=1))
 
     with pytest.raises(StoreUnavailable):
         write_on_an_ended_connection()

@@ -9,11 +9,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
-from app.database import migrate, migrations, schema
+from app.database import migrate, migrations
 from app.database.engine import create_engine, reading, writing
+from app.database.schema import identity_tables
 from app.errors import Conflict, StoreUnavailable
 from tests.database.conftest import LATER
 from tests.database.revision import read_revision
+from tests.database.todays_schema import todays_tables
 
 NOW = migrations.HEAD
 
@@ -68,14 +70,16 @@ def _plain(value: object) -> object:
 def add_alice(engine: Engine) -> None:
     """Her team, herself and her key: rows that refer to rows."""
     with writing(engine) as connection:
-        connection.execute(schema.teams.insert().values(id="team_1", name="Design", created_at_ms=1))
-        connection.execute(schema.users.insert().values(id="user_1", name="alice", team_id="team_1", created_at_ms=1))
-        connection.execute(schema.keys.insert().values(id="0123456789ab", user_id="user_1", created_at_ms=1))
+        connection.execute(identity_tables.teams.insert().values(id="team_1", name="Design", created_at_ms=1))
+        connection.execute(
+            identity_tables.users.insert().values(id="user_1", name="alice", team_id="team_1", created_at_ms=1)
+        )
+        connection.execute(identity_tables.keys.insert().values(id="0123456789ab", user_id="user_1", created_at_ms=1))
 
 
 def users_of(engine: Engine) -> list[tuple[str, str]]:
     with reading(engine) as connection:
-        return [(row.name, row.team_id) for row in connection.execute(schema.users.select())]
+        return [(row.name, row.team_id) for row in connection.execute(identity_tables.users.select())]
 
 
 def test_the_newest_step_is_the_one_the_code_names() -> None:
@@ -101,8 +105,8 @@ def test_upgrading_again_changes_nothing(engine: Engine) -> None:
 
 def test_the_steps_make_what_the_schema_says(engine: Engine, empty_engine: Engine) -> None:
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
-    schema.metadata.create_all(empty_engine)
+        assert compare_metadata(MigrationContext.configure(connection), todays_tables()) == []
+    todays_tables().create_all(empty_engine)
     assert described(engine) == described(empty_engine)
 
 
@@ -113,7 +117,7 @@ def test_a_later_step_keeps_the_rows_and_what_refers_to_them(engine: Engine, lat
     assert migrate.current(engine) == LATER
     assert users_of(engine) == [("alice", "team_1")]
     with engine.connect() as connection, pytest.raises(Exception, match=r"(?i)foreign key"):
-        connection.execute(schema.users.insert().values(id="u", name="u", team_id="nobody", created_at_ms=1))
+        connection.execute(identity_tables.users.insert().values(id="u", name="u", team_id="nobody", created_at_ms=1))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_a_step_that_fails_leaves_the_old_database_usable(
     assert described(engine) == before
     assert users_of(engine) == [("alice", "team_1")]
     with writing(engine) as connection:
-        connection.execute(schema.teams.insert().values(id="team_2", name="Sales", created_at_ms=2))
+        connection.execute(identity_tables.teams.insert().values(id="team_2", name="Sales", created_at_ms=2))
 
 
 def test_a_step_that_breaks_references_is_undone(engine: Engine, later_version: Path) -> None:

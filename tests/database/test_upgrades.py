@@ -11,13 +11,15 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, func, select
 
-from app.database import migrate, migrations, schema
+from app.database import migrate, migrations
 from app.database.engine import create_engine, reading
+from app.database.schema import total_tables
 from app.errors import Conflict
 from app.quotas.reports.limit_status import read_limit_status
 from app.quotas.reports.usage import Grouping, usage_report
 from tests.database.old_stores import KEY_ID, dump_of, restore
 from tests.database.test_migrate import STEP, described
+from tests.database.todays_schema import todays_tables
 from tests.quotas.making import NOON, StillClock, a_hold, errors, prune_all, reports, running_ledger, settled
 
 TODAY = migrations.HEAD
@@ -72,7 +74,7 @@ def test_an_upgrade_keeps_every_row_and_makes_todays_schema(old: Engine) -> None
         kept = [{column: row[column] for column in was} for was, row in zip(rows, after[name], strict=True)]
         assert kept == rows, name
     with old.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), todays_tables()) == []
 
 
 async def test_the_ledger_goes_on(old: Engine) -> None:
@@ -81,7 +83,7 @@ async def test_the_ledger_goes_on(old: Engine) -> None:
     assert errors(old) == []
     with reading(old) as connection:
         (alice,) = usage_report(connection, Grouping.USER)
-        pruned = connection.execute(select(func.count()).select_from(schema.usage_days)).scalar_one()
+        pruned = connection.execute(select(func.count()).select_from(total_tables.usage_days)).scalar_one()
     assert (alice.name, alice.requests, alice.pending, alice.released) == ("alice", 9, 1, 2)
     assert (alice.estimated, alice.unpriced, alice.images, alice.nanousd) == (2, 1, 8, 1_654_567_891)
     async with running_ledger(old, StillClock(THEN), instance="today") as ledger:

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Engine, insert, select
 
-from app.database import schema
 from app.database.changes import Change
 from app.database.clock import from_ms, to_ms
 from app.database.engine import reading, writing
+from app.database.schema import ledger_tables, limit_tables
 from app.images.cost.usage import Usage
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.spool.file import Spool
@@ -108,7 +108,7 @@ def refused(at: datetime = NOON) -> Settlement:
 def a_row(number: int, at: datetime, chance: random.Random) -> dict[str, Any]:
     """A reservation of any kind the ledger can leave, as a row; by one of three keys, for one of two models."""
     key = chance.randrange(3)
-    row: dict[str, Any] = dict.fromkeys((column.name for column in schema.reservations.c), None) | {
+    row: dict[str, Any] = dict.fromkeys((column.name for column in ledger_tables.reservations.c), None) | {
         "id": f"row-{number}",
         "key_id": f"key-{key}",
         "user_id": f"user-{key % 2}",
@@ -158,7 +158,7 @@ def add_rows(engine: Engine, count: int, first: datetime, last: datetime, seed: 
     chance = random.Random(seed)
     made = [a_row(number, first + chance.random() * (last - first), chance) for number in range(count)]
     with writing(engine) as connection:
-        connection.execute(insert(schema.reservations), made)
+        connection.execute(insert(ledger_tables.reservations), made)
 
 
 def a_change(at: datetime = NOON) -> Change:
@@ -216,7 +216,7 @@ async def sweep(engine: Engine, now: datetime) -> list[str]:
 def rows(engine: Engine) -> dict[str, dict[str, Any]]:
     """Every reservation by its id."""
     with reading(engine) as connection:
-        return {row.id: dict(row._mapping) for row in connection.execute(select(schema.reservations))}
+        return {row.id: dict(row._mapping) for row in connection.execute(select(ledger_tables.reservations))}
 
 
 def states(engine: Engine) -> dict[str, str]:
@@ -226,7 +226,7 @@ def states(engine: Engine) -> dict[str, str]:
 def counters(engine: Engine) -> dict[tuple[str, str, str, str], dict[str, int]]:
     """Counters by scope, id, model and window (there must be one of each), without their zeros."""
     with reading(engine) as connection:
-        found = list(connection.execute(select(schema.counters)).mappings())
+        found = list(connection.execute(select(limit_tables.counters)).mappings())
     names = ("scope", "scope_id", "model", "window")
     amounts = {
         tuple(row[name] for name in names): {
@@ -240,7 +240,7 @@ def counters(engine: Engine) -> dict[tuple[str, str, str, str], dict[str, int]]:
 
 def events(engine: Engine) -> list[dict[str, Any]]:
     """Every threshold event, as they were written."""
-    table = schema.threshold_events
+    table = limit_tables.threshold_events
     with reading(engine) as connection:
         return [dict(row) for row in connection.execute(select(table).order_by(table.c.id)).mappings()]
 

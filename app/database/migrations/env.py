@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from app.database.schema import metadata
+from app.database.schema.base import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

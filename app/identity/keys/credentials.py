@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from app.database.clock import from_ms
-from app.database.schema import key_secrets, keys, teams, users
+from app.database.schema.identity_tables import key_secrets, keys, teams, users
 from app.identity.keys.format import PREFIX, PresentedKey
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, insert, or_, select, update
 
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import from_ms, to_ms
-from app.database.schema import key_secrets, keys, users
+from app.database.schema.identity_tables import key_secrets, keys, users
 from app.errors import Conflict, InvalidValue, NotFound
 from app.identity.keys.format import MintedKey, is_public_id
 from app.identity.people.names import checked_name

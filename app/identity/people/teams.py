@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, insert, select
 
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import from_ms, to_ms
-from app.database.schema import teams
+from app.database.schema.identity_tables import teams
 from app.errors import Conflict
 from app.identity.people.names import checked_name, spelled
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import from_ms, to_ms
-from app.database.schema import teams, users
+from app.database.schema.identity_tables import teams, users
 from app.errors import Conflict, NotFound
 from app.identity.people.names import checked_name, spelled
 from app.identity.people.teams import Team

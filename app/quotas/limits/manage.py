@@ -6,18 +6,18 @@ gone, or missed by a new one.
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, text, true, update
 
-from app.database import schema
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import to_ms
+from app.database.schema import limit_tables
 from app.errors import NotFound
 from app.quotas.rules.limits import Limit, Scope, Unit, Window, format_limit
 
-_limits = schema.limits
+_limits = limit_tables.limits
 
 
 def limits_where(connection: Connection, condition: ColumnElement[bool]) -> list[Limit]:
     """Limits by scope, id, and then in the order they were first set in."""
-    table = schema.limits
+    table = limit_tables.limits
     rows = connection.execute(select(table).where(condition).order_by(table.c.scope, table.c.scope_id, table.c.id))
     return [
         Limit(Unit(row.unit), row.amount, Window(row.window), Scope(row.scope), row.scope_id, row.model, row.shadow)
@@ -63,9 +63,9 @@ def remove_limit(connection: Connection, limit: Limit, *, change: Change) -> Non
     others = list_limits(connection, limit.scope, limit.scope_id)
     look = (limit.model, limit.counter_window)
     if look not in {(other.model, other.counter_window) for other in others}:
-        counters = schema.counters.c
+        counters = limit_tables.counters.c
         connection.execute(
-            delete(schema.counters).where(
+            delete(limit_tables.counters).where(
                 counters.scope == limit.scope.value,
                 counters.scope_id == limit.scope_id,
                 counters.model == limit.model,

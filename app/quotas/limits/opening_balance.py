@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, insert, select
 
-from app.database import schema
 from app.database.clock import to_ms
+from app.database.schema import ledger_tables, limit_tables, total_tables
 from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.limits import Limit, Scope, Window
 from app.quotas.rules.reservation import Amounts, State
@@ -18,10 +18,10 @@ _PAST = timedelta(days=1)  # nothing older is still being made, except if a cloc
 
 _PENDING_MAX = 10_000  # more than can have been running for a day
 
-_rows = schema.reservations.c
-_days = schema.usage_days.c
-_late = schema.corrections.c
-_counters = schema.counters
+_rows = ledger_tables.reservations.c
+_days = total_tables.usage_days.c
+_late = ledger_tables.corrections.c
+_counters = limit_tables.counters
 
 _UNITS = Amounts._fields
 _BOTH = (*(_rows[f"charged_{unit}"] for unit in _UNITS), *(_rows[f"held_{unit}"] for unit in _UNITS[1:]))
@@ -53,15 +53,17 @@ def add_up_past(connection: Connection, limit: Limit, now: datetime) -> Past | N
     if _is_there(connection, key):
         return None
     until_ms = to_ms(now - _PAST)
-    mine = [*_counted(schema.reservations, key), _rows.reserved_at_ms < until_ms]
+    mine = [*_counted(ledger_tables.reservations, key), _rows.reserved_at_ms < until_ms]
     pending = (
-        connection.execute(select(_rows.id).where(schema.IS_PENDING, *mine).limit(_PENDING_MAX + 1)).scalars().all()
+        connection.execute(select(_rows.id).where(ledger_tables.IS_PENDING, *mine).limit(_PENDING_MAX + 1))
+        .scalars()
+        .all()
     )
     if len(pending) > _PENDING_MAX:
         return None
     charged = _amounts(connection, select(*(func.sum(_rows[f"charged_{unit}"]) for unit in _UNITS)).where(*mine))
     totals = select(*(func.sum(_days[f"charged_{unit}"]) for unit in _UNITS))
-    pruned = _amounts(connection, totals.where(*_counted(schema.usage_days, key)))
+    pruned = _amounts(connection, totals.where(*_counted(total_tables.usage_days, key)))
     corrections = _corrections(connection, key)
     settled = _plus(_plus(charged, pruned), Amounts(*corrections[1:]))
     return Past(key, until_ms, settled, frozenset(pending), _made(connection, key, until_ms), corrections)
@@ -80,7 +82,7 @@ def make_counter(connection: Connection, past: Past) -> bool:
     if len(late) != len(past.pending):
         return False
     recent = select(*_BOTH, _rows.state).where(
-        *_counted(schema.reservations, past.key), _rows.reserved_at_ms >= past.until_ms
+        *_counted(ledger_tables.reservations, past.key), _rows.reserved_at_ms >= past.until_ms
     )
     counter = Counter(*(getattr(past.settled, unit) for unit in _UNITS))
     for rows in (late, connection.execute(recent, execution_options={"yield_per": 1000})):
@@ -107,16 +109,16 @@ def _counted(table: Table, key: CounterKey, *, any_model: bool = False) -> Itera
 
 def _made(connection: Connection, key: CounterKey, until_ms: int) -> int:
     """Read from an index alone, so over all models. Settling and pruning do not change it; a new reservation would."""
-    mine = _counted(schema.reservations, key, any_model=True)
+    mine = _counted(ledger_tables.reservations, key, any_model=True)
     there = connection.execute(select(func.count()).where(*mine, _rows.reserved_at_ms < until_ms)).scalar_one()
-    pruned = select(func.sum(_days.requests)).where(*_counted(schema.usage_days, key, any_model=True))
+    pruned = select(func.sum(_days.requests)).where(*_counted(total_tables.usage_days, key, any_model=True))
     return int(there) + int(connection.execute(pruned).scalar_one() or 0)
 
 
 def _corrections(connection: Connection, key: CounterKey) -> tuple[int, ...]:
     """Corrections are always few."""
     sums = (func.sum(_late[f"charged_{unit}"]) for unit in _UNITS)
-    query = select(func.count(), *sums).where(*_counted(schema.corrections, key))
+    query = select(func.count(), *sums).where(*_counted(ledger_tables.corrections, key))
     return tuple(int(value or 0) for value in connection.execute(query).one())
 
 

@@ -25,8 +25,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from app.database import schema
 from app.database.clock import from_ms, to_ms
+from app.database.schema import ledger_tables, limit_tables, total_tables
 from app.quotas.ledger.counter_sql import PART_OF_A_DAY
 from app.quotas.limits.manage import limits_where
 from app.quotas.reports.bill_check import compare_with_bill
@@ -38,9 +38,9 @@ from app.quotas.rules.windows import DAY_MS, span_ms
 
 __all__ = ["Finding", "Severity", "audit", "compare_with_bill"]
 
-_rows = schema.reservations.c
-_days = schema.usage_days.c
-_counters = schema.counters.c
+_rows = ledger_tables.reservations.c
+_days = total_tables.usage_days.c
+_counters = limit_tables.counters.c
 
 _UNITS = ("requests", "images", "tokens", "nanousd")
 _HELD = (_rows.held_images, _rows.held_tokens, _rows.held_nanousd)
@@ -152,20 +152,20 @@ def _sum_of(scope: str, window: Window, *, has_model: bool) -> Select[Any]:
         if has_model:
             yield table.c.model == bindparam("model")
 
-    held, is_pending = _UNITS[1:], schema.IS_PENDING
+    held, is_pending = _UNITS[1:], ledger_tables.IS_PENDING
     parts: list[Select[Any]] = [
         select(
             *(func.sum(_rows[f"charged_{unit}"]).label(f"settled_{unit}") for unit in _UNITS),
             func.count().filter(is_pending).label("pending_requests"),
             *(func.sum(_rows[f"held_{unit}"]).filter(is_pending).label(f"pending_{unit}") for unit in held),
-        ).where(*counted(schema.reservations, "reserved_at_ms"))
+        ).where(*counted(ledger_tables.reservations, "reserved_at_ms"))
     ]
     nothing = [literal_column("0", BigInteger) for _ in _UNITS]
-    late = select(*(func.sum(schema.corrections.c[f"charged_{unit}"]) for unit in _UNITS), *nothing)
-    parts.append(late.where(*counted(schema.corrections, "reserved_at_ms")))
+    late = select(*(func.sum(ledger_tables.corrections.c[f"charged_{unit}"]) for unit in _UNITS), *nothing)
+    parts.append(late.where(*counted(ledger_tables.corrections, "reserved_at_ms")))
     if window not in PART_OF_A_DAY:
         days = select(*(func.sum(_days[f"charged_{unit}"]) for unit in _UNITS), *nothing)
-        parts.append(days.where(*counted(schema.usage_days, "day_start_ms")))
+        parts.append(days.where(*counted(total_tables.usage_days, "day_start_ms")))
     return select(*(func.sum(column) for column in union_all(*parts).subquery().c))
 
 
@@ -181,7 +181,7 @@ def _wrong_corrections(connection: Connection) -> Iterator[Finding]:
     """Checks that a correction is of an expired reservation and has its owner, and that both together charge nothing
     below zero.
     """
-    late = schema.corrections.c
+    late = ledger_tables.corrections.c
     same = and_(*(late[name] == _rows[name] for name in ("key_id", "user_id", "model", "reserved_at_ms")))
     teams = func.coalesce(late.team_id, "") == func.coalesce(_rows.team_id, "")
     wrong = or_(
@@ -190,7 +190,7 @@ def _wrong_corrections(connection: Connection) -> Iterator[Finding]:
         *(late[column.name] + column < 0 for column in _CHARGED),
         and_(late.state == "released", *(late[column.name] + column != 0 for column in _CHARGED)),
     )
-    joined = schema.corrections.join(schema.reservations, late.reservation_id == _rows.id)
+    joined = ledger_tables.corrections.join(ledger_tables.reservations, late.reservation_id == _rows.id)
     for id_ in connection.execute(select(_rows.id).select_from(joined).where(wrong).order_by(_rows.id)).scalars():
         yield Finding(Severity.ERROR, "corrections", id_, f"the correction of reservation {id_} does not fit it")
 

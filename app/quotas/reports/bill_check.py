@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from app.database import schema
 from app.database.clock import to_ms
+from app.database.schema import ledger_tables
 from app.errors import RemoteFailure
 from app.images.catalog.model_spec import NANOUSD_PER_USD
 from app.quotas.reports.findings import Finding, Severity, summarized
@@ -20,8 +20,8 @@ from app.quotas.reports.retention import pruned_until
 from app.quotas.rules.limits import format_usd
 from app.quotas.rules.reservation import State, UsageSource
 
-_rows = schema.reservations.c
-_late = schema.corrections.c
+_rows = ledger_tables.reservations.c
+_late = ledger_tables.corrections.c
 
 
 def _known(name: str) -> ColumnElement[Any]:
@@ -86,7 +86,7 @@ def compare_with_bill(connection: Connection, bill: Mapping[str, Any], since: da
     """
     entries = read_bill(bill)
     comparison = _Comparison(_by_id(entries), not bill.get("dropped"), pruned_until(connection))
-    both = schema.reservations.outerjoin(schema.corrections, _late.reservation_id == _rows.id)
+    both = ledger_tables.reservations.outerjoin(ledger_tables.corrections, _late.reservation_id == _rows.id)
     query = select(*_COLUMNS).select_from(both).order_by(_rows.reserved_at_ms, _rows.id)
     if since is not None:
         query = query.where(_rows.reserved_at_ms >= to_ms(since))

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, tuple_
 
-from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import reading
+from app.database.schema import limit_tables
 from app.quotas.ledger.counter_sql import counter_sum
 from app.quotas.limits.manage import limits_where
 from app.quotas.rules.counters import Counter, CounterKey
@@ -59,7 +59,7 @@ def limit_status_of_key(
     scopes = [(Scope.KEY, key_id), (Scope.USER, user_id), (Scope.GATEWAY, "")]
     if team_id is not None:
         scopes.insert(2, (Scope.TEAM, team_id))
-    condition = tuple_(schema.limits.c.scope, schema.limits.c.scope_id).in_(scopes)
+    condition = tuple_(limit_tables.limits.c.scope, limit_tables.limits.c.scope_id).in_(scopes)
     limits = limits_where(connection, condition)
     order = [scope for scope, _ in scopes]
     return limit_statuses(connection, sorted(limits, key=lambda limit: order.index(limit.scope)), now)

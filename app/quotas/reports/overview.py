@@ -7,9 +7,9 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Engine, func, literal_column, select
 
-from app.database import schema
 from app.database.engine import reading
 from app.database.owner_name import owner_name_sql
+from app.database.schema import ledger_tables, limit_tables
 from app.quotas.limits.manage import limits_where
 from app.quotas.reports.limit_status import LimitStatus, limit_statuses
 from app.quotas.reports.reconcile_day import LastCheck, last_check
@@ -38,8 +38,8 @@ class Overview:
 def read_overview(engine: Engine, now: datetime) -> Overview:
     """Reads everything in one transaction. Blocks. Raises StoreUnavailable."""
     with reading(engine) as connection:
-        table = schema.limits.c
-        name: ColumnElement[str] = literal_column(owner_name_sql(schema.limits.name))
+        table = limit_tables.limits.c
+        name: ColumnElement[str] = literal_column(owner_name_sql(limit_tables.limits.name))
         query = select(table.id, table.scope, table.scope_id, name.label("name"))
         first = connection.execute(
             query.where(table.scope != Scope.DEFAULT.value).order_by(table.id).limit(_LIMITS_MAX)
@@ -51,5 +51,5 @@ def read_overview(engine: Engine, now: datetime) -> Overview:
             NamedStatus(names[status.limit.scope, status.limit.scope_id], status)
             for status in limit_statuses(connection, limits, now)
         )
-        pending = select(func.count()).select_from(schema.reservations).where(schema.IS_PENDING)
+        pending = select(func.count()).select_from(ledger_tables.reservations).where(ledger_tables.IS_PENDING)
         return Overview(named, connection.execute(pending).scalar_one(), last_check(connection))

@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, delete, func, insert, or_, select
 
-from app.database import schema
 from app.database.changes import lock_changes
 from app.database.clock import from_ms, to_ms
+from app.database.schema import ledger_tables, total_tables
 from app.quotas.rules.reservation import State, UsageSource
 from app.quotas.rules.windows import DAY_MS
 
-_rows = schema.reservations.c
-_days = schema.usage_days.c
-_checks = schema.reconciliations.c
+_rows = ledger_tables.reservations.c
+_days = total_tables.usage_days.c
+_checks = total_tables.reconciliations.c
 
 # A refused request counts as a request here, and is on no bill.
 _is_billed = _rows.usage_source != UsageSource.NONE
@@ -163,7 +163,7 @@ def keep(connection: Connection, comparison: DayComparison, now: datetime) -> No
     """Stores the comparison, in place of an earlier one of the same day. A day without any usage is stored as well."""
     lock_changes(connection)  # two checks of the same day run one after the other
     start_ms = to_ms(_start(comparison.day))
-    connection.execute(delete(schema.reconciliations).where(_checks.day_start_ms == start_ms))
+    connection.execute(delete(total_tables.reconciliations).where(_checks.day_start_ms == start_ms))
     rows = [
         {
             "day_start_ms": start_ms,
@@ -176,7 +176,7 @@ def keep(connection: Connection, comparison: DayComparison, now: datetime) -> No
         }
         for name, model in (comparison.models or {"": ModelDay()}).items()
     ]
-    connection.execute(insert(schema.reconciliations), rows)
+    connection.execute(insert(total_tables.reconciliations), rows)
 
 
 def last_check(connection: Connection) -> LastCheck | None:
@@ -240,11 +240,11 @@ def _recorded(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay
 
 def _corrected(connection: Connection, start_ms: int) -> Iterator[tuple[str, ModelDay]]:
     """What corrections change in the reservations made in the day: the amount, and mostly that it was an estimate."""
-    late, was = schema.corrections.c, _rows.usage_source == UsageSource.ESTIMATED
+    late, was = ledger_tables.corrections.c, _rows.usage_source == UsageSource.ESTIMATED
     after = _rows.charged_nanousd + late.charged_nanousd
     query = (
         select(_rows.model, was, _rows.charged_nanousd, late.usage_source, late.priced, after)
-        .select_from(schema.corrections.join(schema.reservations, late.reservation_id == _rows.id))
+        .select_from(ledger_tables.corrections.join(ledger_tables.reservations, late.reservation_id == _rows.id))
         .where(late.reserved_at_ms >= start_ms, late.reserved_at_ms < start_ms + DAY_MS)
     )
     for name, was_estimated, before, source, priced, nanousd in connection.execute(query):

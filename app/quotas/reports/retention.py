@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, delete, func, select, text
 from sqlalchemy.sql.elements import TextClause
 
-from app.database import schema
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import from_ms, to_ms
 from app.database.engine import reading, writing
+from app.database.schema import ledger_tables, total_tables
 from app.quotas.ledger.corrections import COUNTS
 from app.quotas.rules.windows import DAY_MS
 
@@ -29,8 +29,8 @@ RECORDS_MAX = 500
 
 _DAY = timedelta(days=1)
 
-_rows = schema.reservations.c
-_days = schema.usage_days
+_rows = ledger_tables.reservations.c
+_days = total_tables.usage_days
 
 _IS_RESOLVED = text("state <> 'pending'")
 
@@ -103,7 +103,7 @@ def find_prunable(connection: Connection, cutoff: datetime) -> Prunable:
     """The number of records to prune before `cutoff`."""
     old = _rows.reserved_at_ms < to_ms(cutoff)
     records = connection.execute(select(func.count()).where(old)).scalar_one()
-    pending = connection.execute(select(func.count()).where(old, schema.IS_PENDING)).scalar_one()
+    pending = connection.execute(select(func.count()).where(old, ledger_tables.IS_PENDING)).scalar_one()
     return Prunable(records - pending, pending)
 
 
@@ -143,8 +143,8 @@ def _prune_some(engine: Engine, position: int, cutoff: int, records_max: int) ->
         ids = [row.id for row in found]
         connection.execute(_ADD_UP, {"ids": ids})
         connection.execute(_ADD_CORRECTIONS_UP, {"ids": ids})
-        connection.execute(delete(schema.corrections).where(schema.corrections.c.reservation_id.in_(ids)))
-        deleted = connection.execute(delete(schema.reservations).where(_rows.id.in_(ids))).rowcount
+        connection.execute(delete(ledger_tables.corrections).where(ledger_tables.corrections.c.reservation_id.in_(ids)))
+        deleted = connection.execute(delete(ledger_tables.reservations).where(_rows.id.in_(ids))).rowcount
         if deleted != len(ids):
             raise RuntimeError(f"{deleted} records deleted instead of {len(ids)}")
     return Pruned(len(ids), from_ms(max(row.reserved_at_ms for row in found)))

@@ -23,8 +23,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from app.database import schema
 from app.database.clock import from_ms, to_ms
+from app.database.schema import identity_tables, ledger_tables, total_tables
 from app.errors import Conflict
 from app.quotas.ledger.corrections import COUNTS
 from app.quotas.reports.retention import splits_a_total
@@ -32,8 +32,8 @@ from app.quotas.rules.windows import DAY_MS
 
 _PAGE = 1000
 
-_rows = schema.reservations.c
-_days = schema.usage_days.c
+_rows = ledger_tables.reservations.c
+_days = total_tables.usage_days.c
 
 # In the order of UsageRow's fields.
 _AMOUNTS = (
@@ -85,7 +85,11 @@ class UsageRow:
 
 
 _SUM_NAMES = tuple(field.name for field in fields(UsageRow) if field.name not in ("id", "name"))
-_OWNERS = {Grouping.USER: schema.users, Grouping.TEAM: schema.teams, Grouping.KEY: schema.keys}
+_OWNERS = {
+    Grouping.USER: identity_tables.users,
+    Grouping.TEAM: identity_tables.teams,
+    Grouping.KEY: identity_tables.keys,
+}
 
 
 def usage_report(
@@ -113,7 +117,7 @@ def _rows_of(connection: Connection, query: Select[Any], by: Grouping) -> Iterat
 
 def _query(by: Grouping, since: datetime | None, until: datetime | None) -> Select[Any]:
     """Each table is summed by itself, then all together, then names are added, so little is sorted and joined."""
-    rows, late, days = schema.reservations, schema.corrections, schema.usage_days
+    rows, late, days = ledger_tables.reservations, ledger_tables.corrections, total_tables.usage_days
     parts = union_all(
         _part(_group(by, rows, "reserved_at_ms"), _sums_of_rows()).where(*_between(_rows.reserved_at_ms, since, until)),
         _part(_group(by, late, "reserved_at_ms"), _sums_of_corrections()).where(
@@ -166,7 +170,7 @@ def _sums_of_rows() -> Iterator[ColumnElement[int]]:
 def _sums_of_corrections() -> Iterator[ColumnElement[int]]:
     for name in ("requests", "pending", "released", "refused", "estimated", "unpriced"):
         yield func.sum(literal_column(COUNTS.get(name, "0"), BigInteger))
-    yield from (func.coalesce(func.sum(schema.corrections.c[name]), 0) for name in _AMOUNTS)
+    yield from (func.coalesce(func.sum(ledger_tables.corrections.c[name]), 0) for name in _AMOUNTS)
 
 
 def _sums_of_days() -> Iterator[ColumnElement[int]]:

@@ -13,9 +13,9 @@ from sqlalchemy import insert, update
 
 from app.admin import bills
 from app.cli.commands import ledger
-from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import opened, writing
+from app.database.schema import ledger_tables
 from app.quotas.ledger.commands import Resolve
 from app.quotas.ledger.spool.file import Spool
 from app.settings.settings import Settings
@@ -43,7 +43,7 @@ OPEN = dict.fromkeys(
 
 def write(cli: Cli, *rows: dict[str, Any]) -> None:
     with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine, writing(engine) as connection:
-        connection.execute(insert(schema.reservations), list(rows))
+        connection.execute(insert(ledger_tables.reservations), list(rows))
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def test_a_right_ledger_is_clean(ready: Cli) -> None:
 def test_a_wrong_ledger_is_told_with_exit_code_1(ready: Cli) -> None:
     write(ready, reservation(1, NOW))
     with opened(Settings(_env_file=None, data_dir=ready.data_dir).database) as engine, writing(engine) as connection:
-        connection.execute(update(schema.reservations).values(charged_images=-1))
+        connection.execute(update(ledger_tables.reservations).values(charged_images=-1))
     answer = ready.json("ledger", "audit", code=1)
     assert answer["clean"] is False
     assert {"severity", "check", "subject", "message"} == set(answer["findings"][0])

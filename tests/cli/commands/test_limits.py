@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, select
 
-from app.database import schema
 from app.database.engine import opened, reading, writing
+from app.database.schema import ledger_tables, limit_tables
 from app.settings.settings import Settings
 from tests.cli.commands.test_usage import reservation
 from tests.cli.conftest import NOW, Cli
@@ -161,10 +161,10 @@ def test_a_total_limit_counts_the_past_from_its_first_moment(cli: Cli) -> None:
     with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine:
         with writing(engine) as connection:
             old = [reservation(number, NOW - timedelta(days=90 * number)) for number in range(4)]
-            connection.execute(insert(schema.reservations), old)
+            connection.execute(insert(ledger_tables.reservations), old)
         cli("limits", "set", "--gateway", "images:100/total", "concurrent:7", "images:9/total@gpt-image-2", "usd:5/day")
         with reading(engine) as connection:
-            rows = connection.execute(select(schema.counters).order_by(schema.counters.c.model)).all()
+            rows = connection.execute(select(limit_tables.counters).order_by(limit_tables.counters.c.model)).all()
     assert [(row.scope, row.model, row.window, row.settled_images) for row in rows] == [
         ("gateway", "", "total", 4),
         ("gateway", "openai/gpt-image-2", "total", 4),

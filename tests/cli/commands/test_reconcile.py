@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.database import schema
 from app.database.engine import opened, reading
+from app.database.schema import total_tables
 from app.settings.settings import Settings
 from tests.cli.commands.test_ledger import write
 from tests.cli.commands.test_usage import reservation
@@ -56,7 +56,7 @@ def ready(cli: Cli, zenmux: RawUpstream) -> Cli:
 
 
 def stored(cli: Cli) -> list[tuple[Any, ...]]:
-    table = schema.reconciliations
+    table = total_tables.reconciliations
     with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine, reading(engine) as connection:
         columns = (table.c.model, table.c.ledger_requests, table.c.ledger_nanousd, table.c.billed_nanousd)
         return [tuple(row) for row in connection.execute(select(*columns).order_by(table.c.model))]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import opened, writing
+from app.database.schema import ledger_tables
 from app.settings.settings import Settings
 from tests.cli.conftest import NOW, Cli
 
@@ -60,7 +60,7 @@ def used(cli: Cli) -> Cli:
         reservation(4, NOW - timedelta(hours=1), user_id=ids["bob"], model="openai/gpt-image-1.5"),
     ]
     with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine, writing(engine) as connection:
-        connection.execute(insert(schema.reservations), rows)
+        connection.execute(insert(ledger_tables.reservations), rows)
     cli.now = NOW + timedelta(seconds=1)
     return cli
 
@@ -128,7 +128,7 @@ def test_csv_holds_no_formula(cli: Cli) -> None:
     cli("keys", "create", "--user", '=HYPERLINK("http://example.com")')
     row = reservation(1, NOW, user_id=cli.json("users", "list")[0]["id"])
     with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine, writing(engine) as connection:
-        connection.execute(insert(schema.reservations).values(row))
+        connection.execute(insert(ledger_tables.reservations).values(row))
     lines = cli("usage", "report", "--csv").stdout
     [line] = csv.DictReader(lines.splitlines())
     assert line["user"] == '\'=HYPERLINK("http://example.com")'

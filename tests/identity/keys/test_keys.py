@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, select
 
-from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import reading, writing
+from app.database.schema import change_tables, identity_tables
 from app.errors import Conflict, InvalidValue, NotFound
 from app.identity.keys.format import SECRET_BYTES, mint_again
 from app.identity.keys.keys import Key, NewKey, create_key, find_key, list_keys, rotate_key, set_key_disabled
@@ -19,7 +19,7 @@ DAY = timedelta(days=1)
 
 def secrets_of(connection: Connection) -> dict[bytes, int | None]:
     """When each secret ends, by its hash."""
-    rows = connection.execute(select(schema.key_secrets))
+    rows = connection.execute(select(identity_tables.key_secrets))
     return {bytes(row.secret_sha256): row.expires_at_ms for row in rows}
 
 
@@ -185,7 +185,7 @@ def test_no_record_of_a_change_holds_a_secret_or_its_hash(engine: Engine) -> Non
         make_key(connection, name="laptop", models=("m",), expires_at=NOW + DAY)
         rotate_key(connection, ONE.id, new, DAY, change=change_at())
         set_key_disabled(connection, ONE.id, disabled=True, change=change_at())
-        written = str(connection.execute(select(schema.admin_events)).all())
+        written = str(connection.execute(select(change_tables.admin_events)).all())
     for key in (ONE, new):
         assert key.id in written
         assert key.text.get_secret_value().rsplit("-", 1)[1] not in written

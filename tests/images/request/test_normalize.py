@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.database import schema
+from app.database.schema import ledger_tables
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
 from app.images.catalog.catalog import CatalogError, load_catalog
 from app.images.catalog.model_spec import MODEL_ID_MAX, RECORDED_WORD_MAX
@@ -473,7 +473,7 @@ class TestUnlistedModels:
         assert normalize(asked(model=longest), PASSING, TODAY).model.id == longest
         with pytest.raises(ModelNotFound):
             normalize(asked(model=f"{longest}m"), PASSING, TODAY)
-        widths = {column.name: getattr(column.type, "length", None) for column in schema.reservations.c}
+        widths = {column.name: getattr(column.type, "length", None) for column in ledger_tables.reservations.c}
         assert widths["model"] == MODEL_ID_MAX == len(longest)
         assert widths["size"] == widths["quality"] == RECORDED_WORD_MAX
 

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from app.database import schema
 from app.database.clock import to_ms
+from app.database.schema import ledger_tables
 from app.quotas.ledger.commands import check_hold, check_settlement, withdrawal
 from app.quotas.ledger.rows import (
     RECORD_COLUMNS,
@@ -19,7 +19,7 @@ from app.quotas.ledger.rows import (
 from app.quotas.rules.reservation import Amounts, Hold, Settlement, State, UsageSource
 from tests.quotas.making import MODEL, NOON, PARTY, a_hold, refused, released, settled
 
-COLUMNS = {column.name for column in schema.reservations.columns}
+COLUMNS = {column.name for column in ledger_tables.reservations.columns}
 
 
 def test_the_rows_have_the_columns_of_the_table() -> None:
@@ -93,8 +93,8 @@ def test_a_settlement_as_columns() -> None:
 
 def test_what_upstream_sends_is_cut_to_its_column() -> None:
     closing = closing_of(settled(outcome="o" * 99, upstream_request_id="i" * 999))
-    assert closing.outcome == "o" * schema.reservations.c.outcome.type.length  # type: ignore[attr-defined]
-    assert closing.upstream_request_id == "i" * schema.reservations.c.upstream_request_id.type.length  # type: ignore[attr-defined]
+    assert closing.outcome == "o" * ledger_tables.reservations.c.outcome.type.length  # type: ignore[attr-defined]
+    assert closing.upstream_request_id == "i" * ledger_tables.reservations.c.upstream_request_id.type.length  # type: ignore[attr-defined]
 
 
 def test_an_expired_one_that_was_sent_costs_what_it_held() -> None:

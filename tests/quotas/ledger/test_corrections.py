@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import DBAPIError
 
-from app.database import schema
 from app.database.engine import create_engine, reading, writing
+from app.database.schema import ledger_tables
 from app.quotas.reports.audit import compare_with_bill
 from app.quotas.reports.limit_status import read_limit_status
 from app.quotas.reports.reconcile_day import Tally, compare_day
@@ -44,7 +44,7 @@ LIMITS = (on_key("images:9/day"), on_user("requests:9/minute"), on_gateway("usd:
 
 def corrections(engine: Engine) -> list[dict[str, Any]]:
     with reading(engine) as connection:
-        return [dict(row) for row in connection.execute(select(schema.corrections)).mappings()]
+        return [dict(row) for row in connection.execute(select(ledger_tables.corrections)).mappings()]
 
 
 async def expired(engine: Engine, *endings: Settlement, sent: bool = True) -> list[Resolution]:
@@ -122,13 +122,13 @@ async def test_a_limit_that_is_passed_is_told(engine: Engine) -> None:
 async def test_a_correction_is_never_edited(engine: Engine) -> None:
     await expired(engine, settled(LATER))
     with pytest.raises(DBAPIError, match="never edited"), writing(engine) as connection:
-        connection.execute(update(schema.corrections).values(charged_images=7))
+        connection.execute(update(ledger_tables.corrections).values(charged_images=7))
 
 
 async def test_the_audit_finds_a_correction_of_what_did_not_expire(engine: Engine) -> None:
     await expired(engine, settled(LATER))
     with writing(engine) as connection:
-        connection.execute(update(schema.reservations).values(state="settled"))
+        connection.execute(update(ledger_tables.reservations).values(state="settled"))
     assert "corrections" in {finding.check for finding in errors(engine)}
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
-from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import reading
+from app.database.schema import ledger_tables
 from app.quotas.ledger.counter_sql import PART_OF_A_DAY, counter_sum
 from app.quotas.ledger.store import Store
 from app.quotas.reports.audit import sum_reservations
@@ -56,7 +56,7 @@ def by_hand(rows: list[dict[str, Any]], key: CounterKey) -> Counter:
 def test_a_counter_is_the_same_by_both_sums_and_before_and_after_a_prune(engine: Engine) -> None:
     add_rows(engine, 400, FIRST, NOON)
     with reading(engine) as connection:
-        everything = [dict(row._mapping) for row in connection.execute(select(schema.reservations))]
+        everything = [dict(row._mapping) for row in connection.execute(select(ledger_tables.reservations))]
     wanted = {key: by_hand(everything, key) for key in keys()}
     assert len({str(counter) for counter in wanted.values()}) > 30
     for is_pruned in (False, True):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, delete, func, insert, select, text
 
-from app.database import schema
 from app.database.engine import create_engine, reading, writing
+from app.database.schema import ledger_tables, limit_tables
 from app.errors import DuplicateReservation, LimitReached, QuotaExceeded, RateLimited, StoreUnavailable
 from app.images.catalog.model_spec import MODEL_ID_MAX, RECORDED_WORD_MAX
 from app.quotas.ledger.commands import Reserve, Reserved, Resolve, Ticket
@@ -326,8 +326,8 @@ class TestExpiry:
         row = rows(engine)["r0"]
         more = [row | {"id": f"x{number}"} for number in range(400)]
         with writing(engine) as connection:
-            connection.execute(insert(schema.reservations), more)
-            connection.execute(delete(schema.counters))
+            connection.execute(insert(ledger_tables.reservations), more)
+            connection.execute(delete(limit_tables.counters))
         assert len(await sweep(engine, LATER)) == 1300
         assert set(states(engine).values()) == {"expired"}
         assert errors(engine) == []
@@ -702,7 +702,7 @@ class TestMany:
         for each in engines:
             each.dispose()
         with reading(engine) as connection:
-            used = connection.execute(select(func.sum(schema.reservations.c.charged_images))).scalar_one()
+            used = connection.execute(select(func.sum(ledger_tables.reservations.c.charged_images))).scalar_one()
         assert used <= 150
         assert set(states(engine).values()) <= {"settled", "expired"}
         assert errors(engine) == []

@@ -1,7 +1,7 @@
 """The rows of a reservation as values: what opens one, what closes it, what expiry charges."""
 
-from app.database import schema
 from app.database.clock import to_ms
+from app.database.schema import ledger_tables
 from app.quotas.ledger.rows import RECORD_COLUMNS, Closing, NewRow, charge_of_expired, closing_of, new_row, record_read
 from app.quotas.ledger.rows import closing_of_expired as expired
 from app.quotas.rules.reservation import NOTHING, State
@@ -9,7 +9,7 @@ from tests.quotas.making import NOON, PARTY, a_hold, settled
 
 
 def test_every_column_is_one_of_the_table() -> None:
-    columns = set(schema.reservations.c.keys())
+    columns = set(ledger_tables.reservations.c.keys())
     assert {*NewRow._fields, *Closing._fields, *RECORD_COLUMNS} <= columns
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, delete, update
 
-from app.database import schema
 from app.database.engine import create_engine, reading, writing
+from app.database.schema import ledger_tables, limit_tables
 from app.errors import DuplicateReservation, QuotaExceeded
 from app.quotas.ledger import sqlite_cache as sqlite_cache_module
 from app.quotas.ledger.commands import MarkDispatched, Reserve, Reserved, Resolve
@@ -197,13 +197,13 @@ class TestWriter:
 
     def test_a_reservation_that_somebody_dispatched(self, desk: Desk, engine: Engine) -> None:
         with writing(engine) as connection:
-            connection.execute(update(schema.reservations).values(dispatched_at_ms=5))
+            connection.execute(update(ledger_tables.reservations).values(dispatched_at_ms=5))
         desk.do(MarkDispatched("r1", NOON))
         assert rows(engine)["r1"]["dispatched_at_ms"] == 5
 
     def test_counters_that_were_deleted_are_made_anew(self, desk: Desk, engine: Engine) -> None:
         with writing(engine) as connection:
-            connection.execute(delete(schema.counters))
+            connection.execute(delete(limit_tables.counters))
         assert desk.do(Resolve("r1", settled(images=4))) == [Resolution.DONE]
         assert counters(engine)["key", "key-1", "", "day"]["settled_images"] == 4
         assert errors(engine) == []

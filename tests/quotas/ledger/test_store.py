@@ -5,9 +5,9 @@ import pytest
 from sqlalchemy import Engine, delete, update
 from sqlalchemy import insert as insert_into
 
-from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import writing
+from app.database.schema import identity_tables, ledger_tables, limit_tables
 from app.quotas.ledger.execute import Writes
 from app.quotas.ledger.rows import closing_of, new_row
 from app.quotas.ledger.store import CounterVanished, Store
@@ -153,7 +153,7 @@ class TestCounters:
         store.read_counters([KEY_DAY])
         store.commit()
         with writing(engine) as connection:
-            connection.execute(delete(schema.counters))
+            connection.execute(delete(limit_tables.counters))
         store.begin()
         with pytest.raises(CounterVanished):
             store.read_counters([KEY_DAY])
@@ -200,8 +200,8 @@ class TestCrossings:
 
     def test_they_carry_the_name_people_know(self, store: Store, engine: Engine) -> None:
         with writing(engine) as connection:
-            connection.execute(insert_into(schema.users).values(id="same", name="alice", created_at_ms=1))
-            connection.execute(insert_into(schema.teams).values(id="same", name="design", created_at_ms=1))
+            connection.execute(insert_into(identity_tables.users).values(id="same", name="alice", created_at_ms=1))
+            connection.execute(insert_into(identity_tables.teams).values(id="same", name="design", created_at_ms=1))
         store.begin()
         owners = (("user", "same"), ("team", "same"), ("key", "same"), ("user", "gone"), ("gateway", ""))
         written = store.write_threshold_events(
@@ -224,6 +224,6 @@ def test_a_frozen_writer_does_not_hold_locks_for_long(engine: Engine) -> None:
 
 def test_the_database_itself_refuses_a_half_resolution(store: Store, engine: Engine) -> None:
     some_use(store)
-    table = schema.reservations
+    table = ledger_tables.reservations
     with pytest.raises(Exception, match="resolved_once"), engine.begin() as connection:
         connection.execute(update(table).where(table.c.id == "pending").values(state="settled"))

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, func, insert, select, update
 
-from app.database import schema
 from app.database.engine import reading, writing
+from app.database.schema import ledger_tables, limit_tables
 from app.quotas.limits.manage import set_limit
 from app.quotas.limits.opening_balance import Past, add_up_past, make_counter
 from app.quotas.rules.limits import Limit
@@ -57,7 +57,7 @@ def made(engine: Engine, limit: Limit, past: Past | None) -> bool:
 
 def counters(engine: Engine) -> int:
     with reading(engine) as connection:
-        return connection.execute(select(func.count()).select_from(schema.counters)).scalar_one()
+        return connection.execute(select(func.count()).select_from(limit_tables.counters)).scalar_one()
 
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: f"{limit.scope} {limit.unit}")
@@ -100,7 +100,7 @@ def test_one_made_in_the_past_leaves_it_to_the_ledger(engine: Engine, scope: Cal
     with writing(engine) as connection:
         late = a_row(1000, FIRST, random.Random(2))
         mine = {"key_id": "key-1", "user_id": "user-1", "team_id": "team-1"}
-        connection.execute(insert(schema.reservations), [late | mine])
+        connection.execute(insert(ledger_tables.reservations), [late | mine])
     assert not made(engine, limit, past)
     assert counters(engine) == 0
     assert errors(engine) == []
@@ -113,10 +113,10 @@ def test_one_that_was_pending_and_is_pruned_leaves_it_to_the_ledger(engine: Engi
     assert past is not None
     assert past.pending
     with writing(engine) as connection:
-        gone = schema.reservations.c.id.in_(past.pending)
+        gone = ledger_tables.reservations.c.id.in_(past.pending)
         zero = dict.fromkeys((f"charged_{unit}" for unit in ("requests", "images", "tokens", "nanousd")), 0)
         ended = {"state": "released", "resolved_at_ms": 1, "outcome": "x", "usage_source": "none", **zero}
-        connection.execute(update(schema.reservations).where(gone).values(**ended))
+        connection.execute(update(ledger_tables.reservations).where(gone).values(**ended))
     prune_all(engine, CUTOFF)
     assert not made(engine, limit, past)
 

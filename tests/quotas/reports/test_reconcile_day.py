@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import reading, writing
+from app.database.schema import total_tables
 from app.images.catalog.catalog import load_catalog
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.reports.reconcile_day import (
@@ -205,7 +205,7 @@ async def test_pruned_days_are_compared_by_their_totals(engine: Engine) -> None:
     unsure = pruned(DAY, requests=2, estimated=1, unpriced=1, charged_requests=2, charged_nanousd=70_000)
     with writing(engine) as connection:
         connection.execute(
-            insert(schema.usage_days),
+            insert(total_tables.usage_days),
             [
                 sure,
                 unsure | {"key_id": "key-2"},
@@ -225,7 +225,7 @@ async def test_pruned_days_are_compared_by_their_totals(engine: Engine) -> None:
 
 def stored(engine: Engine) -> set[tuple[Any, ...]]:
     with reading(engine) as connection:
-        return {tuple(row) for row in connection.execute(select(schema.reconciliations))}
+        return {tuple(row) for row in connection.execute(select(total_tables.reconciliations))}
 
 
 def kept(engine: Engine, day: date, models: Iterable[tuple[str, int, int]], now: datetime = NOON) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, func, select, update
 
-from app.database import schema
 from app.database.changes import list_changes
 from app.database.clock import to_ms
 from app.database.engine import create_engine, reading, writing
+from app.database.schema import total_tables
 from app.errors import Conflict
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.reports.audit import audit
@@ -65,7 +65,7 @@ LIMITS = (
 
 def totals(engine: Engine) -> int:
     with reading(engine) as connection:
-        return int(connection.execute(select(func.sum(schema.usage_days.c.requests))).scalar_one() or 0)
+        return int(connection.execute(select(func.sum(total_tables.usage_days.c.requests))).scalar_one() or 0)
 
 
 class TestCutoff:
@@ -353,9 +353,9 @@ class TestAudit:
         add_rows(engine, 20, LONG_AGO, LONG_AGO)
         prune_all(engine, CUTOFF)
         with writing(engine) as connection:
-            first = connection.execute(select(schema.usage_days).limit(1)).one()
-            where = [column == value for column, value in zip(schema.usage_days.c, first, strict=True)]
-            connection.execute(update(schema.usage_days).where(*where).values(**change))
+            first = connection.execute(select(total_tables.usage_days).limit(1)).one()
+            where = [column == value for column, value in zip(total_tables.usage_days.c, first, strict=True)]
+            connection.execute(update(total_tables.usage_days).where(*where).values(**change))
         assert [finding.check for finding in errors(engine)] == ["totals"]
 
     async def test_a_total_that_is_lost_is_found(self, engine: Engine) -> None:
@@ -366,7 +366,7 @@ class TestAudit:
         prune_all(engine, CUTOFF)
         assert errors(engine) == []
         with writing(engine) as connection:
-            connection.execute(update(schema.usage_days).values(charged_images=0))
+            connection.execute(update(total_tables.usage_days).values(charged_images=0))
         with reading(engine) as connection:
             assert [one.check for one in audit(connection, NOON) if one.severity is Severity.ERROR] == ["counters"]
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, and_, delete, exists, insert, select, text, update
 
-from app.database import schema
 from app.database.engine import reading, writing
 from app.database.readers import Readers
+from app.database.schema import ledger_tables
 from app.errors import StoreUnavailable
 
 _MISSED_MAX = 3  # a process that missed this many beats counts as dead
@@ -24,8 +24,8 @@ _NOW_MS = {
 
 _log = logging.getLogger(__name__)
 
-_table = schema.heartbeats
-_beats = schema.heartbeats.c
+_table = ledger_tables.heartbeats
+_beats = ledger_tables.heartbeats.c
 
 StoreClock = Callable[[Connection], int]
 """The database's time, in milliseconds since 1970."""
@@ -140,8 +140,8 @@ def declare_dead(engine: Engine, instance: str) -> None:
 
 def prune_heartbeats(engine: Engine, look: Look) -> None:
     """Deletes rows of processes that have been dead for a day and left nothing to close. Raises StoreUnavailable."""
-    rows = schema.reservations.c
-    pending = exists().where(schema.IS_PENDING, rows.instance == _beats.instance)
+    rows = ledger_tables.reservations.c
+    pending = exists().where(ledger_tables.IS_PENDING, rows.instance == _beats.instance)
     old = and_(_beats.instance.in_(look.dead), _beats.beat_at_ms < look.now_ms - _KEPT_MS, ~pending)
     if not look.dead:
         return

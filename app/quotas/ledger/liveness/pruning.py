@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Engine, Table, and_, delete, or_, select, tuple_
 
-from app.database import schema
 from app.database.clock import to_ms
 from app.database.engine import reading, writing
+from app.database.schema import limit_tables
 from app.quotas.rules.counters import CounterKey
 from app.quotas.rules.limits import Window
 from app.quotas.rules.thresholds import EVENT_AGE_MAX
@@ -26,7 +26,7 @@ def prune_counters(engine: Engine, now: datetime) -> None:
     Nothing is lost: if a very late settlement, or a clock that was set back, needs one, it is made again from its
     reservations.
     """
-    table = schema.counters
+    table = limit_tables.counters
     keys = tuple_(*(table.c[name] for name in CounterKey._fields))
     query = select(*keys.clauses).where(_has_ended(table, now)).limit(_PRUNE_MAX)
     with reading(engine) as connection:
@@ -43,7 +43,7 @@ def prune_events(engine: Engine, now: datetime) -> None:
 
     Those of `total` stay for ever, because they happen once.
     """
-    table = schema.threshold_events
+    table = limit_tables.threshold_events
     rows = table.c
     is_finished = or_(rows.next_try_at_ms.is_(None), rows.crossed_at_ms < to_ms(now - EVENT_AGE_MAX))
     query = select(rows.id).where(_has_ended(table, now), is_finished).order_by(rows.id).limit(_PRUNE_MAX)

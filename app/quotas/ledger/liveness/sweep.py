@@ -12,10 +12,10 @@ from typing import Protocol
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, or_, select
 
-from app.database import schema
 from app.database.clock import Clock, to_ms
 from app.database.engine import reading
 from app.database.readers import Readers
+from app.database.schema import ledger_tables
 from app.errors import GatewayError, StoreUnavailable
 from app.quotas.ledger.liveness.heartbeat import Heartbeat, Look, declare_dead, look_at, prune_heartbeats, store_now_ms
 from app.quotas.ledger.liveness.pruning import prune_counters, prune_events
@@ -29,7 +29,7 @@ _LAST_BEAT_SECONDS = 2.0  # for the last heartbeat; without it the others find o
 
 _log = logging.getLogger("gateway")
 
-_rows = schema.reservations.c
+_rows = ledger_tables.reservations.c
 
 Expirer = Callable[[str, datetime], "asyncio.Future[Resolution]"]
 """Has the ledger expire one reservation."""
@@ -178,5 +178,10 @@ def is_abandoned(look: Look, instance: str, now: datetime) -> ColumnElement[bool
 
 
 def _find(connection: Connection, condition: ColumnElement[bool], at_most: int) -> list[str]:
-    query = select(_rows.id).where(schema.IS_PENDING, condition).order_by(_rows.expires_at_ms, _rows.id).limit(at_most)
+    query = (
+        select(_rows.id)
+        .where(ledger_tables.IS_PENDING, condition)
+        .order_by(_rows.expires_at_ms, _rows.id)
+        .limit(at_most)
+    )
     return list(connection.execute(query).scalars())

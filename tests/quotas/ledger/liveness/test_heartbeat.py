@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy import Engine, select
 
-from app.database import schema
 from app.database.engine import reading, writing
+from app.database.schema import ledger_tables
 from app.errors import StoreUnavailable
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.liveness.heartbeat import Heartbeat, Look, declare_dead, look_at, prune_heartbeats, store_now_ms
@@ -147,7 +147,7 @@ def test_rows_of_the_long_dead_go_when_nothing_is_left_to_close(world: World) ->
 
 def known(engine: Engine) -> set[str]:
     with reading(engine) as connection:
-        return set(connection.execute(select(schema.heartbeats.c.instance)).scalars())
+        return set(connection.execute(select(ledger_tables.heartbeats.c.instance)).scalars())
 
 
 async def test_it_beats_until_it_is_cancelled_whatever_the_store_does(
@@ -176,4 +176,4 @@ async def test_it_beats_until_it_is_cancelled_whatever_the_store_does(
     told = [record.message for record in caplog.records if record.name == "app.quotas.ledger.liveness.heartbeat"]
     assert told[:2] == ["heartbeat_failed", "heartbeat_resumed"]
     with writing(engine) as connection:
-        assert connection.execute(select(schema.heartbeats.c.beat_at_ms)).scalar_one() > 0
+        assert connection.execute(select(ledger_tables.heartbeats.c.beat_at_ms)).scalar_one() > 0

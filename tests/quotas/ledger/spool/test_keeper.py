@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from app.database import schema
 from app.database.engine import reading
+from app.database.schema import ledger_tables
 from app.errors import StoreUnavailable
 from app.quotas.ledger.commands import Command, Expire, Reserve, Resolve, Ticket, withdrawal
 from app.quotas.ledger.spool.file import Spool
@@ -212,7 +212,7 @@ def test_one_that_comes_after_an_expiry_is_a_correction(process: Process, engine
     assert files(folder) == []
     assert states(engine) == {"r1": "expired"}
     with reading(engine) as connection:
-        assert connection.execute(select(schema.corrections.c.charged_nanousd)).scalars().all() == [80_000_000]
+        assert connection.execute(select(ledger_tables.corrections.c.charged_nanousd)).scalars().all() == [80_000_000]
 
 
 def test_one_of_what_has_ended_otherwise_is_told_with_its_amounts_and_goes(

@@ -1,0 +1,42 @@
+"""Sums that outlive the reservations, and what ZenMux billed beside them."""
+
+from sqlalchemy import BigInteger, Column, Index, Table
+
+from app.database.schema.base import ID, NAME, metadata
+
+# What `ledger prune` keeps of old reservations: sums by day, owner and model. team_id '': no team. Counters and reports
+# add these to the remaining reservations.
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("day_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("key_id", ID, primary_key=True),
+    Column("user_id", ID, primary_key=True),
+    Column("team_id", ID, primary_key=True),
+    Column("model", NAME, primary_key=True),
+    *(Column(name, BigInteger, nullable=False) for name in ("requests", "released", "estimated", "unpriced")),
+    Column("refused", BigInteger, nullable=False, server_default="0"),
+    *(Column(f"charged_{unit}", BigInteger, nullable=False) for unit in ("requests", "images", "tokens", "nanousd")),
+    *(
+        Column(f"{kind}_tokens", BigInteger, nullable=False)
+        for kind in ("input_text", "input_image", "output_text", "output_image")
+    ),
+    Index(None, "key_id", "day_start_ms"),
+    Index(None, "user_id", "day_start_ms"),
+    Index(None, "team_id", "day_start_ms"),
+)
+
+# One day and model of `ledger reconcile`: what the ledger charged and what ZenMux billed. The newest check replaces
+# older ones.
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("day_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("model", NAME, primary_key=True),
+    *(
+        Column(f"{whose}_{what}", BigInteger, nullable=False)
+        for whose in ("ledger", "billed")
+        for what in ("requests", "nanousd")
+    ),
+    Column("checked_at_ms", BigInteger, nullable=False),
+)
