@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 # Compiled tests and modules are kept for the next run, also where the machine's owner switched that off.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install run test test-quick test-full soak node clients bench bench-full check format lock clean
+.PHONY: help install run test test-quick test-full soak node clients tools mixin bench bench-full check format lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,7 +36,7 @@ run: install ## set everything up and start the gateway for trying out
 PROCESSES ?= 4
 PYTEST = $(BIN)/python -m pytest
 
-test: install node clients ## set everything up and run every test but the long ones, in less than 5 minutes
+test: install node clients tools ## set everything up and run every test but the long ones, in less than 5 minutes
 	$(PYTEST) -n $(PROCESSES) --dist loadgroup -m "not long" --ignore=tests/chaos
 	@# It keeps every core busy: beside it, tests that wait for a moment would miss it.
 	CHAOS_SECONDS="$${CHAOS_SECONDS:-20}" $(PYTEST) tests/chaos
@@ -44,7 +44,7 @@ test: install node clients ## set everything up and run every test but the long 
 test-quick: install ## the tests that need no other process and no PostgreSQL, in about 50 seconds
 	HYPOTHESIS_PROFILE=quick $(PYTEST) -n 3 -m quick --ignore=tests/bench --ignore=tests/chaos --ignore=tests/deploy --ignore=tests/e2e
 
-test-full: install node clients ## every test, the long ones too, with five times the examples and a minute of chaos
+test-full: install node clients tools ## every test, the long ones too, with five times the examples and a minute of chaos
 	HYPOTHESIS_PROFILE=full $(PYTEST) -n $(PROCESSES) --dist loadgroup --ignore=tests/chaos
 	CHAOS_SECONDS="$${CHAOS_SECONDS:-60}" $(PYTEST) tests/chaos
 
@@ -75,6 +75,20 @@ clients: $(CLIENT_VENVS) ## install openai-python 1.109 and LiteLLM for the test
 	  $(BIN)/uv pip sync --quiet --python $(@D)/bin/python --require-hashes $< && touch $@; } || \
 	  { rm -rf $(@D); echo "$* could not be installed: the tests with it will be skipped"; }
 
+# Prometheus and promtool out of Debian's package, unpacked and not installed: nothing is started, and no right is needed but to read
+# the package lists, which root may fetch.
+tools: ## unpack Debian's Prometheus for the tests of the alerts, where it is not there
+	@command -v promtool >/dev/null && command -v prometheus >/dev/null || $(MAKE) --no-print-directory .tools/prometheus/.unpacked || \
+	  echo "Prometheus could not be had: the tests with it will be skipped"
+
+.tools/%/.unpacked:
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@cd $(@D) && { apt-get download -qq $* 2>/dev/null || { apt-get update -qq && apt-get download -qq $*; }; } && \
+	  dpkg-deb -x $*_*.deb . && rm $*_*.deb && touch .unpacked
+
+mixin: install ## render deploy/mixin into deploy/
+	$(BIN)/python deploy/mixin/render.py
+
 bench: install ## measure the gateway beside nginx, LiteLLM and Portkey, in minutes
 	$(BIN)/python -m bench
 
@@ -100,4 +114,4 @@ lock: install ## make the lock files anew from pyproject.toml, and those of test
 	npm --prefix tests/node install --package-lock-only --no-audit --no-fund
 
 clean: ## remove what was built, keep data/
-	rm -rf $(VENV) .venv-clients build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info tests/node/node_modules
+	rm -rf $(VENV) .venv-clients .tools build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info tests/node/node_modules

@@ -35,7 +35,6 @@ from tests.test_architecture import ROOMS
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "config.example.env"
-DASHBOARD = ROOT / "deploy/grafana/dashboards/zenmux-gateway.json"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 DECISION_LINES_MAX = 60
 # Names of ours that are not settings: options of the command line.
@@ -129,20 +128,6 @@ def series() -> frozenset[str]:
     return frozenset(name for names in parts for name in names)
 
 
-def expressions() -> dict[str, str]:
-    """Every PromQL expression of the dashboard and the alert rules, by where it stands."""
-    found = {}
-    for panel in json.loads(read(DASHBOARD))["panels"]:
-        for target in panel.get("targets", []):
-            found[f"panel {panel['title']} {target['refId']}"] = target["expr"]
-    # A rule's expression is one line, or the more deeply indented lines after `>-`.
-    for alert, expression in re.findall(
-        r"- alert: (\w+)\n +expr: (?:>-\n)?((?:.+\n)(?: {10,}.+\n)*)", read("deploy/alerts.yml")
-    ):
-        found[f"alert {alert}"] = " ".join(expression.split())
-    return found
-
-
 def test_metrics_page_lists_every_metric_with_its_type_and_labels() -> None:
     rows = re.findall(
         r"^\| `([a-z_]+)` \| (counter|gauge|histogram) \| (.*?) \|", read("docs/metrics.md"), re.MULTILINE
@@ -151,44 +136,9 @@ def test_metrics_page_lists_every_metric_with_its_type_and_labels() -> None:
     assert listed == exported()
 
 
-def test_all_alerts_are_read() -> None:
-    alerts = read("deploy/alerts.yml").count("- alert:")
-    assert alerts == len([where for where in expressions() if where.startswith("alert ")]) > 5
-
-
-@pytest.mark.parametrize("where", expressions())
-def test_expressions_use_metrics_and_labels_that_exist(where: str) -> None:
-    expression = expressions()[where]
-    names = set(re.findall(r"\b(?:zenmux_gateway|gen_ai)_\w+", expression))
-    assert names - series() == set()
-    labels = {label for _, labels in exported().values() for label in labels} | {"le", "instance", "job"}
-    used = [name for group in re.findall(r"\bby ?\(([^)]*)\)", expression) for name in group.split(",")]
-    used += re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expression)
-    assert {name.strip() for name in used} - labels == set()
-
-
 def test_examples_on_the_metrics_page_use_metrics_that_exist() -> None:
     for block in re.findall(r"```promql\n(.*?)```", read("docs/metrics.md"), re.DOTALL):
         assert set(re.findall(r"\b(?:zenmux_gateway|gen_ai)_\w+", block)) - series() == set()
-
-
-def test_the_dashboard_shows_every_metric_of_ours() -> None:
-    shown = " ".join(expressions()[where] for where in expressions() if where.startswith("panel "))
-    ours = {name for name in exported() if name.startswith("zenmux_gateway_")}
-    assert {name for name in ours if name not in shown} <= {"zenmux_gateway_user_tokens_total"}
-
-
-def test_the_dashboards_panels_do_not_overlap() -> None:
-    taken: dict[tuple[int, int], str] = {}
-    panels = json.loads(read(DASHBOARD))["panels"]
-    assert len({panel["id"] for panel in panels}) == len(panels)
-    for panel in panels:
-        place = panel["gridPos"]
-        assert place["x"] + place["w"] <= 24
-        for x in range(place["x"], place["x"] + place["w"]):
-            for y in range(place["y"], place["y"] + place["h"]):
-                assert (x, y) not in taken, f"{panel['title']} lies on {taken[x, y]}"
-                taken[x, y] = panel["title"]
 
 
 # --- Errors and endings

@@ -20,8 +20,18 @@ PROVIDER = "zenmux"
 # OpenTelemetry's recommended buckets, and larger ones: images take minutes.
 _DURATION_BUCKETS = (0.01, 0.04, 0.16, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 120, 180, 300, 600)
 _OVERHEAD_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
+_PER_TOKEN_BUCKETS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3)
 _TOKEN_BUCKETS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 _UNTIMED = (Outcome.REJECTED, Outcome.REFUSED)
+_DELIVERED = (Outcome.COMPLETED, Outcome.CLIENT_LEFT)
+# OpenTelemetry's labels, and those of Envoy AI Gateway, whose dashboard shows them.
+_GEN_AI = (
+    "gen_ai_operation_name",
+    "gen_ai_provider_name",
+    "gen_ai_original_model",
+    "gen_ai_request_model",
+    "gen_ai_response_model",
+)
 _OPERATION_NAMES = {"generation": "image_generation", "edit": "image_edit"}
 
 
@@ -82,19 +92,17 @@ class Metrics:
             "reconciliation_day_timestamp_seconds", "Beginning of the youngest day compared with ZenMux's bill; else 0."
         )
         self._gauge("build_info", "This build.", "version").labels(version).set(1)
-        gen_ai = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
-        self._gen_ai_tokens = self._foreign_histogram(
-            "gen_ai_client_token_usage",
-            "Tokens of a request, in OpenTelemetry's words.",
-            _TOKEN_BUCKETS,
-            *gen_ai,
-            "gen_ai_token_type",
+        self._gen_ai_tokens = self._gen_ai(
+            "client_token_usage", "Tokens of a request", _TOKEN_BUCKETS, "gen_ai_token_type"
         )
-        self._gen_ai_duration = self._foreign_histogram(
-            "gen_ai_server_request_duration_seconds",
-            "Duration of a request, in OpenTelemetry's words.",
-            _DURATION_BUCKETS,
-            *gen_ai,
+        self._gen_ai_duration = self._gen_ai(
+            "server_request_duration_seconds", "Duration of a request", _DURATION_BUCKETS, "error_type"
+        )
+        self._gen_ai_first_token = self._gen_ai(
+            "server_time_to_first_token_seconds", "Until an answer's first byte", _DURATION_BUCKETS
+        )
+        self._gen_ai_per_token = self._gen_ai(
+            "server_time_per_output_token_seconds", "From a stream's first byte to its end", _PER_TOKEN_BUCKETS
         )
 
     def record(self, event: RequestEvent) -> None:
@@ -146,11 +154,15 @@ class Metrics:
         if duration is None or event.outcome in _UNTIMED:
             return
         self._duration.of[where].observe(duration)
-        operation, model = where
-        self._gen_ai_duration.of[_gen_ai_name(operation), PROVIDER, model].observe(duration)
+        gen_ai = _gen_ai_values(where)
+        error_type = "" if event.outcome in _DELIVERED else event.outcome.value
+        self._gen_ai_duration.of[*gen_ai, error_type].observe(duration)
         first_byte = event.seconds_until(event.first_byte_at)
         if first_byte is not None:
             self._first_byte.of[where].observe(first_byte)
+            self._gen_ai_first_token.of[gen_ai].observe(first_byte)
+            if event.stream and event.usage is not None and event.usage.output_tokens > 1:
+                self._gen_ai_per_token.of[gen_ai].observe((duration - first_byte) / (event.usage.output_tokens - 1))
 
     def _record_charge(self, event: RequestEvent, where: tuple[str, str]) -> None:
         user = self._user(event.user)
@@ -175,10 +187,10 @@ class Metrics:
         tokens[operation, model, "input", "image"].inc(usage.input_image_tokens)
         tokens[operation, model, "output", "text"].inc(usage.output_text_tokens)
         tokens[operation, model, "output", "image"].inc(usage.output_image_tokens)
-        name = _gen_ai_name(operation)
+        gen_ai = _gen_ai_values(where)
         for direction, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
             self._user_tokens.of[user, direction].inc(count)
-            self._gen_ai_tokens.of[name, PROVIDER, model, direction].observe(count)
+            self._gen_ai_tokens.of[*gen_ai, direction].observe(count)
 
     def _user(self, name: str | None) -> str:
         if name is None:
@@ -207,12 +219,19 @@ class Metrics:
     def _histogram(self, name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Histogram:
         return self._foreign_histogram(f"{PREFIX}_{name}", text, bounds, *labels)
 
+    def _gen_ai(self, name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Histogram:
+        """A histogram whose name OpenTelemetry defines."""
+        return self._foreign_histogram(
+            f"gen_ai_{name}", f"{text}, in OpenTelemetry's words.", bounds, *_GEN_AI, *labels
+        )
+
     def _foreign_histogram(self, name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Histogram:
-        """A histogram whose name is defined elsewhere."""
         histogram = Histogram(self._shared_counters, name, text, labels, bounds=bounds)
         self.registry.register(histogram)
         return histogram
 
 
-def _gen_ai_name(operation: str) -> str:
-    return _OPERATION_NAMES.get(operation, OTHER)
+def _gen_ai_values(where: tuple[str, str]) -> tuple[str, ...]:
+    """The values of _GEN_AI. An answer does not say which model made it: the one that was asked for."""
+    operation, model = where
+    return (_OPERATION_NAMES.get(operation, OTHER), PROVIDER, model, model, model)

@@ -49,10 +49,26 @@ def test_a_settled_request_is_counted_in_every_unit() -> None:
     gen_ai = {
         "gen_ai_operation_name": "image_generation",
         "gen_ai_provider_name": "zenmux",
+        "gen_ai_original_model": "gpt-image-2",
         "gen_ai_request_model": "gpt-image-2",
+        "gen_ai_response_model": "gpt-image-2",
     }
     assert value(registry, "gen_ai_client_token_usage_sum", **gen_ai, gen_ai_token_type="output") == 198
-    assert value(registry, "gen_ai_server_request_duration_seconds_count", **gen_ai) == 1
+    assert value(registry, "gen_ai_server_request_duration_seconds_count", **gen_ai, error_type="") == 1
+
+
+def test_a_stream_is_timed_by_its_tokens_and_a_failure_has_a_type() -> None:
+    metrics = Metrics("1", users_max=10)
+    metrics.record(settled(stream=True))
+    metrics.record(settled(outcome=Outcome.UPSTREAM_FAILED))
+    gen_ai = {f"gen_ai_{which}_model": "gpt-image-2" for which in ("original", "request", "response")}
+    gen_ai |= {"gen_ai_operation_name": "image_generation", "gen_ai_provider_name": "zenmux"}
+    name = "gen_ai_server_time_per_output_token_seconds"
+    assert value(metrics.registry, f"{name}_sum", **gen_ai) == (10.0 - 7.0) / 197
+    assert value(metrics.registry, f"{name}_count", **gen_ai) == 1
+    assert value(metrics.registry, "gen_ai_server_time_to_first_token_seconds_sum", **gen_ai) == 14.0
+    name = "gen_ai_server_request_duration_seconds_count"
+    assert value(metrics.registry, name, **gen_ai, error_type="upstream_failed") == 1
 
 
 def test_an_estimate_and_a_missing_price_are_visible() -> None:

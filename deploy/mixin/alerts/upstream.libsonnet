@@ -1,0 +1,43 @@
+local lib = import '../lib.libsonnet';
+
+{
+  local config = $._config,
+  local m(name, more='') = lib.metric(config.selector, name, more),
+
+  prometheusAlerts+:: {
+    groups+: [{
+      name: 'zenmux-gateway-upstream',
+      rules: [
+        lib.alert(
+          config,
+          'AccountFault',
+          'critical',
+          lib.line(lib.happened(config.selector, 'job, instance, kind', 'upstream_errors_total', 'kind=~"account.*"', '15m')),
+          "ZenMux refuses the gateway's own key or account ({{ $labels.kind }}).",
+          'Nobody gets an image over this account until it is mended: top it up, or set a new key.'
+        ),
+        lib.alert(
+          config,
+          'UpstreamFailing',
+          'warning',
+          'sum by (job, instance) (rate(%s[15m])) / sum by (job, instance) (rate(%s[15m])) > %s' % [
+            m('requests_total', 'outcome="upstream_failed"'),
+            m('requests_total', 'outcome=~"completed|client_left|upstream_failed"'),
+            config.upstreamFailedRatio,
+          ],
+          '{{ $value | humanizePercentage }} of the requests sent to ZenMux end without a whole answer.',
+          'The panel "Upstream errors" shows the kinds. silence and provider_timeout are ZenMux, unreachable may be your network.',
+          '10m'
+        ),
+        lib.alert(
+          config,
+          'NoImage',
+          'warning',
+          'sum by (job, instance) (increase(%s[15m])) > %d' % [m('upstream_errors_total', 'kind="no_image"'), config.noImageCount],
+          'ZenMux answers {{ $labels.instance }} with success and without an image.',
+          'These answers may be billed; the estimate or the reported usage is charged. Ask ZenMux what became of them.'
+        ),
+      ],
+    }],
+  },
+}
