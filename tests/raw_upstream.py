@@ -38,12 +38,14 @@ class RawUpstream:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self.requests: list[RawRequest] = []
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        starting = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop)
+        starting = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._accept, "127.0.0.1", 0), self._loop)
         self._server = starting.result(10)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/api/v1"
         return self
@@ -51,11 +53,16 @@ class RawUpstream:
     def __exit__(self, *_: object) -> None:
         async def stop() -> None:
             self._server.close()
+            await asyncio.sleep(0)  # what was accepted a moment ago gets its transport
+            await asyncio.sleep(0)
             mine = asyncio.current_task()
             others = [task for task in asyncio.all_tasks() if task is not mine]
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            for writer in self._writers:
+                writer.transport.abort()  # some never ran, some still have bytes that nobody reads
+            await asyncio.sleep(0)  # the transports close their sockets in the loop's next round
 
         asyncio.run_coroutine_threadsafe(stop(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -65,6 +72,10 @@ class RawUpstream:
     def call(self, function: Callable[[], object]) -> None:
         """Run `function` in the server's loop, such as an event's `set`."""
         self._loop.call_soon_threadsafe(function)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        self._serving.add(asyncio.get_running_loop().create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

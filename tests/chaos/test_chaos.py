@@ -6,6 +6,7 @@ processes do with it takes its own time, so a run is repeated nearly, not exactl
 """
 
 import asyncio
+import gc
 import os
 import random
 import secrets
@@ -62,6 +63,8 @@ RUN = Run(
 
 @pytest.mark.xdist_group("chaos")
 @pytest.mark.timeout(RUN.seconds + 400)
+# HTTPX leaves a few connections of the many clients that go to the garbage collector. The gateways are other processes.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_whatever_happens_the_ledger_equals_the_bill_and_no_limit_is_passed(tmp_path: Path) -> None:
     began = time.monotonic()
     say(f"\nchaos: seed {RUN.seed}, {RUN.seconds:g} s, {RUN.clients} clients, {REPLICAS} gateways")
@@ -70,6 +73,7 @@ def test_whatever_happens_the_ledger_equals_the_bill_and_no_limit_is_passed(tmp_
         asyncio.run(play(world, scores))
         found = [*scores.violations, *close_the_books(world, scores)]
         say(summary(world, scores, time.monotonic() - began))
+    gc.collect()  # here, and not in another test
     assert not found, f"{len(found)} violations with seed {RUN.seed}:\n" + "\n".join(found)
     assert scores.outcomes["image"] > RUN.clients / 2
     assert sum(count for outcome, count in scores.outcomes.items() if outcome.startswith("refused: ")) > RUN.clients / 4
