@@ -19,6 +19,7 @@ GatewayError
     - DuplicateReservation
     - Overloaded
     - UploadsFull
+    - FilesUnavailable
     - Draining
     - Interrupted               this process stopped before the answer was whole; the request was sent
   + ClientLeft                  the client left before its request was sent
@@ -142,6 +143,10 @@ class Overloaded(GatewayFault):
 
 class UploadsFull(GatewayFault):
     """There is no room on the disk for what the caller uploads, or for more of this caller's. Nothing was bought."""
+
+
+class FilesUnavailable(GatewayFault):
+    """The folder or bucket for files takes none, or does not give one back. Nothing was bought for it."""
 
 
 class Draining(GatewayFault):

@@ -46,6 +46,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "upstream": frozenset({"errors", "settings", "images", "upstream/wire", "upstream/http1"}),
     "upstream/lookups": frozenset({"errors", "settings", "images", "upstream"}),
     "files": frozenset({"errors"}),
+    "files/store": frozenset({"errors", "database"}),
     "telemetry": frozenset({"images"}),
     "alerts": frozenset(
         {
@@ -152,6 +153,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "main.py", "api/endpoints/health.py", "api/endpoints/images.py", "api/endpoints/models.py",
         "api/services.py", "api/endpoints/usage.py", "quotas/reports/overview.py",
     ),
+    ("files/store/test_store.py",): ("files/store/disk.py", "files/store/place.py"),
     ("upstream/lookups/test_costs.py", "upstream/lookups/test_models.py"): ("upstream/lookups/asking.py",),
     ("e2e/test_faults.py", "e2e/test_client_leaves.py", "e2e/test_pass_through.py"): (
         "exchange/exchange.py", "exchange/relay.py",
@@ -172,7 +174,8 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("quotas/reports/test_retention.py", "alerts/test_outbox.py"): ("quotas/ledger/liveness/pruning.py",),
     ("e2e/test_thresholds.py",): ("alerts/watch.py",),
     ("database/test_migrate.py",): (
-        "database/schema/base.py", "database/schema/change_tables.py", "database/schema/identity_tables.py",
+        "database/schema/base.py", "database/schema/change_tables.py", "database/schema/file_tables.py",
+        "database/schema/identity_tables.py",
         "database/schema/ledger_tables.py", "database/schema/limit_tables.py", "database/schema/total_tables.py",
     ),
     ("quotas/ledger/test_execute.py", "quotas/ledger/test_commands.py"): ("quotas/rules/reservation.py",),

@@ -16,11 +16,15 @@ from sqlalchemy import Engine
 
 from app.database import migrate, migrations
 from app.database.changes import Change
+from app.database.clock import to_ms
 from app.database.engine import create_engine, writing
+from app.database.gateway_secrets import secret
+from app.files.store.index import Index, Kind, Owner, StoredFile
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
 from app.identity.keys.keys import NewKey, create_key, rotate_key
 from app.identity.people.teams import create_team
 from app.identity.people.users import create_user, set_user_disabled
+from app.quotas.ledger.liveness.heartbeat import Heartbeat
 from app.quotas.limits.manage import copy_defaults, set_limit
 from app.quotas.reports.reconcile_day import Tally, compare_day, keep
 from app.quotas.rules.limits import Limit, Scope, parse_limit
@@ -104,6 +108,7 @@ async def add_requests(engine: Engine) -> None:
         for number, ending in enumerate(endings):
             await ledger.resolve(f"req_{number}", ending)
         await sweep(engine, NOON - timedelta(days=10))  # req_6, as an estimate, and req_7, which was never sent
+        await ledger.resolve("req_6", settled(clock.now))  # its own process says how it ended
 
 
 def look_back(engine: Engine) -> None:
@@ -114,10 +119,19 @@ def look_back(engine: Engine) -> None:
         keep(connection, compare_day(connection, day, [(MODEL, Tally(1, 80_000_000))], lambda name: name), NOON)
 
 
+def add_files(engine: Engine) -> None:
+    """One image that is kept, and the secret its link is signed with."""
+    secret(engine, "file-links", bytes(range(SECRET_BYTES)), NOON)
+    owner, hour = Owner(KEY_ID, "user_alice"), timedelta(hours=1)
+    Index(engine).add(StoredFile("0" * 32, Kind.IMAGE, owner, "req_1", 1000, "image/png", NOON, NOON + hour))
+
+
 def make(engine: Engine) -> None:
     """Lives in a database of today's schema."""
     add_people(engine)
+    add_files(engine)
     asyncio.run(add_requests(engine))
+    Heartbeat(engine, "one", 10, lambda: 0.0, lambda _: to_ms(NOON)).beat()
     look_back(engine)
     engine.dispose()
 

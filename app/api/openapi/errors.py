@@ -124,6 +124,7 @@ def _refused_requests() -> list[GatewayError]:
         errors.BodyTooLarge("The request's body is larger than 1048576 bytes."),
         errors.UnsupportedContentType("This route reads JSON, but the request has 'text/plain'."),
         errors.Draining("The gateway is stopping. Please try again shortly."),
+        errors.FilesUnavailable("The gateway's room for files is full."),
         errors.UploadsFull("The gateway has no room for more uploads now. Please try again shortly."),
     ]
 
