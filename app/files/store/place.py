@@ -23,7 +23,7 @@ class Content(Protocol):
     def close(self) -> None: ...
 
 
-class Place(Protocol):
+class FilePlace(Protocol):
     """Holds files by their names. `read_bytes` is how much one read should ask for."""
 
     read_bytes: int

@@ -5,7 +5,7 @@ process cannot see another's mark, a link may lead to a gateway that does not ha
 import re
 from collections.abc import Iterable
 
-from app.files.store.place import Place
+from app.files.store.place import FilePlace
 
 _PREFIX = "gateway-"
 _INSTANCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -22,7 +22,7 @@ def instance_of(name: str) -> str | None:
     return name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else None
 
 
-def without_mark(place: Place, instances: Iterable[str]) -> list[str]:
+def without_mark(place: FilePlace, instances: Iterable[str]) -> list[str]:
     """Those of `instances` that keep their files elsewhere. Blocks. Raises OSError."""
     missing = []
     for instance in instances:

@@ -19,7 +19,7 @@ from app.errors import FilesUnavailable, StoreUnavailable
 from app.files.store.disk import Disk
 from app.files.store.draft import Draft, remove_dead_drafts
 from app.files.store.index import Index, Kind, Owner, StoredFile
-from app.files.store.place import Content, Place
+from app.files.store.place import Content, FilePlace
 from app.files.store.sharing import mark_name, without_mark
 from app.files.store.sweeping import Sweeper
 from app.files.store.writer import FileWriter, Purpose
@@ -38,7 +38,7 @@ class Keeping:
     processes of the database, and blocks. `new_id` gives 128 random bits as hexadecimal digits.
     """
 
-    place: Place
+    place: FilePlace
     folder: Path
     instance: str
     living: Callable[[], Collection[str]]

@@ -12,7 +12,7 @@ from typing import Any
 from app.files.store.disk import Disk
 from app.files.store.draft import remove_dead_drafts
 from app.files.store.index import Index
-from app.files.store.place import Place
+from app.files.store.place import FilePlace
 from app.files.store.sharing import instance_of
 
 _ORPHAN_SECONDS = 3600.0  # bytes without a row that are older wait for none
@@ -28,7 +28,7 @@ class Sweeper:
     StoreUnavailable; what it did not remove then, the next call does.
     """
 
-    def __init__(self, place: Place, folder: Path, index: Index, disk: Disk, ask: Ask) -> None:
+    def __init__(self, place: FilePlace, folder: Path, index: Index, disk: Disk, ask: Ask) -> None:
         self._place = place
         self._folder = folder
         self._index = index
