@@ -5,6 +5,7 @@ GatewayError
     - AuthenticationFailed
     - ModelForbidden
     - ModelNotFound
+    - FileGone
     - InvalidRequest
     - BodyTooLarge
     - UnsupportedContentType
@@ -65,6 +66,10 @@ class ModelForbidden(CallerError):
 
 class ModelNotFound(CallerError):
     """The catalog does not list the model, and the operator's settings do not allow it."""
+
+
+class FileGone(CallerError):
+    """The link was good, and its file is kept no longer."""
 
 
 class InvalidRequest(CallerError):

@@ -21,7 +21,7 @@ from app.alerts.sender import Sender
 from app.alerts.watch import threshold_watch
 from app.api.cors import Cors
 from app.api.edits.reading import EditBounds
-from app.api.endpoints import health, images, models, usage
+from app.api.endpoints import files, health, images, models, usage
 from app.api.endpoints.docs import docs_router
 from app.api.error_responses import error_event, error_response, wire_error
 from app.api.front import Front, fault_response, handle_gateway_error, handle_http_error, stopping_response
@@ -34,6 +34,8 @@ from app.database.migrate import upgrade
 from app.errors import GatewayError
 from app.exchange.in_flight import ExchangeBounds, Exchanges
 from app.files.fetching import Fetcher
+from app.files.opening import open_files
+from app.files.upkeep import keep_up
 from app.files.uploads import Uploads
 from app.identity.keys.authentication import Authenticator
 from app.images.catalog.catalog import catalog_of
@@ -114,7 +116,7 @@ def create_app(
         # Our own metrics and log lines contain only what may be shown; the framework's would contain headers and paths.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for door in (images, models, usage, health):
+    for door in (images, models, usage, files, health):
         gateway.include_router(door.router)
     gateway.include_router(docs_router(lambda: openapi_document(policy, app.__version__)))
     gateway.add_exception_handler(GatewayError, handle_gateway_error)
@@ -155,6 +157,7 @@ async def _open(
     )
     stack.push_async_callback(ledger.close)
     heartbeat = Heartbeat(engine, instance, settings.heartbeat_seconds, asyncio.get_running_loop().time)
+    files, links = await open_files(engine, settings, clock, heartbeat, stack)
     spool = Spool(settings.spool_dir, instance, settings.spool_bytes_max)
     await ledger.start(spool, metrics.show_waiting, heartbeat)
     if expired := await ledger.expire_orphans(clock()):
@@ -167,16 +170,7 @@ async def _open(
         upstream=upstream,
         clock=clock,
         monotonic=asyncio.get_running_loop().time,
-        bounds=ExchangeBounds(
-            exchange_seconds_max=settings.exchange_seconds_max,
-            reservation_seconds=settings.reservation_seconds,
-            client_stall_seconds=settings.client_stall_seconds,
-            keepalive_seconds=settings.keepalive_seconds,
-            requests_in_flight_max=settings.requests_in_flight_max,
-            user_in_flight_percent=settings.user_in_flight_percent,
-            abandoned_exchanges_max=settings.abandoned_exchanges_max,
-            usage_holds_max=settings.usage_holds_max,
-        ),
+        bounds=_exchange_bounds(settings),
         error_event=error_event,
         error_response=lambda error: error_response(wire_error(error)),
         headers=((b"x-gateway-sandbox", b"true"),) if settings.sandbox else (),
@@ -187,6 +181,8 @@ async def _open(
     stack.callback(beating.cancel)
     sweeping = exchanges.tasks.start(sweep_for_ever(ledger, clock, settings.sweep_seconds), "sweep")
     stack.callback(sweeping.cancel)
+    keeping = exchanges.tasks.start(keep_up(files, links, settings.sweep_seconds), "files")
+    stack.callback(keeping.cancel)
     if sender is not None:
         await sender.open()
         stack.push_async_callback(sender.aclose)
@@ -201,9 +197,24 @@ async def _open(
         ledger=ledger,
         exchanges=exchanges,
         uploads=await _open_uploads(settings, stack),
+        files=files,
+        links=links,
         edit_bounds=_edit_bounds(settings, policy),
         new_boundary=lambda: f"zenmux-gateway-{secrets.token_hex(16)}",
         metrics=metrics,
+    )
+
+
+def _exchange_bounds(settings: Settings) -> ExchangeBounds:
+    return ExchangeBounds(
+        exchange_seconds_max=settings.exchange_seconds_max,
+        reservation_seconds=settings.reservation_seconds,
+        client_stall_seconds=settings.client_stall_seconds,
+        keepalive_seconds=settings.keepalive_seconds,
+        requests_in_flight_max=settings.requests_in_flight_max,
+        user_in_flight_percent=settings.user_in_flight_percent,
+        abandoned_exchanges_max=settings.abandoned_exchanges_max,
+        usage_holds_max=settings.usage_holds_max,
     )
 
 

@@ -45,7 +45,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "upstream/http1": frozenset({"upstream/wire"}),
     "upstream": frozenset({"errors", "settings", "images", "upstream/wire", "upstream/http1"}),
     "upstream/lookups": frozenset({"errors", "settings", "images", "upstream"}),
-    "files": frozenset({"errors"}),
+    "files": frozenset({"errors", "database", "files/store"}),
     "files/store": frozenset({"errors", "database"}),
     "telemetry": frozenset({"images"}),
     "alerts": frozenset(
@@ -153,6 +153,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "main.py", "api/endpoints/health.py", "api/endpoints/images.py", "api/endpoints/models.py",
         "api/services.py", "api/endpoints/usage.py", "quotas/reports/overview.py",
     ),
+    ("api/endpoints/test_files.py",): ("api/file_answer.py", "files/opening.py"),
     ("files/store/test_store.py",): ("files/store/disk.py", "files/store/place.py"),
     ("upstream/lookups/test_costs.py", "upstream/lookups/test_models.py"): ("upstream/lookups/asking.py",),
     ("e2e/test_faults.py", "e2e/test_client_leaves.py", "e2e/test_pass_through.py"): (
@@ -160,8 +161,8 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("cli/test_commands.py",): ("__main__.py",),
     ("settings/test_settings.py",): (
-        "settings/accounting.py", "settings/callers.py", "settings/process.py", "settings/requests.py",
-        "settings/zenmux.py",
+        "settings/accounting.py", "settings/callers.py", "settings/files.py", "settings/process.py",
+        "settings/requests.py", "settings/zenmux.py",
     ),
     ("quotas/ledger/test_ledger.py", "cli/test_commands.py"): (
         "quotas/limits/manage.py", "quotas/reports/audit.py", "quotas/reports/bill_check.py",

@@ -10,11 +10,12 @@ GENERATIONS = "/v1/images/generations"
 EDITS = "/v1/images/edits"
 MODELS = "/v1/models"
 USAGE = "/v1/usage"
+FILES = "/files"
 
 _VERSION = "/v1"
 API = (GENERATIONS, EDITS, MODELS, USAGE)
 """The callers' routes. Each is also reached without /v1, as some clients build their URLs."""
-OTHERS = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
+OTHERS = (f"{FILES}/{{name}}", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
 _CANONICAL = {path: path for path in (*API, *OTHERS)} | {path.removeprefix(_VERSION): path for path in API}
 _BELOW = f"{MODELS}/"  # followed by a model's name, which may contain slashes
 

@@ -13,6 +13,8 @@ from app.api.edits.reading import EditBounds
 from app.api.headers import header
 from app.database.readers import Readers
 from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
+from app.files.link_secrets import LinkSecrets
+from app.files.store.store import FileStore
 from app.files.uploads import Uploads
 from app.identity.keys.authentication import Authenticator, Caller
 from app.images.request.normalize import RequestPolicy
@@ -41,6 +43,8 @@ class Services:
     ledger: Ledger
     exchanges: Exchanges
     uploads: Uploads
+    files: FileStore
+    links: LinkSecrets
     new_boundary: Callable[[], str]
     edit_bounds: EditBounds
     metrics: Metrics

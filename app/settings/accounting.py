@@ -36,7 +36,7 @@ class AccountingSettings(BaseModel):
         10, gt=0, le=600, description="How often a process shows that it lives; after three times that it is dead."
     )
     sweep_seconds: float = Field(
-        15, gt=0, le=3600, description="How often reservations of dead processes are looked for."
+        15, gt=0, le=3600, description="How often reservations of dead processes, and expired files, are looked for."
     )
     metrics_users_max: int = Field(
         200, ge=0, le=10_000, description="Most users with series of their own in /metrics; the rest are `other`."

@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from app.settings.accounting import AccountingSettings
 from app.settings.callers import CallerSettings
+from app.settings.files import FileSettings
 from app.settings.process import ProcessSettings
 from app.settings.requests import RequestSettings
 from app.settings.secret_files import SettingsWithSecretFiles
@@ -15,7 +16,13 @@ from app.settings.zenmux import ZenmuxSettings
 
 
 class Settings(  # the last group comes first in every list
-    SettingsWithSecretFiles, AccountingSettings, CallerSettings, RequestSettings, ProcessSettings, ZenmuxSettings
+    SettingsWithSecretFiles,
+    AccountingSettings,
+    CallerSettings,
+    FileSettings,
+    RequestSettings,
+    ProcessSettings,
+    ZenmuxSettings,
 ):
     """The operator's choices. Unknown names in the configuration file are refused, so a typing error shows."""
 
@@ -48,6 +55,11 @@ class Settings(  # the last group comes first in every list
     def uploads_dir(self) -> Path:
         """Where the images of edits lie until they are sent on."""
         return self.data_dir / "uploads"
+
+    @property
+    def files_dir(self) -> Path:
+        """Where files are written, and where they lie unless they go to a bucket."""
+        return self.data_dir / "files"
 
     @property
     def user_uploads_bytes_max(self) -> int:

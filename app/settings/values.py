@@ -37,6 +37,14 @@ class ImageUrls(StrEnum):
     FETCH = "fetch"
 
 
+class ResponseFormat(StrEnum):
+    """How images come in an answer whose request does not say."""
+
+    AUTO = "auto"
+    B64_JSON = "b64_json"
+    URL = "url"
+
+
 class UpstreamTransport(StrEnum):
     """Which of HTTPX's transports carries requests to ZenMux."""
 
@@ -59,6 +67,26 @@ ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
 
 def _without_trailing_slash(url: HttpUrl) -> str:
     return str(url).rstrip("/")
+
+
+def _public_url(text: str) -> str:
+    url = urlsplit(_without_trailing_slash(HttpUrl(text)))
+    if url.query or url.fragment or url.username is not None:
+        raise ValueError("write it as https://images.example.com, without a query or a password")
+    return url.geturl()
+
+
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+
+
+def _bucket_url(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme != "s3" or not url.netloc or url.query or url.fragment or "@" in url.netloc:
+        raise ValueError("write it as s3://bucket or s3://bucket/prefix; keys and region come from AWS_* variables")
+    return text.rstrip("/")
+
+
+BucketUrl = Annotated[str, AfterValidator(_bucket_url)]
 
 
 def _percents(value: object) -> object:

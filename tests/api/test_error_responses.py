@@ -40,6 +40,7 @@ TABLE = [
         "60",
     ),
     (errors.StoreUnavailable("m"), 503, "server_error", "store_unavailable", None, "5"),
+    (errors.FileGone("m"), 410, "invalid_request_error", "file_gone", None, None),
     (errors.FilesUnavailable("m"), 503, "server_error", "files_unavailable", None, "5"),
     (errors.UploadsFull("m"), 503, "server_error", "uploads_full", None, "5"),
     (errors.Overloaded("m"), 503, "server_error", "server_is_overloaded", None, "5"),

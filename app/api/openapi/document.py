@@ -6,7 +6,7 @@ from app.api.openapi import errors, headers, schemas
 from app.api.openapi.edits import edit_examples, edit_form_schema, edit_schema
 from app.api.openapi.parameters import generation_examples, generation_schema
 from app.api.openapi.schemas import ref
-from app.api.routes import EDITS, GENERATIONS, MODELS, USAGE
+from app.api.routes import EDITS, FILES, GENERATIONS, MODELS, USAGE
 from app.errors import GatewayError
 from app.images.request.normalize import RequestPolicy
 
@@ -44,6 +44,7 @@ def openapi_document(policy: RequestPolicy, version: str) -> dict[str, Any]:
             MODELS: {"get": _list_models()},
             f"{MODELS}/{{model}}": {"get": _retrieve_model()},
             USAGE: {"get": _show_usage()},
+            f"{FILES}/{{name}}": _files(),
             "/healthz": _probe("healthz", "The process runs.", {"200": _json("It does.", "Health")}),
             "/readyz": _probe("readyz", _READY, {"200": _json("It can.", "Readiness"), "503": _not_ready()}),
             "/metrics": {"get": _metrics()},
@@ -121,6 +122,44 @@ def _retrieve_model() -> dict[str, Any]:
 def _show_usage() -> dict[str, Any]:
     about = "The limits that apply to this key, of whatever scope, and what is used of each."
     return _with_key(_operation("show_usage", "usage", about, {"200": _json("The limits.", "UsageReport")}), [])
+
+
+def _files() -> dict[str, Any]:
+    """GET and HEAD; the signature in the query is the permission."""
+
+    def described(suffix: str) -> dict[str, Any]:
+        about = "An image, by a link of an answer with `response_format: url`. Takes one Range."
+        operation = _operation(f"read_file{suffix}", "images", about, {}) | {"parameters": _FILE_PARAMETERS}
+        image = {"image/*": {"schema": {"type": "string", "contentMediaType": "image/png"}}}
+        answers = {
+            "200": _answer("The image.", image),
+            "206": _answer("The part of it that was asked for.", image),
+            "304": _answer("As the caller has it.", {}),
+            "404": {"$ref": "#/components/responses/UnknownUrl"},
+            "416": _answer("It has no such part.", {}),
+        }
+        return _open(operation, errors.responses(errors.of_files()) | answers)
+
+    return {"get": described(""), "head": described("_head")}
+
+
+_FILE_PARAMETERS = [
+    {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "pattern": r"^[0-9a-f]{32}\.[a-z0-9]{1,8}$"},
+        "example": "0123456789abcdef0123456789abcdef.png",
+    },
+    {
+        "name": "exp",
+        "in": "query",
+        "required": True,
+        "description": "When the link ends, in seconds since 1970.",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,12}$"},
+    },
+    {"name": "sig", "in": "query", "required": True, "schema": {"type": "string"}},
+]
 
 
 def _probe(name: str, about: str, answers: dict[str, Any]) -> dict[str, Any]:

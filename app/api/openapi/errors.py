@@ -16,6 +16,7 @@ _HTTP_REASONS = {
     403: "The key may not use this model.",
     404: "No such model here.",
     408: "The request did not come in time.",
+    410: "The link has ended, or its file is kept no longer.",
     413: "The body is too large.",
     415: "Not JSON (of an edit: nor a form), or a compressed body.",
     429: "A limit refused it, or ZenMux's own rate limit. Only where `retry-after` stands, trying again may help.",
@@ -53,6 +54,13 @@ def of_metrics() -> list[GatewayError]:
 
 def of_models() -> list[GatewayError]:
     return [errors.ModelNotFound("The model 'gpt-image-99' does not exist, or your key may not use it.")]
+
+
+def of_files() -> list[GatewayError]:
+    return [
+        errors.FileGone("This link has expired. Ask for the image again, or for b64_json."),
+        errors.FilesUnavailable("The gateway's room for files does not answer."),
+    ]
 
 
 def of_images() -> list[GatewayError]:

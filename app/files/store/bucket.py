@@ -61,13 +61,7 @@ class Bucket:
             raise ConfigurationError(f"GATEWAY_FILES_URL cannot be used: {_reason(error)}") from error
 
     def prepare(self) -> None:
-        try:
-            self.check()
-        except OSError as error:
-            raise ConfigurationError(
-                f"The bucket of GATEWAY_FILES_URL takes no file: {error}. Its keys are read from AWS_ACCESS_KEY_ID, "
-                "AWS_SECRET_ACCESS_KEY, AWS_REGION and, for other services than Amazon's, AWS_ENDPOINT_URL."
-            ) from error
+        self.check()
 
     def check(self) -> None:
         self.mark(_PROBE)

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.errors import ConfigurationError
 from app.files.store.place import Found
 
 _FREE_BYTES_MIN = 67_108_864  # what a few images may need before the next look
@@ -35,10 +34,7 @@ class Folder:
         self._path = path
 
     def prepare(self) -> None:
-        try:
-            self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(f"The folder {self._path} cannot be made: {error.strerror}.") from error
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def check(self) -> None:
         check_room(self._path)

@@ -29,7 +29,7 @@ class FilePlace(Protocol):
     read_bytes: int
 
     def prepare(self) -> None:
-        """Makes it ready. Raises ConfigurationError where it cannot work."""
+        """Makes it ready."""
         ...
 
     def check(self) -> None:

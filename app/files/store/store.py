@@ -93,7 +93,9 @@ class FileStore:
         self._sweeper = Sweeper(keeping.place, keeping.folder, index, self._disk, self._ask)
 
     async def start(self) -> None:
-        """Makes the place ready and shows the others that this process uses it. Raises ConfigurationError."""
+        """Makes the place ready and shows the others that this process uses it. Raises FilesUnavailable: it works
+        once the place does.
+        """
         keeping = self._keeping
         await self._disk.run(partial(keeping.folder.mkdir, mode=0o700, parents=True, exist_ok=True))
         await self._disk.run(keeping.place.prepare)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import ConfigurationError
 from app.files.store.folder import Folder
 
 
@@ -36,5 +35,5 @@ def test_others_do_not_read_it(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match="cannot be made"):
+    with pytest.raises(OSError, match="Not a directory"):
         Folder(tmp_path / "file" / "files").prepare()

@@ -62,7 +62,7 @@ class Heartbeat:
         store_clock: StoreClock = store_now_ms,
     ) -> None:
         self._engine = engine
-        self._instance = instance
+        self.instance = instance
         self._interval_seconds = interval_seconds
         self._monotonic = monotonic
         self._store_clock = store_clock
@@ -75,19 +75,25 @@ class Heartbeat:
         with writing(self._engine) as connection:
             now_ms = self._note(self._store_clock(connection))
             values = {"beat_at_ms": now_ms, "interval_ms": round(self._interval_seconds * 1000)}
-            mine = update(_table).where(_beats.instance == self._instance)
+            mine = update(_table).where(_beats.instance == self.instance)
             if not connection.execute(mine.values(values)).rowcount:
-                connection.execute(insert(_table).values(instance=self._instance, started_at_ms=now_ms, **values))
+                connection.execute(insert(_table).values(instance=self.instance, started_at_ms=now_ms, **values))
 
     def look(self, connection: Connection) -> Look:
         """The heartbeats now. Nobody counts as dead while this process is not sure of the time."""
         now_ms = self._note(self._store_clock(connection))
         found = look_at(connection, now_ms, is_sure=self._monotonic() >= self._sure_from)
-        return found._replace(dead=found.dead - {self._instance})
+        return found._replace(dead=found.dead - {self.instance})
+
+    def living(self) -> frozenset[str]:
+        """Every process that is not known to be dead. Raises StoreUnavailable."""
+        with reading(self._engine) as connection:
+            look = self.look(connection)
+        return look.known - look.dead
 
     def stop(self) -> None:
         """Tells the others that this process has ended. Raises StoreUnavailable."""
-        declare_dead(self._engine, self._instance)
+        declare_dead(self._engine, self.instance)
 
     async def run(self) -> None:
         """Beats for ever, first after one interval. Logs when beats begin to fail, and when they work again."""
