@@ -96,7 +96,7 @@ async def add_requests(engine: Engine) -> None:
             await ledger.reserve(hold(number))
             if number != 7:
                 await ledger.mark_dispatched(f"req_{number}", clock.now)
-        clock.now = NOON - timedelta(days=80)
+        clock.now = NOON - timedelta(days=11)  # the sweep below deletes older events of thresholds
         endings = [
             settled(clock.now, images=2),
             settled(clock.now, upstream_request_id="up-2"),
