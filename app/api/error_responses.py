@@ -138,7 +138,7 @@ def _upstream_error(error: UpstreamError) -> WireError:
 
 
 def http_refusal(status: int, detail: str, method: str, path: str, headers: Mapping[str, str] | None) -> WireError:
-    """The framework's own refusals: no such path, no such method. `path` is safe to show."""
+    """The framework's own refusals, and those of files: no such path, method or part. `path` is safe to show."""
     if status == 404:
         message = f"Unknown URL: {method} {path}. {advice(path)}"
         return WireError(404, _INVALID, "unknown_url", message, Outcome.REJECTED)
@@ -146,6 +146,8 @@ def http_refusal(status: int, detail: str, method: str, path: str, headers: Mapp
     if status == 405:
         message = f"{path} takes {sent.get('Allow', 'another method')}, not {method}."
         return WireError(405, _INVALID, "method_not_allowed", message, Outcome.REJECTED, headers=sent)
+    if status == 416:
+        return WireError(416, _INVALID, "invalid_range", "The file has no such part.", Outcome.REJECTED, headers=sent)
     return WireError(status, _INVALID, None, detail, Outcome.REJECTED, headers=sent)
 
 

@@ -15,7 +15,7 @@ FILES = "/files"
 _VERSION = "/v1"
 API = (GENERATIONS, EDITS, MODELS, USAGE)
 """The callers' routes. Each is also reached without /v1, as some clients build their URLs."""
-OTHERS = (f"{FILES}/{{name}}", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
+OTHERS = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
 _CANONICAL = {path: path for path in (*API, *OTHERS)} | {path.removeprefix(_VERSION): path for path in API}
 _BELOW = f"{MODELS}/"  # followed by a model's name, which may contain slashes
 

@@ -71,7 +71,7 @@ def _answer(request: Request, file: OpenFile, name: str, rest_seconds: int) -> R
     part = asked_part(request.headers.get("range") if wants_part else None, file.size)
     if part.is_partial and part.start >= part.stop:
         file.close()
-        return Response(status_code=416, headers={**_ALWAYS, "content-range": f"bytes */{file.size}"})
+        raise HTTPException(416, headers={"content-range": f"bytes */{file.size}"})
     if part.is_partial:
         headers["content-range"] = f"bytes {part.start}-{part.stop - 1}/{file.size}"
     where = "inline" if file.content_type.startswith(_SHOWN_HERE) else "attachment"

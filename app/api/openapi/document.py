@@ -135,8 +135,8 @@ def _files() -> dict[str, Any]:
             "200": _answer("The image.", image),
             "206": _answer("The part of it that was asked for.", image),
             "304": _answer("As the caller has it.", {}),
-            "404": {"$ref": "#/components/responses/UnknownUrl"},
-            "416": _answer("It has no such part.", {}),
+            "404": errors.elsewhere()["UnknownUrl"],
+            "416": errors.elsewhere()["NoSuchPart"],
         }
         return _open(operation, errors.responses(errors.of_files()) | answers)
 

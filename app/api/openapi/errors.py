@@ -84,6 +84,7 @@ def elsewhere() -> dict[str, Any]:
         "MethodNotAllowed": _response(
             "Not with this method.", [http_refusal(405, "", "GET", "/v1/images/generations", {"Allow": "POST"})]
         ),
+        "NoSuchPart": _response("It has no such part.", [http_refusal(416, "", "GET", "/files", {})]),
         "PreflightRefused": _response("A browser's preflight.", [preflight_refusal("Disallowed CORS origin")]),
     }
 
