@@ -47,6 +47,7 @@ reservations = Table(
     Column("upstream_request_id", String(128), nullable=True),
     Column("first_byte_ms", BigInteger, nullable=True),
     Column("duration_ms", BigInteger, nullable=True),
+    Column("account", ID, nullable=False, server_default="main"),  # the account of ZenMux it went to
     CheckConstraint("state IN ('pending', 'settled', 'released', 'expired')", name="state_known"),
     CheckConstraint("(state = 'pending') = (resolved_at_ms IS NULL)", name="resolved_once"),
     Index(
@@ -58,6 +59,7 @@ reservations = Table(
     Index(None, "key_id", "reserved_at_ms"),
     Index(None, "user_id", "reserved_at_ms"),
     Index(None, "team_id", "reserved_at_ms"),
+    Index(None, "account", "reserved_at_ms"),
     Index(None, "reserved_at_ms"),
 )
 
@@ -88,6 +90,7 @@ corrections = Table(
     Column("upstream_request_id", String(128), nullable=True),
     Column("first_byte_ms", BigInteger, nullable=True),
     Column("duration_ms", BigInteger, nullable=False),
+    Column("account", ID, nullable=False, server_default="main"),
     CheckConstraint("state IN ('settled', 'released')", name="state_known"),
     Index(None, "key_id", "reserved_at_ms"),
     Index(None, "user_id", "reserved_at_ms"),

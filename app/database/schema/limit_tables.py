@@ -1,10 +1,22 @@
 """What may be spent: limits, the counters they are checked against, the thresholds that were crossed."""
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Integer, String, Table, UniqueConstraint, false
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
 
 from app.database.schema.base import AUTOINCREMENT, ID, NAME, metadata
 
 # scope: gateway | team | user | key | default (copied to every new user). scope_id: '' for gateway and default.
+# `raised_amount` counts instead of `amount` before `raised_until_ms`; both or none.
 # window: minute | hour | day | week | month | total | now (for unit `concurrent`). model: '' or a catalog id.
 limits = Table(
     "limits",
@@ -18,6 +30,9 @@ limits = Table(
     Column("amount", BigInteger, nullable=False),
     Column("shadow", Boolean, nullable=False, server_default=false()),
     Column("created_at_ms", BigInteger, nullable=False),
+    Column("managed_by", Text, nullable=True),
+    Column("raised_amount", BigInteger, nullable=True),
+    Column("raised_until_ms", BigInteger, nullable=True),
     UniqueConstraint("scope", "scope_id", "unit", "window", "model"),
     CheckConstraint("amount >= 0", name="amount_not_negative"),
 )

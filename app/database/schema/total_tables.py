@@ -1,6 +1,6 @@
 """Sums that outlive the reservations, and what ZenMux billed beside them."""
 
-from sqlalchemy import BigInteger, Column, Index, Table
+from sqlalchemy import BigInteger, Column, Index, String, Table
 
 from app.database.schema.base import ID, NAME, metadata
 
@@ -39,4 +39,16 @@ reconciliations = Table(
         for what in ("requests", "nanousd")
     ),
     Column("checked_at_ms", BigInteger, nullable=False),
+)
+
+# Requests that were refused: how many, by the hour, who asked, and the error's code. user_id and key_id are '' where no
+# key was recognized, or where an hour had too many different ones. What a process had not written when it died is lost.
+refusal_hours = Table(
+    "refusal_hours",
+    metadata,
+    Column("hour_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", ID, primary_key=True),
+    Column("key_id", ID, primary_key=True),
+    Column("code", String(64), primary_key=True),
+    Column("count", BigInteger, nullable=False),
 )
