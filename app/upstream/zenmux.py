@@ -52,7 +52,7 @@ class Upstream:
         self._jitter = jitter
         self._account = Account("default", settings.zenmux_api_key)
         self._base_url = httpx2.URL(settings.zenmux_base_url)
-        self._targets: dict[tuple[str, str, str], tuple[httpx2.URL, list[tuple[bytes, bytes]]]] = {}
+        self._targets: dict[tuple[str, str, str], tuple[httpx2.URL, httpx2.Headers]] = {}
         seconds, silence = settings.connect_timeout_seconds, settings.upstream_silence_seconds
         self._timeouts = httpx2.Timeout(connect=seconds, pool=seconds, read=silence, write=silence).as_dict()
         # Called without httpx2's client, which costs a quarter of a millisecond per request and keeps cookies.
@@ -93,15 +93,14 @@ class Upstream:
         except ValueError as error:
             raise _unreachable(error) from error
         response = await self._send(route, request, on_sending)
-        received = _received(response)
-        request_id = upstream_request_id(received)
+        status, received = response.status_code, _received(response)
         try:
             chunks = _chunks(response, received)
         except httpx2.TransportError as error:
             await response.aclose()
-            raise of_answer(failed(error), response.status_code, request_id) from error
-        if 200 <= response.status_code < 300:
-            route.answer = UpstreamResponse(response.status_code, received, chunks)
+            raise of_answer(failed(error), status, upstream_request_id(received)) from error
+        if 200 <= status < 300:
+            route.answer = UpstreamResponse(status, received, chunks)
             return route.answer
         try:
             said = await _read_bounded(chunks)
@@ -109,30 +108,33 @@ class Upstream:
             await chunks.aclose()
         # Not kept in a variable: the raised error holds this frame, so that would be a reference cycle.
         raise of_answer(
-            translate(response.status_code, said, response.headers.get("retry-after")),
-            response.status_code,
-            request_id,
+            translate(status, said, response.headers.get("retry-after")), status, upstream_request_id(received)
         )
 
     def _request(self, account: Account, path: str, body: bytes | Upload, content_type: str) -> httpx2.Request:
         """Built from parts made once, and with a stream as content: httpx2's other ways to make a request cost 90
-        microseconds more.
+        microseconds more. What differs between requests comes last.
         """
         target = self._targets.get((account.name, path, content_type))
         if target is None:
             target = self._target(account, path, content_type)
             if len(self._targets) < _TARGETS_MAX:
                 self._targets[account.name, path, content_type] = target
-        url, fields = target
+        url, headers = target
         length = len(body) if isinstance(body, bytes) else body.length
-        framing = (b"transfer-encoding", b"chunked") if length is None else (b"content-length", b"%d" % length)
         stream = httpx2.ByteStream(body) if isinstance(body, bytes) else UploadStream(body)
-        return httpx2.Request("POST", url, headers=[*fields, framing], stream=stream)
+        request = httpx2.Request("POST", url, headers=headers, stream=stream)  # with a copy of the headers
+        if length is None:
+            request.headers["transfer-encoding"] = "chunked"
+        else:
+            request.headers["content-length"] = str(length)
+        return request
 
-    def _target(self, account: Account, path: str, content_type: str) -> tuple[httpx2.URL, list[tuple[bytes, bytes]]]:
+    def _target(self, account: Account, path: str, content_type: str) -> tuple[httpx2.URL, httpx2.Headers]:
         url = httpx2.URL(self._settings.zenmux_base_url + path)
         headers = request_headers(account.key.get_secret_value() if account.key else None, content_type)
-        return url, [(b"host", url.netloc), *((name.encode(), value.encode()) for name, value in headers.items())]
+        fields = [(b"host", url.netloc), *((name.encode(), value.encode()) for name, value in headers.items())]
+        return url, httpx2.Headers(fields)
 
     async def _send(self, route: Route, request: httpx2.Request, on_sending: OnSending) -> httpx2.Response:
         """Tries again only if no byte was sent."""

@@ -5,11 +5,9 @@ that raises, nothing is sent and its error is raised. ConnectError, ConnectTimeo
 sent, whenever they are raised; so does LocalProtocolError before FIRST_BYTE. Nothing is ever sent twice.
 """
 
-import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from itertools import chain
 
 import httpx2
 
@@ -17,14 +15,12 @@ from app.upstream.http1.connection import Connection
 from app.upstream.http1.framing import Head
 from app.upstream.http1.origin import Origin, origin_of
 from app.upstream.http1.pool import Pool, PoolBounds
+from app.upstream.http1.request_head import RequestHeads
 from app.upstream.http1.sending import in_chunks, of_length
 from app.upstream.wire.certificates import tls_context
 from app.upstream.wire.chunks import Chunk
 
 FIRST_BYTE = "http11.send_request_headers.started"
-
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Transport(httpx2.AsyncBaseTransport):
@@ -37,6 +33,7 @@ class Transport(httpx2.AsyncBaseTransport):
 
     def __init__(self, bounds: PoolBounds, tls: Callable[[], ssl.SSLContext] = tls_context) -> None:
         self._pool = Pool(bounds, tls)
+        self._heads = RequestHeads()
         self._asked_last: tuple[httpx2.URL, Origin] | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -46,8 +43,9 @@ class Transport(httpx2.AsyncBaseTransport):
     async def send(self, request: httpx2.Request, connection: Connection | None) -> httpx2.Response:
         """As handle_async_request, over the lent connection if it is still fresh when the request may be sent."""
         try:
-            body = await request.aread() if isinstance(request.stream, httpx2.ByteStream) else None
-            head, length = _head(request, body)
+            # Not `request.aread()`, which joins the one piece in a coroutine with an asynchronous iterator.
+            body = b"".join(request.stream) if isinstance(request.stream, httpx2.ByteStream) else None
+            head, length = self._heads.of(request, body)
             connection = connection or await self._pool.lend(origin_of(request.url))
             trace = request.extensions.get("trace")
             if trace is not None:
@@ -128,34 +126,6 @@ class AnswerStream(httpx2.AsyncByteStream):
         if self._connection is not None:
             self._connection.end()
             self._connection = None
-
-
-def _head(request: httpx2.Request, body: bytes | None) -> tuple[bytes, int | None]:
-    """The request's head, and the body's length that it announces; None for chunks. If the headers give neither, the
-    length is taken from `body`, which is None for a stream.
-    """
-    fields = request.headers.raw
-    method, target = request.method.encode(), request.url.raw_path
-    if not method.isalpha() or _CONTROL.search(b"".join([target, *chain.from_iterable(fields)])):
-        raise httpx2.LocalProtocolError("The method or a header holds what cannot be sent.")
-    lines = [b"%b: %b" % field for field in fields]
-    framing = [(name.lower(), value) for name, value in fields if name.lower() in _FRAMING]
-    length: int | None = None
-    if body is not None:
-        # If a body is longer than its headers say, the server would read the rest as another request.
-        length = len(body)
-        announced = (b"content-length", b"%d" % length)
-        if framing not in ([], [announced]):
-            raise httpx2.LocalProtocolError("The body's length is not what the headers say.")
-        if body and not framing:
-            lines.append(b"%b: %b" % announced)
-    elif not framing:
-        lines.append(b"transfer-encoding: chunked")
-    elif framing != [(b"transfer-encoding", b"chunked")]:
-        if len(framing) != 1 or framing[0][0] != b"content-length" or not framing[0][1].isdigit():
-            raise httpx2.LocalProtocolError("The headers announce the body in a way that is not known here.")
-        length = int(framing[0][1])
-    return b"\r\n".join([b"%b %b HTTP/1.1" % (method, target), *lines, b"", b""]), length
 
 
 def _response(answer: Head, connection: Connection) -> httpx2.Response:
