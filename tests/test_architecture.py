@@ -159,6 +159,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("e2e/test_faults.py", "e2e/test_client_leaves.py", "e2e/test_pass_through.py"): (
         "exchange/exchange.py", "exchange/relay.py",
     ),
+    ("e2e/test_dry_run.py",): ("api/endpoints/dry_run.py",),
     ("cli/test_commands.py",): ("__main__.py",),
     ("settings/test_settings.py",): (
         "settings/accounting.py", "settings/callers.py", "settings/files.py", "settings/process.py",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pydantic import SecretStr
@@ -9,6 +10,9 @@ from pydantic import SecretStr
 from app.identity.keys.keys import Key
 from app.identity.people.teams import Team
 from app.identity.people.users import User
+from app.images.cost.pricing import estimate, least_estimate
+from app.images.request.normalize import ImageRequest
+from app.quotas.reports.forecast import Forecast
 from app.quotas.reports.limit_status import LimitStatus
 from app.quotas.rules.limits import Limit, Unit, format_limit, format_usd
 
@@ -135,10 +139,7 @@ class LimitStatusView:
 def limit_status_json(status: LimitStatus) -> dict[str, Any]:
     """A limit and its usage, for programs. Money is in dollars, as text, because a float could lose some of it."""
     limit = status.limit
-
-    def amount(value: int) -> int | str:
-        return format_usd(value) if limit.unit is Unit.USD else value
-
+    amount = partial(_amount_json, limit.unit)
     return {
         "limit": status.written,
         "scope": limit.scope.value,
@@ -155,6 +156,23 @@ def limit_status_json(status: LimitStatus) -> dict[str, Any]:
     }
 
 
+def forecast_json(request: ImageRequest, found: Forecast) -> dict[str, Any]:
+    """What a request would take at least and at most, and what it would meet. `limits` are in the order of `found`."""
+    least, most = least_estimate(request), estimate(request)
+    return {
+        "admitted": found.refusal is None,
+        "images": most.images,
+        "tokens": {"at_least": least.tokens, "at_most": most.tokens},
+        "cost_usd": {"at_least": format_usd(least.nanousd), "at_most": format_usd(most.nanousd)},
+        "priced": most.priced,
+        "limits": [
+            limit_status_json(each.status)
+            | {"needed": _amount_json(each.status.limit.unit, each.needed), "fits": each.fits}
+            for each in found.limits
+        ],
+    }
+
+
 def written_limit(limit: Limit) -> str:
     """A limit for people: as it is typed, and whether it is a shadow limit."""
     return format_limit(limit) + (" (shadow)" if limit.shadow else "")
@@ -163,6 +181,10 @@ def written_limit(limit: Limit) -> str:
 def iso(moment: datetime | None) -> str | None:
     """`2026-11-24T09:30:00Z`: a moment as JSON answers hold it."""
     return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _amount_json(unit: Unit, value: int) -> int | str:
+    return format_usd(value) if unit is Unit.USD else value
 
 
 def _set_amount(limit: Limit) -> dict[str, Any]:

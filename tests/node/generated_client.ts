@@ -37,6 +37,7 @@ async function one(): Promise<unknown> {
   const { data, error, response } = await client.POST("/v1/images/generations", { body: request });
   if (error) throw new Error(error.error.message);
   if (typeof data === "string") throw new Error("a stream was not asked for");
+  if (!("data" in data)) throw new Error("a dry run was not asked for");
   return {
     images: data.data.map((image) => image.b64_json?.slice(0, 8) ?? image.url),
     tokens: data.usage?.total_tokens,

@@ -5,6 +5,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.body import read_json_object
 from app.api.edits.reading import files_of, read_edit
+from app.api.endpoints.dry_run import answer_dry_run, is_dry_run
 from app.api.routes import EDITS, GENERATIONS
 from app.api.services import authenticated, event_of, services_of
 from app.errors import Draining, ModelForbidden
@@ -24,16 +25,19 @@ async def create_image(request: Request) -> Response:
     return await services_of(request).receive(_exchange_of(request))
 
 
-async def _exchange_of(request: Request) -> Exchange:
+async def _exchange_of(request: Request) -> Response:
     services, event = services_of(request), event_of(request)
     event.operation = "generation"
     caller = await authenticated(request)
     if services.draining:
         raise Draining("The gateway is stopping. Please try again shortly.")
+    dry = is_dry_run(request)
     fields = await read_json_object(request, services.settings.body_bytes_max)
     image_request = normalize(fields, services.policy, services.today)
     _note_request(event, image_request)
     _check_model(caller, image_request)
+    if dry:
+        return await answer_dry_run(request, caller, image_request)
     return Exchange(services.exchanges, caller, image_request, event, json_body(image_request.fields))
 
 
@@ -49,6 +53,7 @@ async def _edit_of(request: Request) -> Response:
     caller = await authenticated(request)
     if services.draining:
         raise Draining("The gateway is stopping. Please try again shortly.")
+    dry = is_dry_run(request)
     upload = await services.uploads.open(caller.user_id)
     try:
         body = await read_edit(request, upload, services.edit_bounds)
@@ -57,6 +62,9 @@ async def _edit_of(request: Request) -> Response:
         event.input_images = image_request.input_image_count
         _note_request(event, image_request)
         _check_model(caller, image_request)
+        if dry:
+            await upload.aclose()
+            return await answer_dry_run(request, caller, image_request)
         sent = edit_body(image_request.fields, files_of(body, upload), services.new_boundary, upload.aclose)
     except BaseException:
         await upload.aclose()

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from app.admin.views import limit_status_json
 from app.api.routes import USAGE
 from app.api.services import Services, authenticated, services_of
-from app.quotas.reports.limit_status import LimitStatus, read_limit_status
+from app.quotas.reports.limit_status import read_limit_status
 from app.quotas.rules.limits import Scope
 
 router = APIRouter(prefix=USAGE)
@@ -30,14 +30,18 @@ async def show_usage(request: Request) -> dict[str, Any]:
         "key": {"id": caller.key_id, "name": caller.key_name},
         "user": caller.user_name,
         "team": caller.team_name,
-        "limits": [_shown(status, services) for status in statuses if status.may_apply_to(caller.models)],
+        "limits": [
+            shown_limit(limit_status_json(status), services)
+            for status in statuses
+            if status.may_apply_to(caller.models)
+        ],
     }
 
 
-def _shown(status: LimitStatus, services: Services) -> dict[str, Any]:
-    fields = limit_status_json(status)
-    if status.scope is Scope.GATEWAY and not services.settings.usage_shows_gateway:
-        # The total of all callers is for the operator only. But everyone needs to know how soon images will be refused.
+def shown_limit(fields: dict[str, Any], services: Services) -> dict[str, Any]:
+    """A limit's status as callers see it. The total of all callers is for the operator only, but everyone needs to know
+    how soon images will be refused."""
+    if fields["scope"] == Scope.GATEWAY and not services.settings.usage_shows_gateway:
         unit, window = fields["unit"], fields["window"]
-        fields |= {"limit": f"{unit}/{window}", **dict.fromkeys(("amount", "used", "pending", "left"))}
+        return fields | {"limit": f"{unit}/{window}", **dict.fromkeys(("amount", "used", "pending", "left"))}
     return fields

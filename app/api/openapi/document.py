@@ -92,11 +92,15 @@ def _of_images(name: str, about: str, content: dict[str, Any]) -> dict[str, Any]
         "x-itemSchema": schemas.stream_item(),  # OpenAPI 3.2's itemSchema, which 3.1 takes as an extension
     }
     answer = {
-        "description": "The images: JSON, or an event stream where `stream` is true.",
+        "description": "The images: JSON, or an event stream where `stream` is true. Of a dry run: `ImageDryRun`.",
         "headers": headers.header_refs(*headers.OF_IMAGES),
-        "content": {"application/json": {"schema": ref("ImagesResponse")}, "text/event-stream": stream},
+        "content": {
+            "application/json": {"schema": {"anyOf": [ref("ImagesResponse"), ref("ImageDryRun")]}},
+            "text/event-stream": stream,
+        },
     }
     operation = _operation(name, "images", f"{about}, as OpenAI's endpoint of this name does.", {"200": answer})
+    operation["parameters"] = headers.IMAGE_REQUEST_HEADERS
     return _with_key(operation | {"requestBody": {"required": True, "content": content}}, errors.of_images())
 
 

@@ -37,6 +37,16 @@ OF_IMAGES = (
     *("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
 )
 
+IMAGE_REQUEST_HEADERS: list[dict[str, Any]] = [
+    {
+        "name": "x-gateway-dry-run",
+        "in": "header",
+        "description": "true: the answer is an `ImageDryRun`. Nothing is reserved, bought or sent.",
+        "schema": {"type": "string", "enum": ["true", "false"]},
+        "example": "false",
+    },
+]
+
 
 def header_components() -> dict[str, Any]:
     return {

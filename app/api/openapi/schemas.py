@@ -146,6 +146,32 @@ def _usage() -> dict[str, Schema]:
             "resets_at": {"type": ["string", "null"], "format": "date-time"},
         }
     )
+    least_and_most = _object({"at_least": _count(), "at_most": _count()})
+    dollars: Schema = {"type": "string", "pattern": r"^[0-9]+\.[0-9]{2,9}$"}
+    dry_run = _object(
+        {
+            "object": _constant("image.dry_run"),
+            "operation": {"type": "string", "enum": ["generation", "edit"]},
+            "request": {"type": "object", "description": "What would be sent to ZenMux, an edit's images apart."},
+            "input_images": _count(),
+            "changes": {"type": "array", "items": _text(), "description": "As in x-gateway-normalized."},
+            "refusal": {
+                "description": "null, or the error that the request would get from a limit now.",
+                "anyOf": [ref("ErrorObject"), {"type": "null"}],
+            },
+            "admitted": {"type": "boolean", "description": "Whether every limit has room for the request now."},
+            "images": _count(),
+            "tokens": least_and_most | {"description": "Of a whole answer. The most is what is held."},
+            "cost_usd": _object({"at_least": dollars, "at_most": dollars}),
+            "priced": {"type": "boolean", "description": "false: the cost is what the operator set to be held."},
+            "limits": {"type": "array", "items": ref("ForecastLimit")},
+        },
+        description="What a request would take and meet; docs/dry-run.md.",
+    )
+    met = _object(
+        {"needed": amount, "fits": {"type": "boolean"}},
+        description="`needed`: what the request would take of this limit.",
+    )
     report = _object(
         {
             "object": _constant("usage"),
@@ -155,7 +181,8 @@ def _usage() -> dict[str, Schema]:
             "limits": {"type": "array", "items": ref("LimitStatus")},
         }
     )
-    return {"UsageReport": report, "LimitStatus": limit}
+    forecast = {"allOf": [ref("LimitStatus"), met]}
+    return {"UsageReport": report, "LimitStatus": limit, "ImageDryRun": dry_run, "ForecastLimit": forecast}
 
 
 def _errors() -> dict[str, Schema]:

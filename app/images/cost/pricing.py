@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from app.images.catalog.model_spec import ImagePrice, ModelSpec
 from app.images.catalog.sizes import parse_size
-from app.images.cost.tokens import hold_tokens
+from app.images.cost.tokens import hold_tokens, least_tokens
 from app.images.cost.usage import Usage
 from app.images.request.normalize import ImageRequest
 
@@ -49,6 +49,13 @@ def estimate(request: ImageRequest) -> Estimate:
         assert request.model.hold_nanousd is not None, "a model without prices has an amount to hold"
         nanousd = request.model.hold_nanousd * request.n
     return Estimate(request.n, usage.total_tokens, nanousd, usage, priced)
+
+
+def least_estimate(request: ImageRequest) -> Estimate:
+    """The least that a whole answer with every requested image may use and cost: nothing, without a price."""
+    usage = least_tokens(request)
+    nanousd = price(usage, request.n, request.model)
+    return Estimate(request.n, usage.total_tokens, nanousd or 0, usage, nanousd is not None)
 
 
 def bounded_estimate(request: ImageRequest, worst: Estimate, size: str | None, quality: str | None) -> Estimate:

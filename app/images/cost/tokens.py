@@ -59,6 +59,32 @@ def output_tokens_max(spec: ModelSpec, size: str, quality: str) -> int:
     )
 
 
+def output_tokens_min(spec: ModelSpec, size: str, quality: str) -> int:
+    """The fewest output tokens that one image may take. `auto` counts at its cheapest meaning.
+
+    Only a formula gives such a figure: it is 0 for rules that are no more than an upper bound. For size `auto` within
+    bounds it is that of the longest shape of the smallest area.
+    """
+    rule = spec.token_rule
+    if isinstance(rule, FlatTokens):
+        return 0
+    qualities = rule.base if isinstance(rule, AreaTokens) else rule.by_quality
+    quality = spec.auto_quality if quality == AUTO else quality
+    named = list(qualities) if quality == AUTO else [quality]
+    if isinstance(rule, AreaTokens):
+        if any(rule.percent[q] != 100 for q in named):
+            return 0
+        if size == AUTO and isinstance(spec.sizes, SizeBounds):
+            bounds = spec.sizes
+            return min(
+                _tokens_of(rule.base[q], 100, rule.base[q] // bounds.ratio_max, bounds.pixels_min) for q in named
+            )
+    if size == AUTO and not isinstance(spec.sizes, SizeList):
+        return 0
+    sizes = spec.sizes.values if size == AUTO and isinstance(spec.sizes, SizeList) else (size,)
+    return min(output_tokens(spec, s, q) for s in sizes for q in named)
+
+
 def hold_tokens(request: ImageRequest) -> Usage:
     """The most tokens that the answer to the request may report.
 
@@ -75,6 +101,13 @@ def hold_tokens(request: ImageRequest) -> Usage:
         input_image_tokens=n * request.input_image_count * spec.input_image_tokens_max,
         output_image_tokens=n * image,
     )
+
+
+def least_tokens(request: ImageRequest) -> Usage:
+    """The fewest tokens that a whole answer with every requested image may report. Input counts for nothing here: how
+    few tokens a tokenizer makes of a prompt is not published.
+    """
+    return Usage(output_image_tokens=request.n * output_tokens_min(request.model, request.size, request.quality))
 
 
 @lru_cache(maxsize=1024)

@@ -83,14 +83,18 @@ def limit_statuses(connection: Connection, limits: Iterable[Limit], now: datetim
         start_ms, _ = span_ms(limit.counter_window, to_ms(now))
         key = CounterKey(limit.scope, limit.scope_id, limit.model, limit.counter_window, start_ms)
         if key not in counters:
-            counters[key] = _counter(connection, key)
-        pending = counters[key].pending(limit.unit)
-        used = counters[key].settled(limit.unit) + pending
-        found.append(LimitStatus(limit, used, pending, window_end(limit.window, now)))
+            counters[key] = read_counter(connection, key)
+        found.append(status_of(limit, counters[key], now))
     return found
 
 
-def _counter(connection: Connection, key: CounterKey) -> Counter:
+def status_of(limit: Limit, counter: Counter, now: datetime) -> LimitStatus:
+    """The status of a limit that looks at `counter`."""
+    pending = counter.pending(limit.unit)
+    return LimitStatus(limit, counter.settled(limit.unit) + pending, pending, window_end(limit.window, now))
+
+
+def read_counter(connection: Connection, key: CounterKey) -> Counter:
     """The counter as the ledger has it, or would make it. Plain SQL text, because a scrape of the metrics asks for
     hundreds.
     """

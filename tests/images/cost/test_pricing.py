@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from app.errors import GatewayError
 from app.images.catalog.catalog import Catalog, ModelSpec, load_catalog
 from app.images.catalog.model_spec import AUTO, AreaTokens, TableTokens
-from app.images.catalog.sizes import SizeBounds, SizeList
-from app.images.cost.pricing import estimate, price
+from app.images.catalog.sizes import SizeBounds, SizeList, parse_size
+from app.images.cost.pricing import estimate, least_estimate, price
 from app.images.cost.tokens import PARTIAL_IMAGE_TOKENS, output_tokens
 from app.images.cost.usage import Usage, parse_usage
 from app.images.request.normalize import ImageRequest, RequestPolicy, normalize
@@ -151,3 +151,32 @@ def test_no_answer_costs_more_than_was_held(data: st.DataObject | None, fields: 
         assert cost is not None
         assert cost <= held.nanousd
         assert usage.total_tokens <= held.tokens
+        edges = parse_size(size)
+        bounds = asked.model.sizes
+        if edges and isinstance(bounds, SizeBounds) and bounds.fault(*edges):
+            continue  # the least is that of the documented sizes
+        least = least_estimate(asked)
+        assert least.nanousd <= cost
+        assert least.tokens <= usage.total_tokens
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens", "nanousd"),
+    [
+        ({"size": "1024x1024", "quality": "low"}, 196, 196 * 30_000),
+        ({"size": "1024x1024", "quality": "high", "n": 2, "stream": False}, 2 * 7024, 2 * 7024 * 30_000),
+        ({"size": "1024x1024"}, 196, 196 * 30_000),
+        ({"model": "gpt-image-1.5", "quality": "low"}, 272, 272 * 32_000),
+        (
+            {"model": "gpt-image-2.6-flare", "size": "1024x1024", "quality": "low"},
+            0,
+            0,
+        ),  # only an upper figure is known
+        ({"model": "image", "n": 3}, 0, 86_700_000),
+        ({"model": "unpriced", "size": "1024x1024", "quality": "low"}, 196, 0),
+        ({"model": "bfl/flux-9"}, 0, 0),
+    ],
+)
+def test_the_least_that_a_whole_answer_costs(fields: dict[str, object], tokens: int, nanousd: int) -> None:
+    least = least_estimate(request(**fields))
+    assert (least.tokens, least.nanousd) == (tokens, nanousd)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.images.catalog.catalog import ModelSpec, load_catalog
 from app.images.catalog.model_spec import AreaTokens
 from app.images.catalog.sizes import SizeBounds
-from app.images.cost.tokens import hold_tokens, output_tokens, output_tokens_max
+from app.images.cost.tokens import hold_tokens, output_tokens, output_tokens_max, output_tokens_min
 from app.images.cost.usage import Usage
 from app.images.request.normalize import ImageRequest, RequestPolicy, normalize
 from tests.days import TODAY
@@ -94,6 +94,17 @@ def test_extremes_over_all_sizes(name: str, quality: str, smallest: int | None, 
     assert max(figures) == largest
     assert smallest is None or min(figures) == smallest
     assert output_tokens_max(model(name), "auto", quality) == largest, "auto is held to the dearest size"
+
+
+def test_the_least_is_exact_for_a_named_size_and_below_every_size_for_auto() -> None:
+    for name in ("gpt-image-2", "gpt-image-2.5-sunburst"):
+        spec = model(name)
+        assert isinstance(spec.token_rule, AreaTokens)
+        for quality in spec.token_rule.base:
+            figures = {size: output_tokens(spec, size, quality) for size in VALID_SIZES}
+            assert all(output_tokens_min(spec, size, quality) == figure for size, figure in figures.items())
+            least = output_tokens_min(spec, "auto", quality)
+            assert 0.9 * min(figures.values()) <= least <= min(figures.values())
 
 
 def test_halves_are_held_rounded_up_and_never_below_the_exact_figure() -> None:
