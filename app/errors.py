@@ -22,6 +22,7 @@ GatewayError
     - UploadsFull
     - FilesUnavailable
     - Draining
+    - NoAccountUp               none of our ZenMux accounts may take it
     - Interrupted               this process stopped before the answer was whole; the request was sent
   + ClientLeft                  the client left before its request was sent
   + UpstreamError               ZenMux, or the way to it
@@ -162,6 +163,18 @@ class Interrupted(GatewayFault):
     """The process stopped before the answer was whole. The request was sent, so it may be charged."""
 
 
+class NoAccountUp(GatewayFault):
+    """None of the gateway's ZenMux accounts may take the request; nothing was sent. `why` is a closed word.
+
+    `retry_after_seconds` None: waiting does not help.
+    """
+
+    def __init__(self, message: str, why: str, retry_after_seconds: int | None) -> None:
+        super().__init__(message)
+        self.why = why
+        self.retry_after_seconds = retry_after_seconds
+
+
 class ClientLeft(GatewayError):
     """The client left before its request was sent upstream: nothing was bought."""
 
@@ -180,6 +193,8 @@ class UpstreamError(GatewayError):
     request_id: str | None = field(default=None, init=False)  # ZenMux's, and the status it sent, where it answered
     answered_status: int | None = field(default=None, init=False)
     reason: str | None = field(default=None, init=False)  # for the log alone: what the answer said of itself
+    account_why: str | None = field(default=None, init=False)  # refused for our account's sake: a closed word
+    account_rest_seconds: float | None = field(default=None, init=False)  # and how long that account is to be spared
 
     def __post_init__(self) -> None:
         super().__init__(self.message)

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 import app
 from app.alerts.hook import webhook_of
 from app.alerts.sender import Sender
-from app.alerts.watch import threshold_watch
+from app.alerts.watch import account_watch, threshold_watch
 from app.api.cors import Cors
 from app.api.edits.reading import EditBounds
 from app.api.endpoints import files, health, images, models, usage
@@ -53,6 +53,7 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording
 from app.telemetry.sampling import Sampler
 from app.telemetry.shared_counters import SharedCounters
+from app.upstream.accounts.shared import Sharing
 from app.upstream.network import Network
 from app.upstream.wire.proxies import check_way
 from app.upstream.zenmux import Upstream
@@ -163,6 +164,7 @@ async def _open(
     if expired := await ledger.expire_orphans(clock()):
         logger.warning("reservations_expired_at_start", extra={"reservations": len(expired)})
     upstream = Upstream(settings, clock)
+    upstream.accounts.watch = account_watch(metrics)
     await upstream.open()
     stack.push_async_callback(upstream.aclose)
     exchanges = Exchanges(
@@ -177,6 +179,9 @@ async def _open(
         show_in_flight=metrics.in_flight.set,
     )
     stack.push_async_callback(exchanges.close, _CLOSE_SECONDS)
+    sharing = Sharing(engine, upstream.accounts, instance, clock)
+    await sharing.exchange()  # an account that an operator took out is not asked even once
+    stack.callback(exchanges.tasks.start(sharing.run(), "account states").cancel)
     beating = exchanges.tasks.start(heartbeat.run(), "heartbeat")
     stack.callback(beating.cancel)
     sweeping = exchanges.tasks.start(sweep_for_ever(ledger, clock, settings.sweep_seconds), "sweep")

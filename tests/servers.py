@@ -105,6 +105,13 @@ class Store:
                 set_limit(connection, parse_limit(written).on(Scope.KEY, minted.id, shadow=True), change=change)
         return Key(minted.text.get_secret_value(), minted.id)
 
+    def limit_account(self, account: str, *limits: str) -> None:
+        """Limits on one ZenMux account."""
+        change = Change("test", utc_now(), lambda: os.urandom(8).hex())
+        with writing(self.engine) as connection:
+            for written in limits:
+                set_limit(connection, parse_limit(written).on(Scope.ACCOUNT, account), change=change)
+
     def rows(self) -> list[dict[str, Any]]:
         """Every reservation, oldest first."""
         table = ledger_tables.reservations

@@ -43,7 +43,8 @@ ROOMS: dict[str, frozenset[str]] = {
     ),
     "upstream/wire": frozenset({"errors", "settings"}),
     "upstream/http1": frozenset({"upstream/wire"}),
-    "upstream": frozenset({"errors", "settings", "images", "upstream/wire", "upstream/http1"}),
+    "upstream/accounts": frozenset({"errors", "settings", "database"}),
+    "upstream": frozenset({"errors", "settings", "images", "upstream/accounts", "upstream/wire", "upstream/http1"}),
     "upstream/lookups": frozenset({"errors", "settings", "images", "upstream"}),
     "files": frozenset({"errors", "database", "files/store"}),
     "files/store": frozenset({"errors", "database"}),
@@ -55,6 +56,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "settings",
             "database",
             "quotas/rules",
+            "upstream/accounts",
         }
     ),
     "exchange": frozenset({"errors", "images", "identity", "quotas", "upstream", "telemetry"}),
@@ -88,7 +90,10 @@ ROOMS: dict[str, frozenset[str]] = {
     "api/body": frozenset({"errors", "api/headers"}),
     "api/edits": frozenset({"errors", "images", "files", "exchange", "api/body", "api/headers"}),
     "api/endpoints": frozenset(
-        {"errors", "images", "database", "identity", "quotas", "files", "telemetry", "exchange", "admin", "api"}
+        {
+            *("errors", "images", "database", "identity", "quotas", "files", "upstream/accounts", "telemetry"),
+            *("exchange", "admin", "api"),
+        }
     ),
     "sandbox/options": frozenset({"images"}),
     "sandbox/requests": frozenset({"images", "sandbox/options"}),
@@ -169,6 +174,8 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "quotas/limits/manage.py", "quotas/reports/audit.py", "quotas/reports/bill_check.py",
         "quotas/reports/usage.py", "quotas/reports/limit_status.py",
     ),
+    ("quotas/reports/test_reconcile_day.py",): ("quotas/reports/reconciliations.py",),
+    ("e2e/test_accounts.py",): ("exchange/on_account.py",),
     ("upstream/test_contract.py", "upstream/test_network.py"): (
         "upstream/http1/waiting.py",
         "upstream/sending.py", "upstream/response.py",
@@ -178,7 +185,8 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("database/test_migrate.py",): (
         "database/schema/base.py", "database/schema/change_tables.py", "database/schema/file_tables.py",
         "database/schema/identity_tables.py",
-        "database/schema/ledger_tables.py", "database/schema/limit_tables.py", "database/schema/total_tables.py",
+        "database/schema/account_tables.py", "database/schema/ledger_tables.py", "database/schema/limit_tables.py",
+        "database/schema/total_tables.py",
     ),
     ("quotas/ledger/test_execute.py", "quotas/ledger/test_commands.py"): ("quotas/rules/reservation.py",),
     ("images/catalog/test_file.py",): ("images/catalog/model_spec.py",),

@@ -19,8 +19,8 @@ from app.quotas.rules.limits import Limit, Scope, Window, WrittenLimit
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whose limits a use case is about. `name`: a key's id, a user's or team's name or id; '' for the gateway and
-    defaults.
+    """Whose limits a use case is about. `name`: a key's id, a user's or team's name or id, the name of an account that
+    the caller knows to be there; '' for the gateway and defaults.
     """
 
     scope: Scope
@@ -154,6 +154,8 @@ def _find(connection: Connection, target: Target) -> tuple[str, str]:
         case Scope.TEAM:
             team = existing_team(connection, target.name)
             return team.id, f"the team {team.name}"
+        case Scope.ACCOUNT:
+            return target.name, f"the account {target.name}"
         case Scope.GATEWAY:
             return "", "the gateway"
         case Scope.DEFAULT:

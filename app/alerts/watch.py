@@ -1,4 +1,6 @@
-"""What becomes of crossed thresholds and corrections: log lines and metrics, and the webhook's sender is woken."""
+"""What becomes of crossed thresholds, corrections and accounts that rest: log lines and metrics, and the webhook's
+sender is woken.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -7,6 +9,8 @@ from app.alerts.sender import Sender
 from app.quotas.rules.reservation import Corrected
 from app.quotas.rules.thresholds import NamedThresholdEvent, Watch, describe_threshold_event
 from app.telemetry.metrics import Metrics
+from app.upstream.accounts.accounts import AccountWatch
+from app.upstream.accounts.states import AccountState, Availability
 
 logger = logging.getLogger("gateway")
 
@@ -19,6 +23,21 @@ def threshold_watch(percents: tuple[int, ...], metrics: Metrics, sender: Sender 
         announce=lambda crossed: _announce(crossed, metrics, sender),
         corrected=lambda corrected: _count_corrections(corrected, metrics),
     )
+
+
+def account_watch(metrics: Metrics) -> AccountWatch:
+    """Logs and counts what becomes of the ZenMux accounts. `seconds` is how long until the next request may try."""
+
+    def changed(name: str, state: AccountState, seconds: float | None) -> None:
+        if state.kind is Availability.UP:
+            logger.info("account_up", extra={"account": name})
+            return
+        why = state.why.value if state.why else ""
+        metrics.account_rests.labels(name, why).inc()
+        shown = {} if seconds is None else {"seconds": round(seconds, 1)}
+        logger.warning(f"account_{state.kind}", extra={"account": name, "why": why, **shown})
+
+    return changed
 
 
 def _announce(crossed: Sequence[NamedThresholdEvent], metrics: Metrics, sender: Sender | None) -> None:

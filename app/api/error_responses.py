@@ -26,6 +26,7 @@ from app.errors import (
     MalformedHttp,
     ModelForbidden,
     ModelNotFound,
+    NoAccountUp,
     Overloaded,
     QuotaExceeded,
     RateLimited,
@@ -108,9 +109,20 @@ def wire_error(error: GatewayError) -> WireError:
         case RateLimited():
             headers = _retry_after(error.retry_after_seconds)
             return WireError(429, _RATE, "rate_limit_exceeded", error.message, Outcome.REFUSED, headers=headers)
+        case NoAccountUp():
+            return _no_account(error)
         case UpstreamError():
             return _upstream_error(error)
     return WireError(500, _SERVER, "internal_error", "The gateway made a mistake.", Outcome.FAULT, headers=_NO_RETRY)
+
+
+def _no_account(error: NoAccountUp) -> WireError:
+    """Where only the operator can help, it looks as the account's own refusal does."""
+    message, outcome, seconds = error.message, Outcome.UNAVAILABLE, error.retry_after_seconds
+    if seconds is None:
+        return WireError(503, "upstream_error", "upstream_account_fault", message, outcome, headers=_NO_RETRY)
+    headers = _retry_after(seconds)
+    return WireError(503, "upstream_error", "no_account_available", message, outcome, headers=headers)
 
 
 def _upstream_error(error: UpstreamError) -> WireError:

@@ -2,7 +2,7 @@
 
 import binascii
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import orjson
 
@@ -11,7 +11,7 @@ from app.upstream.sending import Upload, UpstreamBody
 
 @dataclass(frozen=True, slots=True)
 class FormFile:
-    """One file of a form: `read` gives its `size` bytes, once. Its names are ours and need no escaping."""
+    """One file of a form. `read` gives its `size` bytes at each call. Its names are ours and need no escaping."""
 
     name: str
     filename: str
@@ -29,30 +29,48 @@ def edit_body(
     fields: Mapping[str, object],
     files: Sequence[FormFile],
     new_boundary: Callable[[], str],
-    on_sent: Callable[[], Awaitable[None]],
+    on_sent: Callable[[], Awaitable[None]] | None,
 ) -> UpstreamBody:
     """A form, but where ZenMux is to fetch an image: a form has no place for addresses. `on_sent` is awaited once all
-    of it was taken: the files are not read again."""
+    of it was taken: the files are not read again. With None they may be."""
     is_document = any(file.url is not None for file in files)
-    body = document_body(fields, files) if is_document else form_body(fields, files, new_boundary())
-    assert isinstance(body.content, Upload)
-    return replace(body, content=replace(body.content, chunks=_and_then(body.content.chunks, on_sent)))
+    if is_document:
+        return document_body(fields, files, on_sent)
+    return form_body(fields, files, new_boundary(), on_sent)
 
 
-async def _and_then(chunks: AsyncIterable[bytes], on_end: Callable[[], Awaitable[None]]) -> AsyncIterator[bytes]:
-    async for chunk in chunks:
-        yield chunk
-    await on_end()
+class _Chunks(AsyncIterable[bytes]):
+    """Gives the same chunks each time it is read. `on_end` is awaited behind the last one."""
+
+    def __init__(self, read: Callable[[], AsyncIterator[bytes]], on_end: Callable[[], Awaitable[None]] | None) -> None:
+        self._read = read
+        self._on_end = on_end
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._read():
+            yield chunk
+        if self._on_end is not None:
+            await self._on_end()
 
 
-def form_body(fields: Mapping[str, object], files: Iterable[FormFile], boundary: str) -> UpstreamBody:
+def form_body(
+    fields: Mapping[str, object],
+    files: Iterable[FormFile],
+    boundary: str,
+    on_sent: Callable[[], Awaitable[None]] | None = None,
+) -> UpstreamBody:
     """The fields, then the files. `boundary` must be one that nobody can guess."""
     parts = list(_parts(fields, files, boundary.encode()))
     length = sum(part.size if isinstance(part, FormFile) else len(part) for part in parts)
-    return UpstreamBody(Upload(_chunks(parts), length), f"multipart/form-data; boundary={boundary}")
+    chunks = _Chunks(lambda: _chunks(parts), on_sent)
+    return UpstreamBody(Upload(chunks, length), f"multipart/form-data; boundary={boundary}")
 
 
-def document_body(fields: Mapping[str, object], files: Sequence[FormFile]) -> UpstreamBody:
+def document_body(
+    fields: Mapping[str, object],
+    files: Sequence[FormFile],
+    on_sent: Callable[[], Awaitable[None]] | None = None,
+) -> UpstreamBody:
     """An edit as JSON, for files that stay behind their addresses; the others are data URLs in it."""
     parts: list[bytes | FormFile] = [orjson.dumps(dict(fields))[:-1]]
     images = [file for file in files if file.name == "image[]"]
@@ -64,7 +82,7 @@ def document_body(fields: Mapping[str, object], files: Sequence[FormFile]) -> Up
             parts += [b',"%b":' % file.name.encode(), *_reference(file)]
     parts.append(b"}")
     length = sum((part.size + 2) // 3 * 4 if isinstance(part, FormFile) else len(part) for part in parts)
-    return UpstreamBody(Upload(_base64_chunks(parts), length), "application/json")
+    return UpstreamBody(Upload(_Chunks(lambda: _base64_chunks(parts), on_sent), length), "application/json")
 
 
 def _reference(file: FormFile) -> list[bytes | FormFile]:

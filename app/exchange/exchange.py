@@ -17,6 +17,7 @@ from app.exchange.asgi import AsgiDownstream
 from app.exchange.downstream import Downstream
 from app.exchange.ending import Conclusion, Facts, conclude
 from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges, Place
+from app.exchange.on_account import OnAccount
 from app.exchange.relay import Relay
 from app.identity.keys.authentication import Caller
 from app.images.cost.pricing import Estimate, estimate
@@ -72,14 +73,14 @@ class Exchange(Response):
         self._downstream = downstream
         with Place(shared, self._caller.user_id, self._interrupt) as self._place:
             self._estimate = estimate(self._request)
-            async with await shared.upstream.routes.choose() as route:
-                lease = await shared.ledger.reserve(self._hold(route))
+            async with OnAccount(shared, self._request.model.id, self._facts, self._event) as account:
+                lease = await account.reserve(self._hold)
                 self._note_reserved(lease.reserved)
                 with closing(downstream):
                     with suppress(TimeoutError):
                         async with asyncio.timeout(shared.bounds.exchange_seconds_max) as self._deadline:
                             try:
-                                await self._note_errors(self._forward(route, lease))
+                                await self._note_errors(self._forward(account, lease))
                             finally:
                                 # The last bytes of a whole answer are not sent yet: the request that its caller sends
                                 # when it has them finds this one settled.
@@ -110,9 +111,10 @@ class Exchange(Response):
             is_dispatched=route.waiting is not None,
             input_images=self._event.input_images,
             received_bytes=self._event.received_bytes,
+            account=route.account.name,
         )
 
-    async def _forward(self, route: Route, lease: Lease) -> None:
+    async def _forward(self, account: OnAccount, lease: Lease) -> None:
         """Send the request, and relay its answer until that is whole."""
         shared, request, downstream = self._shared, self._request, self._downstream
 
@@ -126,8 +128,7 @@ class Exchange(Response):
             self._event.dispatched_at = shared.monotonic()
 
         downstream.watch(self._on_leave)
-        body, path = self._body, _UPSTREAM_PATHS[request.operation]
-        response = await shared.upstream.ask(route, path, body.content, body.content_type, on_sending)
+        response = await account.ask(_UPSTREAM_PATHS[request.operation], self._body, on_sending)
         self._note_response(response)
         downstream.headers = [*response.headers, *self._answer_headers]
         self._relay = Relay(response, downstream, request, shared.bounds.keepalive_seconds)

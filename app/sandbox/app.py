@@ -17,12 +17,17 @@ from app.images.catalog.model_spec import ImagePrice, TokenPrices
 from app.sandbox.answers.bill import Bill, Row, UnknownPeriod, cost_report, usd
 from app.sandbox.generations import MANAGEMENT_KEY_PREFIX, ImageEndpoint, Studio, check_key
 from app.sandbox.options import SandboxOptions
+from app.sandbox.requests.directives import DirectiveError
+from app.sandbox.requests.key_rules import KeyRules, key_mark
 from app.sandbox.requests.refusals import SandboxRefusal, zenmux
 
 API_PATH: Final = "/api/v1"
 BILL_PATH: Final = "/sandbox/bill"
+KEYS_PATH: Final = "/sandbox/keys"
 
 _ROWS_PER_CHUNK: Final = 500
+_RULE_BYTES_MAX: Final = 1000
+_OF_ONE_KEY: Final = "of-"
 
 
 def create_sandbox(options: SandboxOptions | None = None) -> ASGIApp:
@@ -30,8 +35,9 @@ def create_sandbox(options: SandboxOptions | None = None) -> ASGIApp:
     options = options or SandboxOptions()
     catalog = options.catalog or load_catalog()
     bill = Bill(options.bill_rows_max)
-    studio = Studio(options, catalog, bill)
-    doors = _Doors(catalog, bill)
+    key_rules = KeyRules()
+    studio = Studio(options, catalog, bill, key_rules)
+    doors = _Doors(catalog, bill, key_rules)
     app = Starlette(
         routes=[
             Route(f"{API_PATH}/images/generations", ImageEndpoint("generation", studio), methods=["POST"]),
@@ -40,6 +46,7 @@ def create_sandbox(options: SandboxOptions | None = None) -> ASGIApp:
             Route(f"{API_PATH}/management/cost", doors.cost, methods=["GET"]),
             Route(BILL_PATH, doors.bill, methods=["GET"]),
             Route(BILL_PATH, doors.empty_bill, methods=["DELETE"]),
+            Route(f"{KEYS_PATH}/{{key}}", doors.rule_key, methods=["PUT", "DELETE"]),
             Route("/healthz", doors.health, methods=["GET"]),
         ],
         exception_handlers={SandboxRefusal: _refused, HTTPException: _refused_by_routing},
@@ -72,31 +79,62 @@ class _RequestIds:
 class _Doors:
     """Everything but the images."""
 
-    def __init__(self, catalog: Catalog, bill: Bill) -> None:
+    def __init__(self, catalog: Catalog, bill: Bill, key_rules: KeyRules) -> None:
         self._catalog = catalog
         self._bill = bill
+        self._key_rules = key_rules
 
     async def models(self, _: Request) -> Response:
         return JSONResponse({"object": "list", "data": [_model(spec) for spec in self._catalog.models]})
 
-    async def bill(self, _: Request) -> Response:
-        return StreamingResponse(_bill_json(self._bill, tuple(self._bill.rows)), media_type="application/json")
+    async def bill(self, request: Request) -> Response:
+        """All of it, or with `key=` only what that key pays; the totals are then those of its rows."""
+        key, bill = request.query_params.get("key"), self._bill
+        if key is not None:
+            rows = bill.of_key(key_mark(key))
+            bill = Bill(self._bill.rows.maxlen or 0)
+            for row in rows:
+                bill.add(row)
+        return StreamingResponse(_bill_json(bill, tuple(bill.rows)), media_type="application/json")
 
     async def empty_bill(self, _: Request) -> Response:
         self._bill.clear()
         return Response(status_code=204)
 
     async def cost(self, request: Request) -> Response:
-        check_key(request.headers, MANAGEMENT_KEY_PREFIX, request.state.request_id)
+        key = check_key(request.headers, MANAGEMENT_KEY_PREFIX, request.state.request_id)
         query = request.query_params
+        # One sandbox plays several accounts: the management key of the account with sk-ai-v1-NAME is sk-mg-of-NAME.
+        is_of_one = key.startswith(_OF_ONE_KEY)
+        rows = self._bill.of_key(key_mark(key.removeprefix(_OF_ONE_KEY))) if is_of_one else self._bill.rows
         if query.get("type") != "cost":
             raise zenmux(400, "invalid_params", "Parameter type is required and must be cost")
         models = [slug for slug in query.get("model_slugs", "").split(",") if slug]
         try:
-            report = cost_report(self._bill.rows, query.get("query_dimension", ""), query.get("query_time", ""), models)
+            report = cost_report(rows, query.get("query_dimension", ""), query.get("query_time", ""), models)
         except UnknownPeriod as error:
             raise zenmux(400, "invalid_params", f"Parameter {error}") from None
         return JSONResponse({"success": True, "data": report})
+
+    async def rule_key(self, request: Request) -> Response:
+        """PUT with a refusal as its body, as status=402, refuses every request with sk-ai-v1-KEY; with `every=N`
+        each Nth. DELETE ends that.
+        """
+        key = request.path_params["key"]
+        if request.method == "DELETE":
+            self._key_rules.drop(key)
+            return Response(status_code=204)
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _RULE_BYTES_MAX:
+                raise zenmux(413, "invalid_params", "The rule is too long")
+        every = request.query_params.get("every", "1")
+        try:
+            self._key_rules.put(key, body.decode("utf-8", "replace"), int(every) if every.isdecimal() else 0)
+        except DirectiveError as error:
+            raise zenmux(400, "invalid_params", str(error)) from None
+        return Response(status_code=204)
 
     async def health(self, _: Request) -> Response:
         return JSONResponse({"status": "ok"})

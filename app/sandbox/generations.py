@@ -25,6 +25,7 @@ from app.sandbox.images.lettering import Lettering
 from app.sandbox.options import SandboxOptions
 from app.sandbox.requests.asked import Asked, check
 from app.sandbox.requests.directives import Directives
+from app.sandbox.requests.key_rules import KeyRules, key_mark
 from app.sandbox.requests.reading import read_body
 from app.sandbox.requests.refusals import (
     BILLED_STATUSES,
@@ -39,8 +40,11 @@ KEY_PREFIX: Final = "sk-ai-v1-"
 MANAGEMENT_KEY_PREFIX: Final = "sk-mg-"
 
 
-def check_key(headers: Headers, prefix: str, request_id: str) -> None:
-    """Any key with the prefix is valid, in any of the three headers that ZenMux reads. Raises SandboxRefusal (403)."""
+def check_key(headers: Headers, prefix: str, request_id: str) -> str:
+    """The key without its prefix. Any key with the prefix is valid, in any of the three headers that ZenMux reads.
+
+    Raises SandboxRefusal (403).
+    """
     scheme, _, token = headers.get("authorization", "").partition(" ")
     keys = (
         token.strip() if scheme.lower() == "bearer" else "",
@@ -50,13 +54,15 @@ def check_key(headers: Headers, prefix: str, request_id: str) -> None:
     key = next((key for key in keys if key), "")
     if not key.startswith(prefix) or key == prefix:
         raise from_table(403, "access_denied", request_id)
+    return key.removeprefix(prefix)
 
 
 class Studio:
-    """What the two image endpoints share: the fonts, the drawing slots, the models, and the bill."""
+    """What the two image endpoints share: the fonts, the drawing slots, the models, the bill, the rules of keys."""
 
-    def __init__(self, options: SandboxOptions, catalog: Catalog, bill: Bill) -> None:
+    def __init__(self, options: SandboxOptions, catalog: Catalog, bill: Bill, key_rules: KeyRules) -> None:
         self.options = options
+        self.key_rules = key_rules
         self.catalog = catalog
         self.bill = bill
         self._lettering = Lettering(options.font)
@@ -70,7 +76,7 @@ class Studio:
         drawn = await anyio.to_thread.run_sync(draw_all, asked, self._lettering, inputs, limiter=self._places)
         return images_answer(asked, drawn, usage, int(self.options.clock().timestamp()))
 
-    def charge(self, asked: Asked, usage: Usage, request_id: str) -> Row:
+    def charge(self, asked: Asked, usage: Usage, request_id: str, key: str) -> Row:
         """Adds the generation to the bill."""
         row = Row(
             request_id=request_id,
@@ -85,6 +91,7 @@ class Studio:
             usage=usage,
             cost_nanousd=price(usage, asked.n, asked.spec),
             parts=cost_parts(usage, asked.n, asked.spec),
+            key=key_mark(key),
         )
         self.bill.add(row)
         return row
@@ -100,21 +107,24 @@ class ImageEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         request_id = scope["state"]["request_id"]
-        check_key(request.headers, KEY_PREFIX, request_id)
+        key = check_key(request.headers, KEY_PREFIX, request_id)
         with ExitStack() as files:
             try:
                 body = await read_body(request, self._operation, self._studio.options, files)
             except ClientDisconnect:
                 return  # a request that did not arrive completely is not performed
+            refused = self._studio.key_rules.refusal_of(key)
+            if refused is not None and (refusal := _refusal(refused, request_id)) is not None:
+                raise refusal
             asked = check(body.fields, self._operation, body.inputs, self._studio.catalog)
             line = Line(send, connection_of(scope), self._studio.options)
             _check_breakable(asked.directives, line)
             async with anyio.create_task_group() as group:
                 group.start_soon(line.watch, receive)
-                await self._perform(asked, Sources(body.images, body.mask), request_id, line)
+                await self._perform(asked, Sources(body.images, body.mask), request_id, key, line)
                 group.cancel_scope.cancel()
 
-    async def _perform(self, asked: Asked, inputs: Sources, request_id: str, line: Line) -> None:
+    async def _perform(self, asked: Asked, inputs: Sources, request_id: str, key: str, line: Line) -> None:
         directives = asked.directives
         await anyio.sleep(directives.delay_seconds)  # the provider continues, even if the client leaves
         refusal = _refusal(directives, request_id)
@@ -126,7 +136,7 @@ class ImageEndpoint:
             return
         usage = meter(asked)
         answer = await self._studio.work(asked, inputs, usage) if refusal is None else refusal_answer(refusal)
-        row = self._studio.charge(asked, usage, request_id)
+        row = self._studio.charge(asked, usage, request_id, key)
         if directives.reset:
             await line.reset()
         else:

@@ -1,9 +1,12 @@
 """Which ZenMux, with which key, over which network, and how long is waited for it."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
+from app.settings.accounts import ONLY_ACCOUNT, AccountOrder, AccountSpec, parse_accounts
 from app.settings.values import HeaderSecret, ProxyUrl, UpstreamTransport, UpstreamUrl
 
 
@@ -15,6 +18,15 @@ class ZenmuxSettings(BaseModel):
         validation_alias="ZENMUX_API_KEY",
         description="The one ZenMux key everybody's images are bought with (pay-as-you-go or Organization).",
     )
+    zenmux_api_keys: SecretStr | None = Field(
+        None,
+        validation_alias="ZENMUX_API_KEYS",
+        description="Several keys instead of one: main=sk-ai-v1-…, spare=sk-ai-v1-…*2 (name, key, weight).",
+    )
+    account_order: AccountOrder = Field(
+        AccountOrder.WEIGHTED,
+        description="weighted: keys take turns, by their weights; priority: the first that is up, in their order.",
+    )
     zenmux_base_url: UpstreamUrl = Field(
         "https://zenmux.ai/api/v1", validation_alias="ZENMUX_BASE_URL", description="Where ZenMux answers."
     )
@@ -22,6 +34,12 @@ class ZenmuxSettings(BaseModel):
         None,
         validation_alias="ZENMUX_MANAGEMENT_KEY",
         description="A management key (sk-mg-…), with which `ledger reconcile` asks ZenMux what a day cost.",
+    )
+
+    zenmux_management_keys: SecretStr | None = Field(
+        None,
+        validation_alias="ZENMUX_MANAGEMENT_KEYS",
+        description="With ZENMUX_API_KEYS, a management key for each account that has a bill of its own: main=sk-mg-….",
     )
 
     upstream_proxy: ProxyUrl | None = Field(
@@ -58,6 +76,44 @@ class ZenmuxSettings(BaseModel):
         le=16_777_216,
         description="Kernel buffer of each connection, which caps its speed at this per round trip; unset: automatic.",
     )
+
+    @field_validator("zenmux_api_keys")
+    @classmethod
+    def _are_accounts(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value is not None and parse_accounts(value.get_secret_value()) else None
+
+    @model_validator(mode="after")
+    def _one_way_to_name_keys(self) -> Self:
+        if self.zenmux_api_key is not None and self.zenmux_api_keys is not None:
+            raise ValueError("ZENMUX_API_KEY and ZENMUX_API_KEYS are both set; keep one of them")
+        strangers = self._management_keys.keys() - {spec.name for spec in self.accounts}
+        if strangers and self.zenmux_api_keys is not None:
+            raise ValueError(
+                f"ZENMUX_MANAGEMENT_KEYS names accounts that are not there: {', '.join(sorted(strangers))}"
+            )
+        return self
+
+    @field_validator("zenmux_management_keys")
+    @classmethod
+    def _are_management_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        for spec in parse_accounts(value.get_secret_value()) if value is not None else ():
+            cls._is_a_management_key(spec.key)
+        return value
+
+    @property
+    def _management_keys(self) -> dict[str, SecretStr | None]:
+        written = self.zenmux_management_keys
+        return {spec.name: spec.key for spec in parse_accounts(written.get_secret_value())} if written else {}
+
+    @property
+    def accounts(self) -> tuple[AccountSpec, ...]:
+        """Every ZenMux account, in order; none if no key is set. The only one is `main`."""
+        if self.zenmux_api_keys is not None:
+            found = parse_accounts(self.zenmux_api_keys.get_secret_value())
+            return tuple(replace(spec, management_key=self._management_keys.get(spec.name)) for spec in found)
+        if self.zenmux_api_key is None:
+            return ()
+        return (AccountSpec(ONLY_ACCOUNT, self.zenmux_api_key),)
 
     @field_validator("zenmux_management_key")
     @classmethod

@@ -222,6 +222,7 @@ def request_line(event: RequestEvent) -> dict[str, object]:
         "shadow_refusals": ", ".join(event.shadow_refusals) or None,
         "error_code": event.error_code,
         "refusal": event.refusal,
+        "account": event.account,
         "reservation": event.state,
         "usage_source": event.usage_source,
         "input_tokens": usage.input_tokens if usage else None,

@@ -70,7 +70,10 @@ class Metrics:
         self._usage_missing = self._counter("usage_missing", "Answers settled at the estimate.", *by_model)
         self._implausible = self._counter("usage_implausible", "Reported usage that was not believed.", *by_model)
         self._unpriced = self._counter("unpriced", "Answers of models without a price.", *by_model)
-        self._upstream_errors = self._counter("upstream_errors", "Failures of ZenMux or the way to it.", "kind")
+        by_account = ("kind", "account")
+        self._upstream_errors = self._counter("upstream_errors", "Failures of ZenMux or the way to it.", *by_account)
+        self.account_up = self._gauge("account_up", "Whether requests go to this ZenMux account.", "account")
+        self.account_rests = self._counter("account_rests", "Times an account was taken out.", "account", "why")
         self._corrections = self._counter("corrections", "Settlements after their reservation had expired.", "charged")
         self._limits_passed = self._counter("limits_passed", "Limits passed by a correction.", "scope", "unit")
         self.in_flight = self._live("in_flight_requests", "Image requests being served now.").labels()
@@ -86,7 +89,7 @@ class Metrics:
         self.threshold_events = self._counter("threshold_events", "Limits whose use crossed a percentage.", *event)
         self.webhooks = self._counter("webhooks", "Tries to tell the webhook, by how they ended.", "result")
         self.reconciliation_drift_usd = self._gauge(
-            "reconciliation_drift_usd", "Charged for that day, less what ZenMux billed.", "model"
+            "reconciliation_drift_usd", "Charged for that day, less what ZenMux billed.", "model", "account"
         )
         self.reconciliation_day = self._gauge(
             "reconciliation_day_timestamp_seconds", "Beginning of the youngest day compared with ZenMux's bill; else 0."
@@ -121,7 +124,7 @@ class Metrics:
             scope, _, unit = written.partition(" ")[0].partition("/")  # as `user/images images:5/day`
             self._shadow.labels(scope, unit).inc()
         if event.upstream_error is not None:
-            self._upstream_errors.labels(event.upstream_error).inc()
+            self._upstream_errors.labels(event.upstream_error, event.account or OTHER).inc()
         if event.state == "settled":
             self._record_charge(event, where)
 

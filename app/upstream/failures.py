@@ -14,6 +14,7 @@ from app.errors import (
     UpstreamTimeout,
 )
 from app.images.cost.usage import Failure
+from app.upstream.accounts.states import Why
 from app.upstream.error_body import ErrorBody, describe_page, read_error_body, scrub
 
 _INVALID = "invalid_request_error"
@@ -112,6 +113,27 @@ def translate(status: int, body: bytes, retry_after: str | None = None) -> Upstr
     unknown.
     """
     reported = read_error_body(body)
+    error = _translate(status, body, retry_after, reported)
+    error.account_why = _account_why(status, reported)
+    if error.account_why == Why.RATE and retry_after is not None and retry_after.isascii() and retry_after.isdigit():
+        error.account_rest_seconds = float(retry_after[:9])
+    return error
+
+
+def _account_why(status: int, reported: ErrorBody) -> Why | None:
+    """Whether the request was refused for our account's sake, so that another account may take it. Only ZenMux's own
+    words count: a provider's refusal of ZenMux would meet every account.
+    """
+    if "quote_exceeded" in reported.words:
+        return Why.QUOTA
+    if status == 402 or reported.type in ("insufficient_credit", "reject_no_credit"):
+        return Why.CREDIT
+    if reported.enveloped and reported.type == "access_denied":
+        return Why.KEY
+    return Why.RATE if status == 429 else None
+
+
+def _translate(status: int, body: bytes, retry_after: str | None, reported: ErrorBody) -> UpstreamError:
     meaning = _meaning(status, reported)
     if meaning is _KEY and not reported.enveloped and not reported.words:
         meaning = _BLOCKED  # a proxy's or a firewall's page: only ZenMux's own words prove a bad key

@@ -2,21 +2,14 @@
 connection.
 """
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol, Self, runtime_checkable
 
 import httpx2
-from pydantic import SecretStr
 
+from app.upstream.accounts.accounts import Account, Accounts
 from app.upstream.response import UpstreamResponse
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One ZenMux key. `name` is for people and records. The key is never shown."""
-
-    name: str
-    key: SecretStr | None
 
 
 @runtime_checkable
@@ -35,7 +28,9 @@ class Route:
     As a context it ends what it still has: a waiting connection that no request took, an `answer` not read to its end.
     """
 
+    accounts: Accounts
     account: Account
+    chosen_at: float
     transport: httpx2.AsyncBaseTransport
     waiting: httpx2.AsyncBaseTransport | None = None
     answer: UpstreamResponse | None = None
@@ -45,6 +40,12 @@ class Route:
         waiting, self.waiting = self.waiting, None
         return waiting or self.transport
 
+    async def turn_to(self, other: "Route") -> None:
+        """Goes the other way from now on; `other` must not be used any more."""
+        await self.aclose()
+        self.account, self.chosen_at = other.account, other.chosen_at
+        self.transport, self.waiting = other.transport, other.waiting
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -53,22 +54,54 @@ class Route:
 
     async def aclose(self) -> None:
         """Ends what it still has. May be called more than once."""
+        self.accounts.note_ended(self.account, self.chosen_at)
         if self.waiting is not None:
             await self.take().aclose()
         if self.answer is not None:
             await self.answer.aclose()
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The way to one server."""
+
+    url: httpx2.URL
+    transport: httpx2.AsyncBaseTransport
+    lender: LendsConnections | None
+
+
 class Routes:
-    """The routes to `url`. For one event loop."""
+    """The routes to the servers of all accounts. For one event loop. `transport_to` makes a transport, once for each
+    base URL."""
 
-    def __init__(self, account: Account, transport: httpx2.AsyncBaseTransport, url: httpx2.URL) -> None:
-        self._account = account
-        self._transport = transport
-        self._url = url
-        self._lender = transport if isinstance(transport, LendsConnections) else None
+    def __init__(self, accounts: Accounts, transport_to: Callable[[httpx2.URL], httpx2.AsyncBaseTransport]) -> None:
+        self.accounts = accounts
+        self._transport_to = transport_to
+        self._ways: dict[str, _Way] = {}
 
-    async def choose(self) -> Route:
-        """The route for the next request: use it as a context. Does not wait."""
-        waiting = None if self._lender is None else await self._lender.lend_waiting(self._url)
-        return Route(self._account, self._transport, waiting)
+    async def choose(self, model: str, tried: Collection[str] = ()) -> Route:
+        """The route for the next request for `model`: use it as a context. Does not wait. None over an account whose
+        name is in `tried`. Raises NoAccountUp, ModelNotFound.
+        """
+        account, chosen_at = self.accounts.choose(model, tried)
+        way = self._ways.get(account.origin) or self._open(account.origin)
+        waiting = None if way.lender is None else await way.lender.lend_waiting(way.url)
+        return Route(self.accounts, account, chosen_at, way.transport, waiting)
+
+    def open_all(self) -> None:
+        """Makes the transports of all accounts now. Raises ConfigurationError for a way that cannot work."""
+        for account in self.accounts.all:
+            if account.origin not in self._ways:
+                self._open(account.origin)
+
+    def _open(self, origin: str) -> _Way:
+        url = httpx2.URL(origin)
+        transport = self._transport_to(url)
+        way = _Way(url, transport, transport if isinstance(transport, LendsConnections) else None)
+        self._ways[origin] = way
+        return way
+
+    async def aclose(self) -> None:
+        """Closes every connection. Answers that are still being read break. May be called more than once."""
+        for way in self._ways.values():
+            await way.transport.aclose()

@@ -25,7 +25,8 @@ _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A body that is not in memory. `chunks` is read once, and only while ZenMux accepts it. `length` None: unknown."""
+    """A body that is not in memory. `chunks` is read once for each account that is asked, and only while
+    ZenMux accepts it. `length` None: unknown."""
 
     chunks: AsyncIterable[bytes]
     length: int | None = None
@@ -55,11 +56,17 @@ class Sending:
     """The `trace` of one try. Awaits `on_sending` before the first byte is written, and remembers what happened.
 
     `deadline` bounds the time until there is a connection, a proxy's part included. It ends at `on_sending`. It is None
-    if a connection exists already.
+    if a connection exists already. `on_connected` is called once there is a connection.
     """
 
-    def __init__(self, on_sending: OnSending, deadline: asyncio.Timeout | None) -> None:
+    def __init__(
+        self,
+        on_sending: OnSending,
+        deadline: asyncio.Timeout | None,
+        on_connected: Callable[[], None] | None = None,
+    ) -> None:
         self._on_sending = on_sending
+        self._on_connected = on_connected
         self._deadline = deadline
         self._is_announced = False
         self.is_refused = False  # on_sending raised; its error is raised to the caller
@@ -70,6 +77,8 @@ class Sending:
                 return
             if self._deadline is not None:
                 self._deadline.reschedule(None)
+            if self._on_connected is not None:
+                self._on_connected()
             self.is_refused = True
             await self._on_sending()
             self.is_refused, self._is_announced = False, True

@@ -8,11 +8,16 @@ import random
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import datetime
+from functools import partial
+from time import monotonic as monotonic_seconds
 
 import httpx2
 
 from app.errors import UpstreamError, UpstreamUnreachable
+from app.settings.accounts import ONLY_ACCOUNT, AccountSpec
 from app.settings.settings import Settings
+from app.upstream.accounts.accounts import Account, Accounts
+from app.upstream.accounts.states import Why
 from app.upstream.failures import translate
 from app.upstream.headers import (
     LOOKED_AT,
@@ -23,7 +28,7 @@ from app.upstream.headers import (
 from app.upstream.http1.pool import PoolBounds
 from app.upstream.network import Network
 from app.upstream.response import UpstreamResponse, failed, of_answer
-from app.upstream.route import Account, Route, Routes
+from app.upstream.route import Route, Routes
 from app.upstream.sending import FAILURES, OnSending, Sending, Upload, UploadStream
 from app.upstream.unreachable import reason_of
 from app.upstream.wire.chunks import Chunks, chunks_of
@@ -32,6 +37,7 @@ _ERROR_BYTES_MAX = 65_536
 _ERROR_SECONDS_MAX = 10
 _TARGETS_MAX = 16  # one per path, and there are few paths
 _EVENT_STREAM = "text/event-stream"
+_FROM_AN_ACCOUNT_IN_ORDER = ("moderation", "invalid")  # refusals of the request itself
 _BACKOFF_SECONDS = 0.25  # the longest wait before the second try; doubled for each further one
 _BACKOFF_SECONDS_MAX = 4.0
 # Longer than each transport's own bound, so that its error comes first. It says more.
@@ -41,43 +47,43 @@ _GRACE_SECONDS = 0.25
 class Upstream:
     """The connection to ZenMux. Opened and closed with the app, in one event loop. Safe for many requests at a time.
 
-    `jitter` gives a number in [0, 1), a new one for each wait before another try to connect.
+    `jitter` gives a number in [0, 1), a new one for each wait before another try to connect. `monotonic` is a clock in
+    seconds.
     """
 
     def __init__(
-        self, settings: Settings, clock: Callable[[], datetime], jitter: Callable[[], float] = random.random
+        self,
+        settings: Settings,
+        clock: Callable[[], datetime],
+        jitter: Callable[[], float] = random.random,
+        monotonic: Callable[[], float] = monotonic_seconds,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._jitter = jitter
-        self._account = Account("default", settings.zenmux_api_key)
-        self._base_url = httpx2.URL(settings.zenmux_base_url)
-        self._targets: dict[tuple[str, str, str], tuple[httpx2.URL, httpx2.Headers]] = {}
+        # Without a key requests are still sent: ZenMux says what is wrong, and `serve` does not start so.
+        specs = settings.accounts or (AccountSpec(ONLY_ACCOUNT, None),)
+        self.accounts = Accounts(specs, settings.account_order, settings.zenmux_base_url, monotonic, random.random)
         seconds, silence = settings.connect_timeout_seconds, settings.upstream_silence_seconds
         self._timeouts = httpx2.Timeout(connect=seconds, pool=seconds, read=silence, write=silence).as_dict()
+        network = Network(settings)
+        bounds = PoolBounds(
+            connect_seconds=settings.connect_timeout_seconds,
+            silence_seconds=settings.upstream_silence_seconds,
+            connections_max=settings.upstream_connections_max,
+            socket_buffer_bytes=settings.socket_buffer_bytes,
+        )
         # Called without httpx2's client, which costs a quarter of a millisecond per request and keeps cookies.
-        self._transport: httpx2.AsyncBaseTransport | None = None
-        self.routes: Routes  # once it is open
+        self.routes = Routes(self.accounts, lambda url: network.transport(url, bounds))
         self.unreachable_since: datetime | None = None  # since when every request has failed to connect
 
     async def open(self) -> None:
         """Call it in the loop that will use it. Raises ConfigurationError for a network setting that cannot work."""
-        settings = self._settings
-        self._transport = Network(settings).transport(
-            self._base_url,
-            PoolBounds(
-                connect_seconds=settings.connect_timeout_seconds,
-                silence_seconds=settings.upstream_silence_seconds,
-                connections_max=settings.upstream_connections_max,
-                socket_buffer_bytes=settings.socket_buffer_bytes,
-            ),
-        )
-        self.routes = Routes(self._account, self._transport, self._base_url)
+        self.routes.open_all()
 
     async def aclose(self) -> None:
         """Closes every connection. Answers that are still being read break. May be called more than once."""
-        if self._transport is not None:
-            await self._transport.aclose()
+        await self.routes.aclose()
 
     async def ask(
         self, route: Route, path: str, body: bytes | Upload, content_type: str, on_sending: OnSending
@@ -100,6 +106,7 @@ class Upstream:
             await response.aclose()
             raise of_answer(failed(error), status, upstream_request_id(received)) from error
         if 200 <= status < 300:
+            self.accounts.note_answered(route.account, route.chosen_at)
             route.answer = UpstreamResponse(status, received, chunks)
             return route.answer
         try:
@@ -108,18 +115,29 @@ class Upstream:
             await chunks.aclose()
         # Not kept in a variable: the raised error holds this frame, so that would be a reference cycle.
         raise of_answer(
-            translate(status, said, response.headers.get("retry-after")), status, upstream_request_id(received)
+            self._noted(route, translate(status, said, response.headers.get("retry-after"))),
+            status,
+            upstream_request_id(received),
         )
+
+    def _noted(self, route: Route, error: UpstreamError) -> UpstreamError:
+        """The error, once the account it says something about has been noted."""
+        if error.account_why is not None:
+            why, seconds = Why(error.account_why), error.account_rest_seconds
+            self.accounts.note_refused(route.account, why, route.chosen_at, seconds)
+        elif error.kind in _FROM_AN_ACCOUNT_IN_ORDER:
+            self.accounts.note_answered(route.account, route.chosen_at)
+        return error
 
     def _request(self, account: Account, path: str, body: bytes | Upload, content_type: str) -> httpx2.Request:
         """Built from parts made once, and with a stream as content: httpx2's other ways to make a request cost 90
         microseconds more. What differs between requests comes last.
         """
-        target = self._targets.get((account.name, path, content_type))
+        target = account.targets.get((path, content_type))
         if target is None:
-            target = self._target(account, path, content_type)
-            if len(self._targets) < _TARGETS_MAX:
-                self._targets[account.name, path, content_type] = target
+            target = _target(account, path, content_type)
+            if len(account.targets) < _TARGETS_MAX:
+                account.targets[path, content_type] = target
         url, headers = target
         length = len(body) if isinstance(body, bytes) else body.length
         stream = httpx2.ByteStream(body) if isinstance(body, bytes) else UploadStream(body)
@@ -130,20 +148,17 @@ class Upstream:
             request.headers["content-length"] = str(length)
         return request
 
-    def _target(self, account: Account, path: str, content_type: str) -> tuple[httpx2.URL, httpx2.Headers]:
-        url = httpx2.URL(self._settings.zenmux_base_url + path)
-        headers = request_headers(account.key.get_secret_value() if account.key else None, content_type)
-        fields = [(b"host", url.netloc), *((name.encode(), value.encode()) for name, value in headers.items())]
-        return url, httpx2.Headers(fields)
-
     async def _send(self, route: Route, request: httpx2.Request, on_sending: OnSending) -> httpx2.Response:
         """Tries again only if no byte was sent."""
-        tries = 0
+        tries, accounts, account = 0, self.accounts, route.account
         while True:
             deadline = None
             if route.waiting is None:
                 deadline = asyncio.timeout(self._settings.connect_timeout_seconds + _GRACE_SECONDS)
-            sending = Sending(on_sending, deadline)
+            on_connected = None
+            if accounts.awaits_connection(account):
+                on_connected = partial(accounts.note_connected, account, route.chosen_at)
+            sending = Sending(on_sending, deadline, on_connected)
             request.extensions = {"trace": sending, "timeout": self._timeouts}
             try:
                 async with deadline or nullcontext():
@@ -154,8 +169,14 @@ class Upstream:
                 if not sending.proves_nothing_sent(error):
                     self.unreachable_since = None
                     raise failed(error) from error
-                if isinstance(error, httpx2.LocalProtocolError) or tries == self._settings.connect_retries:
-                    self._note_unreachable(error)
+                is_last = isinstance(error, httpx2.LocalProtocolError) or tries == self._settings.connect_retries
+                # A try without a free connection, or with a header that cannot be sent, says nothing about ZenMux.
+                if not isinstance(error, httpx2.PoolTimeout | httpx2.LocalProtocolError):
+                    accounts.note_unreachable(account, route.chosen_at)
+                    is_last = is_last or not accounts.is_worth_trying(account)
+                    if is_last:
+                        self.unreachable_since = self.unreachable_since or self._clock()
+                if is_last:
                     raise _unreachable(error) from error
             else:
                 self.unreachable_since = None
@@ -163,10 +184,12 @@ class Upstream:
             await asyncio.sleep(self._jitter() * min(_BACKOFF_SECONDS * 2**tries, _BACKOFF_SECONDS_MAX))
             tries += 1
 
-    def _note_unreachable(self, error: Exception) -> None:
-        """A try without a free connection, or with a header that cannot be sent, says nothing about ZenMux."""
-        if not isinstance(error, httpx2.PoolTimeout | httpx2.LocalProtocolError):
-            self.unreachable_since = self.unreachable_since or self._clock()
+
+def _target(account: Account, path: str, content_type: str) -> tuple[httpx2.URL, httpx2.Headers]:
+    url, key = httpx2.URL(account.origin + path), account.spec.key
+    headers = request_headers(key.get_secret_value() if key else None, content_type)
+    fields = [(b"host", url.netloc), *((name.encode(), value.encode()) for name, value in headers.items())]
+    return url, httpx2.Headers(fields)
 
 
 def _chunks(response: httpx2.Response, received: list[tuple[str, str]]) -> Chunks:

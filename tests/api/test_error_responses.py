@@ -44,6 +44,8 @@ TABLE = [
     (errors.FilesUnavailable("m"), 503, "server_error", "files_unavailable", None, "5"),
     (errors.UploadsFull("m"), 503, "server_error", "uploads_full", None, "5"),
     (errors.Overloaded("m"), 503, "server_error", "server_is_overloaded", None, "5"),
+    (errors.NoAccountUp("m", "rate_limit", 90), 503, "upstream_error", "no_account_available", None, "60"),
+    (errors.NoAccountUp("m", "credit", None), 503, "upstream_error", "upstream_account_fault", "false", None),
     (errors.Draining("m"), 503, "server_error", "server_is_stopping", None, "5"),
     (errors.Interrupted("m"), 503, "server_error", "server_is_stopping", "false", None),
     (errors.UpstreamUnreachable("m", "connect"), 502, "upstream_error", "upstream_unreachable", None, None),

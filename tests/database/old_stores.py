@@ -26,7 +26,8 @@ from app.identity.people.teams import create_team
 from app.identity.people.users import create_user, set_user_disabled
 from app.quotas.ledger.liveness.heartbeat import Heartbeat
 from app.quotas.limits.manage import copy_defaults, set_limit
-from app.quotas.reports.reconcile_day import Tally, compare_day, keep
+from app.quotas.reports.reconcile_day import Tally, compare_day
+from app.quotas.reports.reconciliations import keep
 from app.quotas.rules.limits import Limit, Scope, parse_limit
 from app.quotas.rules.reservation import Hold, UsageSource
 from app.quotas.rules.thresholds import Watch

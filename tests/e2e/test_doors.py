@@ -21,7 +21,13 @@ def test_health_and_readiness(gateway: RunningGateway) -> None:
     assert httpx2.get(f"{gateway.root}/healthz").json() == {"status": "ok"}
     ready = httpx2.get(f"{gateway.root}/readyz")
     assert ready.status_code == 200
-    assert ready.json() == {"status": "ready", "database": "ok", "upstream": "ok", "draining": "no"}
+    assert ready.json() == {
+        "status": "ready",
+        "database": "ok",
+        "upstream": "ok",
+        "accounts": "1 of 1 up",
+        "draining": "no",
+    }
 
 
 def test_a_sandbox_is_said_loudly(start_gateway: StartGateway, sandbox: SandboxServer) -> None:

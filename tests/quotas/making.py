@@ -28,7 +28,7 @@ from app.quotas.rules.windows import span_ms
 
 NOON = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)  # a Tuesday
 MODEL = "openai/gpt-image-2"
-PARTY = Party("key-1", "user-1", "team-1", MODEL)
+PARTY = Party("key-1", "user-1", "team-1", MODEL, "main")
 
 
 @dataclass
@@ -114,6 +114,7 @@ def a_row(number: int, at: datetime, chance: random.Random) -> dict[str, Any]:
         "user_id": f"user-{key % 2}",
         "team_id": chance.choice(("team-1", None)),
         "instance": "earlier",
+        "account": "main",
         "operation": "generation",
         "model": chance.choice((MODEL, "openai/other")),
         "size": "1024x1024",

@@ -47,6 +47,7 @@ from tests.quotas.making import (
 )
 
 KEYS = ("key-1", "key-2")
+ACCOUNTS = ("main", "spare")
 ENDINGS = st.sampled_from((settled(images=4), settled(images=0), released(), refused()))
 WHO = st.sampled_from(("one", "other"))
 PERCENTS = (50, 100)
@@ -64,6 +65,12 @@ class Known:
     pruned: bool = False
     expired: bool = False
     corrected: bool = False
+
+
+def is_counted(limit: Limit, hold: Hold) -> bool:
+    """Whether a limit looks at this reservation, its window apart."""
+    mine = {Scope.KEY: hold.key_id, Scope.ACCOUNT: hold.account}
+    return limit.scope not in mine or mine[limit.scope] == limit.scope_id
 
 
 def taken(known: Known, unit: Unit) -> int:
@@ -136,8 +143,7 @@ class Machine(RuleBasedStateMachine):
         return {
             id_: known
             for id_, known in self.known.items()
-            if (limit.scope is not Scope.KEY or known.hold.key_id == limit.scope_id)
-            and window_start(window, known.hold.reserved_at) == start
+            if is_counted(limit, known.hold) and window_start(window, known.hold.reserved_at) == start
         }
 
     def used(self, limit: Limit, now: datetime) -> int:
@@ -146,25 +152,34 @@ class Machine(RuleBasedStateMachine):
     def pending(self) -> list[str]:
         return [id_ for id_, known in self.known.items() if known.charged is None]
 
-    @rule(key=st.sampled_from(KEYS), images=st.integers(1, 3), tokens=st.integers(0, 2000), cents=st.integers(0, 40))
-    def reserve(self, key: str, images: int, tokens: int, cents: int) -> None:
-        self.try_to_reserve(self.ledger, key, (images, tokens, cents))
+    @rule(
+        key=st.sampled_from(KEYS),
+        images=st.integers(1, 3),
+        tokens=st.integers(0, 2000),
+        cents=st.integers(0, 40),
+        account=st.sampled_from(ACCOUNTS),
+    )
+    def reserve(self, key: str, images: int, tokens: int, cents: int, account: str = "main") -> None:
+        self.try_to_reserve(self.ledger, key, (images, tokens, cents), account)
 
     @rule(key=st.sampled_from(KEYS), images=st.integers(1, 3))
     def reserve_elsewhere(self, key: str, images: int) -> None:
         self.try_to_reserve(self.other, key, (images, 0, 0))
 
-    def try_to_reserve(self, ledger: Ledger, key: str, amounts: tuple[int, int, int]) -> str | None:
+    def try_to_reserve(
+        self, ledger: Ledger, key: str, amounts: tuple[int, int, int], account: str = "main"
+    ) -> str | None:
         """Its id; None when it does not fit."""
         images, tokens, cents = amounts
         now = self.clock.now
         id_ = f"r{len(self.known) + 1}"
         hold = a_hold(id_, at=now, key_id=key, images=images, tokens=tokens, nanousd=cents * 10**7)
+        hold = hold._replace(account=account)
         new = Known(hold, ledger)
         fits = all(
             taken(new, limit.unit) == 0 or self.used(limit, now) + taken(new, limit.unit) <= limit.amount
             for limit in self.limits.values()
-            if limit.scope is not Scope.KEY or limit.scope_id == key
+            if is_counted(limit, hold)
         )
         if fits:
             self.runner.run(ledger.reserve(hold))
@@ -196,6 +211,30 @@ class Machine(RuleBasedStateMachine):
             id_ = data.draw(st.sampled_from(self.pending()))
             self.runner.run(self.ledger_of(who).mark_dispatched(id_, self.clock.now))
             self.known[id_].dispatched = True
+
+    @rule(data=st.data(), who=WHO, account=st.sampled_from(ACCOUNTS), dispatched=st.booleans())
+    def move(self, data: st.DataObject, who: str, account: str, dispatched: bool) -> None:
+        """To another account, if that one's own limits have room; to the same one it is a no-op."""
+        if not self.pending():
+            return
+        id_ = data.draw(st.sampled_from(self.pending()))
+        known = self.known[id_]
+        moved = known.hold._replace(account=account)
+        moving = self.ledger_of(who).move(id_, account, self.clock.now, is_dispatched=dispatched)
+        fits = all(
+            taken(known, limit.unit) == 0
+            or self.used(limit, known.hold.reserved_at) + taken(known, limit.unit) <= limit.amount
+            for limit in self.limits.values()
+            if limit.scope is Scope.ACCOUNT and limit.scope_id == account
+        )
+        if account == known.hold.account:
+            self.runner.run(moving)
+        elif fits:
+            self.runner.run(moving)
+            known.hold, known.dispatched = moved, dispatched
+        else:
+            with pytest.raises(LimitReached):
+                self.runner.run(moving)
 
     @rule(data=st.data(), who=WHO, images=st.integers(0, 5), tokens=st.integers(0, 3000), cents=st.integers(0, 60))
     def settle(self, data: st.DataObject, who: str, images: int, tokens: int, cents: int) -> None:
@@ -293,9 +332,8 @@ class Machine(RuleBasedStateMachine):
         """Ends a reservation, and crosses the thresholds that what is settled has reached by now."""
         known.charged = amounts
         for limit in self.limits.values():
-            mine = limit.scope is not Scope.KEY or known.hold.key_id == limit.scope_id
             if (
-                not mine
+                not is_counted(limit, known.hold)
                 or limit.unit is Unit.CONCURRENT
                 or taken(known, limit.unit) <= taken(Known(known.hold, charged=before), limit.unit)
             ):
@@ -305,7 +343,7 @@ class Machine(RuleBasedStateMachine):
                 taken(other, limit.unit)
                 for other in self.known.values()
                 if other.charged is not None
-                and (limit.scope is not Scope.KEY or other.hold.key_id == limit.scope_id)
+                and is_counted(limit, other.hold)
                 and window_start(limit.window, other.hold.reserved_at) == start
             )
             for percent in PERCENTS:
@@ -341,10 +379,18 @@ class Machine(RuleBasedStateMachine):
     def time_moves(self, minutes: int) -> None:
         self.clock.now = max(self.clock.now + timedelta(minutes=minutes), self.horizon)
 
+    @rule(written=st.sampled_from(WRITTEN), account=st.sampled_from(ACCOUNTS), amount=st.integers(1, 9))
+    def set_limit_of_account(self, written: str, account: str, amount: int) -> None:
+        parsed = parse_limit(written.replace(written.partition(":")[2].partition("/")[0], str(amount)))
+        self.put_limit(parsed.on(Scope.ACCOUNT, account))
+
     @rule(written=st.sampled_from(WRITTEN), key=st.sampled_from([None, *KEYS]), amount=st.integers(1, 9))
     def set_limit(self, written: str, key: str | None, amount: int) -> None:
         parsed = parse_limit(written.replace(written.partition(":")[2].partition("/")[0], str(amount)))
         limit = parsed.on(Scope.KEY, key) if key else parsed.on(Scope.USER, "user-1")
+        self.put_limit(limit)
+
+    def put_limit(self, limit: Limit) -> None:
         set_limits(self.engine, limit)
         name = limit.scope, limit.scope_id, limit.unit, limit.window
         self.limits[name], self.found[name] = limit, set(self.known)
@@ -375,6 +421,7 @@ class Machine(RuleBasedStateMachine):
         left = rows(self.engine)
         assert {id_ for id_, row in left.items() if row["state"] == "pending"} == set(self.pending())
         assert left.keys() == {id_ for id_, known in self.known.items() if not known.pruned}
+        assert all(row["account"] == self.known[id_].hold.account for id_, row in left.items())
 
     @invariant()
     def what_was_charged_is_reported(self) -> None:
@@ -387,6 +434,11 @@ class Machine(RuleBasedStateMachine):
         assert sum(day.requests - day.pending - day.released for day in days) == counted
         assert sum(day.images for day in days) == sum(amounts.images for amounts in charged)
         assert sum(day.nanousd for day in days) == sum(amounts.nanousd for amounts in charged)
+        with reading(self.engine) as connection:
+            by_account = {row.name: row.nanousd for row in usage_report(connection, Grouping.ACCOUNT)}
+        for account, nanousd in by_account.items():
+            mine = [known.charged for known in self.known.values() if known.hold.account == account]
+            assert nanousd == sum(amounts.nanousd for amounts in mine if amounts is not None)
 
     @invariant()
     def nobody_passes_a_limit(self) -> None:

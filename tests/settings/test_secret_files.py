@@ -11,6 +11,8 @@ from app.settings.settings import Settings, load_settings
 NAMES = secret_names(Settings.model_fields, "GATEWAY_")
 VALUES = {
     "ZENMUX_MANAGEMENT_KEY": "sk-mg-v1-secret",
+    "ZENMUX_MANAGEMENT_KEYS": "main=sk-mg-v1-secret, spare=sk-mg-v1-other",
+    "ZENMUX_API_KEYS": "main=sk-ai-v1-secret, spare=sk-ai-v1-other*2",
     "GATEWAY_WEBHOOK_SECRET": "0123456789abcdef0123456789abcdef",
     "GATEWAY_DATABASE_URL": "postgresql://gateway:secret@db/gateway",
 }

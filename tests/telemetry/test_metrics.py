@@ -82,7 +82,7 @@ def test_a_released_request_costs_nothing() -> None:
     metrics = Metrics("1", users_max=10)
     metrics.record(settled(state="released", outcome=Outcome.UPSTREAM_REFUSED, upstream_error="moderation"))
     assert value(metrics.registry, "zenmux_gateway_cost_usd_total", **WHERE) is None
-    assert value(metrics.registry, "zenmux_gateway_upstream_errors_total", kind="moderation") == 1
+    assert value(metrics.registry, "zenmux_gateway_upstream_errors_total", kind="moderation", account="other") == 1
 
 
 def test_a_refusal_is_counted_by_reason_and_does_not_shift_the_durations() -> None:

@@ -33,7 +33,7 @@ MEGABYTE = bytes(1_000_000)
 async def begin(
     upstream: Upstream, body: bytes | Upload = b"{}", on_sending: OnSending | None = None
 ) -> UpstreamResponse:
-    route = await upstream.routes.choose()
+    route = await upstream.routes.choose("any")
     try:
         return await upstream.ask(route, PATH, body, JSON, on_sending or Sendings())
     except BaseException:

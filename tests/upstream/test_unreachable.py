@@ -29,7 +29,7 @@ async def reason_of_asking(url: str) -> str | None:
     try:
         with pytest.raises(UpstreamUnreachable) as caught:
             await upstream.ask(
-                await upstream.routes.choose(), "/images/generations", b"{}", "application/json", on_sending
+                await upstream.routes.choose("any"), "/images/generations", b"{}", "application/json", on_sending
             )
     finally:
         await upstream.aclose()

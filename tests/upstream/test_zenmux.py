@@ -59,7 +59,7 @@ async def ask(upstream: Upstream, on_sending: Sendings | None = None) -> tuple[U
     sendings = on_sending or Sendings()
     async with aclosing(
         await upstream.ask(
-            await upstream.routes.choose(), "/images/generations", b'{"a":1}', "application/json", sendings
+            await upstream.routes.choose("any"), "/images/generations", b'{"a":1}', "application/json", sendings
         )
     ) as response:
         return response, await read_whole(response)
@@ -128,7 +128,7 @@ class TestAnswers:
 
         async with serve(send) as server, upstream_at(server.url) as upstream:
             async with aclosing(
-                await upstream.ask(await upstream.routes.choose(), "/x", b"{}", "application/json", Sendings())
+                await upstream.ask(await upstream.routes.choose("any"), "/x", b"{}", "application/json", Sendings())
             ) as response:
                 assert response.status == 200
             await gone.wait()
@@ -224,14 +224,14 @@ class TestConnecting:
 
         async with serve(answer(answered(b"ok"))) as server, upstream_at(server.url) as upstream:
             with pytest.raises(StoreUnavailable):
-                await upstream.ask(await upstream.routes.choose(), PATH, b"{}", JSON, refuse)
+                await upstream.ask(await upstream.routes.choose("any"), PATH, b"{}", JSON, refuse)
             assert (server.requests, server.connections_made) == ([], 1)
 
     async def test_a_header_that_cannot_be_sent_costs_nothing(self) -> None:
         sendings = Sendings()
         async with serve(answer(answered(b"ok"))) as server, upstream_at(server.url) as upstream:
             with pytest.raises(UpstreamUnreachable):
-                await upstream.ask(await upstream.routes.choose(), "/x", b"{}", "a\r\nb: c", sendings)
+                await upstream.ask(await upstream.routes.choose("any"), "/x", b"{}", "a\r\nb: c", sendings)
             assert (sendings.count, server.connections_made) == (0, 0)
 
 

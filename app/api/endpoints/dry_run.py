@@ -41,7 +41,8 @@ def is_dry_run(request: Request) -> bool:
 async def answer_dry_run(request: Request, caller: Caller, image_request: ImageRequest) -> Response:
     """Raises StoreUnavailable."""
     services, most, now = services_of(request), estimate(image_request), services_of(request).clock()
-    party = Party(caller.key_id, caller.user_id, caller.team_id, image_request.model.id)
+    # Which account would be asked is not known beforehand, so limits of accounts are left out.
+    party = Party(caller.key_id, caller.user_id, caller.team_id, image_request.model.id, account="")
     amounts = Amounts(1, most.images, most.tokens, most.nanousd)
     found = await services.usage_readers.run(
         lambda: read_forecast(services.engine, party, amounts, now), services.settings.ledger_wait_seconds

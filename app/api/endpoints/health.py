@@ -10,8 +10,9 @@ from app.api.services import Services, services_of
 from app.database.engine import reading
 from app.errors import AuthenticationFailed, StoreUnavailable
 from app.quotas.reports.overview import read_overview
-from app.quotas.reports.reconcile_day import LastCheck
+from app.quotas.reports.reconciliations import LastCheck
 from app.telemetry.metrics import OTHER
+from app.upstream.accounts.states import Availability
 
 router = APIRouter()
 
@@ -38,6 +39,7 @@ async def readyz(request: Request) -> Response:
     checks = {
         "database": await _database(services),
         "upstream": _upstream(services),
+        "accounts": _accounts(services),
         "draining": "yes" if services.draining else "no",
     }
     ready = checks["database"] == "ok" and checks["upstream"] != "not configured" and not services.draining
@@ -79,11 +81,26 @@ def _upstream(services: Services) -> str:
         return f"unreachable since {since:%Y-%m-%dT%H:%M:%SZ}"
     if services.settings.sandbox:
         return "sandbox: images are drawn here, nothing is bought"
-    return "ok" if services.settings.zenmux_api_key is not None else "not configured"
+    return "ok" if services.settings.accounts else "not configured"
+
+
+def _accounts(services: Services) -> str:
+    """How many accounts are up, and why others are not."""
+    accounts = services.exchanges.upstream.accounts
+    states = [(account.name, accounts.state_of(account)) for account in accounts.all]
+    away = [f"{name} {state.kind}, {state.why}" for name, state in states if state.kind is not Availability.UP]
+    listed = f" ({'; '.join(away)})" if away else ""
+    return f"{len(states) - len(away)} of {len(states)} up{listed}"
 
 
 async def _refresh_gauges(services: Services) -> None:
-    """Sets the gauges that come from the database. While it is away, they keep their last values."""
+    """Sets the gauges of the accounts, and those that come from the database. While it is away, they keep their last
+    values.
+    """
+    accounts = services.exchanges.upstream.accounts
+    services.metrics.account_up.clear()
+    for account in accounts.all:
+        services.metrics.account_up.labels(account.name).set(accounts.state_of(account).kind is Availability.UP)
     try:
         overview = await services.probes.run(
             lambda: read_overview(services.engine, services.clock()), _PROBE_SECONDS_MAX
@@ -104,12 +121,12 @@ async def _refresh_gauges(services: Services) -> None:
 
 
 def _show_last_check(services: Services, check: LastCheck) -> None:
-    drift_nanousd: dict[str, int] = {}
-    for model, nanousd in check.drift_nanousd.items():
+    drift_nanousd: dict[tuple[str, str], int] = {}
+    for (model, account), nanousd in check.drift_nanousd.items():
         spec = services.policy.catalog.find(model)
-        name = OTHER if spec is None else spec.name
-        drift_nanousd[name] = drift_nanousd.get(name, 0) + nanousd
+        labels = (OTHER if spec is None else spec.name, account or "all")
+        drift_nanousd[labels] = drift_nanousd.get(labels, 0) + nanousd
     services.metrics.reconciliation_day.set(check.day_start.timestamp())
     services.metrics.reconciliation_drift_usd.clear()
-    for name, nanousd in drift_nanousd.items():
-        services.metrics.reconciliation_drift_usd.labels(name).set(nanousd / 1e9)
+    for labels, nanousd in drift_nanousd.items():
+        services.metrics.reconciliation_drift_usd.labels(*labels).set(nanousd / 1e9)

@@ -65,7 +65,9 @@ async def _edit_of(request: Request) -> Response:
         if dry:
             await upload.aclose()
             return await answer_dry_run(request, caller, image_request)
-        sent = edit_body(image_request.fields, files_of(body, upload), services.new_boundary, upload.aclose)
+        # With several accounts the upload may be sent again, to the next one.
+        on_sent = None if services.exchanges.upstream.accounts.are_several else upload.aclose
+        sent = edit_body(image_request.fields, files_of(body, upload), services.new_boundary, on_sent)
     except BaseException:
         await upload.aclose()
         raise

@@ -162,6 +162,8 @@ def _refused_upstream() -> list[GatewayError]:
         refused(429, "rate_limit_error", "rate_limit_exceeded", "ZenMux's rate limit is reached.", retryable=True),
         refused(502, "upstream_error", "upstream_blocked", "Something on the way to ZenMux refused the request."),
         refused(503, "server_error", "no_provider_available", "ZenMux has no provider for this model.", retryable=True),
+        errors.NoAccountUp("ZenMux's rate limit is reached. Please try again shortly.", "rate_limit", 12),
+        errors.NoAccountUp("The gateway's ZenMux account has no credit.", "credit", None),
         errors.UpstreamAccountFault("The gateway's own ZenMux account or key is refused.", "account_key"),
     ]
 

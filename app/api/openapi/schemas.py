@@ -136,7 +136,10 @@ def _usage() -> dict[str, Schema]:
     limit = _object(
         {
             "limit": _text("As it is written, such as `images:100/day`."),
-            "scope": {"type": "string", "enum": [scope.value for scope in Scope if scope is not Scope.DEFAULT]},
+            "scope": {
+                "type": "string",
+                "enum": [scope.value for scope in Scope if scope not in (Scope.DEFAULT, Scope.ACCOUNT)],
+            },
             "unit": {"type": "string", "enum": [unit.value for unit in Unit]},
             "window": {"type": "string", "enum": [window.value for window in Window]},
             "model": {"type": ["string", "null"], "description": "null: every model counts."},

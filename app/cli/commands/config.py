@@ -16,7 +16,7 @@ from app.cli.terminal.options import Json, commands
 from app.cli.terminal.output import PROGRAM, Terminal, say, show_json, show_table
 from app.cli.terminal.output import show as show_text
 from app.cli.terminal.session import Session
-from app.cli.terminal.settings_view import judge_key, judge_workers, misspelt_names, show_settings
+from app.cli.terminal.settings_view import judge_keys, judge_workers, misspelt_names, show_settings
 from app.database import migrate, migrations
 from app.database.engine import opened
 from app.database.pooling import refuse_transaction_pooling
@@ -88,10 +88,11 @@ def _checks(context: typer.Context, *, connect: bool) -> Iterator[Check]:
     file = Terminal.of(context).config_file
     yield Check("settings", _OK, f"read from the environment{f' and {file}' if file else ''}")
     yield from (Check("settings", _WARNING, line) for line in misspelt_names(os.environ))
-    advices = judge_key(settings.zenmux_api_key)
+    advices = judge_keys(settings)
     yield from (Check("key", _ERROR if each.serious else _WARNING, each.message) for each in advices)
     if not advices:
-        yield Check("key", _OK, "ZENMUX_API_KEY is set; whether ZenMux takes it shows with the first image")
+        which = "ZENMUX_API_KEY is set" if settings.zenmux_api_key else f"{len(settings.accounts)} accounts are set"
+        yield Check("key", _OK, f"{which}; whether ZenMux takes it shows with the first image")
     yield from _check_models(settings)
     yield from (Check("workers", _ERROR, each.message) for each in judge_workers(settings))
     yield _check_database(settings)

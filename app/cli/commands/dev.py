@@ -20,7 +20,7 @@ from app.cli.commands.snippets import curl_snippet, python_snippet
 from app.cli.terminal.options import command
 from app.cli.terminal.output import PROGRAM, Terminal, say, show
 from app.cli.terminal.session import operating
-from app.cli.terminal.settings_view import judge_key, read_settings
+from app.cli.terminal.settings_view import judge_keys, read_settings
 from app.errors import ConfigurationError, Conflict
 from app.images.catalog.catalog import catalog_of
 from app.quotas.rules.limits import parse_limit
@@ -49,7 +49,7 @@ def dev(context: typer.Context, host: Host = None, port: Port = None) -> None:
     settings = read_settings(terminal.config_file, database_url=None, workers=1, **chosen(host=host, port=port))
     if "log_format" not in settings.model_fields_set:
         settings = settings.model_copy(update={"log_format": "text"})
-    for advice in judge_key(settings.zenmux_api_key) if settings.zenmux_api_key else ():
+    for advice in judge_keys(settings) if settings.accounts else ():
         if advice.serious:
             raise ConfigurationError(advice.message)
         say(f"Mind: {advice.message}")
@@ -111,7 +111,7 @@ class Greeting:
 @contextmanager
 def _upstream(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
     """The settings for ZenMux: unchanged if there is a key, else those of a sandbox that runs meanwhile."""
-    if settings.zenmux_api_key is not None:
+    if settings.accounts:
         yield settings, None
         return
     from app.sandbox.options import SandboxOptions  # noqa: PLC0415 - Pillow is slow to load

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from app.admin.bills import fetch_sandbox_bill
 from app.admin.ledger import Audit, PrunePlan, audit, plan_prune
 from app.admin.ledger import expire as expire_reservations
 from app.admin.ledger import prune as prune_steps
 from app.admin.operator import Operator
+from app.admin.zenmux.bills import fetch_sandbox_bill
 from app.cli.commands.reconcile import reconcile
 from app.cli.terminal.options import Json, Yes, commands
 from app.cli.terminal.output import confirm, read, say, show_json, show_table

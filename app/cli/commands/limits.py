@@ -1,4 +1,4 @@
-"""`limits`: set, list, remove and explain limits on keys, users, teams and the whole gateway."""
+"""`limits`: set, list, remove and explain limits on keys, users, teams, ZenMux accounts and the whole gateway."""
 
 import re
 from typing import Annotated
@@ -33,6 +33,7 @@ Written = Annotated[
 Key = Annotated[str | None, typer.Option(metavar="ID", help="The key with this id.")]
 User = Annotated[str | None, typer.Option(metavar="NAME", help="This user: all their keys together.")]
 Team = Annotated[str | None, typer.Option(metavar="NAME", help="This team: all its users together.")]
+Account = Annotated[str | None, typer.Option(metavar="NAME", help="This ZenMux account: all that is bought with it.")]
 Gateway = Annotated[bool, typer.Option("--gateway", help="Everybody together.")]
 Default = Annotated[bool, typer.Option("--default", help="Every user made from now on gets a copy.")]
 
@@ -44,6 +45,7 @@ def set_(
     key: Key = None,
     user: User = None,
     team: Team = None,
+    account: Account = None,
     gateway: Gateway = False,
     default: Default = False,
     shadow: Annotated[bool, typer.Option("--shadow", help="Only count and tell what it would refuse.")] = False,
@@ -55,6 +57,7 @@ def set_(
     windows  minute, hour, day, week, month, total (UTC)
     zenmux-gateway limits set --user alice images:20/day usd:5/month
     zenmux-gateway limits set --team design usd:300/month
+    zenmux-gateway limits set --account spare usd:20/day
     zenmux-gateway limits set --gateway usd:50/day@gpt-image-2
     zenmux-gateway limits set --default images:100/day concurrent:4
     zenmux-gateway limits set --user alice images:10/day --shadow
@@ -62,7 +65,9 @@ def set_(
     session = Session(context)
     models = session.models
     limits = read_as_written(lambda: models.limits_of(limit))
-    target = _required(_target(key, user, team, gateway=gateway, default=default))
+    target = _required(_target((key, user, team, account), gateway=gateway, default=default))
+    if target.scope is Scope.ACCOUNT:
+        session.check_account(target.name)
     with session.made() as operator:
         now = set_limits(operator, target, limits, shadow=shadow)
     say(f"The limits of {now.whose} are now: {', '.join(map(written_limit, now.limits))}.")
@@ -77,6 +82,7 @@ def remove(
     key: Key = None,
     user: User = None,
     team: Team = None,
+    account: Account = None,
     gateway: Gateway = False,
     default: Default = False,
     yes: Yes = False,
@@ -90,7 +96,7 @@ def remove(
     session = Session(context)
     models = session.models
     limits = read_as_written(lambda: models.limits_of(map(_with_amount, limit)))
-    target = _required(_target(key, user, team, gateway=gateway, default=default))
+    target = _required(_target((key, user, team, account), gateway=gateway, default=default))
     with session.existing() as operator:
         confirm(f"Remove {', '.join(limit)} of {show_target(operator, target).whose}?", yes=yes)
         now = remove_limits(operator, target, limits)
@@ -103,17 +109,18 @@ def list_all(
     key: Key = None,
     user: User = None,
     team: Team = None,
+    account: Account = None,
     gateway: Gateway = False,
     default: Default = False,
     as_json: Json = False,
 ) -> None:
-    """List all limits, or those of one key, user, team, of the gateway, or the defaults.
+    """List all limits, or those of one key, user, team, account, of the gateway, or the defaults.
 
     \b
     zenmux-gateway limits list
     zenmux-gateway limits list --team design --json
     """
-    target = _target(key, user, team, gateway=gateway, default=default)
+    target = _target((key, user, team, account), gateway=gateway, default=default)
     with Session(context).existing() as operator:
         limits = list_limits(operator, target)
     if as_json:
@@ -145,19 +152,23 @@ def explain(context: typer.Context, key: Key = None, user: User = None, as_json:
         show_table(columns, [_status_row(each) for each in found.statuses], right=columns[2:5])
 
 
-def _target(key: str | None, user: str | None, team: str | None, *, gateway: bool, default: bool) -> Target | None:
+def _target(
+    named: tuple[str | None, str | None, str | None, str | None], *, gateway: bool, default: bool
+) -> Target | None:
     """Whose limits a command is about; None if it does not say. Raises WrongUse if it names several."""
-    named = ((Scope.KEY, key), (Scope.USER, user), (Scope.TEAM, team))
-    chosen = [Target(scope, name) for scope, name in named if name is not None]
+    scopes = (Scope.KEY, Scope.USER, Scope.TEAM, Scope.ACCOUNT)
+    chosen = [Target(scope, name) for scope, name in zip(scopes, named, strict=True) if name is not None]
     chosen += [Target(scope) for scope, is_meant in ((Scope.GATEWAY, gateway), (Scope.DEFAULT, default)) if is_meant]
     if len(chosen) > 1:
-        raise WrongUse("Choose one of --key, --user, --team, --gateway and --default.")
+        raise WrongUse("Choose one of --key, --user, --team, --account, --gateway and --default.")
     return chosen[0] if chosen else None
 
 
 def _required(target: Target | None) -> Target:
     if target is None:
-        raise WrongUse("Say whose limit it is: --key ID, --user NAME, --team NAME, --gateway or --default.")
+        raise WrongUse(
+            "Say whose limit it is: --key ID, --user NAME, --team NAME, --account NAME, --gateway or --default."
+        )
     return target
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.admin.bills import day_json, reconcile_day
+from app.admin.zenmux.bills import bills_to_compare, days_json, reconcile_day
 from app.cli.terminal.options import Json
 from app.cli.terminal.output import read, say, show_json, show_table
 from app.cli.terminal.session import Session
@@ -28,6 +28,9 @@ def reconcile(
     day: Annotated[
         str | None, typer.Option(metavar="DAY", help="Such as 2026-11-24 (UTC). Without it: yesterday.")
     ] = None,
+    account: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this account. Without it: each that has a bill of its own.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare a day (UTC) with what ZenMux billed for it, by model. Exit code 1 if estimates do not explain the drift.
@@ -40,14 +43,19 @@ def reconcile(
     now = session.terminal.clock()
     chosen = read("--day", lambda: _parse_day(day, now))
     catalog = session.catalog
+    bills = bills_to_compare(session.settings, account)
     # Without a ledger to compare this refuses, before ZenMux is asked.
     with session.existing() as operator:
-        comparison = asyncio.run(reconcile_day(operator, chosen, catalog, session.settings))
+        compared = [asyncio.run(reconcile_day(operator, chosen, catalog, session.settings, each)) for each in bills]
     if as_json:
-        show_json(day_json(comparison))
+        show_json(days_json(compared))
     else:
-        _show(comparison, now)
-    raise typer.Exit(0 if comparison.explained else 1)
+        for comparison in compared:
+            _show(comparison, now)
+        if account is None and None not in bills and len(bills) < len(session.settings.accounts):
+            left = [spec.name for spec in session.settings.accounts if spec.management_key is None]
+            say(f"Not compared, for they have no management key: {', '.join(left)}.")
+    raise typer.Exit(0 if all(comparison.explained for comparison in compared) else 1)
 
 
 def _parse_day(text: str | None, now: datetime) -> date:
@@ -63,6 +71,8 @@ def _parse_day(text: str | None, now: datetime) -> date:
 
 
 def _show(comparison: DayComparison, now: datetime) -> None:
+    if comparison.account:
+        say(f"Account {comparison.account}:")
     if comparison.models:
         rows = [_row(name, model) for name, model in comparison.models.items()]
         if len(rows) > 1:

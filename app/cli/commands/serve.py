@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from app import __version__
 from app.cli.terminal.options import command
 from app.cli.terminal.output import PROGRAM, Terminal, say
-from app.cli.terminal.settings_view import judge_key, judge_workers, read_settings
+from app.cli.terminal.settings_view import judge_keys, judge_workers, read_settings
 from app.database import migrate
 from app.database.engine import opened
 from app.database.instance import only_instance
@@ -59,7 +59,7 @@ def serve(context: typer.Context, host: Host = None, port: Port = None, workers:
     zenmux-gateway --config gateway.env serve --workers 4
     """
     settings = read_settings(Terminal.of(context).config_file, **chosen(host=host, port=port, workers=workers))
-    advices = [*judge_key(settings.zenmux_api_key), *judge_workers(settings)]
+    advices = [*judge_keys(settings), *judge_workers(settings)]
     for advice in advices:
         if advice.serious:
             raise ConfigurationError(advice.message)

@@ -37,6 +37,7 @@ _COMMANDS = {
     "limits": _Entry("commands.limits", "Set, list, remove and explain limits.", _MONEY),
     "usage": _Entry("commands.usage", "Report who used what, and what it cost.", _MONEY),
     "ledger": _Entry("commands.ledger", "Prove that every request is accounted for.", _MONEY),
+    "accounts": _Entry("commands.accounts", "List the ZenMux accounts, take one out or in.", _CARE),
     "catalog": _Entry("commands.catalog", "Show models, their rules and prices; check a catalog file.", _CARE),
     "config": _Entry("commands.config", "Check and show the settings.", _CARE),
     "db": _Entry("commands.database", "Bring the database to the newest schema.", _CARE),

@@ -16,7 +16,7 @@ from app.cli.terminal.settings_view import read_settings
 from app.database import migrate, migrations
 from app.database.engine import opened
 from app.database.url import shown_place, sqlite_file
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, NotFound
 from app.images.catalog.catalog import Catalog, catalog_of
 from app.settings.settings import Settings
 from app.settings.values import UnknownModels
@@ -43,6 +43,12 @@ class Session:
         """The names of models. Raises ConfigurationError as `catalog` does."""
         passes_unknown = self.settings.unknown_models is UnknownModels.PASS
         return ModelNames(self.catalog, passes_unknown, self.settings.successor_model or self.catalog.successor)
+
+    def check_account(self, name: str) -> None:
+        """Raises NotFound if no ZenMux account has this name."""
+        known = [account.name for account in self.settings.accounts]
+        if name not in known:
+            raise NotFound(f"There is no account {name}; there is: {', '.join(known) or 'none'}.")
 
     @contextmanager
     def existing(self) -> Iterator[Operator]:

@@ -124,9 +124,10 @@ def _shown(value: object) -> str | None:
             return mask_url(str(value))
 
 
-def judge_key(key: SecretStr | None) -> list[Advice]:
-    """What the prefix of the ZenMux key says about its use here. Never repeats the key."""
-    if key is None:
+def judge_keys(settings: Settings) -> list[Advice]:
+    """What the prefixes of the ZenMux keys say about their use here. Never repeats a key."""
+    accounts = settings.accounts
+    if not accounts:
         return [
             Advice(
                 "ZENMUX_API_KEY is not set: the gateway has nothing to buy images with. Make a pay-as-you-go key at "
@@ -134,11 +135,22 @@ def judge_key(key: SecretStr | None) -> list[Advice]:
                 serious=True,
             )
         ]
+    if settings.zenmux_api_key is not None:
+        return _judge_key("ZENMUX_API_KEY", settings.zenmux_api_key)
+    return [
+        advice
+        for account in accounts
+        if account.key is not None
+        for advice in _judge_key(f"The key of the account {account.name}", account.key)
+    ]
+
+
+def _judge_key(name: str, key: SecretStr) -> list[Advice]:
     text = key.get_secret_value()
     if text.startswith("sk-mg-"):
         return [
             Advice(
-                "ZENMUX_API_KEY is a management key (sk-mg-…): ZenMux refuses to make images with it. "
+                f"{name} is a management key (sk-mg-…): ZenMux refuses to make images with it. "
                 "Set a pay-as-you-go key (sk-ai-v1-…).",
                 serious=True,
             )
@@ -146,15 +158,15 @@ def judge_key(key: SecretStr | None) -> list[Advice]:
     if text.startswith("sk-ss-v1-"):
         return [
             Advice(
-                "ZENMUX_API_KEY is a subscription key (sk-ss-v1-…): ZenMux's terms forbid sharing a subscription among "
+                f"{name} is a subscription key (sk-ss-v1-…): ZenMux's terms forbid sharing a subscription among "
                 "several people and using it in production. Use a pay-as-you-go or Organization key (sk-ai-v1-…).",
                 serious=False,
             )
         ]
     if text.startswith("sk-zg-"):
-        return [Advice("ZENMUX_API_KEY is a key of this gateway, not one of ZenMux (sk-ai-v1-…).", serious=True)]
+        return [Advice(f"{name} is a key of this gateway, not one of ZenMux (sk-ai-v1-…).", serious=True)]
     if not text.startswith("sk-ai-v1-"):
-        return [Advice("ZENMUX_API_KEY does not look like a ZenMux key (sk-ai-v1-…).", serious=False)]
+        return [Advice(f"{name} does not look like a ZenMux key (sk-ai-v1-…).", serious=False)]
     return []
 
 

@@ -4,8 +4,8 @@ from sqlalchemy import BigInteger, Column, Index, String, Table
 
 from app.database.schema.base import ID, NAME, metadata
 
-# What `ledger prune` keeps of old reservations: sums by day, owner and model. team_id '': no team. Counters and reports
-# add these to the remaining reservations.
+# What `ledger prune` keeps of old reservations: sums by day, owner, model and account. team_id '': no team. Counters
+# and reports add these to the remaining reservations.
 usage_days = Table(
     "usage_days",
     metadata,
@@ -14,6 +14,7 @@ usage_days = Table(
     Column("user_id", ID, primary_key=True),
     Column("team_id", ID, primary_key=True),
     Column("model", NAME, primary_key=True),
+    Column("account", ID, primary_key=True, server_default="main"),
     *(Column(name, BigInteger, nullable=False) for name in ("requests", "released", "estimated", "unpriced")),
     Column("refused", BigInteger, nullable=False, server_default="0"),
     *(Column(f"charged_{unit}", BigInteger, nullable=False) for unit in ("requests", "images", "tokens", "nanousd")),
@@ -26,13 +27,14 @@ usage_days = Table(
     Index(None, "team_id", "day_start_ms"),
 )
 
-# One day and model of `ledger reconcile`: what the ledger charged and what ZenMux billed. The newest check replaces
-# older ones.
+# One day, model and account of `ledger reconcile`: what the ledger charged and what ZenMux billed. The newest check
+# replaces older ones. account '': all accounts were compared with one bill.
 reconciliations = Table(
     "reconciliations",
     metadata,
     Column("day_start_ms", BigInteger, primary_key=True, autoincrement=False),
     Column("model", NAME, primary_key=True),
+    Column("account", ID, primary_key=True, server_default=""),
     *(
         Column(f"{whose}_{what}", BigInteger, nullable=False)
         for whose in ("ledger", "billed")

@@ -34,6 +34,18 @@ class MarkDispatched(NamedTuple):
     at: datetime
 
 
+class Move(NamedTuple):
+    """Turn a pending reservation to another account: proof has come that nothing was bought with the one it had.
+
+    Only that account's own limits may refuse it. Then nothing changes. `is_dispatched` as in a hold.
+    """
+
+    reservation_id: str
+    account: str
+    at: datetime
+    is_dispatched: bool
+
+
 class Resolve(NamedTuple):
     """Settle or release."""
 
@@ -56,7 +68,7 @@ class Probe(NamedTuple):
     hold: Hold
 
 
-Command = Reserve | MarkDispatched | Resolve | Expire | Probe
+Command = Reserve | MarkDispatched | Move | Resolve | Expire | Probe
 _WITH_HOLD = (Reserve, Probe)  # a union would be made anew at every call, and looked through more slowly
 
 
@@ -68,7 +80,7 @@ class Reserved(NamedTuple):
 
 
 CommandResult = Reserved | Resolution | LimitReached | DuplicateReservation | StoreUnavailable | None
-"""None: marked as dispatched, or written for a probe."""
+"""None: marked as dispatched, moved, or written for a probe."""
 
 
 @dataclass(slots=True, eq=False)

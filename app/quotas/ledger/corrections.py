@@ -30,6 +30,7 @@ class Correction(NamedTuple):
     user_id: str
     team_id: str | None
     model: str
+    account: str
     reserved_at_ms: int
     corrected_at_ms: int
     state: str

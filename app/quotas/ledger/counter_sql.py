@@ -12,7 +12,12 @@ Conditions = list[tuple[str, object]]
 PART_OF_A_DAY = frozenset({Window.MINUTE, Window.HOUR})
 """Windows shorter than a day. Their counters are no longer used when their day is pruned."""
 
-_OWNER_COLUMNS = {Scope.KEY.value: "key_id", Scope.USER.value: "user_id", Scope.TEAM.value: "team_id"}
+_OWNER_COLUMNS = {
+    Scope.KEY.value: "key_id",
+    Scope.USER.value: "user_id",
+    Scope.TEAM.value: "team_id",
+    Scope.ACCOUNT.value: "account",
+}
 _UNITS = ("requests", "images", "tokens", "nanousd")
 
 # The columns of a counter, in the order of its fields.

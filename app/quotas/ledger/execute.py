@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
-from app.database.clock import to_ms
+from app.database.clock import from_ms, to_ms
 from app.errors import DuplicateReservation, StoreUnavailable
 from app.quotas.ledger.commands import (
     Command,
     CommandResult,
     Expire,
     MarkDispatched,
+    Move,
     Probe,
     Reserve,
     Reserved,
@@ -24,12 +25,13 @@ from app.quotas.ledger.rows import Closing, NewRow, Record, closing_of, closing_
 from app.quotas.rules.admission import decide
 from app.quotas.rules.applicable import ApplicableLimits, Party
 from app.quotas.rules.counters import Counter, CounterKey, amount_of
-from app.quotas.rules.limits import Limit
+from app.quotas.rules.limits import Limit, Scope
 from app.quotas.rules.reservation import NOTHING, PENDING, Amounts, Corrected, Resolution, State
 from app.quotas.rules.thresholds import UNWATCHED, ThresholdEvent, Thresholds
 
 _EXPIRED = State.EXPIRED.value
 _CLOSING = (Resolve, Expire)  # a union would be made anew at every call
+_ACCOUNT = Scope.ACCOUNT
 _DONE = Resolution.DONE  # looking a member up is slow in Python 3.11
 
 
@@ -44,14 +46,15 @@ class AppliedCounters(NamedTuple):
 class Loaded:
     """What a transaction has read. Each command updates `records` and `counters` for the next one.
 
-    `applicable_by_id` has the limits of every reservation that may be taken or closed. `in_doubt`: ids whose resolution
+    `applicable_by_id` has the limits of every reservation that may be taken or closed, and those after a move, by its
+    command. `in_doubt`: ids whose resolution
     was sent before, without an answer about its commit. `corrections` are those of expired `records`.
     `applied_counters` are made from `counters`, for the limits used so far.
     """
 
     instance: str
     records: dict[str, Record]
-    applicable_by_id: Mapping[str, ApplicableLimits]
+    applicable_by_id: dict[str | Move, ApplicableLimits]
     counters: Mapping[CounterKey, Counter]
     in_doubt: frozenset[str] = frozenset()
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(UNWATCHED))
@@ -75,6 +78,7 @@ class Writes:
     inserted: list[NewRow] = field(default_factory=list)
     probes: list[NewRow] = field(default_factory=list)  # to be inserted and deleted again
     dispatched: list[tuple[int, str]] = field(default_factory=list)  # when, which
+    moved: list[tuple[str, int | None, str]] = field(default_factory=list)  # to which account, dispatched when, which
     closed: list[tuple[Closing, str]] = field(default_factory=list)  # how, which
     touched: set[ApplicableLimits] = field(default_factory=set)  # whose counters moved
     threshold_events: list[ThresholdEvent] = field(default_factory=list)  # some may be written already, by any process
@@ -82,19 +86,26 @@ class Writes:
     corrected: list[Corrected] = field(default_factory=list)  # the same, for announcing
 
 
-def parties_needed(commands: Iterable[Command], records: Mapping[str, Record]) -> dict[str, tuple[Party, int]]:
-    """The owner and the start time of every reservation that the batch may take or close."""
-    needed: dict[str, tuple[Party, int]] = {}
+def parties_needed(commands: Iterable[Command], records: Mapping[str, Record]) -> dict[str | Move, tuple[Party, int]]:
+    """The owner and the start time of every reservation that the batch may take, move or close. The owner after a move
+    is there by its command.
+    """
+    needed: dict[str | Move, tuple[Party, int]] = {}
     for command in commands:
         if isinstance(command, Reserve):
             hold = command.hold
             if hold.id not in records:
-                party = Party(hold.key_id, hold.user_id, hold.team_id, hold.model)
+                party = Party(hold.key_id, hold.user_id, hold.team_id, hold.model, hold.account)
                 needed.setdefault(hold.id, (party, to_ms(hold.reserved_at)))
         elif isinstance(command, _CLOSING):
             record = records.get(command.reservation_id)
             if record is not None and (record.state == PENDING or _is_late(command, record)):
                 needed[record.id] = record.party, record.reserved_at_ms
+        elif isinstance(command, Move):
+            record = records.get(command.reservation_id)
+            if record is not None and record.state == PENDING:
+                needed[record.id] = record.party, record.reserved_at_ms
+                needed[command] = record.party._replace(account=command.account), record.reserved_at_ms
     return needed
 
 
@@ -112,6 +123,8 @@ def execute(commands: Sequence[Command], loaded: Loaded) -> tuple[list[CommandRe
                 outcomes.append(_resolve(command, loaded, writes))
             case MarkDispatched():
                 outcomes.append(_mark_dispatched(command, loaded, writes))
+            case Move():
+                outcomes.append(_move(command, loaded, writes))
             case Expire():
                 outcomes.append(_expire(command, loaded, writes))
             case Probe():
@@ -146,11 +159,38 @@ def _reserve(command: Reserve, loaded: Loaded, writes: Writes) -> CommandResult:
 def _mark_dispatched(command: MarkDispatched, loaded: Loaded, writes: Writes) -> CommandResult:
     record = loaded.records.get(command.reservation_id)
     if record is None or record.state != PENDING:
-        return StoreUnavailable("The reservation of this request has ended, so it was not sent; try again.")
+        return _ended()
     if record.dispatched_at_ms is None:
         record.dispatched_at_ms = to_ms(command.at)
         writes.dispatched.append((record.dispatched_at_ms, record.id))
     return None
+
+
+def _move(command: Move, loaded: Loaded, writes: Writes) -> CommandResult:
+    """Its hold leaves the counters of the one account and enters those of the other. All other counters stay."""
+    record = loaded.records.get(command.reservation_id)
+    if record is None or record.state != PENDING:
+        return _ended()
+    if record.party.account == command.account:
+        return None  # moved before, and only the answer to the commit was lost
+    before, after = loaded.applicable_by_id[record.id], loaded.applicable_by_id[command]
+    own = [each for each in loaded.applied(after).limits if each[0].scope is _ACCOUNT]
+    refusal = decide(own, record.held, from_ms(record.reserved_at_ms)).refusal
+    if refusal is not None:
+        return refusal.error()
+    for counter in loaded.applied(before).counters:
+        counter.resolve(record.held, NOTHING)
+    for counter in loaded.applied(after).counters:
+        counter.hold(record.held)
+    writes.touched |= {before, after}
+    record.party, loaded.applicable_by_id[record.id] = after.party, after
+    record.dispatched_at_ms = to_ms(command.at) if command.is_dispatched else None
+    writes.moved.append((command.account, record.dispatched_at_ms, record.id))
+    return None
+
+
+def _ended() -> StoreUnavailable:
+    return StoreUnavailable("The reservation of this request has ended, so it was not sent; try again.")
 
 
 def _resolve(command: Resolve, loaded: Loaded, writes: Writes) -> CommandResult:

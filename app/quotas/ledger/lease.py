@@ -15,6 +15,7 @@ class Reservations(Protocol):
     """The ledger's part that knows reservations by their ids."""
 
     async def mark_dispatched(self, reservation_id: str, now: datetime) -> None: ...
+    async def move(self, reservation_id: str, account: str, now: datetime, *, is_dispatched: bool) -> None: ...
     def resolve(self, reservation_id: str, settlement: Settlement) -> asyncio.Future[Resolution]: ...
 
 
@@ -32,6 +33,12 @@ class Lease:
         hold said so itself. Raises StoreUnavailable when it could not be written: then nothing may be sent."""
         if not self._hold.is_dispatched:
             await self._reservations.mark_dispatched(self._hold.id, now)
+
+    async def move(self, account: str, now: datetime, *, is_dispatched: bool) -> None:
+        """Turns the reservation to another account; nothing was bought with the one it had. `is_dispatched` as in a
+        hold. Raises a LimitReached of that account, and StoreUnavailable: then nothing may be sent over it."""
+        await self._reservations.move(self._hold.id, account, now, is_dispatched=is_dispatched)
+        self._hold = self._hold._replace(account=account, is_dispatched=is_dispatched)
 
     def settle(self, settlement: Settlement) -> asyncio.Future[Resolution]:
         """Begin to settle or release: it has its place in the queue when this returns, and nothing takes it back.

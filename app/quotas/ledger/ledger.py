@@ -22,6 +22,7 @@ from app.quotas.ledger.commands import (
     CommandResult,
     Expire,
     MarkDispatched,
+    Move,
     Reserve,
     Reserved,
     Resolve,
@@ -162,7 +163,17 @@ class Ledger:
         Raises StoreUnavailable if that could not be written, or if the reservation is not pending. Then nothing may be
         sent.
         """
-        ticket = self._submit(MarkDispatched(reservation_id, now))
+        await self._carry_out(MarkDispatched(reservation_id, now))
+
+    async def move(self, reservation_id: str, account: str, now: datetime, *, is_dispatched: bool) -> None:
+        """Turns a pending reservation to another account. Idempotent. If it is cancelled, it may have happened.
+
+        Raises QuotaExceeded or RateLimited of that account, and StoreUnavailable as mark_dispatched does.
+        """
+        await self._carry_out(Move(reservation_id, account, now, is_dispatched))
+
+    async def _carry_out(self, command: Command) -> None:
+        ticket = self._submit(command)
         self._wait_limit.watch(ticket)
         try:
             await ticket.waiter

@@ -41,6 +41,7 @@ class NewRow(NamedTuple):
     dispatched_at_ms: int | None
     input_images: int
     received_bytes: int
+    account: str
 
 
 class Closing(NamedTuple):
@@ -85,7 +86,7 @@ class Record:
 
 
 RECORD_COLUMNS = (
-    *("id", "key_id", "user_id", "team_id", "model", "state", "reserved_at_ms", "dispatched_at_ms"),
+    *("id", "key_id", "user_id", "team_id", "model", "account", "state", "reserved_at_ms", "dispatched_at_ms"),
     *("held_images", "held_tokens", "held_nanousd", "resolved_at_ms", "outcome"),
 )
 """The columns that a record is read from."""
@@ -115,6 +116,7 @@ def new_row(hold: Hold, instance: str) -> NewRow:
             reserved_at_ms if hold.is_dispatched else None,
             hold.input_images,
             hold.received_bytes,
+            hold.account,
         )
     )
 

@@ -65,6 +65,7 @@ _RECORDS = f"SELECT {_comma(RECORD_COLUMNS)} FROM reservations WHERE id %s ORDER
 _NEW_RESERVATION = _insert("reservations", NewRow._fields)
 _FORGET_RESERVATION = "DELETE FROM reservations WHERE id = ?"
 _DISPATCHED = "UPDATE reservations SET dispatched_at_ms = ? WHERE id = ? AND state = 'pending'"
+_MOVED = "UPDATE reservations SET account = ?, dispatched_at_ms = ? WHERE id = ? AND state = 'pending'"
 _CLOSE = f"UPDATE reservations SET {_assign(Closing._fields)} WHERE id = ? AND state = 'pending'"  # noqa: S608 - names of ours
 _CORRECTIONS = f"SELECT {_comma(Correction._fields)} FROM corrections WHERE reservation_id = ?"  # noqa: S608 - names of ours
 _NEW_CORRECTION = _insert("corrections", Correction._fields)
@@ -186,6 +187,7 @@ class Store:
         if writes.probes:
             self._many(_NEW_RESERVATION, writes.probes)
             self._many(_FORGET_RESERVATION, [(row.id,) for row in writes.probes])
+        self._many(_MOVED, writes.moved)
         self._many(_DISPATCHED, writes.dispatched)
         self._many(_NEW_CORRECTION, writes.corrections)
         self._many(_CLOSE, [(*closing, id_) for closing, id_ in writes.closed])

@@ -102,7 +102,8 @@ def _is_there(connection: Connection, key: CounterKey) -> bool:
 
 def _counted(table: Table, key: CounterKey, *, any_model: bool = False) -> Iterator[ColumnElement[bool]]:
     if key.scope != Scope.GATEWAY:
-        yield table.c[f"{key.scope}_id"] == key.scope_id
+        column = "account" if key.scope == Scope.ACCOUNT else f"{key.scope}_id"
+        yield table.c[column] == key.scope_id
     if key.model and not any_model:
         yield table.c.model == key.model
 

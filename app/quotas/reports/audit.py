@@ -148,7 +148,8 @@ def _sum_of(scope: str, window: Window, *, has_model: bool) -> Select[Any]:
             yield table.c[moment] >= bindparam("start_ms", type_=BigInteger)
             yield table.c[moment] < bindparam("end_ms", type_=BigInteger)
         if scope != Scope.GATEWAY:
-            yield table.c[f"{scope}_id"] == bindparam("scope_id")
+            column = "account" if scope == Scope.ACCOUNT else f"{scope}_id"
+            yield table.c[column] == bindparam("scope_id")
         if has_model:
             yield table.c.model == bindparam("model")
 
@@ -182,7 +183,7 @@ def _wrong_corrections(connection: Connection) -> Iterator[Finding]:
     below zero.
     """
     late = ledger_tables.corrections.c
-    same = and_(*(late[name] == _rows[name] for name in ("key_id", "user_id", "model", "reserved_at_ms")))
+    same = and_(*(late[name] == _rows[name] for name in ("key_id", "user_id", "model", "account", "reserved_at_ms")))
     teams = func.coalesce(late.team_id, "") == func.coalesce(_rows.team_id, "")
     wrong = or_(
         _rows.state != "expired",

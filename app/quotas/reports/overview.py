@@ -12,7 +12,7 @@ from app.database.owner_name import owner_name_sql
 from app.database.schema import ledger_tables, limit_tables
 from app.quotas.limits.manage import limits_where
 from app.quotas.reports.limit_status import LimitStatus, limit_statuses
-from app.quotas.reports.reconcile_day import LastCheck, last_check
+from app.quotas.reports.reconciliations import LastCheck, last_check
 from app.quotas.rules.limits import Scope
 
 _LIMITS_MAX = 500  # more would make a scrape slow; `limits list` shows the rest

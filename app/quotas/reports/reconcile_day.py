@@ -1,5 +1,6 @@
-"""Compares one UTC day of the ledger with the provider's bill for it, per model, and keeps the newest comparison of
-each day. Makes no request. A request belongs to the day in which it was made.
+"""Compares one UTC day of the ledger with the provider's bill for it, per model: of one account, or of all together.
+
+Makes no request. A request belongs to the day in which it was made. reconciliations.py keeps the result.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -8,17 +9,15 @@ from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, delete, func, insert, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, func, or_, select, true
 
-from app.database.changes import lock_changes
-from app.database.clock import from_ms, to_ms
+from app.database.clock import to_ms
 from app.database.schema import ledger_tables, total_tables
 from app.quotas.rules.reservation import State, UsageSource
 from app.quotas.rules.windows import DAY_MS
 
 _rows = ledger_tables.reservations.c
 _days = total_tables.usage_days.c
-_checks = total_tables.reconciliations.c
 
 # A refused request counts as a request here, and is on no bill.
 _is_billed = _rows.usage_source != UsageSource.NONE
@@ -103,11 +102,15 @@ class ModelDay:
 
 @dataclass(frozen=True, slots=True)
 class DayComparison:
-    """A day's models by name. `elsewhere`: billed for models neither listed nor used here that day; in no verdict."""
+    """A day's models by name. `elsewhere`: billed for models neither listed nor used here that day; in no verdict.
+
+    `account` '': all accounts together.
+    """
 
     day: date
     models: dict[str, ModelDay]
     elsewhere: dict[str, Tally]
+    account: str = ""
 
     @property
     def total(self) -> ModelDay:
@@ -128,26 +131,22 @@ class DayComparison:
         return self.verdict in (Verdict.EQUAL, Verdict.ESTIMATED)
 
 
-class LastCheck(NamedTuple):
-    """The most recent day that was compared, and the drift of each of its models in nano-USD."""
-
-    day_start: datetime
-    drift_nanousd: dict[str, int]
-
-
 def compare_day(
-    connection: Connection, day: date, billed: Iterable[tuple[str, Tally]], name_of: Callable[[str], str | None]
+    connection: Connection,
+    day: date,
+    billed: Iterable[tuple[str, Tally]],
+    name_of: Callable[[str], str | None],
+    account: str = "",
 ) -> DayComparison:
-    """The ledger's day beside what the account was billed for it.
+    """The ledger's day beside what was billed for it: the part of one account, or with '' everything.
 
     `name_of` gives the one name of a listed model that has several, None for a model that is not listed. Call it inside
     `reading`.
     """
     models: dict[str, ModelDay] = {}
     elsewhere: dict[str, Tally] = {}
-    start_ms = to_ms(_start(day))
     for read_part in (_recorded, _corrected, _crossing, _pruned):
-        for name, part in read_part(connection, start_ms):
+        for name, part in read_part(connection, _Part(to_ms(day_start(day)), account)):
             models.setdefault(name_of(name) or name, ModelDay()).add(part)
     for name, tally in billed:
         listed = name_of(name)
@@ -156,43 +155,24 @@ def compare_day(
         else:
             model = models.setdefault(listed or name, ModelDay())
             model.billed = model.billed.plus(tally)
-    return DayComparison(day, dict(sorted(models.items())), dict(sorted(elsewhere.items())))
+    return DayComparison(day, dict(sorted(models.items())), dict(sorted(elsewhere.items())), account)
 
 
-def keep(connection: Connection, comparison: DayComparison, now: datetime) -> None:
-    """Stores the comparison, in place of an earlier one of the same day. A day without any usage is stored as well."""
-    lock_changes(connection)  # two checks of the same day run one after the other
-    start_ms = to_ms(_start(comparison.day))
-    connection.execute(delete(total_tables.reconciliations).where(_checks.day_start_ms == start_ms))
-    rows = [
-        {
-            "day_start_ms": start_ms,
-            "model": name,
-            "ledger_requests": model.ledger.requests,
-            "ledger_nanousd": model.ledger.nanousd,
-            "billed_requests": model.billed.requests,
-            "billed_nanousd": model.billed.nanousd,
-            "checked_at_ms": to_ms(now),
-        }
-        for name, model in (comparison.models or {"": ModelDay()}).items()
-    ]
-    connection.execute(insert(total_tables.reconciliations), rows)
+class _Part(NamedTuple):
+    """What is compared: the day that begins then, of one account or ('') of all."""
+
+    start_ms: int
+    account: str
+
+    @property
+    def end_ms(self) -> int:
+        return self.start_ms + DAY_MS
+
+    def whose(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        return column == self.account if self.account else true()
 
 
-def last_check(connection: Connection) -> LastCheck | None:
-    """The comparison of the most recent day that has one; None if no day was ever compared."""
-    youngest = select(func.max(_checks.day_start_ms)).scalar_subquery()
-    drift = _checks.ledger_nanousd - _checks.billed_nanousd
-    rows = connection.execute(
-        select(_checks.day_start_ms, _checks.model, drift).where(_checks.day_start_ms == youngest)
-    )
-    found = rows.all()
-    if not found:
-        return None
-    return LastCheck(from_ms(found[0][0]), {model: nanousd for _, model, nanousd in found if model})
-
-
-def _start(day: date) -> datetime:
+def day_start(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
@@ -208,9 +188,8 @@ def _sum(column: ColumnElement[int], condition: ColumnElement[bool] | None = Non
     return cast(func.coalesce(total, 0), BigInteger)
 
 
-def _recorded(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay]]:
+def _recorded(connection: Connection, part: _Part) -> list[tuple[str, ModelDay]]:
     """The sums of the reservations made in the day."""
-    end_ms = start_ms + DAY_MS
     is_pending = _rows.state == State.PENDING
     is_estimated = _rows.usage_source == UsageSource.ESTIMATED
     is_unpriced = and_(_rows.priced.is_(False), _is_billed)
@@ -220,16 +199,16 @@ def _recorded(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay
         is_unpriced,
         or_(is_estimated, is_unpriced),
         and_(is_estimated, _rows.state == State.EXPIRED),
-        and_(_is_billed, _rows.resolved_at_ms >= end_ms),
+        and_(_is_billed, _rows.resolved_at_ms >= part.end_ms),
     )
     query = (
         select(
             _rows.model,
-            *(_sum(column, part) for part in charged for column in (_rows.charged_requests, _rows.charged_nanousd)),
+            *(_sum(column, which) for which in charged for column in (_rows.charged_requests, _rows.charged_nanousd)),
             func.count().filter(is_pending),
             _sum(_rows.held_nanousd, is_pending),
         )
-        .where(_rows.reserved_at_ms >= start_ms, _rows.reserved_at_ms < end_ms)
+        .where(_rows.reserved_at_ms >= part.start_ms, _rows.reserved_at_ms < part.end_ms, part.whose(_rows.account))
         .group_by(_rows.model)
     )
     return [
@@ -238,14 +217,14 @@ def _recorded(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay
     ]
 
 
-def _corrected(connection: Connection, start_ms: int) -> Iterator[tuple[str, ModelDay]]:
+def _corrected(connection: Connection, part: _Part) -> Iterator[tuple[str, ModelDay]]:
     """What corrections change in the reservations made in the day: the amount, and mostly that it was an estimate."""
     late, was = ledger_tables.corrections.c, _rows.usage_source == UsageSource.ESTIMATED
     after = _rows.charged_nanousd + late.charged_nanousd
     query = (
         select(_rows.model, was, _rows.charged_nanousd, late.usage_source, late.priced, after)
         .select_from(ledger_tables.corrections.join(ledger_tables.reservations, late.reservation_id == _rows.id))
-        .where(late.reserved_at_ms >= start_ms, late.reserved_at_ms < start_ms + DAY_MS)
+        .where(late.reserved_at_ms >= part.start_ms, late.reserved_at_ms < part.end_ms, part.whose(late.account))
     )
     for name, was_estimated, before, source, priced, nanousd in connection.execute(query):
         old = Tally(int(was_estimated), before)
@@ -256,19 +235,19 @@ def _corrected(connection: Connection, start_ms: int) -> Iterator[tuple[str, Mod
         yield name, ModelDay(new.plus(gone), estimated.plus(gone), unpriced, doubtful.plus(gone), gone)
 
 
-def _crossing(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay]]:
+def _crossing(connection: Connection, part: _Part) -> list[tuple[str, ModelDay]]:
     """The sums of the reservations made the day before that ended in this one."""
     query = (
         select(_rows.model, _sum(_rows.charged_requests), _sum(_rows.charged_nanousd))
-        .where(_rows.reserved_at_ms >= start_ms - DAY_MS, _rows.reserved_at_ms < start_ms)
-        .where(_rows.resolved_at_ms >= start_ms, _rows.resolved_at_ms < start_ms + DAY_MS)
-        .where(_is_billed)
+        .where(_rows.reserved_at_ms >= part.start_ms - DAY_MS, _rows.reserved_at_ms < part.start_ms)
+        .where(_rows.resolved_at_ms >= part.start_ms, _rows.resolved_at_ms < part.end_ms)
+        .where(_is_billed, part.whose(_rows.account))
         .group_by(_rows.model)
     )
     return [(name, ModelDay(began_before=Tally(*sums))) for name, *sums in connection.execute(query)]
 
 
-def _pruned(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay]]:
+def _pruned(connection: Connection, part: _Part) -> list[tuple[str, ModelDay]]:
     """The daily totals of the day's pruned reservations. A total with any estimate in it counts as doubtful as a
     whole.
     """
@@ -282,7 +261,7 @@ def _pruned(connection: Connection, start_ms: int) -> list[tuple[str, ModelDay]]
             _sum(_days.unpriced),
             _sum(_days.charged_nanousd, or_(has_estimates, has_unpriced)),
         )
-        .where(_days.day_start_ms == start_ms)
+        .where(_days.day_start_ms == part.start_ms, part.whose(_days.account))
         .group_by(_days.model)
     )
     return [

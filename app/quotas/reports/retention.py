@@ -41,6 +41,7 @@ _KEY = {
     "user_id": "user_id",
     "team_id": "COALESCE(team_id, '')",
     "model": "model",
+    "account": "account",
 }
 _SUMS = {
     "requests": "COUNT(*)",
@@ -64,7 +65,7 @@ def _adding_up(sums: Mapping[str, str], table: str, id_column: str) -> TextClaus
     return text(
         f"INSERT INTO usage_days ({', '.join((*_KEY, *sums))}) "  # noqa: S608 - names of ours
         f"SELECT {', '.join((*_KEY.values(), *sums.values()))} FROM {table} WHERE {id_column} IN :ids "
-        f"GROUP BY 1, 2, 3, 4, 5 ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
+        f"GROUP BY 1, 2, 3, 4, 5, 6 ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
         + ", ".join(f"{name} = usage_days.{name} + excluded.{name}" for name in sums)
     ).bindparams(bindparam("ids", expanding=True))
 

@@ -54,12 +54,13 @@ class Grouping(StrEnum):
     TEAM = "team"
     KEY = "key"
     MODEL = "model"
+    ACCOUNT = "account"
     DAY = "day"
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """Usage of one user, team, key, model or UTC day. `id` is '' for requests without a team.
+    """Usage of one user, team, key, model, ZenMux account or UTC day. `id` is '' for requests without a team.
 
     `requests` are all that passed their limits. Of these, `pending` still run, `released` count for nothing, `refused`
     were sent and refused and count only as requests, `estimated` are charged an estimate, and `unpriced` are charged a
@@ -144,7 +145,7 @@ def _group(by: Grouping, table: FromClause, moment: str) -> ColumnElement[Any]:
     """
     if by is Grouping.DAY:
         return table.c[moment] // literal(DAY_MS, BigInteger, literal_execute=True)
-    column = table.c.model if by is Grouping.MODEL else table.c[f"{by}_id"]
+    column = table.c[by.value if by in (Grouping.MODEL, Grouping.ACCOUNT) else f"{by}_id"]
     return func.coalesce(column, literal_column("''"))
 
 

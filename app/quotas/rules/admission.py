@@ -24,6 +24,7 @@ _WHOSE = {
     Scope.USER: "this key's user",
     Scope.TEAM: "this user's team",
     Scope.GATEWAY: "the whole gateway",
+    Scope.ACCOUNT: "the gateway's ZenMux account",
 }
 
 
@@ -143,7 +144,8 @@ def _severity(refusal: LimitRefusal) -> tuple[bool, bool, float]:
 
 
 def _tells_a_rate(limit: Limit) -> bool:
-    return limit.window is not Window.TOTAL and not limit.shadow
+    """An account's rate is not a caller's: another account may have room."""
+    return limit.window is not Window.TOTAL and not limit.shadow and limit.scope is not Scope.ACCOUNT
 
 
 def _rate_status(limit: Limit, left: int, amounts: Amounts, now: datetime) -> RateStatus:

@@ -20,11 +20,17 @@ class Party(NamedTuple):
     user_id: str
     team_id: str | None
     model: str
+    account: str
 
     @property
     def scopes(self) -> tuple[tuple[str, str], ...]:
         """The (scope, scope_id) pairs whose limits apply."""
-        mine = ((Scope.KEY.value, self.key_id), (Scope.USER.value, self.user_id), (Scope.GATEWAY.value, ""))
+        mine = (
+            (Scope.KEY.value, self.key_id),
+            (Scope.USER.value, self.user_id),
+            (Scope.GATEWAY.value, ""),
+            (Scope.ACCOUNT.value, self.account),
+        )
         return mine if self.team_id is None else (*mine, (Scope.TEAM.value, self.team_id))
 
 

@@ -48,6 +48,7 @@ class Scope(StrEnum):
     TEAM = "team"
     USER = "user"
     KEY = "key"
+    ACCOUNT = "account"  # one of the gateway's ZenMux accounts
     DEFAULT = "default"
 
 

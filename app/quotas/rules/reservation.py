@@ -48,7 +48,8 @@ class Resolution(StrEnum):
 
 
 class Hold(NamedTuple):
-    """What `reserve` takes: who asks for what, and its worst case. `input_images` and `received_bytes` are of an edit.
+    """What `reserve` takes: who asks for what, of which ZenMux account, and its worst case. `input_images` and
+    `received_bytes` are of an edit.
 
     `is_dispatched`: a connection waits, so the request is sent as soon as the hold is taken. It counts as dispatched
     from the start, and needs no second transaction.
@@ -69,6 +70,7 @@ class Hold(NamedTuple):
     is_dispatched: bool = False
     input_images: int = 0
     received_bytes: int = 0
+    account: str = "main"
 
 
 class Settlement(NamedTuple):

@@ -23,7 +23,7 @@ _DIMENSIONS: Final[Mapping[str, str]] = {"BIZ_MTH": "%Y%m", "BIZ_DT": "%Y%m%d", 
 @dataclass(slots=True)
 class Row:
     """One generation. `cost_nanousd` is None if the model's price is unknown. `parts` are its parts, by ZenMux's names
-    for kinds of tokens. `client_left` may become true later.
+    for kinds of tokens. `key` marks the key that pays. `client_left` may become true later.
     """
 
     request_id: str
@@ -39,12 +39,14 @@ class Row:
     cost_nanousd: int | None
     parts: Mapping[str, int] = field(default_factory=dict)
     client_left: bool = False
+    key: str = ""
 
     def as_json(self) -> dict[str, object]:
         """The row as `GET /sandbox/bill` shows it."""
         return {
             "request_id": self.request_id,
             "at": self.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "key": self.key,
             "model": self.model,
             "operation": self.operation,
             "size": self.size,
@@ -80,6 +82,10 @@ class Bill:
         self.rows.append(row)
         self.count += 1
         self.total_nanousd += row.cost_nanousd or 0
+
+    def of_key(self, mark: str) -> tuple[Row, ...]:
+        """The rows that one key pays."""
+        return tuple(row for row in self.rows if row.key == mark)
 
     @property
     def dropped(self) -> int:

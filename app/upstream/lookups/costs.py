@@ -14,6 +14,7 @@ import httpx2
 
 from app.errors import ConfigurationError, RemoteFailure
 from app.images.catalog.model_spec import NANOUSD_PER_USD
+from app.settings.accounts import AccountSpec
 from app.settings.settings import Settings
 from app.upstream.headers import request_headers
 from app.upstream.lookups.asking import PASSING, Sleep, ask
@@ -31,13 +32,16 @@ class BilledModel(NamedTuple):
     nanousd: int
 
 
-async def fetch_day_cost(settings: Settings, day: date, sleep: Sleep = asyncio.sleep) -> list[BilledModel]:
-    """What the whole account was billed for the day, by model.
+async def fetch_day_cost(
+    settings: Settings, day: date, account: AccountSpec | None = None, sleep: Sleep = asyncio.sleep
+) -> list[BilledModel]:
+    """What one account was billed for the day, by model; None: all that ZENMUX_MANAGEMENT_KEY sees.
 
-    Takes a minute at most. Raises ConfigurationError without ZENMUX_MANAGEMENT_KEY, RemoteFailure when it is refused,
-    when no answer comes, or when the answer cannot be read.
+    Takes a minute at most. Raises ConfigurationError without a management key, RemoteFailure when it is refused, when
+    no answer comes, or when the answer cannot be read.
     """
-    key = settings.zenmux_management_key
+    key = settings.zenmux_management_key if account is None else account.management_key
+    base_url = settings.zenmux_base_url if account is None else account.base_url or settings.zenmux_base_url
     if key is None:
         raise ConfigurationError(
             "ZENMUX_MANAGEMENT_KEY is not set: ZenMux tells what a day cost only to a management key (sk-mg-…). "
@@ -46,7 +50,7 @@ async def fetch_day_cost(settings: Settings, day: date, sleep: Sleep = asyncio.s
     asked = {"type": "cost", "query_dimension": "BIZ_DT", "query_time": f"{day:%Y%m%d}"}
     request = httpx2.Request(
         "GET",
-        f"{settings.zenmux_base_url}/management/cost",
+        f"{base_url}/management/cost",
         params=asked,
         headers=request_headers(key.get_secret_value(), None),
     )

@@ -18,6 +18,15 @@ local lib = import '../lib.libsonnet';
         ),
         lib.alert(
           config,
+          'AccountDown',
+          'warning',
+          'max by (job, account) (%s) < 1' % m('account_up'),
+          'No process uses the ZenMux account {{ $labels.account }}.',
+          'Other accounts take its requests, as far as they have room. `accounts list` says why it is out.',
+          '5m'
+        ),
+        lib.alert(
+          config,
           'UpstreamFailing',
           'warning',
           'sum by (job, instance) (rate(%s[15m])) / sum by (job, instance) (rate(%s[15m])) > %s' % [

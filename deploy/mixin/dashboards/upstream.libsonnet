@@ -23,6 +23,8 @@ local of = p.of;
             'percentunit'
           ),
           p.lines('Upstream errors', 'Per minute: failures of ZenMux, or of the way to it, by kind.', [[p.perMinute('upstream_errors_total', 'kind'), '{{kind}}']], 'cpm', stacked=true),
+          p.lines('Accounts up', 'The share of the processes that use the account.', [['avg by (account) (%s)' % of('account_up'), '{{account}}']], 'percentunit'),
+          p.lines('Accounts taken out', 'Per minute, by why.', [[p.perMinute('account_rests_total', 'account, why'), '{{account}}: {{why}}']], 'cpm'),
           p.lines(
             'Time to first byte by model',
             'Half of the requests wait so long, or less.',

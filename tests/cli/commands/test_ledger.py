@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from app.admin import bills
+from app.admin.zenmux import bills
 from app.cli.commands import ledger
 from app.database.clock import to_ms
 from app.database.engine import opened, writing

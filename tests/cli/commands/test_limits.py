@@ -138,7 +138,7 @@ def test_explain_lists_what_applies_to_the_key_and_nothing_else(cli: Cli) -> Non
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["set", "images:20/day"], "--key ID, --user NAME, --team NAME, --gateway or --default"),
+        (["set", "images:20/day"], "--key ID, --user NAME, --team NAME, --account NAME, --gateway or --default"),
         (["set", "images:20/day", "--user", "alice", "--gateway"], "Choose one of"),
         (["set", "--gateway"], "LIMIT"),
         (["set", "--gateway", "images:20"], "add one of minute, hour"),

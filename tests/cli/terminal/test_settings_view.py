@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from app.cli.terminal import settings_view
 from app.cli.terminal.parsing import MASK
 from app.errors import ConfigurationError
-from app.settings.settings import Settings
+from app.settings.settings import Settings, load_settings
 from tests.cli.conftest import Cli
 
 SECRET = "sk-ai-v1-a-very-secret-key"
@@ -101,11 +101,18 @@ def test_no_secret_is_shown() -> None:
     ],
 )
 def test_the_form_of_a_key_is_judged(key: str | None, serious: bool, says: str) -> None:
-    [advice] = settings_view.judge_key(SecretStr(key) if key else None)
+    [advice] = settings_view.judge_keys(load_settings(zenmux_api_key=key))
     assert advice.serious is serious
     assert says in advice.message
     assert key is None or key not in advice.message
 
 
 def test_nothing_is_said_of_a_good_key() -> None:
-    assert settings_view.judge_key(SecretStr(SECRET)) == []
+    assert settings_view.judge_keys(load_settings(zenmux_api_key=SECRET)) == []
+
+
+def test_each_key_of_several_is_judged_and_named_by_its_account() -> None:
+    settings = load_settings(zenmux_api_keys=f"main={SECRET}, spare=sk-mg-v1-abc")
+    [advice] = settings_view.judge_keys(settings)
+    assert advice.serious
+    assert advice.message.startswith("The key of the account spare is a management key")

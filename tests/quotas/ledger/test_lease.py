@@ -72,6 +72,9 @@ class Broken:
     async def mark_dispatched(self, reservation_id: str, now: datetime) -> None:  # noqa: ARG002 - a stand-in
         raise self._error
 
+    async def move(self, reservation_id: str, account: str, now: datetime, *, is_dispatched: bool) -> None:  # noqa: ARG002
+        raise self._error
+
     def resolve(self, reservation_id: str, settlement: Settlement) -> asyncio.Future[Resolution]:  # noqa: ARG002
         raise self._error
 

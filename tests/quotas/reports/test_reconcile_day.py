@@ -14,14 +14,12 @@ from app.images.catalog.catalog import load_catalog
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.reports.reconcile_day import (
     DayComparison,
-    LastCheck,
     ModelDay,
     Tally,
     Verdict,
     compare_day,
-    keep,
-    last_check,
 )
+from app.quotas.reports.reconciliations import LastCheck, keep, last_check
 from app.quotas.rules.reservation import Amounts, UsageSource
 from tests.quotas.making import MODEL, StillClock, a_hold, refused, released, running_ledger, settled, sweep
 
@@ -228,10 +226,12 @@ def stored(engine: Engine) -> set[tuple[Any, ...]]:
         return {tuple(row) for row in connection.execute(select(total_tables.reconciliations))}
 
 
-def kept(engine: Engine, day: date, models: Iterable[tuple[str, int, int]], now: datetime = NOON) -> None:
+def kept(
+    engine: Engine, day: date, models: Iterable[tuple[str, int, int]], now: datetime = NOON, account: str = ""
+) -> None:
     days = {name: ModelDay(ledger=Tally(1, ours), billed=Tally(2, theirs)) for name, ours, theirs in models}
     with writing(engine) as connection:
-        keep(connection, DayComparison(day, days, {}), now)
+        keep(connection, DayComparison(day, days, {}, account), now)
 
 
 def test_the_newest_check_of_a_day_stands(engine: Engine) -> None:
@@ -240,9 +240,31 @@ def test_the_newest_check_of_a_day_stands(engine: Engine) -> None:
     kept(engine, before, [(MODEL, 9, 9)])
     kept(engine, DAY, [(MODEL, 5, 7)], END)
     assert stored(engine) == {
-        (to_ms(START), MODEL, 1, 5, 2, 7, to_ms(END)),
-        (to_ms(START) - 86_400_000, MODEL, 1, 9, 2, 9, to_ms(NOON)),
+        (to_ms(START), MODEL, "", 1, 5, 2, 7, to_ms(END)),
+        (to_ms(START) - 86_400_000, MODEL, "", 1, 9, 2, 9, to_ms(NOON)),
     }
+
+
+def test_each_account_has_checks_of_its_own(engine: Engine) -> None:
+    kept(engine, DAY, [(MODEL, 5, 3)], account="main")
+    kept(engine, DAY, [(MODEL, 4, 5)], account="spare")
+    kept(engine, DAY, [(MODEL, 5, 5)], account="main")
+    with reading(engine) as connection:
+        assert last_check(connection) == LastCheck(START, {(MODEL, "main"): 0, (MODEL, "spare"): -1})
+
+
+async def test_an_account_is_compared_with_its_own_part(engine: Engine) -> None:
+    async with running_ledger(engine, StillClock(NOON)) as ledger:
+        for number, account in enumerate(("main", "spare", "spare")):
+            lease = await ledger.reserve(a_hold(f"r{number}", at=NOON)._replace(account=account))
+            await lease.settle(settled(NOON))
+    with reading(engine) as connection:
+        bill = [(MODEL, Tally(2, 2 * SETTLED))]
+        spare = compare_day(connection, DAY, bill, name_of, "spare")
+        main = compare_day(connection, DAY, bill, name_of, "main")
+        everything = compare_day(connection, DAY, [(MODEL, Tally(3, 3 * SETTLED))], name_of)
+    assert (spare.verdict, main.verdict, everything.verdict) == (Verdict.EQUAL, Verdict.DRIFT, Verdict.EQUAL)
+    assert main.models[MODEL].ledger == Tally(1, SETTLED)
 
 
 def test_gauges_show_the_youngest_day(engine: Engine) -> None:
@@ -251,7 +273,7 @@ def test_gauges_show_the_youngest_day(engine: Engine) -> None:
     kept(engine, DAY, [(MODEL, 5, 7), (OTHER_MODEL, 3, 1)])
     kept(engine, DAY - timedelta(days=1), [(MODEL, 100, 0)])
     with reading(engine) as connection:
-        assert last_check(connection) == LastCheck(START, {MODEL: -2, OTHER_MODEL: 2})
+        assert last_check(connection) == LastCheck(START, {(MODEL, ""): -2, (OTHER_MODEL, ""): 2})
     kept(engine, DAY + timedelta(days=1), [])
     with reading(engine) as connection:
         assert last_check(connection) == LastCheck(END, {})

@@ -26,7 +26,8 @@ def report(rows: list[Row], dimension: str = "BIZ_DT", time: str = "20261124", *
 
 def test_a_row_says_what_was_used_and_charged() -> None:
     assert row().as_json() == {
-        "request_id": "id-1", "at": "2026-11-24T12:00:00Z", "model": "openai/gpt-image-2", "operation": "generation",
+        "request_id": "id-1", "at": "2026-11-24T12:00:00Z", "key": "",
+        "model": "openai/gpt-image-2", "operation": "generation",
         "size": "1024x1024", "quality": "low", "n": 1, "stream": False, "partial_images": 0,
         "input_tokens": 20, "input_text_tokens": 18, "input_image_tokens": 2, "output_tokens": 196,
         "cost_nanousd": 5_970_000, "cost_usd": "0.005970000", "client_left": False,

@@ -30,7 +30,7 @@ async def test_a_connection_lost_while_sending_is_announced_is_not_written_into(
         await upstream.open()
         try:
             for on_sending in (nothing, lose_it):
-                route = await upstream.routes.choose()
+                route = await upstream.routes.choose("any")
                 asked = await upstream.ask(route, "/images/generations", b"{}", "application/json", on_sending)
                 async with aclosing(asked) as response:
                     assert await read_whole(response) == b"{}"

@@ -54,7 +54,7 @@ async def failure_of(*answers: bytes) -> tuple[str, int]:
     """What is told, and how often it was asked."""
     async with serve(in_turn(*answers)) as server:
         with pytest.raises(RemoteFailure) as raised:
-            await fetch_day_cost(settings_for(server.url), DAY, Sleeper())
+            await fetch_day_cost(settings_for(server.url), DAY, sleep=Sleeper())
     assert KEY not in raised.value.message
     assert "a-secret" not in raised.value.message
     return raised.value.message, len(server.requests)
@@ -62,7 +62,7 @@ async def failure_of(*answers: bytes) -> tuple[str, int]:
 
 async def test_it_asks_for_the_day_with_the_management_key() -> None:
     async with serve(in_turn(answered(answer_of(GOOD)))) as server:
-        found = await fetch_day_cost(settings_for(server.url, zenmux_api_key="sk-ai-v1-other"), DAY, Sleeper())
+        found = await fetch_day_cost(settings_for(server.url, zenmux_api_key="sk-ai-v1-other"), DAY, sleep=Sleeper())
     assert found == [BilledModel("openai/gpt-image-2", 2, 80_000_000)]
     [request] = server.requests
     line, *headers = request.decode().split("\r\n")
@@ -76,7 +76,7 @@ async def test_what_passes_is_tried_again(status: str) -> None:
     sleeper = Sleeper()
     failed = answered(b"{}", status=status) if status else b""
     async with serve(in_turn(failed, failed, answered(answer_of(GOOD)))) as server:
-        found = await fetch_day_cost(settings_for(server.url), DAY, sleeper)
+        found = await fetch_day_cost(settings_for(server.url), DAY, sleep=sleeper)
     assert len(found) == 1
     assert len(server.requests) == 3
     assert sleeper.waits == [1, 2]
@@ -117,7 +117,7 @@ async def test_an_answer_cut_short_is_no_answer() -> None:
 
     async with serve(cut) as server:
         with pytest.raises(RemoteFailure, match="cannot be reached"):
-            await fetch_day_cost(settings_for(server.url), DAY, Sleeper())
+            await fetch_day_cost(settings_for(server.url), DAY, sleep=Sleeper())
 
 
 async def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ async def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.Monk
 
     async with serve(endless) as server:
         with pytest.raises(RemoteFailure, match="over 1 MB"):
-            await fetch_day_cost(settings_for(server.url), DAY, Sleeper())
+            await fetch_day_cost(settings_for(server.url), DAY, sleep=Sleeper())
 
 
 async def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

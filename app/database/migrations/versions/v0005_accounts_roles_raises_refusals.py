@@ -29,3 +29,24 @@ def upgrade() -> None:
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("hour_start_ms", "user_id", "key_id", "code", name="pk_refusal_hours"),
     )
+    _add_account_to_key("usage_days", ("day_start_ms", "key_id", "user_id", "team_id", "model"), "main")
+    _add_account_to_key("reconciliations", ("day_start_ms", "model"), "")
+    op.create_table(
+        "account_states",
+        sa.Column("account", _ID, nullable=False),
+        sa.Column("instance", _ID, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("why", sa.String(32), nullable=True),
+        sa.Column("until_ms", sa.BigInteger(), nullable=True),
+        sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "instance", name="pk_account_states"),
+    )
+
+
+def _add_account_to_key(table: str, key: tuple[str, ...], default: str) -> None:
+    """SQLite copies the table for this."""
+    with op.batch_alter_table(table) as altered:
+        altered.add_column(sa.Column("account", _ID, server_default=default, nullable=False))
+    with op.batch_alter_table(table) as altered:
+        altered.drop_constraint(f"pk_{table}", type_="primary")
+        altered.create_primary_key(f"pk_{table}", [*key, "account"])

@@ -5,8 +5,8 @@ from datetime import date
 
 import pytest
 
-from app.admin.bills import day_json, fetch_sandbox_bill, reconcile_day
 from app.admin.operator import Operator
+from app.admin.zenmux.bills import day_json, fetch_sandbox_bill, reconcile_day
 from app.errors import ConfigurationError, RemoteFailure
 from app.images.catalog.catalog import load_catalog
 from app.quotas.reports.reconcile_day import Tally, compare_day

@@ -2,32 +2,51 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
 from app.admin.operator import Operator
-from app.errors import RemoteFailure
+from app.errors import NotFound, RemoteFailure
 from app.images.catalog.catalog import Catalog
-from app.quotas.reports.reconcile_day import DayComparison, ModelDay, Tally, compare_day, keep
+from app.quotas.reports.reconcile_day import DayComparison, ModelDay, Tally, Verdict, compare_day
+from app.quotas.reports.reconciliations import keep
 from app.quotas.rules.limits import format_usd
+from app.settings.accounts import AccountSpec
 from app.settings.settings import Settings
 
 _BILL_BYTES_MAX = 100_000_000
 _BILL_SECONDS_MAX = 30.0
 
 
-async def reconcile_day(operator: Operator, day: date, catalog: Catalog, settings: Settings) -> DayComparison:
-    """Compares a UTC day with what ZenMux billed for it, per model, and keeps the result for the metrics.
+def bills_to_compare(settings: Settings, name: str | None = None) -> list[AccountSpec | None]:
+    """The accounts that have a bill of their own, or the one called `name`; None stands for one bill of all accounts.
 
-    Raises ConfigurationError without ZENMUX_MANAGEMENT_KEY, RemoteFailure if ZenMux does not give the costs.
+    Raises NotFound for a name that no account has.
+    """
+    if name is None:
+        return [spec for spec in settings.accounts if spec.management_key is not None] or [None]
+    chosen: list[AccountSpec | None] = [spec for spec in settings.accounts if spec.name == name]
+    if not chosen:
+        known = ", ".join(spec.name for spec in settings.accounts)
+        raise NotFound(f"There is no account {name}; there is: {known or 'none'}.")
+    return chosen
+
+
+async def reconcile_day(
+    operator: Operator, day: date, catalog: Catalog, settings: Settings, account: AccountSpec | None = None
+) -> DayComparison:
+    """Compares a UTC day with what ZenMux billed for it, per model, and keeps the result for the metrics: the part of
+    one account, or (None) everything.
+
+    Raises ConfigurationError without a management key, RemoteFailure if ZenMux does not give the costs.
     """
     from app.upstream.lookups.costs import fetch_day_cost  # noqa: PLC0415 - the transport is slow to load
 
-    costs = await fetch_day_cost(settings, day)
+    costs = await fetch_day_cost(settings, day, account)
     billed = [(model, Tally(requests, nanousd)) for model, requests, nanousd in costs]
     with operator.reading() as connection:
-        comparison = compare_day(connection, day, billed, _name_of(catalog))
+        comparison = compare_day(connection, day, billed, _name_of(catalog), account.name if account else "")
     with operator.writing() as connection:
         keep(connection, comparison, operator.now)
     return comparison
@@ -69,9 +88,23 @@ async def _fetch(settings: Settings, url: str) -> bytes:
     return bytes(body)
 
 
-def day_json(comparison: DayComparison) -> dict[str, Any]:
-    """A compared day, for programs."""
+def days_json(comparisons: Sequence[DayComparison]) -> dict[str, Any]:
+    """A compared day, for programs: of one bill, or of the bills of several accounts."""
+    if len(comparisons) == 1:
+        return day_json(comparisons[0])
+    order = list(Verdict)
     return {
+        "day": comparisons[0].day.isoformat(),
+        "verdict": max((each.verdict for each in comparisons), key=order.index),
+        "explained": all(each.explained for each in comparisons),
+        "accounts": [day_json(each) for each in comparisons],
+    }
+
+
+def day_json(comparison: DayComparison) -> dict[str, Any]:
+    """One bill's compared day, for programs. `account` is None for one bill of all accounts."""
+    return {
+        "account": comparison.account or None,
         "day": comparison.day.isoformat(),
         "verdict": comparison.verdict,
         "explained": comparison.explained,

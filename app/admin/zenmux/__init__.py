@@ -1,0 +1,1 @@
+"""Use cases of the ZenMux accounts and of what ZenMux bills for them."""

@@ -1,0 +1,1 @@
+"""Several ZenMux accounts: which are up, which is next, and what makes one rest."""

@@ -1,0 +1,227 @@
+"""Several ZenMux accounts end to end: who is asked, what moves on to the next, what never does, and who pays."""
+
+import json
+import socket
+import urllib.request
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic import SecretStr
+
+from app.sandbox.server import SandboxServer
+from app.settings.accounts import parse_accounts
+from app.settings.settings import Settings
+from app.upstream.zenmux import Upstream
+from tests.e2e.conftest import StartGateway
+from tests.image_files import image_file
+from tests.servers import Key, RunningGateway, Store, fetch_json, free_port, wait_until
+
+BODY = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low", "prompt": "a fox"}
+KEYS = "main=sk-ai-v1-main, spare=sk-ai-v1-spare"
+CREDIT, RATE, REVOKED = "status=402", "status=429 retry-after=30", "status=403 type=access_denied"
+
+
+def rule(sandbox: SandboxServer, key: str, written: str | None) -> None:
+    """What the sandbox answers this key from now on; None: images."""
+    data = None if written is None else written.encode()
+    method = "DELETE" if written is None else "PUT"
+    url = f"{sandbox.bill_url.removesuffix('bill')}keys/{key}"
+    urllib.request.urlopen(urllib.request.Request(url, data, method=method)).close()
+
+
+def ask(gateway: RunningGateway, key: Key, **more: Any) -> httpx2.Response:
+    headers = {"authorization": f"Bearer {key.text}"}
+    return httpx2.post(f"{gateway.url}/images/generations", headers=headers, json={**BODY, **more}, timeout=60)
+
+
+def bill_of(sandbox: SandboxServer, key: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = fetch_json(f"{sandbox.bill_url}?key={key}")["generations"]
+    return found
+
+
+def check_bills(sandbox: SandboxServer, store: Store, names: tuple[str, ...] = ("main", "spare")) -> dict[str, int]:
+    """Each account's own bill is its part of the ledger. How many images each made."""
+    rows = store.settled()
+    assert store.findings(fetch_json(sandbox.bill_url)) == []
+    counts = {}
+    for name in names:
+        bill = bill_of(sandbox, name)
+        mine = [row for row in rows if row["account"] == name and row["charged_nanousd"]]
+        assert {row["upstream_request_id"] for row in mine} == {line["request_id"] for line in bill}
+        assert sum(row["charged_nanousd"] for row in mine) == sum(line["cost_nanousd"] for line in bill)
+        counts[name] = len(bill)
+    return counts
+
+
+@pytest.fixture
+def pair(start_gateway: StartGateway, sandbox: SandboxServer) -> RunningGateway:
+    """A gateway that asks `main` first, then `spare`."""
+    return start_gateway(sandbox.url, zenmux_api_key=None, zenmux_api_keys=KEYS, account_order="priority")
+
+
+def accounts_of(gateway: RunningGateway) -> str:
+    return str(fetch_json(f"{gateway.root}/readyz")["accounts"])
+
+
+def test_accounts_take_turns_by_their_weights(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
+    gateway = start_gateway(sandbox.url, zenmux_api_key=None, zenmux_api_keys=f"{KEYS}*2")
+    key = gateway.store.key()
+    assert [ask(gateway, key).status_code for _ in range(6)] == [200] * 6
+    assert check_bills(sandbox, gateway.store) == {"main": 2, "spare": 4}
+
+
+@pytest.mark.parametrize(
+    ("written", "state"),
+    [
+        (CREDIT, "down, credit"),
+        ("status=402 type=quote_exceeded", "down, quota"),
+        (REVOKED, "down, key"),
+        (RATE, "resting, rate_limit"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_is_refused_for_the_accounts_sake_goes_to_the_next(
+    pair: RunningGateway, sandbox: SandboxServer, written: str, state: str, stream: bool
+) -> None:
+    key = pair.store.key("requests:10/day")
+    rule(sandbox, "main", written)
+    for _ in range(2):
+        answer = ask(pair, key, stream=stream)
+        assert answer.status_code == 200
+        assert b"b64_json" in answer.content
+    assert accounts_of(pair) == f"1 of 2 up (main {state})"
+    assert pair.metric("zenmux_gateway_account_up", account="main") == 0
+    assert pair.metric("zenmux_gateway_account_up", account="spare") == 1
+    assert pair.metric("zenmux_gateway_account_rests_total", account="main") == 1
+    assert check_bills(sandbox, pair.store) == {"main": 0, "spare": 2}
+    assert [row["charged_requests"] for row in pair.store.rows()] == [1, 1]
+
+
+def test_an_edit_goes_to_the_next_with_all_its_images(pair: RunningGateway, sandbox: SandboxServer) -> None:
+    rule(sandbox, "main", CREDIT)
+    files = [("image", ("a.png", image_file((300, 300)))), ("image", ("b.png", image_file((400, 400))))]
+    headers = {"authorization": f"Bearer {pair.store.key().text}"}
+    fields = {name: str(value) for name, value in BODY.items()}
+    answer = httpx2.post(f"{pair.url}/images/edits", headers=headers, data=fields, files=files, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert check_bills(sandbox, pair.store) == {"main": 0, "spare": 1}
+    (row,) = pair.store.rows()
+    assert row["input_image_tokens"] == bill_of(sandbox, "spare")[0]["input_image_tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    ("directive", "status"),
+    [
+        ("moderation", 400),
+        ("status=400", 400),
+        ("status=404", 404),
+        ("status=413", 400),
+        ("status=403 type=safety_check_failed", 400),
+        ("status=500", 502),
+        ("html=403", 502),
+        ("reset", 502),
+    ],
+)
+def test_a_refusal_of_the_request_or_what_was_sent_never_goes_to_a_second_account(
+    pair: RunningGateway, sandbox: SandboxServer, directive: str, status: int
+) -> None:
+    answer = ask(pair, pair.store.key(), prompt=f"x [sandbox: {directive}]")
+    assert answer.status_code == status, answer.text
+    (row,) = pair.store.settled(1)
+    assert row["account"] == "main"
+    assert bill_of(sandbox, "spare") == []
+    assert accounts_of(pair) == "2 of 2 up"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "code", "retry_after"),
+    [(CREDIT, REVOKED, "upstream_account_fault", None), (CREDIT, RATE, "no_account_available", range(1, 31))],
+)
+def test_with_no_account_up_the_answer_is_at_once_and_says_whether_waiting_helps(
+    pair: RunningGateway, sandbox: SandboxServer, first: str, second: str, code: str, retry_after: range | None
+) -> None:
+    key = pair.store.key()
+    rule(sandbox, "main", first)
+    rule(sandbox, "spare", second)
+    assert ask(pair, key).status_code in (429, 503)  # what ZenMux said last
+    made = len(pair.store.settled())
+    answer = ask(pair, key)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, code)
+    assert answer.headers.get("x-should-retry") == ("false" if retry_after is None else None)
+    found = answer.headers.get("retry-after")
+    assert found is None if retry_after is None else int(found or 0) in retry_after
+    assert len(pair.store.rows()) == made, "nothing was reserved"
+    assert fetch_json(f"{pair.root}/readyz")["status"] == "ready"
+    assert check_bills(sandbox, pair.store) == {"main": 0, "spare": 0}
+
+
+def test_a_server_that_is_not_reached_is_left_for_another(
+    start_gateway: StartGateway, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.upstream.zenmux._BACKOFF_SECONDS", 0.0)
+    main, spare = parse_accounts(KEYS)
+    main = replace(main, base_url=f"http://127.0.0.1:{free_port()}/api/v1")
+    monkeypatch.setattr(Settings, "accounts", (main, spare))
+    gateway = start_gateway(sandbox.url, zenmux_api_key=None, account_order="priority")
+    key = gateway.store.key()
+    assert [ask(gateway, key).status_code for _ in range(3)] == [200] * 3
+    assert accounts_of(gateway) == "1 of 2 up (main resting, connection)"
+    assert check_bills(sandbox, gateway.store) == {"main": 0, "spare": 3}
+
+
+def test_limits_of_an_account_hold_and_the_next_takes_what_does_not_fit(
+    pair: RunningGateway, sandbox: SandboxServer
+) -> None:
+    pair.store.limit_account("main", "images:2/day")
+    key = pair.store.key()
+    assert [ask(pair, key).status_code for _ in range(3)] == [200] * 3
+    assert check_bills(sandbox, pair.store) == {"main": 2, "spare": 1}
+    pair.store.limit_account("spare", "requests:1/day")
+    answer = ask(pair, key)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "insufficient_quota")
+    assert check_bills(sandbox, pair.store) == {"main": 2, "spare": 1}
+
+
+def test_what_moves_to_an_account_without_room_is_refused_with_the_first_ones_words(
+    pair: RunningGateway, sandbox: SandboxServer
+) -> None:
+    pair.store.limit_account("spare", "images:1/day")
+    rule(sandbox, "main", CREDIT)
+    answer = ask(pair, pair.store.key(), n=2)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "upstream_account_fault")
+    (row,) = pair.store.settled(1)
+    assert (row["account"], row["state"], row["charged_requests"]) == ("main", "released", 0)
+    assert check_bills(sandbox, pair.store) == {"main": 0, "spare": 0}
+
+
+def test_a_new_key_is_taken_while_the_old_one_finishes_what_it_has(
+    start_gateway: StartGateway, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Upstream] = []
+
+    def make(*values: Any) -> Upstream:
+        made.append(Upstream(*values))
+        return made[0]
+
+    monkeypatch.setattr("app.main.Upstream", make)
+    pair = start_gateway(sandbox.url, zenmux_api_key=None, zenmux_api_keys=KEYS, account_order="priority")
+    key, accounts = pair.store.key(), made[0].accounts
+    with socket.create_connection(pair.socket.getsockname()) as running:
+        body = json.dumps({**BODY, "prompt": "x [sandbox: delay=1s]"})
+        head = (
+            f"POST /v1/images/generations HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key.text}\r\n"
+            f"connection: close\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        running.sendall((head + body).encode())
+        wait_until(lambda: any(row["dispatched_at_ms"] for row in pair.store.rows()), "the request is sent")
+        main, spare = (account.spec for account in accounts.all)
+        accounts.replace([replace(main, key=SecretStr("sk-ai-v1-new")), spare])
+        assert ask(pair, key).status_code == 200
+        answer = b""
+        while received := running.recv(65_536):
+            answer += received
+    assert answer.startswith(b"HTTP/1.1 200")
+    pair.store.settled(2)
+    assert [len(bill_of(sandbox, name)) for name in ("main", "new", "spare")] == [1, 1, 0]
