@@ -23,11 +23,11 @@ KEYS = "main=sk-ai-v1-main, spare=sk-ai-v1-spare"
 CREDIT, RATE, REVOKED = "status=402", "status=429 retry-after=30", "status=403 type=access_denied"
 
 
-def rule(sandbox: SandboxServer, key: str, written: str | None) -> None:
-    """What the sandbox answers this key from now on; None: images."""
+def rule(sandbox: SandboxServer, key: str, written: str | None, every: int = 1) -> None:
+    """What the sandbox answers each such request of this key from now on; None: images."""
     data = None if written is None else written.encode()
     method = "DELETE" if written is None else "PUT"
-    url = f"{sandbox.bill_url.removesuffix('bill')}keys/{key}"
+    url = f"{sandbox.bill_url.removesuffix('bill')}keys/{key}?every={every}"
     urllib.request.urlopen(urllib.request.Request(url, data, method=method)).close()
 
 
