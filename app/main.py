@@ -32,6 +32,7 @@ from app.database.clock import Clock
 from app.database.engine import create_engine
 from app.database.migrate import upgrade
 from app.errors import GatewayError
+from app.exchange.hosting import Hosting
 from app.exchange.in_flight import ExchangeBounds, Exchanges
 from app.files.fetching import Fetcher
 from app.files.opening import open_files
@@ -176,6 +177,7 @@ async def _open(
         error_event=error_event,
         error_response=lambda error: error_response(wire_error(error)),
         headers=((b"x-gateway-sandbox", b"true"),) if settings.sandbox else (),
+        hosting=Hosting(files, links, settings.files_seconds),
         show_in_flight=metrics.in_flight.set,
     )
     stack.push_async_callback(exchanges.close, _CLOSE_SECONDS)

@@ -59,7 +59,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "upstream/accounts",
         }
     ),
-    "exchange": frozenset({"errors", "images", "identity", "quotas", "upstream", "telemetry"}),
+    "exchange": frozenset({"errors", "images", "identity", "quotas", "files", "upstream", "telemetry"}),
     "admin": frozenset(
         {
             "errors",

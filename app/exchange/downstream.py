@@ -19,8 +19,11 @@ class Downstream(Protocol):
 
     headers: list[tuple[bytes, bytes]]
     event_end: EventEnd | None
-    left: bool
-    started: bool
+
+    @property
+    def left(self) -> bool: ...
+    @property
+    def started(self) -> bool: ...
 
     async def start(self, status: int, content_length: int | None) -> None: ...
 

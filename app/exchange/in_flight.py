@@ -8,6 +8,7 @@ from typing import Self
 
 from app.errors import Overloaded
 from app.exchange.asgi import ErrorEvent, ErrorResponse
+from app.exchange.hosting import Hosting
 from app.exchange.tasks import Tasks
 from app.quotas.ledger.ledger import Ledger
 from app.upstream.zenmux import Upstream
@@ -37,7 +38,8 @@ class ExchangeBounds:
 @dataclass(slots=True)
 class Exchanges:
     """What exchanges share. `error_event` and `error_response` are as for AsgiDownstream. `headers` are added to every
-    answer. `show_in_flight` is called with the number of running exchanges whenever it changes.
+    answer. `hosting` keeps images whose callers want links. `show_in_flight` is called with the number of running
+    exchanges whenever it changes.
     """
 
     ledger: Ledger
@@ -47,6 +49,7 @@ class Exchanges:
     bounds: ExchangeBounds
     error_event: ErrorEvent
     error_response: ErrorResponse
+    hosting: Hosting | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
     show_in_flight: Callable[[int], None] = lambda _: None
     tasks: Tasks = field(default_factory=Tasks)

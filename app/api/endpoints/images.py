@@ -6,6 +6,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.body import read_json_object
 from app.api.edits.reading import files_of, read_edit
 from app.api.endpoints.dry_run import answer_dry_run, is_dry_run
+from app.api.link_base import with_link_base
 from app.api.routes import EDITS, GENERATIONS
 from app.api.services import authenticated, event_of, services_of
 from app.errors import Draining, ModelForbidden
@@ -33,7 +34,7 @@ async def _exchange_of(request: Request) -> Response:
         raise Draining("The gateway is stopping. Please try again shortly.")
     dry = is_dry_run(request)
     fields = await read_json_object(request, services.settings.body_bytes_max)
-    image_request = normalize(fields, services.policy, services.today)
+    image_request = with_link_base(request, normalize(fields, services.policy, services.today))
     _note_request(event, image_request)
     _check_model(caller, image_request)
     if dry:
@@ -59,6 +60,7 @@ async def _edit_of(request: Request) -> Response:
         body = await read_edit(request, upload, services.edit_bounds)
         event.received_bytes = upload.size
         image_request = normalize(body.fields, services.policy, services.today, body.inputs)
+        image_request = with_link_base(request, image_request)
         event.input_images = image_request.input_image_count
         _note_request(event, image_request)
         _check_model(caller, image_request)

@@ -114,7 +114,7 @@ def _refused_requests() -> list[GatewayError]:
         refused("prompt", "missing_required_parameter", "Missing required parameter: 'prompt'."),
         refused("seed", "unknown_parameter", "Unknown parameter: 'seed'."),
         refused("input", "unsupported_parameter", "Streaming is only supported with n=1.", USER_ERROR),
-        refused("response_format", "unsupported_value", "This gateway gives no URLs: leave 'response_format' out."),
+        refused("response_format", "unsupported_value", "This gateway cannot make links to images: …"),
         refused("n", "invalid_type", "Invalid type for 'n': expected an integer, but got a string instead."),
         refused("size", "invalid_value", "Invalid size '1000x1000'. Width and height must both be …", USER_ERROR),
         refused("prompt", "empty_string", "Invalid 'prompt': empty string."),

@@ -4,7 +4,7 @@ whatever the size of the file.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import NamedTuple, Protocol
 
 from app.errors import FilesUnavailable
@@ -112,7 +112,7 @@ class FileWriter:
             self._wake()
             await asyncio.shield(self._keeper.discard(self._draft, self.id))
 
-    async def follow(self, *, to_end: bool = True) -> AsyncIterator[bytes]:
+    async def follow(self, *, to_end: bool = True) -> AsyncGenerator[bytes]:
         """The bytes so far, then those that come, until the file is whole. Raises Aborted if it never will be, and
         FilesUnavailable if the disk failed: after every byte that was added. Without `to_end` only the bytes so far.
         """

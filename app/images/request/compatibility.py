@@ -4,10 +4,13 @@ from collections.abc import Mapping
 
 from app.images.catalog.model_spec import INPUT_FIDELITIES, ModelSpec
 from app.images.catalog.sizes import BELOW_MINIMUM, SizeBounds, SizeList, parse_size
-from app.images.request.checks import check_choice, refusal
+from app.images.request.checks import check_choice
 
 OLD_PARAMETERS = ("style", "response_format")
 OLD_QUALITIES = {"hd": "high", "standard": "medium"}
+B64_JSON, URL = "b64_json", "url"
+RESPONSE_FORMATS = (B64_JSON, URL)
+_ANSWERED_URL = "dall-e-"  # models of this name answered with links, unless the request said otherwise
 _DALLE_SIZES = {
     "256x256": "1024x1024",
     "512x512": "1024x1024",
@@ -21,16 +24,16 @@ def modernize(
 ) -> tuple[dict[str, object], tuple[str, ...]]:
     """The fields with retired parameters dropped and retired values replaced, and what was changed.
 
-    Changes only what the model itself would refuse. Idempotent. Raises InvalidRequest for a `response_format` that the
-    gateway cannot give.
+    Changes only what the model itself would refuse. Idempotent. A `response_format` is the gateway's to give: it is
+    never sent on. Raises InvalidRequest for one that never was.
     """
     modern, changes = dict(fields), []
     for name in OLD_PARAMETERS:
         if name not in modern or name in spec.parameters:
             continue
         value = modern.pop(name)
-        if name == "response_format" and value is not None:
-            _refuse_other_than_b64_json(value)
+        if name == "response_format" and value is not None and check_choice(name, value, RESPONSE_FORMATS) == URL:
+            continue
         changes.append(f"{name}=dropped")
     if "input_fidelity" in modern and spec.edits is not None and not spec.edits.input_fidelity and is_edit:
         check_choice("input_fidelity", modern.pop("input_fidelity") or "high", INPUT_FIDELITIES)
@@ -45,11 +48,18 @@ def modernize(
     return modern, tuple(changes)
 
 
-def _refuse_other_than_b64_json(value: object) -> None:
-    if value == "url":
-        message = "This gateway gives no URLs: leave 'response_format' out and read 'b64_json' from the answer."
-        raise refusal("response_format", "unsupported_value", message)
-    check_choice("response_format", value, ("b64_json",))
+def response_format(fields: Mapping[str, object], spec: ModelSpec, default: str) -> tuple[str, bool]:
+    """How the images of a request come, `b64_json` or `url`, and whether the request itself says so. `default` is for
+    one that does not: either of them, or `auto`.
+    """
+    value = None if "response_format" in spec.parameters else fields.get("response_format")
+    if value is not None:
+        return str(value), True
+    if default in RESPONSE_FORMATS:
+        return default, False
+    name = fields.get("model")
+    answered_url = isinstance(name, str) and name.rpartition("/")[2].lower().startswith(_ANSWERED_URL)
+    return URL if answered_url and fields.get("stream") is not True else B64_JSON, False
 
 
 def _quality_today(quality: str, spec: ModelSpec) -> str:

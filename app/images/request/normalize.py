@@ -20,7 +20,7 @@ from app.images.catalog.model_spec import (
 )
 from app.images.catalog.sizes import AnySize
 from app.images.request.checks import USER_ERROR, refusal, shown, wrong_type
-from app.images.request.compatibility import modernize
+from app.images.request.compatibility import B64_JSON, modernize, response_format
 from app.images.request.inputs import Inputs, check_inputs
 from app.images.request.parameters import (
     DOCUMENTED,
@@ -44,6 +44,7 @@ class RequestPolicy:
     `lenient`: what old clients send is translated. `default_model`: for requests that name none. `successor_model`:
     what the names of models that are gone mean in lenient mode; None leaves it to the catalog.
     `unknown_model_hold_nanousd`: held for each image of a model the catalog does not list; None refuses such models.
+    `default_response_format`: `b64_json`, `url` or `auto`, as for `response_format` of compatibility.py.
     Raises CatalogError when a model named here is none that a request could have.
     """
 
@@ -52,6 +53,7 @@ class RequestPolicy:
     default_model: str | None
     successor_model: str | None
     unknown_model_hold_nanousd: int | None
+    default_response_format: str = "auto"
 
     def __post_init__(self) -> None:
         whose = "successor"
@@ -72,6 +74,8 @@ class ImageRequest:
     `fields` is exactly what is sent upstream as JSON, with the full model id and without nulls that mean "omitted".
     `changes` lists what was dropped, mapped or forwarded, each like `quality=hd->high`. `size` and `quality` are `auto`
     if omitted. `partial_images` and `frames` (1 for a still image) are the most that the answer may hold.
+    `response_format` is `b64_json` or `url`; `is_format_chosen`: by the request itself. `link_base` is what links to
+    its images begin with: whoever knows the gateway's address adds it.
     """
 
     operation: str
@@ -86,6 +90,9 @@ class ImageRequest:
     input_image_count: int  # a mask or a markup is none: they are billed nowhere
     fields: Mapping[str, object] = field(repr=False)
     changes: tuple[str, ...]
+    response_format: str = B64_JSON
+    is_format_chosen: bool = False
+    link_base: str | None = None
 
 
 def models_of(policy: RequestPolicy) -> tuple[ModelSpec, ...]:
@@ -124,6 +131,7 @@ def normalize(
     check_together(given, spec)
     stream = given.get("stream") is True
     animated = given.get("output_format") == "gif"
+    how, is_chosen = response_format(fields, spec, policy.default_response_format)
     return ImageRequest(
         operation="generation" if inputs is None else "edit",
         model=spec,
@@ -138,6 +146,8 @@ def normalize(
         input_image_count=0 if inputs is None else len(inputs.images),
         fields=given | {"model": spec.id},
         changes=changes,
+        response_format=how,
+        is_format_chosen=is_chosen,
     )
 
 

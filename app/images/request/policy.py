@@ -21,6 +21,8 @@ class PolicySettings(Protocol):
     @property
     def unknown_models(self) -> str: ...
     @property
+    def default_response_format(self) -> str: ...
+    @property
     def unknown_model_hold_usd(self) -> Decimal | None: ...
 
 
@@ -43,6 +45,7 @@ def request_policy(settings: PolicySettings, catalog: Catalog) -> RequestPolicy:
             default_model=settings.default_model,
             successor_model=settings.successor_model,
             unknown_model_hold_nanousd=hold_nanousd,
+            default_response_format=settings.default_response_format,
         )
     except CatalogError as error:
         raise ConfigurationError(f"GATEWAY_DEFAULT_MODEL or GATEWAY_SUCCESSOR_MODEL: {error}") from None
