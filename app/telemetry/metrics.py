@@ -81,6 +81,7 @@ class Metrics:
         self.connections = self._live("connections", "Connections of callers.").labels()
         self._live("workers", "Processes that serve.").labels().set(1)
         self.reservations_pending = self._gauge("reservations_pending", "Reservations not yet resolved.")
+        self.files_bytes = self._gauge("files_bytes", "Bytes of all files that are kept for a time.")
         self.log_lines_dropped = self._counter("log_lines_dropped", "Log lines that could not be written.").labels()
         self._waiting = self._live("settlements_waiting", "Settlements the database has not taken for a while.", "kept")
         limit = ("scope", "name", "unit", "window", "model", "shadow")

@@ -1,6 +1,7 @@
 """/healthz, /readyz and /metrics: for load balancers, container engines and Prometheus."""
 
 import hmac
+from contextlib import suppress
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -108,6 +109,8 @@ async def _refresh_gauges(services: Services) -> None:
     except StoreUnavailable:
         return
     services.metrics.reservations_pending.set(overview.pending)
+    with suppress(StoreUnavailable):
+        services.metrics.files_bytes.set(await services.files.total_bytes())
     if overview.last_check is not None:
         _show_last_check(services, overview.last_check)
     services.metrics.quota_used_ratio.clear()
