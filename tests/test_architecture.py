@@ -158,6 +158,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "main.py", "api/endpoints/health.py", "api/endpoints/images.py", "api/endpoints/models.py",
         "api/services.py", "api/endpoints/usage.py", "quotas/reports/overview.py",
     ),
+    ("e2e/test_links.py",): ("api/link_base.py", "exchange/hosted_answers.py", "exchange/hosting.py"),
     ("api/endpoints/test_files.py",): ("api/file_answer.py", "files/opening.py"),
     ("files/store/test_store.py",): ("files/store/disk.py", "files/store/place.py"),
     ("upstream/lookups/test_costs.py", "upstream/lookups/test_models.py"): ("upstream/lookups/asking.py",),

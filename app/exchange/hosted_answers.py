@@ -60,7 +60,7 @@ class _DocumentWithLinks(WithLinks):
     async def start(self, status: int, content_length: int | None) -> None:  # noqa: ARG002 - it gets another length
         self._status, self._is_begun = status, True
 
-    async def write(self, chunk: bytes | memoryview, *, is_whole: bool = False) -> None:  # noqa: ARG002 - `finish` ends it
+    async def write(self, chunk: bytes | memoryview, *, is_whole: bool = False) -> None:  # noqa: ARG002 - it ends in `finish`
         await self._take_all(self._reader.feed(chunk))
 
     async def finish(self) -> None:

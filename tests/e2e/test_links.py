@@ -284,12 +284,11 @@ def test_a_cut_answer_is_an_error_and_leaves_no_file(gateway: RunningGateway) ->
     leaves_nothing(gateway)
 
 
-@pytest.mark.usefixtures("honest")
 @pytest.mark.parametrize(
     "directive", ["status=400", "moderation", "html", "empty", "garbage", "status=500", "stall=0.5"]
 )
 def test_other_faults_are_told_as_ever(
-    gateway: RunningGateway, start_gateway: StartGateway, sandbox: SandboxServer, tmp_path: Path, directive: str
+    start_gateway: StartGateway, sandbox: SandboxServer, tmp_path: Path, directive: str
 ) -> None:
     quick = start_gateway(sandbox.url, upstream_silence_seconds=1, data_dir=tmp_path / "quick")
     refused = post(quick, prompt=f"a house [sandbox: {directive}]")

@@ -23,6 +23,7 @@ Schema = dict[str, Any]
 
 _SIZE = "([1-9][0-9]{0,5}x[1-9][0-9]{0,5}|auto)"
 _OTHERS = "Parameters that the gateway does not know are forwarded where the model is open to them."
+_FORMAT = "How images come: as base64, or as links that end after a while. Answered by the gateway, never sent on."
 _DROPPED = "Of older clients: dropped, and `x-gateway-normalized` says so."
 
 # Tried on each model in turn: an example is one that some model takes as it stands.
@@ -117,7 +118,7 @@ def _or_null(schema: Schema) -> Schema:
 
 def _old(name: str) -> Schema:
     if name == "response_format":
-        return {"type": ["string", "null"], "enum": ["b64_json", None], "deprecated": True, "description": _DROPPED}
+        return {"type": ["string", "null"], "enum": ["b64_json", "url", None], "description": _FORMAT}
     return {"deprecated": True, "description": _DROPPED}
 
 

@@ -235,8 +235,8 @@ class EventImages:
             self._pieces.append(ImageMark.LINK)
 
     def _kind(self) -> str:
-        told = None if self._event is None else self._event.get("type")
-        return told if isinstance(told, str) else self._name.decode("utf-8", "replace")
+        kind = None if self._event is None else self._event.get("type")
+        return kind if isinstance(kind, str) else self._name.decode("utf-8", "replace")
 
     def _end_line(self) -> None:
         line, in_data = bytes(self._line), self._in_data

@@ -4,7 +4,7 @@ import pytest
 
 from app.errors import InvalidRequest
 from app.images.catalog.catalog import ModelSpec, load_catalog
-from app.images.request.compatibility import modernize
+from app.images.request.compatibility import modernize, response_format
 from app.images.request.normalize import RequestPolicy, normalize
 from tests.days import TODAY
 
@@ -76,10 +76,28 @@ def test_retired_parameters_are_dropped(fields: dict[str, object]) -> None:
     assert modernize(fields, model("gpt-image-2")) == ({}, (f"{name}=dropped",))
 
 
-def test_response_format_url_is_refused_with_the_remedy() -> None:
-    with pytest.raises(InvalidRequest, match="leave 'response_format' out and read 'b64_json'") as caught:
-        modernize({"response_format": "url"}, model("gpt-image-2"))
-    assert (caught.value.param, caught.value.code) == ("response_format", "unsupported_value")
+def test_response_format_url_is_given_and_so_nothing_is_changed() -> None:
+    assert modernize({"response_format": "url"}, model("gpt-image-2")) == ({}, ())
+
+
+@pytest.mark.parametrize(
+    ("fields", "default", "how"),
+    [
+        ({"model": "gpt-image-2"}, "auto", ("b64_json", False)),
+        ({"model": "gpt-image-2", "response_format": None}, "auto", ("b64_json", False)),
+        ({"model": "gpt-image-2", "response_format": "url"}, "auto", ("url", True)),
+        ({"model": "dall-e-3"}, "auto", ("url", False)),
+        ({"model": "OpenAI/DALL-E-2"}, "auto", ("url", False)),
+        ({"model": "dall-e-3", "response_format": "b64_json"}, "url", ("b64_json", True)),
+        ({"model": "dall-e-3", "stream": True}, "auto", ("b64_json", False)),
+        ({"model": "dall-e-3"}, "b64_json", ("b64_json", False)),
+        ({"model": "my-dall-e-3"}, "auto", ("b64_json", False)),
+        ({"model": 5}, "auto", ("b64_json", False)),
+        ({}, "url", ("url", False)),
+    ],
+)
+def test_how_images_come(fields: dict[str, object], default: str, how: tuple[str, bool]) -> None:
+    assert response_format(fields, model("gpt-image-2"), default) == how
 
 
 @pytest.mark.parametrize(("sent", "code"), [("xml", "invalid_value"), (5, "invalid_type"), ([], "invalid_type")])

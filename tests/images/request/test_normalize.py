@@ -574,7 +574,7 @@ GOOD_FIELDS = st.fixed_dictionaries(
         "size": st.sampled_from([None, "auto", "1024x1024", "256x256", "1792x1024", "2048x2048"]),
         "quality": st.sampled_from([None, "auto", "low", "high", "hd", "standard", "max"]),
         "style": st.sampled_from([None, "vivid"]),
-        "response_format": st.sampled_from([None, "b64_json"]),
+        "response_format": st.sampled_from([None, "b64_json", "url"]),
         "background": st.sampled_from(["auto", "opaque", "transparent"]),
         "output_format": st.sampled_from(["png", "webp", "jpeg", "gif"]),
         "output_compression": st.none() | st.integers(0, 100),

@@ -15,6 +15,7 @@ class Choices:
     compatibility: str = "lenient"
     default_model: str | None = None
     successor_model: str = "gpt-image-2"
+    default_response_format: str = "auto"
     unknown_models: str = "refuse"
     unknown_model_hold_usd: Decimal | None = None
 
@@ -25,6 +26,7 @@ CATALOG = load_catalog()
 def test_what_the_settings_choose() -> None:
     policy = request_policy(Choices(compatibility="strict"), CATALOG)
     assert (policy.lenient, policy.unknown_model_hold_nanousd) == (False, None)
+    assert request_policy(Choices(default_response_format="url"), CATALOG).default_response_format == "url"
     passing = Choices(unknown_models="pass", unknown_model_hold_usd=Decimal("0.25"), default_model="new/model")
     policy = request_policy(passing, CATALOG)
     assert (policy.lenient, policy.unknown_model_hold_nanousd, policy.default_model) == (True, 250_000_000, "new/model")
