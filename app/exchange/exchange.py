@@ -17,11 +17,10 @@ from app.exchange.asgi import AsgiDownstream
 from app.exchange.downstream import Downstream
 from app.exchange.ending import Conclusion, Facts, conclude
 from app.exchange.hosted_answers import with_links
-from app.exchange.hosting import ImageFiles
+from app.exchange.hosting import image_files
 from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges, Place
 from app.exchange.on_account import OnAccount
 from app.exchange.relay import Relay
-from app.files.store.index import Owner
 from app.identity.keys.authentication import Caller
 from app.images.cost.pricing import Estimate, estimate
 from app.images.request.normalize import ImageRequest
@@ -72,13 +71,11 @@ class Exchange(Response):
     async def run(self, downstream: Downstream) -> None:
         """Runs the whole exchange. Raises GatewayError only if nothing was sent to `downstream`, so that the caller of
         this function can answer."""
-        base, hosting, caller, request = self._request.link_base, self._shared.hosting, self._caller, self._request
-        if base is None or hosting is None:
+        images = image_files(self._shared.hosting, self._request, self._caller, self._event.request_id)
+        if images is None:
             await self._run(downstream)
             return
-        owner = Owner(caller.key_id, caller.user_id)
-        images = ImageFiles(hosting, base, owner, self._event.request_id, are_chosen=request.is_format_chosen)
-        async with with_links(downstream, images, is_stream=request.stream) as hosted:
+        async with with_links(downstream, images, is_stream=self._request.stream) as hosted:
             await self._run(hosted)
 
     async def _run(self, downstream: Downstream) -> None:

@@ -12,7 +12,9 @@ from app.files.link_secrets import LinkSecrets
 from app.files.store.index import Kind, Owner, StoredFile
 from app.files.store.store import FileStore
 from app.files.store.writer import FileWriter
+from app.identity.keys.authentication import Caller
 from app.images.request.image_head import SNIFFED_BYTES, sniff
+from app.images.request.normalize import ImageRequest
 
 _UNKNOWN = "application/octet-stream"
 
@@ -50,6 +52,14 @@ class ImageFiles:
     async def delete(self, stored: StoredFile) -> None:
         with suppress(FilesUnavailable, StoreUnavailable):  # it expires
             await self.hosting.files.delete(stored.id)
+
+
+def image_files(hosting: Hosting | None, request: ImageRequest, caller: Caller, request_id: str) -> ImageFiles | None:
+    """Where the images of that request go; None if it is answered with base64."""
+    if hosting is None or request.link_base is None:
+        return None
+    owner = Owner(caller.key_id, caller.user_id)
+    return ImageFiles(hosting, request.link_base, owner, request_id, are_chosen=request.is_format_chosen)
 
 
 class WithLinks:
