@@ -101,6 +101,7 @@ _BY_STATUS = {
     429: _RATE,
     **dict.fromkeys((408, 504, 524), _TIMEOUT),
 }
+_OF_ACCOUNTS = frozenset({meaning.kind for meaning in (_CREDIT, _KEY, _RATE)})
 _NO_SUCH_MODEL = re.compile(r"Model .+ is not valid|The model .+ does not exist", re.IGNORECASE)
 _ZENMUX_PARAMETER = re.compile(r"Parameter ([a-z_]{1,64}) (is required|gr[ea]+ter than|is not)")
 _TRY_AGAIN = re.compile(r"try again in ([0-9]{1,6})(?:\.[0-9]+)?(ms|s)\b", re.IGNORECASE)
@@ -114,7 +115,8 @@ def translate(status: int, body: bytes, retry_after: str | None = None) -> Upstr
     """
     reported = read_error_body(body)
     error = _translate(status, body, retry_after, reported)
-    error.account_why = _account_why(status, reported)
+    # A refusal of the content stays one, whatever its status is.
+    error.account_why = _account_why(status, reported) if error.kind in _OF_ACCOUNTS else None
     if error.account_why == Why.RATE and retry_after is not None and retry_after.isascii() and retry_after.isdigit():
         error.account_rest_seconds = float(retry_after[:9])
     return error

@@ -2,7 +2,7 @@
 connection.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol, Self, runtime_checkable
 
@@ -88,11 +88,11 @@ class Routes:
         waiting = None if way.lender is None else await way.lender.lend_waiting(way.url)
         return Route(self.accounts, account, chosen_at, way.transport, waiting)
 
-    def open_all(self) -> None:
-        """Makes the transports of all accounts now. Raises ConfigurationError for a way that cannot work."""
-        for account in self.accounts.all:
-            if account.origin not in self._ways:
-                self._open(account.origin)
+    def prepare(self, base_urls: Iterable[str]) -> None:
+        """Makes the transports to these servers now. Raises ConfigurationError for a way that cannot work."""
+        for base_url in base_urls:
+            if base_url not in self._ways:
+                self._open(base_url)
 
     def _open(self, origin: str) -> _Way:
         url = httpx2.URL(origin)

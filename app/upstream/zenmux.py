@@ -5,7 +5,7 @@ Uses HTTPX's AsyncBaseTransport, from the network, and looks into no transport.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
@@ -14,7 +14,7 @@ from time import monotonic as monotonic_seconds
 import httpx2
 
 from app.errors import UpstreamError, UpstreamUnreachable
-from app.settings.accounts import ONLY_ACCOUNT, AccountSpec
+from app.settings.accounts import ONLY_ACCOUNT, AccountSpec, check_accounts
 from app.settings.settings import Settings
 from app.upstream.accounts.accounts import Account, Accounts
 from app.upstream.accounts.states import Why
@@ -48,7 +48,7 @@ class Upstream:
     """The connection to ZenMux. Opened and closed with the app, in one event loop. Safe for many requests at a time.
 
     `jitter` gives a number in [0, 1), a new one for each wait before another try to connect. `monotonic` is a clock in
-    seconds.
+    seconds. `specs` are the accounts, where the settings do not name them.
     """
 
     def __init__(
@@ -57,12 +57,13 @@ class Upstream:
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = monotonic_seconds,
+        specs: Sequence[AccountSpec] = (),
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._jitter = jitter
         # Without a key requests are still sent: ZenMux says what is wrong, and `serve` does not start so.
-        specs = settings.accounts or (AccountSpec(ONLY_ACCOUNT, None),)
+        specs = specs or settings.accounts or (AccountSpec(ONLY_ACCOUNT, None),)
         self.accounts = Accounts(specs, settings.account_order, settings.zenmux_base_url, monotonic, random.random)
         seconds, silence = settings.connect_timeout_seconds, settings.upstream_silence_seconds
         self._timeouts = httpx2.Timeout(connect=seconds, pool=seconds, read=silence, write=silence).as_dict()
@@ -79,7 +80,17 @@ class Upstream:
 
     async def open(self) -> None:
         """Call it in the loop that will use it. Raises ConfigurationError for a network setting that cannot work."""
-        self.routes.open_all()
+        self.routes.prepare(account.origin for account in self.accounts.all)
+
+    def replace_accounts(self, specs: Sequence[AccountSpec]) -> None:
+        """Takes these accounts from now on. Requests that run finish with the account and the key they have.
+
+        Raises ConfigurationError for a server to which no way can work, and ValueError for accounts that do not go
+        together: then nothing has changed.
+        """
+        checked = check_accounts(specs)
+        self.routes.prepare(spec.base_url or self._settings.zenmux_base_url for spec in checked)
+        self.accounts.replace(checked)
 
     async def aclose(self) -> None:
         """Closes every connection. Answers that are still being read break. May be called more than once."""

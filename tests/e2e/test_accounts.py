@@ -1,5 +1,6 @@
 """Several ZenMux accounts end to end: who is asked, what moves on to the next, what never does, and who pays."""
 
+import asyncio
 import json
 import socket
 import urllib.request
@@ -10,6 +11,11 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
+from app.admin.operator import Operator
+from app.admin.zenmux.accounts import list_accounts, rest_account, resume_account
+from app.admin.zenmux.bills import bills_to_compare, days_json, reconcile_day
+from app.images.catalog.catalog import load_catalog
+from app.main import utc_now
 from app.sandbox.server import SandboxServer
 from app.settings.accounts import parse_accounts
 from app.settings.settings import Settings
@@ -207,7 +213,7 @@ def test_a_new_key_is_taken_while_the_old_one_finishes_what_it_has(
 
     monkeypatch.setattr("app.main.Upstream", make)
     pair = start_gateway(sandbox.url, zenmux_api_key=None, zenmux_api_keys=KEYS, account_order="priority")
-    key, accounts = pair.store.key(), made[0].accounts
+    key, upstream = pair.store.key(), made[0]
     with socket.create_connection(pair.socket.getsockname()) as running:
         body = json.dumps({**BODY, "prompt": "x [sandbox: delay=1s]"})
         head = (
@@ -216,8 +222,10 @@ def test_a_new_key_is_taken_while_the_old_one_finishes_what_it_has(
         )
         running.sendall((head + body).encode())
         wait_until(lambda: any(row["dispatched_at_ms"] for row in pair.store.rows()), "the request is sent")
-        main, spare = (account.spec for account in accounts.all)
-        accounts.replace([replace(main, key=SecretStr("sk-ai-v1-new")), spare])
+        main, spare = (account.spec for account in upstream.accounts.all)
+        with pytest.raises(ValueError, match="same key"):
+            upstream.replace_accounts([main, replace(spare, key=main.key)])
+        upstream.replace_accounts([replace(main, key=SecretStr("sk-ai-v1-new")), spare])
         assert ask(pair, key).status_code == 200
         answer = b""
         while received := running.recv(65_536):
@@ -225,3 +233,44 @@ def test_a_new_key_is_taken_while_the_old_one_finishes_what_it_has(
     assert answer.startswith(b"HTTP/1.1 200")
     pair.store.settled(2)
     assert [len(bill_of(sandbox, name)) for name in ("main", "new", "spare")] == [1, 1, 0]
+
+
+def test_what_an_operator_says_reaches_a_gateway_that_runs(pair: RunningGateway, sandbox: SandboxServer) -> None:
+    operator, specs = Operator(pair.store.engine, utc_now, "test"), pair.settings.accounts
+    wait_until(
+        lambda: [each.processes_up for each in list_accounts(operator, specs)] == [1, 1], "it says what it knows"
+    )
+    rest_account(operator, specs, "main", None)
+    wait_until(lambda: accounts_of(pair) == "1 of 2 up (main down, operator)", "main is out")
+    assert ask(pair, pair.store.key()).status_code == 200
+    resume_account(operator, specs, "main")
+    wait_until(lambda: accounts_of(pair) == "2 of 2 up", "main is in again")
+    assert ask(pair, pair.store.key()).status_code == 200
+    assert check_bills(sandbox, pair.store) == {"main": 1, "spare": 1}
+
+
+def test_each_account_is_compared_with_its_own_bill(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
+    keys = "main=sk-mg-of-main, spare=sk-mg-of-spare"
+    gateway = start_gateway(
+        sandbox.url, zenmux_api_key=None, zenmux_api_keys=KEYS, zenmux_management_keys=keys, account_order="weighted"
+    )
+    key = gateway.store.key()
+    assert [ask(gateway, key).status_code for _ in range(3)] == [200] * 3
+    gateway.store.settled(3)
+    operator, today = Operator(gateway.store.engine, utc_now, "test"), utc_now().date()
+
+    def verdicts() -> dict[str, Any]:
+        bills = bills_to_compare(gateway.settings)
+        days = [asyncio.run(reconcile_day(operator, today, load_catalog(), gateway.settings, bill)) for bill in bills]
+        return {
+            day["account"]: (day["verdict"], day["total"]["billed_requests"]) for day in days_json(days)["accounts"]
+        }
+
+    assert verdicts() == {"main": ("equal", 2), "spare": ("equal", 1)}
+    # Somebody buys with the key of one account beside the gateway: the other's bill stays right.
+    headers = {"authorization": "Bearer sk-ai-v1-spare"}
+    assert httpx2.post(f"{sandbox.url}/images/generations", headers=headers, json=BODY, timeout=60).is_success
+    assert verdicts() == {"main": ("equal", 2), "spare": ("drift", 2)}
+    assert gateway.metric("zenmux_gateway_reconciliation_drift_usd", account="main") == 0
+    assert gateway.metric("zenmux_gateway_reconciliation_drift_usd", account="spare") < 0
+    assert bills_to_compare(gateway.settings, "spare") == [gateway.settings.accounts[1]]

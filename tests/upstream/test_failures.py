@@ -281,3 +281,47 @@ def test_an_answer_without_an_image(remark: str | None) -> None:
     assert isinstance(error, UpstreamRefused)
     assert (error.kind, error.status, error.code, error.billed) == ("no_image", 502, "no_image", None)
     assert error.message == "ZenMux answered without an image" + (": system busy" if remark else ".")
+
+
+def zenmux_says(status: int, kind: str) -> bytes:
+    return json.dumps({"error": {"code": str(status), "type": kind, "message": "m"}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (402, zenmux_says(402, "insufficient_credit"), "credit"),
+        (402, zenmux_says(402, "reject_no_credit"), "credit"),
+        (402, b"", "credit"),
+        (402, zenmux_says(402, "quote_exceeded"), "quota"),
+        (403, zenmux_says(403, "access_denied"), "key"),
+        (429, zenmux_says(429, "rate_limit"), "rate_limit"),
+        (429, b"", "rate_limit"),
+        # Not ZenMux's word on our account: every account would meet it.
+        (403, zenmux_says(403, "safety_check_failed"), None),
+        (403, b'{"error": {"code": "access_denied", "message": "the provider\'s"}}', None),
+        (403, b'{"type": "access_denied", "message": "of a firewall"}', None),
+        (401, b'{"error": {"type": "invalid_request_error", "code": "invalid_api_key"}}', None),
+        (403, HTML, None),
+        (400, zenmux_says(400, "invalid_params"), None),
+        (429, b'{"error": {"type": "image_generation_user_error", "code": "moderation_blocked"}}', None),
+        (402, b'{"error": {"type": "image_generation_user_error", "code": "moderation_blocked"}}', None),
+        (500, b"", None),
+        (503, b'{"error": {"code": "slow_down"}}', None),
+    ],
+)
+def test_what_is_refused_for_the_accounts_sake(status: int, body: bytes, why: str | None) -> None:
+    error = translate(status, body)
+    assert error.account_why == why
+    assert why is None or error.billed is False
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("90000", 90_000.0), (None, None), ("soon", None)])
+def test_how_long_an_account_is_to_be_spared(header: str | None, seconds: float | None) -> None:
+    assert translate(429, b"", header).account_rest_seconds == seconds
+
+
+@given(st.integers(300, 599), st.binary(max_size=200))
+def test_only_what_was_not_billed_may_go_to_another_account(status: int, body: bytes) -> None:
+    error = translate(status, body)
+    assert error.account_why is None or error.billed is False

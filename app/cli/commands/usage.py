@@ -54,7 +54,7 @@ def report(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Add up usage by user, team, key, model or day.
+    """Add up usage by user, team, key, model, ZenMux account or day.
 
     \b
     zenmux-gateway usage report

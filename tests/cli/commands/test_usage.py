@@ -75,6 +75,7 @@ def test_by_everything(used: Cli) -> None:
     assert requests(used, "--by", "day") == {"2026-10-31": 1, "2026-11-01": 1, "2026-11-24": 2}
     assert list(requests(used, "--by", "key").values()) == [4]
     assert list(requests(used, "--by", "team").values()) == [4]
+    assert requests(used, "--by", "account") == {"main": 4}
 
 
 def test_from_the_first_to_the_last_day(used: Cli) -> None:
