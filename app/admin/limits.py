@@ -86,7 +86,7 @@ def list_limits(operator: Operator, target: Target | None = None) -> list[LimitV
         scope_id = _find(connection, target)[0] if target is not None else None
         found = administration.list_limits(connection, target.scope if target else None, scope_id)
         names = _names(connection)
-    return [LimitView(each, names.get(each.scope_id)) for each in found]
+    return [LimitView(each, _name_of(each, names)) for each in found]
 
 
 def show_target(operator: Operator, target: Target) -> TargetLimits:
@@ -166,6 +166,11 @@ def _names(connection: Connection) -> dict[str, str]:
     owners = {user.id: user.name for user in list_users(connection)}
     owners |= {team.id: team.name for team in list_teams(connection)}
     return owners | {key.id: f"{key.id} ({key.user_name})" for key in list_keys(connection)}
+
+
+def _name_of(limit: Limit, names: dict[str, str]) -> str | None:
+    """An account's name is its id."""
+    return limit.scope_id if limit.scope is Scope.ACCOUNT else names.get(limit.scope_id)
 
 
 def _place(limit: Limit) -> tuple[str, str, str]:

@@ -84,8 +84,12 @@ class Routes:
         name is in `tried`. Raises NoAccountUp, ModelNotFound.
         """
         account, chosen_at = self.accounts.choose(model, tried)
-        way = self._ways.get(account.origin) or self._open(account.origin)
-        waiting = None if way.lender is None else await way.lender.lend_waiting(way.url)
+        try:
+            way = self._ways.get(account.origin) or self._open(account.origin)
+            waiting = None if way.lender is None else await way.lender.lend_waiting(way.url)
+        except BaseException:
+            self.accounts.note_ended(account, chosen_at)
+            raise
         return Route(self.accounts, account, chosen_at, way.transport, waiting)
 
     def prepare(self, base_urls: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ def ready(cli: Cli) -> Cli:
 def test_accounts_are_listed_taken_out_and_in_again(ready: Cli) -> None:
     ready("limits", "set", "--account", "spare", "usd:20/day")
     assert "until: zenmux-gateway accounts resume spare" in ready("accounts", "rest", "spare").stderr
+    assert [(each["scope"], each["name"]) for each in ready.json("limits", "list")] == [("account", "spare")]
     main, spare = ready.json("accounts", "list")
     assert main == {
         "name": "main", "weight": 1, "base_url": None, "models": [], "limits": [], "state": "not running", "why": None,
