@@ -218,6 +218,7 @@ def _exchange_bounds(settings: Settings) -> ExchangeBounds:
         reservation_seconds=settings.reservation_seconds,
         client_stall_seconds=settings.client_stall_seconds,
         keepalive_seconds=settings.keepalive_seconds,
+        early_head_seconds=settings.early_head_seconds,
         requests_in_flight_max=settings.requests_in_flight_max,
         user_in_flight_percent=settings.user_in_flight_percent,
         abandoned_exchanges_max=settings.abandoned_exchanges_max,

@@ -12,11 +12,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Send
 
 from app.errors import GatewayError
-from app.exchange.downstream import EventEnd
+from app.exchange.downstream import EarlyHead, EventEnd
 from app.exchange.tasks import Tasks
 
 # One line end: an SDK that has read an `id:` would take a blank line after it for an empty event.
 _KEEPALIVE_COMMENT = b": keep-alive\n"
+_WHITE_SPACE = b" "  # which JSON allows before a value
 ErrorEvent = Callable[[GatewayError, EventEnd], bytes]
 ErrorResponse = Callable[[GatewayError], Response]
 
@@ -52,25 +53,35 @@ class AsgiDownstream:
         self._on_leave: Callable[[], None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._keeping_alive: asyncio.Task[None] | None = None
+        self._at_boundary: Callable[[], bool] = _always
+        self._filler = _KEEPALIVE_COMMENT
+        self._early: asyncio.TimerHandle | None = None  # while nothing was sent
+        self._awaits_document = False  # its head went out early, and nothing of its body is there
+        self.has_chunks = True
         self.headers: list[tuple[bytes, bytes]] = []
         self.left = False
         self.started = False
         self.event_end: EventEnd | None = None
 
     async def start(self, status: int, content_length: int | None) -> None:
+        if self.started:  # early
+            return
+        self._stop_early()
         self.started = True
         self._missing_bytes = content_length
         length = [] if content_length is None else [(b"content-length", str(content_length).encode())]
         await self._pass({"type": "http.response.start", "status": status, "headers": [*self.headers, *length]})
 
     async def write(self, chunk: bytes | memoryview, *, is_whole: bool = False) -> None:
+        self._awaits_document = False
         if self._missing_bytes is not None:
             self._missing_bytes -= len(chunk)
             self._finished = is_whole and self._missing_bytes == 0
         await self._pass({"type": "http.response.body", "body": chunk, "more_body": not self._finished})
 
     async def finish(self) -> None:
-        if not self._missing_bytes and not self._finished:
+        # White space and nothing else would be a success without an image.
+        if not self._missing_bytes and not self._finished and not self._awaits_document:
             await self._end_body(b"")
 
     async def fail(self, error: GatewayError) -> None:
@@ -85,6 +96,7 @@ class AsgiDownstream:
     async def end_early(self, error: GatewayError) -> None:
         if self.started and self.event_end is None:
             return
+        self._stop_early()
         self._unwatch()
         was_silent, self._is_silent = self._is_silent or self.left or self._sending or self._finished, True
         if was_silent:  # or a caller that accepts nothing: its connection just ends
@@ -101,6 +113,7 @@ class AsgiDownstream:
 
     def close(self) -> None:
         self._stall.close()
+        self._stop_early()
         self._unwatch()
         self._stop_keeping_alive()
 
@@ -138,26 +151,63 @@ class AsgiDownstream:
         if notify is not None:
             notify()
 
-    def keep_alive(self, seconds: float, at_boundary: Callable[[], bool]) -> None:
-        self._keeping_alive = self._tasks.start(self._keep_alive(seconds, at_boundary), "keep a stream alive")
+    def begin_early(self, head: EarlyHead) -> None:
+        if head.event_end is not None or self.has_chunks:
+            self._early = asyncio.get_running_loop().call_later(head.after_seconds, self._begin_early, head)
 
-    async def _keep_alive(self, seconds: float, at_boundary: Callable[[], bool]) -> None:
+    def _begin_early(self, early: EarlyHead) -> None:
+        self._early = None
+        if self.started or self.left or self._is_silent:
+            return
+        self.started, self.event_end = True, early.event_end
+        if early.event_end is None:
+            self._awaits_document, self._filler = True, _WHITE_SPACE
+        self._last_sent_at = self._monotonic() - early.keepalive_seconds  # the first comment goes with the head
+        head = {"type": "http.response.start", "status": 200, "headers": early.headers}
+        self._keeping_alive = self._tasks.start(
+            self._send_and_keep_alive(head, early.keepalive_seconds), "begin an answer"
+        )
+
+    async def _send_and_keep_alive(self, head: dict[str, Any], seconds: float) -> None:
+        with suppress(OSError):
+            await self._send(head)
+        await self._keep_alive(seconds)
+
+    def _stop_early(self) -> None:
+        timer, self._early = self._early, None
+        if timer is not None:
+            timer.cancel()
+
+    def keep_alive(self, seconds: float, at_boundary: Callable[[], bool]) -> None:
+        self._at_boundary = at_boundary
+        if self._keeping_alive is None:
+            self._keeping_alive = self._tasks.start(self._keep_alive(seconds), "keep a stream alive")
+
+    async def _keep_alive(self, seconds: float) -> None:
+        """Ends with the answer; of a document, once its body begins."""
         while not (self.left or self._is_silent or self._finished):
+            if self._filler is _WHITE_SPACE and not self._awaits_document:
+                return
             silent_for = self._monotonic() - self._last_sent_at
             if silent_for < seconds:
                 await asyncio.sleep(seconds - silent_for)
-            elif self._sending or not at_boundary():
+            elif self._sending or not self._at_boundary():
                 await asyncio.sleep(seconds / 4)
             else:
                 # Unbounded: a caller that accepts no comment accepts no answer either, and that wait is bounded.
                 with suppress(OSError):
-                    await self._send({"type": "http.response.body", "body": _KEEPALIVE_COMMENT, "more_body": True})
+                    body = self._filler
+                    await self._send({"type": "http.response.body", "body": body, "more_body": True, "is_filler": True})
                 self._last_sent_at = self._monotonic()
 
     def _stop_keeping_alive(self) -> None:
         task, self._keeping_alive = self._keeping_alive, None
         if task is not None:
             task.cancel()
+
+
+def _always() -> bool:
+    return True
 
 
 class _Stall:

@@ -1,12 +1,26 @@
 """What an exchange asks of its caller's side: a socket today, a job's file or a replay tomorrow. No HTTP, no money."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.errors import GatewayError
 
 EventEnd = Callable[[bytes], bytes]
 """Completes an event that was cut, with a last field if it can take one."""
+
+
+def no_event_begun(_: bytes) -> bytes:
+    """The EventEnd of a stream that has sent no event yet."""
+    return b""
+
+
+class EarlyHead(NamedTuple):
+    """What an answer begins with while upstream is silent. `event_end` is that of a stream, None for a document."""
+
+    after_seconds: float
+    keepalive_seconds: float
+    headers: list[tuple[bytes, bytes]]
+    event_end: EventEnd | None
 
 
 class Downstream(Protocol):
@@ -48,6 +62,12 @@ class Downstream(Protocol):
 
     def watch(self, on_leave: Callable[[], None]) -> None:
         """From now until `close`, calls `on_leave` once, when the caller leaves or accepts nothing for too long."""
+        ...
+
+    def begin_early(self, head: EarlyHead) -> None:
+        """If no answer has begun `after_seconds` from now, begins a 200, and keeps it alive: a stream with comments, a
+        document with white space. From then on `started` is true, and a document that fails is left unfinished. Does
+        nothing where that cannot be."""
         ...
 
     def keep_alive(self, seconds: float, at_boundary: Callable[[], bool]) -> None:

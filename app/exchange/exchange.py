@@ -20,7 +20,7 @@ from app.exchange.hosted_answers import with_links
 from app.exchange.hosting import image_files
 from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges, Place
 from app.exchange.on_account import OnAccount
-from app.exchange.relay import Relay
+from app.exchange.relay import Relay, begin_early
 from app.identity.keys.authentication import Caller
 from app.images.cost.pricing import Estimate, estimate
 from app.images.request.normalize import ImageRequest
@@ -60,13 +60,14 @@ class Exchange(Response):
         self._place: Place
         self._estimate: Estimate
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As `run`, for a caller on a socket."""
         shared = self._shared
         stall_seconds = shared.bounds.client_stall_seconds
-        await self.run(
-            AsgiDownstream(receive, send, shared.tasks, stall_seconds, shared.error_event, shared.error_response)
-        )
+        errors = shared.error_event, shared.error_response
+        downstream = AsgiDownstream(receive, send, shared.tasks, stall_seconds, *errors)
+        downstream.has_chunks = scope["http_version"] != "1.0"
+        await self.run(downstream)
 
     async def run(self, downstream: Downstream) -> None:
         """Runs the whole exchange. Raises GatewayError only if nothing was sent to `downstream`, so that the caller of
@@ -138,6 +139,7 @@ class Exchange(Response):
             self._event.dispatched_at = shared.monotonic()
 
         downstream.watch(self._on_leave)
+        begin_early(downstream, request, shared.bounds, self._answer_headers)
         response = await account.ask(_UPSTREAM_PATHS[request.operation], self._body, on_sending)
         self._note_response(response)
         downstream.headers = [*response.headers, *self._answer_headers]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import orjson
 
 from app.errors import FilesUnavailable, GatewayError, StoreUnavailable
-from app.exchange.downstream import Downstream, EventEnd
+from app.exchange.downstream import Downstream, EarlyHead, EventEnd
 from app.files.link_secrets import LinkSecrets
 from app.files.store.index import Kind, Owner, StoredFile
 from app.files.store.store import FileStore
@@ -89,6 +89,9 @@ class WithLinks:
 
     def watch(self, on_leave: Callable[[], None]) -> None:
         self._inner.watch(on_leave)
+
+    def begin_early(self, head: EarlyHead) -> None:
+        self._inner.begin_early(head)
 
     def keep_alive(self, seconds: float, at_boundary: Callable[[], bool]) -> None:
         self._inner.keep_alive(seconds, at_boundary)

@@ -29,6 +29,7 @@ class ExchangeBounds:
     reservation_seconds: float
     client_stall_seconds: float
     keepalive_seconds: float
+    early_head_seconds: float
     requests_in_flight_max: int
     user_in_flight_percent: int
     abandoned_exchanges_max: int

@@ -3,8 +3,9 @@
 import asyncio
 
 from app.errors import UpstreamBroken, UpstreamError
-from app.exchange.answer_reader import AnswerReader, answer_reader
-from app.exchange.downstream import Downstream
+from app.exchange.answer_reader import DOCUMENT, EVENT_STREAM, AnswerReader, answer_reader
+from app.exchange.downstream import Downstream, EarlyHead, no_event_begun
+from app.exchange.in_flight import ExchangeBounds
 from app.images.cost.usage import AnswerSummary
 from app.images.request.normalize import ImageRequest
 from app.upstream.failures import failure_in_answer, no_image
@@ -37,6 +38,7 @@ class Relay:
         self._at = 0  # how far the chunk was read
         self._piece: bytes | memoryview = b""  # what was read last and may be sent
         self._held = b""
+        self._has_begun = False
         self._whole: AnswerSummary | None = None  # what it says, once it is whole and good
         self.ends_well = False  # its caller has an image from it, though a failure was reported beside it
 
@@ -78,7 +80,7 @@ class Relay:
         """
         if summary.delivers:
             return
-        if self._downstream.started and self._reader.closing is None and summary.complete and summary.image_count:
+        if self._has_begun and self._reader.closing is None and summary.complete and summary.image_count:
             self._piece = self._reader.flush()
             await self._send()
             self.ends_well = True
@@ -103,6 +105,7 @@ class Relay:
         return True
 
     async def _begin(self) -> None:
+        self._has_begun = True
         response, downstream, reader = self._response, self._downstream, self._reader
         downstream.event_end = reader.closing
         if reader.content_type is None:
@@ -115,7 +118,7 @@ class Relay:
     async def _send(self) -> None:
         downstream, reader, piece = self._downstream, self._reader, self._piece
         self._piece = b""
-        if not downstream.started:
+        if not self._has_begun:
             if reader.malformed:
                 raise _not_an_answer("a body that is no JSON object")
             if reader.refuses:
@@ -128,6 +131,19 @@ class Relay:
             piece, self._held = self._held + piece, b""
         if piece:
             await downstream.write(piece, is_whole=self._whole is not None)
+
+
+def begin_early(
+    downstream: Downstream, request: ImageRequest, bounds: ExchangeBounds, headers: list[tuple[bytes, bytes]]
+) -> None:
+    """Lets the answer begin while ZenMux is silent: whoever waits in vain for a head cuts the connection, and the image
+    is lost."""
+    seconds = bounds.keepalive_seconds if request.stream else bounds.early_head_seconds
+    if seconds:
+        content_type = EVENT_STREAM if request.stream else DOCUMENT
+        event_end = no_event_begun if request.stream else None
+        all_headers = [(b"content-type", content_type.encode()), *headers]
+        downstream.begin_early(EarlyHead(seconds, bounds.keepalive_seconds, all_headers, event_end))
 
 
 def _verdict(summary: AnswerSummary, reader: AnswerReader) -> UpstreamError:

@@ -53,6 +53,12 @@ class CallerSettings(BaseModel):
         description="Most answers read to their end after their client left; beyond it they settle at the estimate.",
     )
     keepalive_seconds: float = Field(15, gt=0, le=300, description="A silent stream gets a comment line this often.")
+    early_head_seconds: float = Field(
+        50,
+        ge=0,
+        le=600,
+        description="A document's head goes out after so much silence, then white space keeps it alive; 0: never.",
+    )
     shutdown_seconds: float = Field(
         60, ge=0, le=3600, description="How long running requests may finish after SIGTERM."
     )

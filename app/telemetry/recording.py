@@ -57,7 +57,7 @@ class Recording:
                 event.status = message["status"]
                 message["headers"] = [*message.get("headers", ()), request_id_header]
             else:
-                if event.first_byte_at is None:
+                if event.first_byte_at is None and "is_filler" not in message:
                     event.first_byte_at = monotonic()
                 event.sent_bytes += len(message.get("body", b""))
             await send(message)

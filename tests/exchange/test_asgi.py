@@ -9,6 +9,7 @@ from starlette.responses import Response
 from app.api.error_responses import error_event, error_response, wire_error
 from app.errors import GatewayError, Overloaded
 from app.exchange.asgi import AsgiDownstream
+from app.exchange.downstream import EarlyHead, no_event_begun
 from app.exchange.tasks import Tasks
 
 
@@ -204,3 +205,97 @@ async def test_what_ends_early_takes_nothing_afterwards() -> None:
     assert [message["type"] for message in client.messages] == ["http.response.start", "http.response.body"]
     assert b"stop" in client.body
     assert b"late" not in client.body
+
+
+def early_head(after_seconds: float, keepalive_seconds: float, *, stream: bool = False) -> EarlyHead:
+    event_end = no_event_begun if stream else None
+    return EarlyHead(after_seconds, keepalive_seconds, [(b"x-one", b"1")], event_end)
+
+
+async def begun_early(client: Client, *, stream: bool, old: bool = False) -> AsgiDownstream:
+    """A downstream whose answer has begun early, once the client has the first filler of it."""
+    downstream = downstream_of(client)
+    downstream.has_chunks = not old
+    client.arrived.clear()
+    downstream.begin_early(early_head(0.001, 60, stream=stream))
+    while not client.body:
+        await asyncio.wait_for(client.arrived.wait(), 10)
+        client.arrived.clear()
+    return downstream
+
+
+@pytest.mark.parametrize(("stream", "filler"), [(True, b": keep-alive\n"), (False, b" ")])
+async def test_a_silent_answer_begins_early_and_goes_on_as_any_other(stream: bool, filler: bytes) -> None:
+    client = Client()
+    downstream = await begun_early(client, stream=stream)
+    assert downstream.started
+    assert client.messages[0] == {"type": "http.response.start", "status": 200, "headers": [(b"x-one", b"1")]}
+    downstream.headers = [(b"x-two", b"2")]
+    await downstream.start(200, 4)
+    if stream:
+        downstream.keep_alive(60, lambda: True)
+    await downstream.write(b"abcd", is_whole=True)
+    await downstream.finish()
+    downstream.close()
+    assert client.body == filler + b"abcd"
+    assert [message["type"] for message in client.messages].count("http.response.start") == 1
+    assert client.messages[-1]["more_body"] is False
+
+
+async def test_what_begins_in_time_does_not_begin_early() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    downstream.begin_early(early_head(0.01, 0.01))
+    await downstream.start(200, 2)
+    await asyncio.sleep(0.05)  # several times the time: the absence of white space has no event to wait for
+    await downstream.write(b"{}", is_whole=True)
+    downstream.close()
+    assert client.body == b"{}"
+    assert client.messages[0]["headers"] == [(b"content-length", b"2")]
+
+
+async def test_an_old_client_gets_no_document_early_for_it_knows_no_chunks() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    downstream.has_chunks = False
+    downstream.begin_early(early_head(0.001, 60))
+    await asyncio.sleep(0.02)
+    assert (downstream.started, client.messages) == (False, [])
+    downstream.close()
+    assert (await begun_early(Client(), stream=True, old=True)).started
+
+
+async def test_white_space_ends_where_a_document_begins() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    downstream.begin_early(early_head(0.001, 0.002))
+    while len(client.body) < 3:
+        await asyncio.wait_for(client.arrived.wait(), 10)
+        client.arrived.clear()
+    await downstream.write(b'{"a":')
+    size = len(client.body)
+    await asyncio.sleep(0.02)
+    assert len(client.body) == size
+    downstream.close()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_failure_after_an_early_head_is_never_a_success(stream: bool) -> None:
+    client = Client()
+    downstream = await begun_early(client, stream=stream)
+    await downstream.fail(Overloaded("broke"))
+    if not stream:
+        await downstream.finish()
+    downstream.close()
+    is_ended = not client.messages[-1].get("more_body", True)
+    assert (is_ended, b"event: error" in client.body) == (stream, stream)
+
+
+async def test_a_stop_before_the_head_sends_its_error_and_no_head_after_it() -> None:
+    client = Client()
+    downstream = downstream_of(client)
+    downstream.begin_early(early_head(0.005, 60))
+    await downstream.end_early(Overloaded("stop"))
+    await asyncio.sleep(0.02)
+    assert [message["type"] for message in client.messages] == ["http.response.start", "http.response.body"]
+    downstream.close()

@@ -15,7 +15,7 @@ import app
 from app.api.error_responses import error_event, error_response, wire_error
 from app.errors import GatewayError, QuotaExceeded, UpstreamRefused
 from app.exchange.bodies import json_body
-from app.exchange.downstream import Downstream, EventEnd
+from app.exchange.downstream import Downstream, EarlyHead, EventEnd
 from app.exchange.exchange import Exchange
 from app.exchange.in_flight import ExchangeBounds, Exchanges
 from app.identity.keys.credentials import Caller
@@ -70,6 +70,9 @@ class FileDownstream:
     def watch(self, on_leave: Callable[[], None]) -> None:
         """Nobody leaves."""
 
+    def begin_early(self, head: EarlyHead) -> None:
+        """Nobody waits for its head."""
+
     def keep_alive(self, seconds: float, at_boundary: Callable[[], bool]) -> None:
         """No comments in a file."""
 
@@ -84,6 +87,7 @@ async def exchanges(engine: Engine) -> AsyncIterator[tuple[Exchanges, SandboxSer
         reservation_seconds=120,
         client_stall_seconds=60,
         keepalive_seconds=60,
+        early_head_seconds=0,
         requests_in_flight_max=20,
         user_in_flight_percent=100,
         abandoned_exchanges_max=1,

@@ -29,6 +29,7 @@ async def exchanges(seconds: Seconds) -> Exchanges:
         reservation_seconds=1,
         client_stall_seconds=1,
         keepalive_seconds=1,
+        early_head_seconds=0,
         requests_in_flight_max=20,
         user_in_flight_percent=50,
         abandoned_exchanges_max=0,
