@@ -85,7 +85,8 @@ class Accounts:
     def _account(self, spec: AccountSpec, before: Account | None) -> Account:
         origin = spec.base_url or self._base_url
         if before is not None and before.spec.key == spec.key and before.origin == origin:
-            return Account(spec, origin, before.state)
+            before.spec = spec  # requests that run go on telling what they learn of it
+            return before
         is_rested = before is not None and before.state.why is Why.OPERATOR
         return Account(spec, origin, before.state if before is not None and is_rested else UP)
 
@@ -238,4 +239,6 @@ class Accounts:
                     self._announce(account, state)
 
     def _announce(self, account: Account, state: AccountState) -> None:
+        if self._accounts.get(account.name) is not account:
+            return  # a key that was replaced, of a request that still runs
         self.watch(account.name, state, self.seconds_left(account))

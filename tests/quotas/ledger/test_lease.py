@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
-from app.errors import StoreUnavailable
+from app.database.clock import to_ms
+from app.errors import QuotaExceeded, StoreUnavailable
 from app.quotas.ledger.commands import Reserved
 from app.quotas.ledger.lease import Lease
+from app.quotas.rules.limits import Scope, parse_limit
 from app.quotas.rules.reservation import Resolution, Settlement
-from tests.quotas.making import NOON, a_hold, released, rows, running_ledger, settled, sweep
+from tests.quotas.making import NOON, a_hold, errors, released, rows, running_ledger, set_limits, settled, sweep
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
@@ -90,3 +92,47 @@ async def test_settling_never_raises(error: Exception, caplog: pytest.LogCapture
     assert logged(caplog) == [("settlement_not_written", "r1")]
     with pytest.raises(type(error)):
         await lease.dispatched(NOON)
+
+
+async def test_a_reservation_that_moves_is_marked_anew_and_counts_for_its_new_account(engine: Engine) -> None:
+    for account in ("main", "spare"):
+        set_limits(engine, parse_limit("images:3/day").on(Scope.ACCOUNT, account))
+    async with running_ledger(engine) as ledger:
+        lease = await ledger.reserve(a_hold(images=2, is_dispatched=True))
+        await lease.move("spare", NOON, is_dispatched=False)
+        [row] = rows(engine).values()
+        assert (row["account"], row["dispatched_at_ms"]) == ("spare", None)
+        await ledger.reserve(a_hold("r2", images=3))  # `main` has all its room again
+        with pytest.raises(QuotaExceeded, match="ZenMux account"):
+            await ledger.reserve(a_hold("r3", images=2)._replace(account="spare"))
+        await lease.dispatched(NOON)
+        assert rows(engine)["r1"]["dispatched_at_ms"] == to_ms(NOON)
+        await lease.move("spare", NOON, is_dispatched=False)  # it is there: nothing changes
+        assert rows(engine)["r1"]["dispatched_at_ms"] == to_ms(NOON)
+        await lease.settle(settled(images=2))
+    assert errors(engine) == []
+
+
+async def test_a_move_that_does_not_fit_changes_nothing(engine: Engine) -> None:
+    set_limits(engine, parse_limit("images:1/day").on(Scope.ACCOUNT, "spare"))
+    set_limits(engine, parse_limit("images:2/day").on(Scope.KEY, "key-1"))
+    async with running_ledger(engine) as ledger:
+        lease = await ledger.reserve(a_hold(images=2, is_dispatched=True))
+        before = rows(engine)
+        with pytest.raises(QuotaExceeded):
+            await lease.move("spare", NOON, is_dispatched=False)
+        assert rows(engine) == before
+        await lease.move("other", NOON, is_dispatched=True)  # the key's own limit is full, and holds it already
+        await lease.settle(released())
+        with pytest.raises(StoreUnavailable, match="has ended"):
+            await lease.move("main", NOON, is_dispatched=False)
+    assert errors(engine) == []
+
+
+async def test_what_died_between_a_move_and_its_sending_costs_nothing(engine: Engine) -> None:
+    async with running_ledger(engine) as ledger:
+        lease = await ledger.reserve(a_hold(images=2, is_dispatched=True))
+        await lease.move("spare", NOON, is_dispatched=False)
+    assert await sweep(engine, NOON + timedelta(days=99)) == ["r1"]
+    [row] = rows(engine).values()
+    assert (row["state"], row["charged_images"], row["account"]) == ("expired", 0, "spare")

@@ -160,7 +160,7 @@ class TestSeveral:
 
 class TestReplacing:
     def test_the_same_key_keeps_its_state_and_a_new_one_begins_well(self) -> None:
-        accounts, clock, _ = accounts_of(spec("a"), spec("b"))
+        accounts, clock, seen = accounts_of(spec("a"), spec("b"))
         old = accounts.all[0]
         for account in accounts.all:
             accounts.note_refused(account, Why.KEY, clock.now, None)
@@ -173,6 +173,14 @@ class TestReplacing:
         assert accounts.choose(MODEL)[0].spec.key == SecretStr("sk-ai-v1-new")
         accounts.note_refused(old, Why.KEY, clock.now, None)  # the old key's requests say nothing about the new one
         assert accounts.choose(MODEL)[0].name == "a"
+        assert seen.calls == [("a", Availability.DOWN, Why.KEY), ("b", Availability.DOWN, Why.KEY)]
+
+    def test_a_request_that_runs_still_tells_of_an_account_whose_weight_has_changed(self) -> None:
+        accounts, _clock, _ = accounts_of(spec("a"), spec("b"))
+        running, chosen_at = accounts.choose(MODEL)
+        accounts.replace([spec("a", weight=5), spec("b")])
+        accounts.note_refused(running, Why.CREDIT, chosen_at, None)
+        assert accounts.choose(MODEL)[0].name == "b"
 
     def test_what_an_operator_took_out_stays_out(self) -> None:
         accounts, _, _ = accounts_of(spec("a"), spec("b"))
