@@ -5,6 +5,7 @@ command. execute.py knows what a command does.
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,9 +23,9 @@ from app.quotas.rules.applicable import LimitCache
 from app.quotas.rules.thresholds import UNWATCHED, NamedThresholdEvent, Thresholds, Watch
 
 _BATCH_MAX = 256
+_GATHERS_ABOVE, _GATHER_SECONDS = 3, 0.002  # after a batch of more commands, the writer lets a few more come first
 _TRIES = 5
-_BACKOFF_SECONDS_FIRST = 0.05
-_BACKOFF_SECONDS_MAX = 2.0
+_BACKOFF_SECONDS_FIRST, _BACKOFF_SECONDS_MAX = 0.05, 2.0
 _JOIN_SECONDS = 5.0  # how long a hanging statement may delay the end of the process
 
 # PostgreSQL's codes for "begin the transaction again": serialization failure, deadlock.
@@ -143,9 +144,12 @@ class Writer:
     def _take(self) -> list[Ticket]:
         """The next batch; empty when it is time to stop."""
         with self._lock:
-            self._serving = []
+            is_busy, self._serving = len(self._serving) > _GATHERS_ABOVE, []
             while not self._queue and not self._closing:
                 self._changed.wait()
+        if is_busy:  # a transaction costs more than what it carries; a caller alone never waits
+            time.sleep(_GATHER_SECONDS)
+        with self._lock:
             if not self._give_up.is_set():
                 self._is_careful = self._one_by_one > 0
                 size = min(len(self._queue), 1 if self._is_careful else _BATCH_MAX)

@@ -129,6 +129,27 @@ def test_what_waits_goes_into_one_transaction(desk: Desk, trouble: Trouble, engi
     assert len(states(engine)) == 21
 
 
+@pytest.mark.parametrize(("first_batch", "expected"), [(3, [1, 3, 1, 1]), (4, [1, 4, 2])])
+def test_a_busy_writer_lets_more_come_before_the_next_transaction(
+    desk: Desk, trouble: Trouble, engine: Engine, monkeypatch: pytest.MonkeyPatch, first_batch: int, expected: list[int]
+) -> None:
+    late: list[Ticket] = []
+    # What comes while the writer gathers; without that, it comes once the one before it is written.
+    monkeypatch.setattr("time.sleep", lambda _: late.append(desk.submit(Reserve(a_hold("late")))))
+    trouble.hold_back()
+    tickets = [desk.submit(Reserve(a_hold("stopper")))]
+    assert trouble.began.wait(30)
+    tickets += [desk.submit(Reserve(a_hold(f"r{number}"))) for number in range(first_batch)]
+    trouble.may_begin.set()
+    outcomes = [outcome_of(ticket) for ticket in tickets]
+    outcomes.append(outcome_of(desk.submit(Reserve(a_hold("next")))))
+    late = late or [desk.submit(Reserve(a_hold("late")))]
+    outcomes.append(outcome_of(late[0]))
+    assert outcomes == [Reserved(None)] * (first_batch + 3)
+    assert [len(batch) for batch in desk.batches] == expected
+    assert len(states(engine)) == first_batch + 3
+
+
 def test_a_life_of_a_reservation(desk: Desk, engine: Engine) -> None:
     set_limits(engine, on_key("images:5/day"), on_team("usd:1/month"))
     assert desk.do(Reserve(a_hold(images=2)), MarkDispatched("r1", NOON)) == [Reserved(None), None]
