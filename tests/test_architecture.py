@@ -68,6 +68,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "database",
             "identity",
             "quotas",
+            "files",
             "upstream",
         }
     ),

@@ -28,26 +28,33 @@ def secret(engine: Engine, name: str, random_bytes: bytes, now: datetime) -> byt
     """The newest secret of that name: `random_bytes`, if there was none. All processes get the same one. Blocks.
     Raises StoreUnavailable.
     """
-    found = secrets_of(engine, name)
+    found = kept_secrets(engine, name)
     if not found:
         with writing(engine) as connection:
             _lock(connection)
-            found = _read(connection, name)
+            found = secrets_of(connection, name)
             if not found:
                 return _add(connection, name, Secret(1, random_bytes, now)).value
     return found[0].value
 
 
-def secrets_of(engine: Engine, name: str) -> list[Secret]:
+def kept_secrets(engine: Engine, name: str) -> list[Secret]:
     """Every version that is kept, the newest first. Blocks. Raises StoreUnavailable."""
     with reading(engine) as connection:
-        return _read(connection, name)
+        return secrets_of(connection, name)
+
+
+def secrets_of(connection: Connection, name: str) -> list[Secret]:
+    """The same, in a transaction."""
+    columns = _table.c.version, _table.c.value, _table.c.created_at_ms
+    rows = connection.execute(select(*columns).where(_table.c.name == name).order_by(_table.c.version.desc()))
+    return [Secret(version, bytes(value), from_ms(created_at_ms)) for version, value, created_at_ms in rows]
 
 
 def rotate_secret(connection: Connection, name: str, random_bytes: bytes, now: datetime) -> Secret:
     """Makes a new version, and keeps the older ones. Raises StoreUnavailable."""
     _lock(connection)
-    versions = _read(connection, name)
+    versions = secrets_of(connection, name)
     return _add(connection, name, Secret(versions[0].version + 1 if versions else 1, random_bytes, now))
 
 
@@ -60,12 +67,6 @@ def _lock(connection: Connection) -> None:
     """Nobody else makes a secret until this transaction ends. SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("LOCK TABLE secrets IN SHARE ROW EXCLUSIVE MODE")
-
-
-def _read(connection: Connection, name: str) -> list[Secret]:
-    columns = _table.c.version, _table.c.value, _table.c.created_at_ms
-    rows = connection.execute(select(*columns).where(_table.c.name == name).order_by(_table.c.version.desc()))
-    return [Secret(version, bytes(value), from_ms(created_at_ms)) for version, value, created_at_ms in rows]
 
 
 def _add(connection: Connection, name: str, made: Secret) -> Secret:

@@ -15,6 +15,7 @@ from app.files.store.writer import FileWriter
 from app.images.answers.hosting import DocumentImages, EventImages, ImageBytes, ImageMark, Piece, Undecodable
 
 _HELD_BYTES_MAX = 1_048_576  # of a document's text: links, usage and revised prompts are a few KiB
+_WINDOW_BYTES = 65_536  # of an answer, read at a time: while a file is written, so much more is in memory
 _NORMALIZED = b"x-gateway-normalized"
 _FELL_BACK = b"response_format=url->b64_json"
 
@@ -61,7 +62,8 @@ class _DocumentWithLinks(WithLinks):
         self._status, self._is_begun = status, True
 
     async def write(self, chunk: bytes | memoryview, *, is_whole: bool = False) -> None:  # noqa: ARG002 - it ends in `finish`
-        await self._take_all(self._reader.feed(chunk))
+        for start in range(0, len(chunk), _WINDOW_BYTES):
+            await self._take_all(self._reader.feed(chunk[start : start + _WINDOW_BYTES]))
 
     async def finish(self) -> None:
         await self._take_all(self._reader.flush())
@@ -194,7 +196,8 @@ class _StreamWithLinks(WithLinks):
         await self._inner.start(status, content_length)
 
     async def write(self, chunk: bytes | memoryview, *, is_whole: bool = False) -> None:  # noqa: ARG002 - a link may follow
-        await self._take_all(self._reader.feed(chunk))
+        for start in range(0, len(chunk), _WINDOW_BYTES):
+            await self._take_all(self._reader.feed(chunk[start : start + _WINDOW_BYTES]))
 
     async def finish(self) -> None:
         await self._take_all(self._reader.flush())

@@ -10,7 +10,7 @@ from functools import partial
 
 from sqlalchemy import Engine
 
-from app.database.gateway_secrets import SECRET_BYTES, Secret, secret, secrets_of
+from app.database.gateway_secrets import SECRET_BYTES, Secret, kept_secrets, secret
 from app.database.readers import Readers
 from app.files.links import SECRET_NAME, is_signed, link_to
 
@@ -50,8 +50,8 @@ class LinkSecrets:
         return check(self._secrets, self._seconds)
 
     def _read(self) -> list[Secret]:
-        found = secrets_of(self._engine, SECRET_NAME)
+        found = kept_secrets(self._engine, SECRET_NAME)
         if not found:
             secret(self._engine, SECRET_NAME, secrets.token_bytes(SECRET_BYTES), self._clock())
-            found = secrets_of(self._engine, SECRET_NAME)
+            found = kept_secrets(self._engine, SECRET_NAME)
         return found

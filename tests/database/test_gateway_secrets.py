@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Engine
 
 from app.database.engine import writing
-from app.database.gateway_secrets import drop_secrets, rotate_secret, secret, secrets_of
+from app.database.gateway_secrets import drop_secrets, kept_secrets, rotate_secret, secret
 from tests.quotas.making import NOON
 
 
@@ -29,10 +29,13 @@ def test_a_rotation_keeps_the_old_one_until_it_is_dropped(engine: Engine) -> Non
     with writing(engine) as connection:
         made = rotate_secret(connection, "links", b"new", later)
     assert secret(engine, "links", b"unused", later) == b"new"
-    assert [(each.value, each.created_at) for each in secrets_of(engine, "links")] == [(b"new", later), (b"old", NOON)]
+    assert [(each.value, each.created_at) for each in kept_secrets(engine, "links")] == [
+        (b"new", later),
+        (b"old", NOON),
+    ]
     with writing(engine) as connection:
         drop_secrets(connection, "links", made.version)
-    assert [each.value for each in secrets_of(engine, "links")] == [b"new"]
+    assert [each.value for each in kept_secrets(engine, "links")] == [b"new"]
 
 
 def test_a_rotation_of_none_makes_the_first(engine: Engine) -> None:

@@ -11,7 +11,7 @@ from app.errors import FilesUnavailable
 from app.files.store.draft import Draft
 from app.files.store.index import Kind, Owner, StoredFile
 
-_GATHERED_BYTES = 131_072  # what is gathered before it is written
+_GATHERED_BYTES = 65_536  # what is gathered before it is written
 _READ_BYTES = 131_072
 
 
