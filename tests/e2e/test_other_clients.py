@@ -1,4 +1,5 @@
-"""openai-python 1.109 and LiteLLM's SDK, each in an environment of its own, through a real gateway to a real sandbox.
+"""openai-python 1.109, LiteLLM's SDK and LangChain, each in an environment of its own, through a real gateway to a real
+sandbox.
 
 Each has a script in tests/clients that makes its calls and prints their answers. `make clients` makes the environments.
 """
@@ -11,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from PIL import Image
 
@@ -91,3 +93,14 @@ def test_litellm(gateway: RunningGateway, sandbox: SandboxServer, tmp_path: Path
     check_answers(printed["answers"])
     assert "invalid_image_file" in printed["refused"]["message"]
     check_accounts(gateway, sandbox, 5)
+
+
+def test_langchain_gets_links_as_from_dall_e(gateway: RunningGateway, sandbox: SandboxServer, tmp_path: Path) -> None:
+    """Its wrapper asks for no format, reads `url` and nothing else, and is maintained by nobody."""
+    for name, links in run("langchain", gateway, tmp_path).items():
+        for link in links.split("\n"):
+            image = Image.open(io.BytesIO(httpx2.get(link).content))
+            assert image.size == ((1792, 1024) if name == "dall-e-3" else (1024, 1024))
+    rows = gateway.store.settled(4)
+    assert [row["charged_images"] for row in rows] == [1, 1, 2, 1]
+    assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
