@@ -41,6 +41,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "quotas/reports": frozenset(
         {"errors", "images/catalog", "database", "quotas/rules", "quotas/ledger", "quotas/limits"}
     ),
+    "setup": frozenset({"errors", "settings", "identity/people", "quotas/rules"}),
     "upstream/wire": frozenset({"errors", "settings"}),
     "upstream/http1": frozenset({"upstream/wire"}),
     "upstream/accounts": frozenset({"errors", "settings", "database"}),
@@ -62,6 +63,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "exchange": frozenset({"errors", "images", "identity", "quotas", "files", "upstream", "telemetry"}),
     "admin": frozenset(
         {
+            "setup",
             "errors",
             "settings",
             "images",
@@ -127,7 +129,7 @@ ROOMS: dict[str, frozenset[str]] = {
                 "quotas",
                 "upstream",
             ),
-            *("alerts", "admin", "server", "main", "sandbox", "cli"),
+            *("alerts", "setup", "admin", "server", "main", "sandbox", "cli"),
         }
     ),
     "__main__": frozenset({"cli"}),
@@ -162,6 +164,12 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("e2e/test_links.py",): ("api/link_base.py", "exchange/hosted_answers.py", "exchange/hosting.py"),
     ("api/endpoints/test_files.py",): ("api/file_answer.py", "files/opening.py"),
     ("files/store/test_store.py",): ("files/store/disk.py", "files/store/place.py"),
+    ("admin/setup/test_apply.py", "admin/setup/test_export.py"): (
+        "admin/setup/overlay.py", "admin/setup/state.py", "admin/setup/today.py", "database/many.py",
+        "identity/people/many.py", "identity/keys/many.py", "quotas/limits/many.py", "setup/managed.py",
+    ),
+    ("setup/test_reading.py",): ("setup/document.py", "setup/tree.py"),
+    ("cli/commands/test_apply.py",): ("cli/commands/export.py",),
     ("upstream/lookups/test_costs.py", "upstream/lookups/test_models.py"): ("upstream/lookups/asking.py",),
     ("e2e/test_faults.py", "e2e/test_client_leaves.py", "e2e/test_pass_through.py"): (
         "exchange/exchange.py", "exchange/relay.py",

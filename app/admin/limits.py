@@ -15,6 +15,7 @@ from app.quotas.limits import manage as administration
 from app.quotas.limits.opening_balance import Past, add_up_past, make_counter
 from app.quotas.reports.limit_status import limit_status_of_key
 from app.quotas.rules.limits import Limit, Scope, Window, WrittenLimit
+from app.setup.managed import refuse_managed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def set_limits(
     pasts, change = _pasts(operator, target, limits), operator.change()
     with operator.writing() as connection:
         scope_id, whose = _find(connection, target)
+        _refuse_managed(connection, whose, [each.on(target.scope, scope_id) for each in limits])
         before = [each for each in administration.list_limits(connection, target.scope, scope_id) if not each.shadow]
         for each in limits:
             administration.set_limit(connection, each.on(target.scope, scope_id, shadow=shadow), change=change)
@@ -75,6 +77,7 @@ def remove_limits(operator: Operator, target: Target, limits: Sequence[WrittenLi
     change = operator.change()
     with operator.writing() as connection:
         scope_id, whose = _find(connection, target)
+        _refuse_managed(connection, whose, [each.on(target.scope, scope_id) for each in limits])
         for each in limits:
             administration.remove_limit(connection, each.on(target.scope, scope_id), change=change)
         return TargetLimits(whose, tuple(administration.list_limits(connection, target.scope, scope_id)))
@@ -128,6 +131,12 @@ def limits_by_owner(connection: Connection, scope: Scope) -> dict[str, tuple[str
     for limit in administration.list_limits(connection, scope):
         found[limit.scope_id] = (*found.get(limit.scope_id, ()), written_limit(limit))
     return found
+
+
+def _refuse_managed(connection: Connection, whose: str, limits: Sequence[Limit]) -> None:
+    for each in limits:
+        managed_by = administration.managed_by_of(connection, each)
+        refuse_managed(managed_by, f"A limit on {each.unit} of {whose}", ("limit",))
 
 
 def _pasts(operator: Operator, target: Target, limits: Sequence[WrittenLimit]) -> list[Past]:

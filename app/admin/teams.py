@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from app.admin.limits import limits_by_owner, limits_of
 from app.admin.lookup.owners import existing_team, existing_user
 from app.admin.operator import Operator
+from app.admin.users import move_user
 from app.admin.views import TeamView
 from app.errors import Conflict
 from app.identity.people import teams as team_records
@@ -33,12 +34,15 @@ def list_teams(operator: Operator) -> list[TeamView]:
 
 
 def add_to_team(operator: Operator, name: str, users: Sequence[str]) -> TeamView:
-    """Moves users into the team, out of their present one: all of them, or none. Raises NotFound."""
+    """Moves users into the team, out of their present one: all of them, or none.
+
+    Raises NotFound, and Conflict if a file sets the team of one.
+    """
     change = operator.change()
     with operator.writing() as connection:
         team = existing_team(connection, name)
         for user in users:
-            user_records.set_user_team(connection, existing_user(connection, user), team, change=change)
+            move_user(connection, existing_user(connection, user), team, change)
         return _view(connection, team)
 
 
@@ -54,7 +58,7 @@ def remove_from_team(operator: Operator, name: str, users: Sequence[str]) -> Tea
             user = existing_user(connection, written)
             if user.team_id != team.id:
                 raise Conflict(f"The user {user.name} is not in the team {team.name}; nothing was changed.")
-            user_records.set_user_team(connection, user, None, change=change)
+            move_user(connection, user, None, change)
         return _view(connection, team)
 
 

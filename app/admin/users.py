@@ -15,6 +15,7 @@ from app.identity.people.teams import Team
 from app.identity.people.users import User
 from app.quotas.limits.manage import copy_defaults, set_limit
 from app.quotas.rules.limits import Scope, WrittenLimit
+from app.setup.managed import refuse_managed
 
 
 def create_user(
@@ -72,13 +73,18 @@ def enable_user(operator: Operator, name: str) -> UserView:
 def set_user_team(operator: Operator, name: str, team: str | None) -> UserView:
     """Moves the user into the team; None: out of every team. What they used before stays with the old team.
 
-    Raises NotFound.
+    Raises NotFound, and Conflict if a file sets the user's team.
     """
     change = operator.change()
     with operator.writing() as connection:
         found = existing_team(connection, team) if team is not None else None
-        user = user_records.set_user_team(connection, existing_user(connection, name), found, change=change)
-        return _view(connection, user)
+        return _view(connection, move_user(connection, existing_user(connection, name), found, change))
+
+
+def move_user(connection: Connection, user: User, team: Team | None, change: Change) -> User:
+    """The part of a use case that moves a user. Raises Conflict if a file sets the user's team."""
+    refuse_managed(user.managed_by, f"The user {user.name}", ("team",))
+    return user_records.set_user_team(connection, user, team, change=change)
 
 
 def _set_disabled(operator: Operator, name: str, *, disabled: bool) -> UserView:

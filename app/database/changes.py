@@ -4,7 +4,7 @@ Knows nothing of what is changed. The other rooms make `before` and `after`, wit
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -54,17 +54,22 @@ def record_change(
     connection: Connection, change: Change, action: str, target: str, before: Values | None, after: Values | None
 ) -> None:
     """Adds one line to the list and raises the revision, in the transaction of the change itself."""
-    connection.execute(
-        insert(change_tables.admin_events).values(
-            at_ms=to_ms(change.now),
-            actor=change.actor[:_ACTOR_LENGTH_MAX],
-            action=action,
-            target=target,
-            before=_to_json(before),
-            after=_to_json(after),
-        )
-    )
-    connection.execute(update(change_tables.revision).values(value=change_tables.revision.c.value + 1))
+    record_changes(connection, change, [(action, target, before, after)])
+
+
+def record_changes(
+    connection: Connection, change: Change, lines: Sequence[tuple[str, str, Values | None, Values | None]]
+) -> None:
+    """The same for many changes at once: each is (action, target, before, after)."""
+    if not lines:
+        return
+    who = {"at_ms": to_ms(change.now), "actor": change.actor[:_ACTOR_LENGTH_MAX]}
+    rows = [
+        {**who, "action": action, "target": target, "before": _to_json(before), "after": _to_json(after)}
+        for action, target, before, after in lines
+    ]
+    connection.execute(insert(change_tables.admin_events), rows)
+    connection.execute(update(change_tables.revision).values(value=change_tables.revision.c.value + len(rows)))
 
 
 @dataclass(frozen=True, slots=True)

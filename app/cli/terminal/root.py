@@ -41,6 +41,8 @@ _COMMANDS = {
     "catalog": _Entry("commands.catalog", "Show models, their rules and prices; check a catalog file.", _CARE),
     "config": _Entry("commands.config", "Check and show the settings.", _CARE),
     "files": _Entry("commands.files", "Replace the secret of links to images.", _CARE),
+    "apply": _Entry("commands.apply", "Make teams, users, keys and limits be as a file says.", _CARE),
+    "export": _Entry("commands.export", "Print today's set-up as such a file.", _CARE),
     "db": _Entry("commands.database", "Bring the database to the newest schema.", _CARE),
     "changes": _Entry("commands.changes", "Show who changed keys, users, teams and limits.", _CARE),
     "version": _Entry("commands.version", "Print the version.", _CARE),

@@ -40,7 +40,12 @@ class PresentedKey(NamedTuple):
 
 def mint(public_id_bytes: bytes, secret_bytes: bytes) -> MintedKey:
     """A new key out of PUBLIC_ID_BYTES and SECRET_BYTES random bytes; other lengths raise ValueError."""
-    return mint_again(_spell(public_id_bytes, PUBLIC_ID_BYTES), secret_bytes)
+    return mint_again(new_public_id(public_id_bytes), secret_bytes)
+
+
+def new_public_id(public_id_bytes: bytes) -> str:
+    """The public id of a new key out of PUBLIC_ID_BYTES random bytes; other lengths raise ValueError."""
+    return _spell(public_id_bytes, PUBLIC_ID_BYTES)
 
 
 def mint_again(key_id: str, secret_bytes: bytes) -> MintedKey:

@@ -33,6 +33,7 @@ class Key:
     created_at: datetime
     expires_at: datetime | None
     disabled_at: datetime | None
+    managed_by: str | None = None  # what setup/managed.py reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,4 +177,5 @@ def _key_of(row: Row[Any]) -> Key:
         created_at=from_ms(row.created_at_ms),
         expires_at=None if row.expires_at_ms is None else from_ms(row.expires_at_ms),
         disabled_at=None if row.disabled_at_ms is None else from_ms(row.disabled_at_ms),
+        managed_by=row.managed_by,
     )

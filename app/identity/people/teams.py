@@ -20,6 +20,7 @@ class Team:
     id: str
     name: str
     created_at: datetime
+    managed_by: str | None = None  # what setup/managed.py reads
 
 
 def create_team(connection: Connection, name: str, *, change: Change) -> Team:
@@ -53,4 +54,4 @@ def list_teams(connection: Connection) -> list[Team]:
 
 
 def _team_of(row: Row[Any]) -> Team:
-    return Team(id=row.id, name=row.name, created_at=from_ms(row.created_at_ms))
+    return Team(id=row.id, name=row.name, created_at=from_ms(row.created_at_ms), managed_by=row.managed_by)

@@ -25,6 +25,8 @@ class User:
     team_name: str | None
     created_at: datetime
     disabled_at: datetime | None
+    role: str = "member"
+    managed_by: str | None = None  # what setup/managed.py reads
 
 
 def create_user(connection: Connection, name: str, *, team: Team | None = None, change: Change) -> User:
@@ -111,4 +113,6 @@ def _user_of(row: Row[Any]) -> User:
         team_name=row.team_name,
         created_at=from_ms(row.created_at_ms),
         disabled_at=None if row.disabled_at_ms is None else from_ms(row.disabled_at_ms),
+        role=row.role,
+        managed_by=row.managed_by,
     )

@@ -4,7 +4,9 @@ Limits are changed under a lock that waits for the running batches. So no reserv
 gone, or missed by a new one.
 """
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, text, true, update
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, text, true, update
 
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import to_ms
@@ -19,10 +21,17 @@ def limits_where(connection: Connection, condition: ColumnElement[bool]) -> list
     """Limits by scope, id, and then in the order they were first set in."""
     table = limit_tables.limits
     rows = connection.execute(select(table).where(condition).order_by(table.c.scope, table.c.scope_id, table.c.id))
-    return [
-        Limit(Unit(row.unit), row.amount, Window(row.window), Scope(row.scope), row.scope_id, row.model, row.shadow)
-        for row in rows
-    ]
+    return [limit_of(row) for row in rows]
+
+
+def limit_of(row: Row[Any]) -> Limit:
+    """The limit in a row of the table."""
+    return Limit(Unit(row.unit), row.amount, Window(row.window), Scope(row.scope), row.scope_id, row.model, row.shadow)
+
+
+def managed_by_of(connection: Connection, limit: Limit) -> str | None:
+    """The mark of the file that sets the limit with this scope, unit, window and model; None if none does."""
+    return connection.execute(select(_limits.c.managed_by).where(_is(limit))).scalar()
 
 
 def set_limit(connection: Connection, limit: Limit, *, change: Change) -> None:
@@ -30,13 +39,13 @@ def set_limit(connection: Connection, limit: Limit, *, change: Change) -> None:
 
     Usage counts from the window's beginning, even if there was no limit then.
     """
-    _lock_limits(connection)
+    lock_limits(connection)
     before = _find(connection, limit)
     if before is None:
         connection.execute(insert(_limits).values(**_values(limit), created_at_ms=to_ms(change.now)))
     else:
         connection.execute(update(_limits).where(_is(limit)).values(amount=limit.amount, shadow=limit.shadow))
-    record_change(connection, change, "limit.set", _target(limit), _shown(before), _shown(limit))
+    record_change(connection, change, "limit.set", limit_target(limit), shown_limit(before), shown_limit(limit))
 
 
 def list_limits(connection: Connection, scope: Scope | None = None, scope_id: str | None = None) -> list[Limit]:
@@ -55,10 +64,10 @@ def remove_limit(connection: Connection, limit: Limit, *, change: Change) -> Non
     Raises NotFound if there is none. Also deletes the counters that only this limit used, because nothing would keep
     them right. The usage itself stays in the reservations.
     """
-    _lock_limits(connection)
+    lock_limits(connection)
     before = _find(connection, limit)
     if before is None:
-        raise NotFound(f"There is no such limit on {_target(limit)}; `limits list` shows those that are.")
+        raise NotFound(f"There is no such limit on {limit_target(limit)}; `limits list` shows those that are.")
     connection.execute(delete(_limits).where(_is(limit)))
     others = list_limits(connection, limit.scope, limit.scope_id)
     look = (limit.model, limit.counter_window)
@@ -72,7 +81,7 @@ def remove_limit(connection: Connection, limit: Limit, *, change: Change) -> Non
                 counters.window == limit.counter_window.value,
             )
         )
-    record_change(connection, change, "limit.remove", _target(limit), _shown(before), None)
+    record_change(connection, change, "limit.remove", limit_target(limit), shown_limit(before), None)
 
 
 def copy_defaults(connection: Connection, user_id: str, change: Change) -> list[Limit]:
@@ -88,7 +97,7 @@ def copy_defaults(connection: Connection, user_id: str, change: Change) -> list[
     return copies
 
 
-def _lock_limits(connection: Connection) -> None:
+def lock_limits(connection: Connection) -> None:
     """Waits for the ledger's running batches, and blocks new ones until this transaction ends."""
     lock_changes(connection)
     if connection.dialect.name == "postgresql":
@@ -123,9 +132,11 @@ def _values(limit: Limit) -> dict[str, object]:
     }
 
 
-def _target(limit: Limit) -> str:
+def limit_target(limit: Limit) -> str:
+    """What the list of changes calls its owner."""
     return f"{limit.scope} {limit.scope_id}".strip()
 
 
-def _shown(limit: Limit | None) -> dict[str, object] | None:
+def shown_limit(limit: Limit | None) -> dict[str, object] | None:
+    """As the list of changes has it."""
     return None if limit is None else {"limit": format_limit(limit), "shadow": limit.shadow}

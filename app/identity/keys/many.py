@@ -1,0 +1,63 @@
+"""Keys, many at once, as a file wants them: made without a secret, or changed; one line in the list of changes each.
+
+In the caller's transaction, which holds the lock on changes since it read what is there.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from app.database.changes import Change, Values, record_changes
+from app.database.clock import to_ms
+from app.database.many import differing, write_rows
+from app.database.schema.identity_tables import keys
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key as it is, or is to be. `models` are full catalog ids."""
+
+    id: str
+    user_id: str
+    name: str
+    models: tuple[str, ...] | None
+    expires_at: datetime | None
+    disabled_at: datetime | None
+    managed_by: str | None
+
+
+def write_keys(connection: Connection, steps: Sequence[tuple[KeyRow | None, KeyRow]], change: Change) -> None:
+    """Makes or changes keys: each is given as it is (None: it is new) and as it is to be. A new one has no
+    secret: `rotate_key` mints the first.
+    """
+    new: list[dict[str, object]] = []
+    changed: list[tuple[object, dict[str, object]]] = []
+    for was, now in steps:
+        values: dict[str, object] = {
+            "models": None if now.models is None else json.dumps(now.models),
+            "expires_at_ms": None if now.expires_at is None else to_ms(now.expires_at),
+            "disabled_at_ms": None if now.disabled_at is None else to_ms(now.disabled_at),
+            "managed_by": now.managed_by,
+        }
+        if was is None:
+            made = {"id": now.id, "user_id": now.user_id, "name": now.name, "created_at_ms": to_ms(change.now)}
+            new.append(values | made)
+        else:
+            changed.append((now.id, values))
+    write_rows(connection, keys, new, changed)
+    record_changes(connection, change, [_line(was, now) for was, now in steps])
+
+
+def _line(was: KeyRow | None, now: KeyRow) -> tuple[str, str, Values | None, Values | None]:
+    after = {name: value for name, value in _shown(now).items() if name != "id"}
+    if was is None:
+        return "key.create", now.id, None, after
+    return "key.change", now.id, *differing(_shown(was), after)
+
+
+def _shown(row: KeyRow) -> dict[str, object]:
+    """As the list of changes has it."""
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(row).items()}
