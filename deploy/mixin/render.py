@@ -36,6 +36,14 @@ def render(**config: object) -> dict[str, str]:
     return files
 
 
+def _setting(text: str) -> tuple[str, object]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value) if "." in value else int(value)
+    except ValueError:
+        return name, value
+
+
 def _read(folder: str, name: str) -> tuple[str, bytes]:
     path = (MIXIN / folder / name).resolve()
     return str(path), path.read_bytes()
@@ -50,7 +58,7 @@ if __name__ == "__main__":
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a value of config.libsonnet")
     parser.add_argument("--into", type=Path, default=MIXIN.parent, metavar="FOLDER")
     arguments = parser.parse_args()
-    for path, text in render(**dict(part.split("=", 1) for part in arguments.set)).items():
+    for path, text in render(**dict(map(_setting, arguments.set))).items():
         target = arguments.into / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
