@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -51,9 +52,10 @@ from app.settings.settings import Settings
 from app.settings.values import ImageUrls
 from app.telemetry.logs import count_dropped_lines
 from app.telemetry.metrics import Metrics
-from app.telemetry.recording import Recording
+from app.telemetry.recording import Recording, Records
 from app.telemetry.sampling import Sampler
 from app.telemetry.shared_counters import SharedCounters
+from app.telemetry.traces import Traces, traces_of
 from app.upstream.accounts.shared import Sharing
 from app.upstream.network import Network
 from app.upstream.wire.proxies import check_way
@@ -99,10 +101,14 @@ def create_app(
     webhook_of(settings)  # raises here, before anything is opened
     check_way(settings, settings.zenmux_base_url)
     metrics = Metrics(app.__version__, settings.metrics_users_max, shared_counters)
+    traces = traces_of(os.environ, app.__version__, settings.zenmux_base_url)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
         async with AsyncExitStack() as stack:
+            if traces is not None:
+                traces.open()
+                stack.push_async_callback(traces.close)
             services = await _open(settings, policy, metrics, clock, stack, instance or secrets.token_hex(8))
             if dead_instances is not None:
                 closing = services.exchanges.tasks.start(expire_dead(services.ledger, dead_instances), "dead workers")
@@ -123,16 +129,16 @@ def create_app(
     gateway.include_router(docs_router(lambda: openapi_document(policy, app.__version__)))
     gateway.add_exception_handler(GatewayError, handle_gateway_error)
     gateway.add_exception_handler(HTTPException, handle_http_error)
-    return wrapped(Front(gateway, images.DIRECT), _layers(settings, metrics))
+    return wrapped(Front(gateway, images.DIRECT), _layers(settings, metrics, traces))
 
 
-def _layers(settings: Settings, metrics: Metrics) -> Iterator[Layer]:
+def _layers(settings: Settings, metrics: Metrics, traces: Traces | None) -> Iterator[Layer]:
     """What wraps every request, the outermost first: FastAPI's routes and the image routes beside it."""
     if settings.cors_origins:
         yield lambda inner: Cors(inner, settings.cors_origins)
     yield lambda inner: Recording(
         inner,
-        metrics,
+        Records(metrics, traces),
         new_request_id=_request_ids(),
         fault=fault_response,
         stopping=stopping_response,

@@ -41,6 +41,11 @@ class AnswerReader(Protocol):
     @property
     def delivers(self) -> bool: ...
     @property
+    def partial_count(self) -> int:
+        """How many partial images came whole, of a stream that is passed on as it is."""
+        ...
+
+    @property
     def image_begun(self) -> bool: ...
     @property
     def malformed(self) -> bool: ...
@@ -69,6 +74,7 @@ class DocumentReader:
     content_type = None
     closing = None
     at_boundary = False
+    partial_count = 0
 
     def __init__(self, *, images_sent: bool = False) -> None:
         self._scanner = JsonScanner(images_sent=images_sent)

@@ -14,7 +14,7 @@ from app.images.cost.pricing import Estimate, bounded_estimate, price
 from app.images.cost.usage import AnswerSummary, Usage
 from app.images.request.normalize import ImageRequest
 from app.quotas.rules.reservation import Amounts, State, UsageSource
-from app.telemetry.event import Outcome
+from app.telemetry.event import Outcome, RequestEvent
 
 
 @dataclass(slots=True)
@@ -95,3 +95,12 @@ def _reported(usage: Usage, summary: AnswerSummary, request: ImageRequest, estim
     nanousd = price(usage, images if summary.delivers else max(images, request.n), request.model)
     charged = Amounts(1, images, usage.total_tokens, estimate.nanousd if nanousd is None else nanousd)
     return charged, nanousd is not None
+
+
+def note_conclusion(event: RequestEvent, conclusion: Conclusion) -> None:
+    """What the request's record says of its end."""
+    event.outcome, event.state = conclusion.outcome, conclusion.state.value
+    event.usage_source, event.usage = conclusion.usage_source.value, conclusion.usage
+    event.images, event.cost_nanousd = conclusion.charged.images, conclusion.charged.nanousd
+    event.unpriced = not conclusion.priced and conclusion.usage_source is not UsageSource.NONE
+    event.usage_implausible = conclusion.implausible

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from app.errors import ClientLeft, Draining, GatewayError, Interrupted, UpstreamError, UpstreamTimeout
 from app.exchange.asgi import AsgiDownstream
 from app.exchange.downstream import Downstream
-from app.exchange.ending import Conclusion, Facts, conclude
+from app.exchange.ending import Conclusion, Facts, conclude, note_conclusion
 from app.exchange.hosted_answers import with_links
 from app.exchange.hosting import image_files
 from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges, Place
@@ -26,7 +26,7 @@ from app.images.cost.pricing import Estimate, estimate
 from app.images.request.normalize import ImageRequest
 from app.quotas.ledger.commands import Reserved
 from app.quotas.ledger.lease import Lease
-from app.quotas.rules.reservation import Amounts, Hold, Resolution, Settlement, UsageSource
+from app.quotas.rules.reservation import Amounts, Hold, Resolution, Settlement
 from app.telemetry.event import Outcome, RequestEvent
 from app.upstream.response import UpstreamResponse
 from app.upstream.route import Route
@@ -85,6 +85,7 @@ class Exchange(Response):
         with Place(shared, self._caller.user_id, self._interrupt) as self._place:
             self._estimate = estimate(self._request)
             async with OnAccount(shared, self._request.model.id, self._facts, self._event) as account:
+                self._event.mark("reserving")
                 lease = await account.reserve(self._hold)
                 self._note_reserved(lease.reserved)
                 with closing(downstream):
@@ -143,7 +144,7 @@ class Exchange(Response):
         response = await account.ask(_UPSTREAM_PATHS[request.operation], self._body, on_sending)
         self._note_response(response)
         downstream.headers = [*response.headers, *self._answer_headers]
-        self._relay = Relay(response, downstream, request, shared.bounds.keepalive_seconds)
+        self._relay = Relay(response, downstream, request, shared.bounds.keepalive_seconds, self._event.moments)
         await self._relay.until_whole()
 
     async def _relay_rest(self) -> None:
@@ -179,6 +180,7 @@ class Exchange(Response):
     def _on_leave(self) -> None:
         """The answer is read on without its caller, unless too many are read on so already."""
         self._facts.client_left = True
+        self._event.mark("left")
         if not self._place.abandon():
             self._end_by(self._shared.monotonic())
 
@@ -205,13 +207,16 @@ class Exchange(Response):
 
     def _settle(self, lease: Lease) -> asyncio.Future[Resolution]:
         self._is_settling = True
+        self._event.mark("settling")
         if self._relay is not None:
             self._facts.summary = self._relay.summary()
         conclusion = conclude(self._facts, self._request, self._estimate, self._shared.bounds.usage_holds_max)
         settlement = self._settlement(conclusion)
-        self._note_conclusion(conclusion)
+        note_conclusion(self._event, conclusion)
         settling = lease.settle(settlement)
         self._shared.tasks.keep(settling)
+        if self._event.moments is not None:
+            settling.add_done_callback(lambda _: self._event.mark("settled"))
         return settling
 
     async def _end_answer(self) -> None:
@@ -259,6 +264,7 @@ class Exchange(Response):
 
     def _note_reserved(self, reserved: Reserved) -> None:
         event, nanousd = self._event, self._estimate.nanousd
+        event.mark("reserved")
         event.is_reserved, event.state, event.held_nanousd = True, "pending", nanousd
         event.outcome = Outcome.INTERRUPTED
         event.shadow_refusals = reserved.shadow_refusals
@@ -286,14 +292,6 @@ class Exchange(Response):
         event.upstream_error, event.upstream_reason = error.kind, error.reason
         event.upstream_status = error.answered_status or event.upstream_status
         event.upstream_request_id = error.request_id or event.upstream_request_id
-
-    def _note_conclusion(self, conclusion: Conclusion) -> None:
-        event = self._event
-        event.outcome, event.state = conclusion.outcome, conclusion.state.value
-        event.usage_source, event.usage = conclusion.usage_source.value, conclusion.usage
-        event.images, event.cost_nanousd = conclusion.charged.images, conclusion.charged.nanousd
-        event.unpriced = not conclusion.priced and conclusion.usage_source is not UsageSource.NONE
-        event.usage_implausible = conclusion.implausible
 
 
 def _draining() -> Draining:

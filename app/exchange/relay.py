@@ -8,6 +8,7 @@ from app.exchange.downstream import Downstream, EarlyHead, no_event_begun
 from app.exchange.in_flight import ExchangeBounds
 from app.images.cost.usage import AnswerSummary
 from app.images.request.normalize import ImageRequest
+from app.telemetry.event import Moments
 from app.upstream.failures import failure_in_answer, no_image
 from app.upstream.response import UpstreamResponse
 from app.upstream.wire.chunks import Chunk
@@ -25,7 +26,12 @@ class Relay:
     """
 
     def __init__(
-        self, response: UpstreamResponse, downstream: Downstream, request: ImageRequest, keepalive_seconds: float
+        self,
+        response: UpstreamResponse,
+        downstream: Downstream,
+        request: ImageRequest,
+        keepalive_seconds: float,
+        moments: Moments | None = None,
     ) -> None:
         reader = answer_reader(response.content_type, request)
         if reader is None:
@@ -34,6 +40,8 @@ class Relay:
         self._downstream = downstream
         self._keepalive_seconds = keepalive_seconds
         self._reader: AnswerReader = reader
+        self._moments = moments
+        self._partial_count = 0  # noted
         self._chunk: Chunk | None = None
         self._at = 0  # how far the chunk was read
         self._piece: bytes | memoryview = b""  # what was read last and may be sent
@@ -97,12 +105,23 @@ class Relay:
         reader, chunk, size = self._reader, self._chunk, len(self._chunk.view)
         self._piece = reader.feed(chunk.data, size, self._at)
         self._at = reader.read_to
+        if self._moments is not None:
+            self._note(self._moments)
         if self._at >= size:
             self._chunk = None  # once the piece is sent, the next chunk may use its memory
         if self._whole is None and reader.delivers:
             summary = reader.summary()
             self._whole = summary if summary.delivers else None
         return True
+
+    def _note(self, moments: Moments) -> None:
+        """For the spans: the first chunk, and each partial image."""
+        if not moments.happened:
+            moments.note("first_chunk")
+        count = self._reader.partial_count
+        while self._partial_count < count:
+            moments.note("partial_image", index=self._partial_count)
+            self._partial_count += 1
 
     async def _begin(self) -> None:
         self._has_begun = True

@@ -1,12 +1,15 @@
-"""One wide event per request: filled while the request runs, read once by the log line and the metrics.
+"""One wide event per request: filled while the request runs, read once by the log line, the metrics and the spans.
 
 Holds numbers, ids and closed words. No prompt, no image, no secret has a field here.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.images.cost.usage import Usage
+
+MOMENTS_MAX = 64
 
 
 class Outcome(StrEnum):
@@ -21,6 +24,22 @@ class Outcome(StrEnum):
     REJECTED = "rejected"  # the request itself was at fault
     UNAVAILABLE = "unavailable"  # the gateway could not serve it
     FAULT = "fault"  # a bug of ours
+
+
+@dataclass(slots=True)
+class Moments:
+    """When each step of a request was, for its spans. Kept only where traces are made. `carrier` has the caller's
+    traceparent."""
+
+    monotonic: Callable[[], float]
+    carrier: dict[str, str]
+    at: dict[str, float] = field(default_factory=dict)
+    happened: list[tuple[str, float, dict[str, int]]] = field(default_factory=list)
+
+    def note(self, name: str, **attributes: int) -> None:
+        """Something that may happen several times. Bounded, because an upstream decides how often."""
+        if len(self.happened) < MOMENTS_MAX:
+            self.happened.append((name, self.monotonic(), attributes))
 
 
 @dataclass(slots=True)
@@ -66,6 +85,13 @@ class RequestEvent:
     first_byte_at: float | None = None
     ended_at: float | None = None
     sent_bytes: int = 0
+    moments: Moments | None = None  # where traces are made
+    trace_id: str | None = None
+
+    def mark(self, name: str) -> None:
+        """Where traces are made: this step is now."""
+        if self.moments is not None:
+            self.moments.at.setdefault(name, self.moments.monotonic())
 
     def seconds_until(self, moment: float | None) -> float | None:
         """Seconds from the request's arrival to `moment`; None if there was no such moment."""

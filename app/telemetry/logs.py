@@ -205,6 +205,7 @@ def request_line(event: RequestEvent) -> dict[str, object]:
     usage = event.usage
     fields: dict[str, object] = {
         "request_id": event.request_id,
+        "trace_id": event.trace_id,
         "path": event.path,
         "status": event.status,
         "outcome": event.outcome.value if event.operation else None,

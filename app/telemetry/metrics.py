@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from app.images.cost.usage import Usage
 from app.telemetry.event import Outcome, RequestEvent
@@ -150,6 +151,13 @@ class Metrics:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
+    def exposition_with_traces(self) -> bytes | None:
+        """All metrics in OpenMetrics, whose durations point to traces; None if there are none to point to."""
+        if not self._duration.has_exemplars:
+            return None
+        text: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]  # it has no types
+        return text
+
     def _record_times(self, event: RequestEvent, where: tuple[str, str]) -> None:
         overhead = event.seconds_until(event.dispatched_at)
         if overhead is not None:
@@ -158,6 +166,8 @@ class Metrics:
         if duration is None or event.outcome in _UNTIMED:
             return
         self._duration.of[where].observe(duration)
+        if event.trace_id is not None:
+            self._duration.note_trace(where, duration, event.trace_id)
         gen_ai = _gen_ai_values(where)
         error_type = "" if event.outcome in _DELIVERED else event.outcome.value
         self._gen_ai_duration.of[*gen_ai, error_type].observe(duration)

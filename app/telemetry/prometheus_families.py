@@ -8,10 +8,11 @@ from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from app.telemetry.shared_counters import LIVE, WIDTH_MAX, SharedCounters
@@ -134,15 +135,28 @@ class Histogram(Family[HistogramChild]):
     ) -> None:
         super().__init__(shared_counters, name, text, label_names)
         self._bounds = bounds
+        # The last value of each bucket that has a trace: of this worker alone.
+        self._exemplars: dict[tuple[tuple[str, ...], int], Exemplar] = {}
         self._width = len(bounds) + 2
         assert self._width <= WIDTH_MAX
+
+    @property
+    def has_exemplars(self) -> bool:
+        return bool(self._exemplars)
+
+    def note_trace(self, values: tuple[str, ...], observed: float, trace_id: str) -> None:
+        """Shows this trace as an example of the bucket that has the value."""
+        bucket = bisect_left(self._bounds, observed)
+        self._exemplars[values, bucket] = Exemplar({"trace_id": trace_id}, observed)
 
     def collect(self) -> Iterator[Metric]:
         family = self._family()
         ends = [*map(floatToGoString, self._bounds), "+Inf"]
         for labels, at in self._shared_counters.series(self.name):
             counts = (self._shared_counters.total(cell) for cell in range(at + 1, at + self._width))
-            family.add_metric(labels, [*zip(ends, accumulate(counts), strict=True)], self._shared_counters.total(at))
+            shown = (self._exemplars.get((labels, bucket)) for bucket in range(len(ends)))
+            buckets: list[Any] = [*zip(ends, accumulate(counts), shown, strict=True)]
+            family.add_metric(labels, buckets, self._shared_counters.total(at))
         yield family
 
     def _family(self) -> HistogramMetricFamily:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -11,12 +12,20 @@ from app.telemetry.logs import FieldsRecord, request_line
 from app.telemetry.metrics import Metrics
 from app.telemetry.sampling import Sampler
 from app.telemetry.shown_path import shown_path
+from app.telemetry.traces import Traces
 
 logger = logging.getLogger("gateway.request")
 
 _QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 _LEFT_OUT_SECONDS = 1.0
 EVENT = "event"  # its key in the request's state
+
+
+class Records(NamedTuple):
+    """Where a request is recorded, beside the log."""
+
+    metrics: Metrics
+    traces: Traces | None = None
 
 
 class Recording:
@@ -30,14 +39,14 @@ class Recording:
     def __init__(
         self,
         app: ASGIApp,
-        metrics: Metrics,
+        records: Records,
         new_request_id: Callable[[], str],
         fault: Callable[[], ASGIApp],
         stopping: Callable[[RequestEvent], ASGIApp],
         unauthenticated: Sampler,
     ) -> None:
         self._app = app
-        self._metrics = metrics
+        self._metrics, self._traces = records
         self._new_request_id = new_request_id
         self._fault = fault
         self._stopping = stopping
@@ -50,6 +59,8 @@ class Recording:
         monotonic = asyncio.get_running_loop().time
         event = RequestEvent(self._new_request_id(), shown_path(scope["path"]), monotonic())
         scope.setdefault("state", {})[EVENT] = event
+        if self._traces is not None:
+            event.moments = self._traces.begin(scope["headers"], monotonic)
         request_id_header = (b"x-request-id", event.request_id.encode())
 
         async def send_recorded(message: Message) -> None:
@@ -81,6 +92,8 @@ class Recording:
     def _record(self, event: RequestEvent) -> None:
         """Records the event. Never raises: a failure to record must not become a failure to serve."""
         try:
+            if self._traces is not None and event.moments is not None:
+                self._traces.record(event, event.moments)
             self._metrics.record(event)
             level = logging.ERROR if event.status is None or event.status >= 500 else logging.INFO
             if event.path not in _QUIET_PATHS and logger.isEnabledFor(level) and self._is_to_be_logged(event):

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.telemetry.metrics import Metrics
-from app.telemetry.recording import EVENT, Recording
+from app.telemetry.recording import EVENT, Recording, Records
 from app.telemetry.sampling import Sampler
 
 
@@ -23,7 +23,7 @@ async def call(app: ASGIApp) -> tuple[list[Any], Metrics]:
         sent.append(message)
 
     fault, stopping = PlainTextResponse("fault", 500), PlainTextResponse("stopping", 503)
-    recording = Recording(app, metrics, lambda: "req_1", lambda: fault, lambda _: stopping, Sampler(10))
+    recording = Recording(app, Records(metrics), lambda: "req_1", lambda: fault, lambda _: stopping, Sampler(10))
     await recording({"type": "http", "path": "/v1/images/generations"}, receive, send)
     return sent, metrics
 
@@ -96,7 +96,7 @@ async def test_what_comes_without_a_key_is_logged_up_to_a_rate_and_counted_in_fu
 
     monkeypatch.setattr("app.telemetry.recording._LEFT_OUT_SECONDS", 0)
     metrics, unused = Metrics("1", 10), PlainTextResponse("unused")
-    recording = Recording(app, metrics, lambda: "req_1", lambda: unused, lambda _: unused, Sampler(3))
+    recording = Recording(app, Records(metrics), lambda: "req_1", lambda: unused, lambda _: unused, Sampler(3))
 
     async def nothing(*_: Any) -> Any:
         return {"type": "http.request"}

@@ -18,6 +18,7 @@ from app.upstream.accounts.states import Availability
 router = APIRouter()
 
 _EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_OPEN_METRICS = "application/openmetrics-text"
 _PROBE_SECONDS_MAX = 5.0
 
 
@@ -57,6 +58,12 @@ async def metrics(request: Request) -> Response:
         if not hmac.compare_digest(presented, b"Bearer " + key.get_secret_value().encode()):
             raise AuthenticationFailed("Metrics need the key of GATEWAY_METRICS_KEY as a Bearer token.")
     await _refresh_gauges(services)
+    if _OPEN_METRICS in request.headers.get("accept", ""):
+        text_with_traces = services.metrics.exposition_with_traces()
+        if text_with_traces is not None:
+            return Response(
+                text_with_traces, headers={"content-type": f"{_OPEN_METRICS}; version=1.0.0; charset=utf-8"}
+            )
     return Response(services.metrics.exposition(), media_type=_EXPOSITION_TYPE)
 
 

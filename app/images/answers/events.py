@@ -36,6 +36,7 @@ class EventScanner:
         self.last: dict[str, object] = {}  # the `more` fields of the last finished image
         self._event = Event(on_image, self._fields)
         self.read_to = 0
+        self.partial_count = 0  # partial images that came whole
         self._steps_left = 0
         self._next_feed = -1  # the position of the next line feed in the chunk, once it was searched for
         self._has_id = False  # an `id:` was passed on: SDKs then read each blank line after it as an event
@@ -233,6 +234,7 @@ class EventScanner:
         if self._event.has_fields:
             if self._more and self._event.is_final():
                 self.last = {name: self._event.get(name) for name in self._more}
+            self.partial_count += self._event.is_partial()
             self._totals = self._totals_with(self._event)
         self._event.end(passes_blank=not self._has_id)
         if self._event.has_id and self._event.fate is Fate.PASS:

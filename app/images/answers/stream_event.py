@@ -63,6 +63,10 @@ class Event:
         """Whether its data is whole and of the kind that carries a finished image."""
         return self.is_whole() and self._is_of_final_kind() and not self.failure()
 
+    def is_partial(self) -> bool:
+        """Whether it carries an image that is not finished."""
+        return self.has_image() and not self._is_of_final_kind()
+
     def has_image(self) -> bool:
         """Whether its data carries an image and has not been withheld."""
         return (

@@ -24,6 +24,7 @@ class _Translation:
     """
 
     reads_stream = False
+    partial_count = 0
     fails = True  # its end is inspected in any case
 
     def __init__(self) -> None:

@@ -1,0 +1,273 @@
+"""Traces of real requests, as a collector receives them over OTLP: their spans, whose parents they have, what they say
+and what they never say. A collector that is away costs nothing."""
+
+import gzip
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from app.sandbox.server import SandboxServer
+from tests.e2e.conftest import StartGateway
+from tests.raw_upstream import RawRequest, RawUpstream, document
+from tests.servers import GatewayProcess, Key, wait_until
+
+BODY = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low"}
+SECRET = "a house of a colour nobody may know"
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+class Collector:
+    """Keeps every span that is sent to it, by its name."""
+
+    def __init__(self) -> None:
+        self.spans: dict[str, list[Any]] = {}
+        self.resources: list[dict[str, Any]] = []
+        self.raw = b""
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if self.headers.get("content-encoding") == "gzip":
+                    body = gzip.decompress(body)
+                collector.take(body)
+                self.send_response(200)
+                self.send_header("content-type", "application/x-protobuf")
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Says nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(10)
+
+    def take(self, body: bytes) -> None:
+        self.raw += body
+        message = ExportTraceServiceRequest.FromString(body)
+        for resource_spans in message.resource_spans:
+            self.resources.append(attributes_of(resource_spans.resource))
+            for scope in resource_spans.scope_spans:
+                for span in scope.spans:
+                    self.spans.setdefault(span.name, []).append(span)
+
+    def wait_for(self, *names: str, count: int = 1) -> None:
+        wait_until(lambda: all(len(self.spans.get(name, [])) >= count for name in names), f"{names} were sent")
+
+
+def attributes_of(message: Any) -> dict[str, Any]:
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in message.attributes}
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    with Collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        monkeypatch.setenv("NO_PROXY", "*")
+        yield collector
+
+
+def ask(url: str, key: Key, prompt: str = SECRET, headers: dict[str, str] | None = None, **fields: Any) -> Any:
+    return httpx2.post(
+        f"{url}/images/generations",
+        json={**BODY, "prompt": prompt, **fields},
+        headers={"authorization": f"Bearer {key.text}", **(headers or {})},
+        timeout=30,
+    )
+
+
+def exemplars(root: str) -> set[str]:
+    """The traces that the durations point to, read as Prometheus reads them."""
+    answer = httpx2.get(f"{root}/metrics", headers={"accept": "application/openmetrics-text;version=1.0.0,*/*"})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    return {
+        sample.exemplar.labels["trace_id"]
+        for family in text_string_to_metric_families(answer.text)  # type: ignore[no-untyped-call]
+        for sample in family.samples
+        if sample.exemplar and family.name == "zenmux_gateway_request_duration_seconds"
+    }
+
+
+SERVER = "POST /v1/images/generations"
+CLIENT = "image_generation gpt-image-2"
+
+
+def test_a_request_has_its_spans(
+    collector: Collector, start_gateway: StartGateway, sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = start_gateway(sandbox.url)
+    key = gateway.store.key()
+    caplog.set_level("INFO", "gateway.request")
+    answer = ask(gateway.url, key, headers={"traceparent": PARENT}, stream=True, partial_images=2)
+    assert answer.status_code == 200
+    collector.wait_for(SERVER, "reserve", CLIENT, "settle")
+    [server], [reserve], [client], [settle] = (collector.spans[name] for name in (SERVER, "reserve", CLIENT, "settle"))
+
+    trace_id, parent_id = PARENT.split("-")[1:3]
+    assert {span.trace_id.hex() for span in (server, reserve, client, settle)} == {trace_id}
+    assert server.parent_span_id.hex() == parent_id
+    assert {span.parent_span_id for span in (reserve, client, settle)} == {server.span_id}
+    assert (server.kind, client.kind) == (server.SPAN_KIND_SERVER, client.SPAN_KIND_CLIENT)
+    begun = [span.start_time_unix_nano for span in (server, reserve, client, settle)]
+    assert begun == sorted(begun)
+    ended = [span.end_time_unix_nano for span in (reserve, client, settle)]
+    assert ended == sorted(ended)
+    assert abs(server.start_time_unix_nano / 1e9 - time.time()) < 60
+
+    [row] = gateway.store.settled(1)
+    assert attributes_of(server) | {} == {
+        "http.request.method": "POST",
+        "http.route": "/v1/images/generations",
+        "url.path": "/v1/images/generations",
+        "url.scheme": "http",
+        "http.response.status_code": 200,
+        "zenmux_gateway.request_id": row["id"],
+        "zenmux_gateway.key_id": key.id,
+        "zenmux_gateway.outcome": "completed",
+    }
+    asked = attributes_of(client)
+    assert asked.pop("gen_ai.response.time_to_first_chunk") >= 0
+    assert asked == {
+        "gen_ai.operation.name": "image_generation",
+        "gen_ai.provider.name": "zenmux",
+        "gen_ai.request.model": "gpt-image-2",
+        "gen_ai.response.model": "gpt-image-2",
+        "gen_ai.output.type": "image",
+        "gen_ai.request.choice.count": 1,
+        "gen_ai.request.stream": True,
+        "gen_ai.usage.input_tokens": row["input_text_tokens"],
+        "gen_ai.usage.output_tokens": row["output_image_tokens"],
+        "gen_ai.usage.text.input_tokens": row["input_text_tokens"],
+        "gen_ai.usage.image.input_tokens": 0,
+        "gen_ai.usage.text.output_tokens": 0,
+        "gen_ai.usage.image.output_tokens": row["output_image_tokens"],
+        "server.address": "127.0.0.1",
+        "zenmux_gateway.size": "1024x1024",
+        "zenmux_gateway.quality": "low",
+        "zenmux_gateway.upstream_request_id": row["upstream_request_id"],
+    }
+    events = [(event.name, attributes_of(event)) for event in client.events]
+    assert events == [
+        ("dispatched", {}),
+        ("first_chunk", {}),
+        ("partial_image", {"index": 0}),
+        ("partial_image", {"index": 1}),
+    ]
+    assert attributes_of(settle)["zenmux_gateway.charged_nanousd"] == row["charged_nanousd"]
+    assert attributes_of(reserve) == {"zenmux_gateway.held_nanousd": row["held_nanousd"]}
+    assert collector.resources[0]["service.name"] == "zenmux-gateway"
+    # The log line of the request leads to its trace; nothing leads to its prompt.
+    [line] = [record for record in caplog.records if record.message == "request"]
+    assert vars(line)["fields"]["trace_id"] == trace_id
+    assert exemplars(gateway.root) == {trace_id}
+    assert SECRET.encode() not in collector.raw
+    assert key.text.encode() not in collector.raw
+
+
+def test_a_caller_that_leaves_ends_its_span_and_the_settlement_points_back(
+    collector: Collector, start_gateway: StartGateway, sandbox: SandboxServer
+) -> None:
+    gateway = start_gateway(sandbox.url)
+    key = gateway.store.key()
+    body = json.dumps({**BODY, "prompt": "a fox [sandbox: delay=1s]"})
+    with socket.create_connection(gateway.socket.getsockname()) as connection:
+        connection.sendall(
+            f"POST /v1/images/generations HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {key.text}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        wait_until(lambda: any(row["dispatched_at_ms"] for row in gateway.store.rows()), "it is sent")
+    collector.wait_for(SERVER, CLIENT, "settle")
+    [server], [client], [settle] = (collector.spans[name] for name in (SERVER, CLIENT, "settle"))
+    assert attributes_of(server)["error.type"] == "client_closed"
+    assert server.end_time_unix_nano < client.end_time_unix_nano
+    assert "error.type" not in attributes_of(client)
+    assert client.trace_id == server.trace_id
+    assert settle.trace_id != server.trace_id
+    assert settle.parent_span_id == b""
+    assert [(link.trace_id, link.span_id) for link in settle.links] == [(server.trace_id, server.span_id)]
+    assert attributes_of(settle)["zenmux_gateway.outcome"] == "client_left"
+
+
+def test_failures_are_errors_of_the_span_they_belong_to(
+    collector: Collector, start_gateway: StartGateway, sandbox: SandboxServer
+) -> None:
+    gateway = start_gateway(sandbox.url)
+    key = gateway.store.key("images:1/day")
+    assert ask(gateway.url, key, "a house [sandbox: status=500]").status_code >= 500
+    collector.wait_for(SERVER, CLIENT)
+    assert attributes_of(collector.spans[CLIENT][0])["error.type"]
+    assert attributes_of(collector.spans[SERVER][0])["error.type"] == "upstream_failed"
+    # A limit refuses the next: nothing was asked, and it is no error of the server's.
+    assert ask(gateway.url, key).status_code == 429
+    collector.wait_for(SERVER, count=2)
+    refused = collector.spans[SERVER][1]
+    assert attributes_of(refused)["zenmux_gateway.outcome"] == "refused"
+    assert "error.type" not in attributes_of(refused)
+    assert len(collector.spans[CLIENT]) == 1
+    assert attributes_of(collector.spans["reserve"][1])["error.type"] == "insufficient_quota"
+
+
+def test_what_the_caller_does_not_sample_is_not_sent(
+    collector: Collector, start_gateway: StartGateway, sandbox: SandboxServer
+) -> None:
+    gateway = start_gateway(sandbox.url)
+    key = gateway.store.key()
+    assert ask(gateway.url, key, headers={"traceparent": PARENT[:-1] + "0"}).status_code == 200
+    assert ask(gateway.url, key, headers={"traceparent": "nonsense"}).status_code == 200
+    collector.wait_for(SERVER, "settle")
+    assert [span.parent_span_id for span in collector.spans[SERVER]] == [b""]
+
+
+def test_nothing_of_it_goes_upstream(collector: Collector, start_gateway: StartGateway) -> None:
+    async def answer(_: RawRequest, writer: Any) -> None:
+        writer.write(document(b'{"created": 1, "data": [{"b64_json": "aGVsbG8="}]}'))
+
+    with RawUpstream(answer) as upstream:
+        gateway = start_gateway(upstream.url)
+        assert ask(gateway.url, gateway.store.key(), headers={"traceparent": PARENT}).status_code == 200
+        assert not {"traceparent", "tracestate"} & upstream.requests[0].headers.keys()
+
+
+@pytest.mark.parametrize("kind", ["refuses", "silent"])
+def test_a_collector_that_is_away_costs_nothing(tmp_path: Path, sandbox: SandboxServer, kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+        port = silent.getsockname()[1] if kind == "silent" else 9
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        with GatewayProcess(tmp_path / "data", sandbox.url, NO_PROXY="*", **environment) as gateway:
+            key = gateway.store.key()
+            for _ in range(3):
+                assert ask(gateway.url, key).status_code == 200
+            gateway.terminate()
+            assert gateway.process.wait(5) == 0
+            assert "Traceback" not in gateway.log()
+            assert "traces_not_sent" in gateway.log() or kind == "refuses"
+
+
+def test_without_a_collector_nothing_is_loaded(tmp_path: Path, sandbox: SandboxServer) -> None:
+    with GatewayProcess(tmp_path / "data", sandbox.url) as gateway:
+        assert ask(gateway.url, gateway.store.key()).status_code == 200
+        maps = Path(f"/proc/{gateway.process.pid}/maps").read_text(encoding="utf-8")
+        assert "protobuf" not in maps
+        assert "trace_id" not in gateway.log()
