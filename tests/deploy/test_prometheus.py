@@ -41,6 +41,7 @@ PROVOKED = {
     "LogLost": "its log is a full disk (`/dev/full`)",
     "Slow": "`[sandbox: delay=3s]`, with 1 second called slow",
     "AccountFault": "`[sandbox: status=402]`",
+    "AccountDown": "the same, with two accounts",
     "UpstreamFailing": "`[sandbox: status=500]`, again and again",
     "NoImage": 'an upstream that answers `{"data": []}`',
     "UsageMissing": "`[sandbox: no-usage]`",
@@ -152,7 +153,7 @@ def traffic(site: Site) -> Callable[[], None]:
     gateway = site.start("usual", GATEWAY_WEBHOOK_URL="http://127.0.0.1:9/", GATEWAY_WEBHOOK_SECRET="x" * 32)
     key = gateway.store.key()
     ask_for = partial(ask, gateway.url, key)
-    for prompt in ("no-usage", "usage=100x", "status=402"):
+    for prompt in ("no-usage", "usage=100x"):
         ask_for(f"a house [sandbox: {prompt}]")
     limited = gateway.store.key("images:1/day", shadow_limits=("requests:1/day",))
     assert [ask(gateway.url, limited).status_code for _ in range(2)] == [200, 429]
@@ -174,6 +175,13 @@ def traffic(site: Site) -> Callable[[], None]:
             edit(gateway.url, key)
 
     return one_round
+
+
+def poor(site: Site) -> None:
+    """Two accounts, both without credit."""
+    keys = ",".join(f"{name}={UPSTREAM_KEY}-{name}" for name in ("main", "spare"))
+    gateway = site.start("poor", ZENMUX_API_KEY="", ZENMUX_API_KEYS=keys)
+    assert ask(gateway.url, gateway.store.key(), "a house [sandbox: status=402]").status_code == 503
 
 
 def connections(site: Site) -> GatewayProcess:
@@ -313,6 +321,7 @@ def test_every_alert_fires_and_every_panel_shows_something(tmp_path: Path, monke
         site = Site(tmp_path, stack, prometheus, stack.enter_context(SandboxServer()))
         stack.enter_context(repeating(traffic(site), 1))
         stack.enter_context(repeating(log_lost(site), 1))
+        poor(site)
         crowded = connections(site)
         broken(site, monkeypatch)
         odd(site)
