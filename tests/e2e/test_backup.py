@@ -1,0 +1,57 @@
+"""A copy is made while a gateway serves, and put back after it was stopped: the ledger is right in itself."""
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+
+from app.sandbox.server import SandboxServer
+from tests.servers import GatewayProcess, Key
+
+ROOT = Path(__file__).parents[2]
+BODY = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low", "prompt": "a fox [sandbox: delay=200ms]"}
+
+
+def command(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "GATEWAY_DATA_DIR": str(data)}
+    program = [sys.executable, "-m", "app", *arguments]
+    return subprocess.run(program, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_copy_made_under_load_is_put_back(tmp_path: Path, sandbox: SandboxServer) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy.db"
+    with GatewayProcess(data, sandbox.url) as gateway, ThreadPoolExecutor(4) as pool:
+        key = gateway.store.key("images:1000/day", "usd:100/month")
+
+        def ask() -> int:
+            headers = {"authorization": f"Bearer {key.text}"}
+            return httpx2.post(f"{gateway.url}/images/generations", json=BODY, headers=headers, timeout=60).status_code
+
+        asked = [pool.submit(ask) for _ in range(24)]
+        while len(gateway.store.rows()) < 8:
+            time.sleep(0.01)
+        made = command(data, "db", "backup", str(copy))
+        assert made.returncode == 0, made.stderr
+        assert {each.result() for each in asked} == {200}
+        refused = command(data, "db", "restore", str(copy))
+        assert refused.returncode == 1
+        assert "Stop it first" in refused.stderr
+        gateway.terminate()
+        assert gateway.process.wait(30) == 0
+
+    done = command(data, "db", "restore", str(copy))
+    assert done.returncode == 0, done.stderr
+    with GatewayProcess(data, sandbox.url, GATEWAY_SWEEP_SECONDS="0.2", GATEWAY_HEARTBEAT_SECONDS="0.2") as gateway:
+        rows = gateway.store.settled()
+        assert 8 <= len(rows) <= 24
+        assert gateway.store.findings() == []
+        again = Key(key.text, key.id)
+        headers = {"authorization": f"Bearer {again.text}"}
+        answer = httpx2.post(f"{gateway.url}/images/generations", json=BODY, headers=headers, timeout=60)
+        assert answer.status_code == 200
+    audit = command(data, "ledger", "audit")
+    assert audit.returncode == 0, audit.stdout + audit.stderr
