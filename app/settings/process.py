@@ -17,6 +17,9 @@ class ProcessSettings(BaseModel):
     database_url: str | None = Field(
         None, description="Where keys, limits and records live; unset: an SQLite file in GATEWAY_DATA_DIR."
     )
+    bootstrap_file: Path | None = Field(
+        None, description="A gateway.yaml that every start applies: teams, users, keys, limits. Nothing is pruned."
+    )
     metrics_key: HeaderSecret | None = Field(None, description="If set, /metrics asks for it as a Bearer token.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
     log_unauthenticated_per_second: int = Field(

@@ -11,8 +11,11 @@ import typer
 from starlette.types import ASGIApp
 
 from app import __version__
+from app.admin.operator import Operator
+from app.admin.setup.apply import apply_setup
 from app.cli.terminal.options import command
-from app.cli.terminal.output import PROGRAM, Terminal, say
+from app.cli.terminal.output import PROGRAM, Terminal, say, utc_now
+from app.cli.terminal.session import model_names
 from app.cli.terminal.settings_view import judge_keys, judge_workers, read_settings
 from app.database import migrate
 from app.database.engine import opened
@@ -24,6 +27,7 @@ from app.images.catalog.catalog import catalog_of
 from app.server import serving
 from app.server.loading import loading
 from app.settings.settings import Settings
+from app.setup.reading import read_setup_file
 
 app = command()
 
@@ -118,7 +122,21 @@ def prepared(settings: Settings) -> Iterator[None]:
         if before != after:
             place = {"database": shown_place(settings.database), "before": before, "after": after}
             _logger.info("database_upgraded", extra=place)
+        _bootstrap(settings)
         yield
+
+
+def _bootstrap(settings: Settings) -> None:
+    """Applies the file of GATEWAY_BOOTSTRAP_FILE. What it does not mention stays. Raises SetupError with the line."""
+    if settings.bootstrap_file is None:
+        return
+    file = read_setup_file(settings.bootstrap_file)
+    models = model_names(settings, catalog_of(settings.catalog_file))
+    with opened(settings.database) as engine:
+        applied = apply_setup(Operator(engine, utc_now, f"file:{file.digest}"), file, models)
+    _logger.info("setup_applied", extra={"file": file.file, "digest": file.digest, "changes": applied.plan.count})
+    for notice in applied.plan.notices:
+        _logger.warning(notice)
 
 
 def make_gateway(settings: Settings) -> ASGIApp:

@@ -25,7 +25,8 @@ PROGRAM = "zenmux-gateway"
 _WIDTH_UNBOUNDED = 4096  # a table in a pipe or file is never folded
 
 
-def _utc_now() -> datetime:
+def utc_now() -> datetime:
+    """Now, by the machine's clock."""
     return datetime.fromtimestamp(time.time(), UTC)
 
 
@@ -42,7 +43,7 @@ class Terminal:
     """The surroundings of a command: the configuration file, the clock, random values, and who is asking."""
 
     config_file: Path | None = None
-    clock: Callable[[], datetime] = _utc_now
+    clock: Callable[[], datetime] = utc_now
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
     actor: str = ""
 

@@ -41,8 +41,7 @@ class Session:
     @property
     def models(self) -> ModelNames:
         """The names of models. Raises ConfigurationError as `catalog` does."""
-        passes_unknown = self.settings.unknown_models is UnknownModels.PASS
-        return ModelNames(self.catalog, passes_unknown, self.settings.successor_model or self.catalog.successor)
+        return model_names(self.settings, self.catalog)
 
     def check_account(self, name: str) -> None:
         """Raises NotFound if no ZenMux account has this name."""
@@ -78,6 +77,12 @@ class Session:
             f"`{PROGRAM} keys create --user NAME` makes it, so does `{PROGRAM} serve`. If there should be one, look at "
             f"GATEWAY_DATA_DIR ({self.settings.data_dir}), GATEWAY_DATABASE_URL and GATEWAY_CONFIG."
         )
+
+
+def model_names(settings: Settings, catalog: Catalog) -> ModelNames:
+    """The names of models, as the settings allow them."""
+    passes_unknown = settings.unknown_models is UnknownModels.PASS
+    return ModelNames(catalog, passes_unknown, settings.successor_model or catalog.successor)
 
 
 @contextmanager
