@@ -127,6 +127,7 @@ ROOMS: dict[str, frozenset[str]] = {
                 "database",
                 "identity",
                 "quotas",
+                "files",
                 "upstream",
             ),
             *("alerts", "setup", "admin", "server", "main", "sandbox", "cli"),

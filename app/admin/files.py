@@ -2,10 +2,26 @@
 
 from dataclasses import dataclass
 
+from sqlalchemy import Engine
+
 from app.admin.operator import Operator
 from app.database.changes import record_change
+from app.database.engine import reading
 from app.database.gateway_secrets import SECRET_BYTES, drop_secrets, rotate_secret, secrets_of
 from app.files.links import SECRET_NAME, needed
+from app.files.store.place import FilePlace
+from app.files.store.sharing import without_mark
+from app.quotas.ledger.liveness.heartbeat import look_at, store_now_ms
+
+
+def gateways_elsewhere(engine: Engine, place: FilePlace) -> tuple[int, int]:
+    """How many gateways run on the database, and how many of them keep their files elsewhere than in `place`. Raises
+    OSError where the place fails, StoreUnavailable.
+    """
+    with reading(engine) as connection:
+        look = look_at(connection, store_now_ms(connection))
+    living = look.known - look.dead
+    return len(living), len(without_mark(place, living))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dotenv import dotenv_values
 
 from app.settings.settings import load_settings
 
@@ -69,6 +70,14 @@ def test_the_database_and_prometheus_are_on_a_network_that_leads_nowhere() -> No
     }
     # Docker publishes no port of a container that is on internal networks alone.
     assert {name for name, service in SERVICES.items() if "ports" in service} == {"load-balancer", "grafana"}
+
+
+def test_links_lead_to_the_port_that_is_published_unless_env_says_otherwise() -> None:
+    """With 0.0.0.0 alone, the gateway would refuse to make links."""
+    first, last = SERVICES["gateway"]["env_file"]
+    assert last == ".env"
+    assert dotenv_values(ROOT / first) == {"GATEWAY_PUBLIC_URL": "http://localhost:8080"}
+    assert "127.0.0.1:8080:8080" in SERVICES["load-balancer"]["ports"]
 
 
 @every_service

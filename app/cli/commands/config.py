@@ -12,6 +12,7 @@ import typer
 
 from app.alerts.hook import webhook_of
 from app.cli.commands.exposure import LOOPBACK, exposures
+from app.cli.commands.files_check import check_files
 from app.cli.terminal.options import Json, commands
 from app.cli.terminal.output import PROGRAM, Terminal, say, show_json, show_table
 from app.cli.terminal.output import show as show_text
@@ -96,6 +97,7 @@ def _checks(context: typer.Context, *, connect: bool) -> Iterator[Check]:
     yield from _check_models(settings)
     yield from (Check("workers", _ERROR, each.message) for each in judge_workers(settings))
     yield _check_database(settings)
+    yield from (Check("files", status, message) for status, message in check_files(settings))
     yield from _check_webhook(settings)
     yield _check_upstream(settings, connect=connect)
     yield from (Check(name, _WARNING, message) for name, message in exposures(settings, file, os.environ))

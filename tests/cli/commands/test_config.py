@@ -52,7 +52,7 @@ def test_checking_does_not_load_the_gateway(ready: Cli) -> None:
 
 def test_it_is_told_to_people_a_line_each(ready: Cli) -> None:
     lines = ready("config", "check").stdout.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert all(line.startswith("ok       ") for line in lines)
 
 
