@@ -130,6 +130,28 @@ def test_old_models_answer_with_links_unless_the_request_says_otherwise(gateway:
     assert list(events(post(gateway, model="dall-e-3", response_format=None, stream=True).text)[-1]).count("url") == 0
 
 
+@pytest.mark.usefixtures("honest")
+@pytest.mark.parametrize("format_fields", [{}, {"response_format": "url"}, {"response_format": "b64_json"}])
+def test_what_n8n_sends_is_answered_as_it_reads(gateway: RunningGateway, format_fields: dict[str, str]) -> None:
+    """Its node for images, with each of its choices: it reads `b64_json` of every item, or passes `data` on."""
+    body = {
+        "prompt": "a boat",
+        "model": "dall-e-3",
+        "n": 1,
+        "quality": "standard",
+        "size": "1024x1024",
+        "style": "vivid",
+    }
+    headers = {"authorization": f"Bearer {gateway.store.key().text}"}
+    url = f"{gateway.url}/images/generations"
+    answer = httpx2.post(url, json={**body, **format_fields}, headers=headers, timeout=30)
+    (item,) = answer.json()["data"]
+    if format_fields.get("response_format") == "b64_json":
+        assert base64.b64decode(item["b64_json"]).startswith(PNG)
+    else:
+        assert httpx2.get(item["url"]).content.startswith(PNG)
+
+
 def test_the_operator_chooses_the_default(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
     gateway = start_gateway(sandbox.url, default_response_format="url", public_url="https://images.example.com/gw/")
     url = post(gateway, response_format=None).json()["data"][0]["url"]
