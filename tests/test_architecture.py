@@ -205,7 +205,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("telemetry/test_metrics.py", "telemetry/test_logs.py"): ("telemetry/event.py",),
     ("api/test_error_responses.py",): ("errors.py",),
     ("server/http/test_protocol.py",): (
-        "server/http/bounds.py", "server/http/connections.py", "server/http/cycle.py", "server/http/refusals.py",
+        "server/http/bounds.py", "server/http/connections.py", "server/http/refusals.py",
     ),
 }
 # fmt: on

@@ -25,6 +25,26 @@ class Cycle(RequestResponseCycle):
 
     hooks = Hooks()
 
+    async def send(self, message: "ASGISendEvent") -> None:
+        """Returns once the caller has taken most of it: until then the app reads nothing more of an answer. So one
+        chunk waits in memory for a slow caller, not two.
+        """
+        if message["type"] != "http.response.body" or not message.get("more_body", False):
+            await super().send(message)
+            return
+        await self._drain()
+        body = message.get("body", b"")
+        if self.chunked_encoding and body and not self.disconnected and not self.response_complete:
+            # uvicorn would join the three, which copies the body.
+            self.transport.writelines((b"%x\r\n" % len(body), body, b"\r\n"))
+        else:
+            await super().send(message)
+        await self._drain()
+
+    async def _drain(self) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+
     def lose_caller(self) -> None:
         """Nobody receives the answer any more: tells the app, and drops what it still sends."""
         if not self.response_complete:
