@@ -10,8 +10,8 @@ from app.cli.terminal.options import Json, commands
 from app.cli.terminal.output import say, show_json
 from app.cli.terminal.session import Session
 from app.database import migrate
-from app.database.backup import back_up, pg_dump_line
-from app.database.backup import restore as put_back
+from app.database.copies.backup import back_up, pg_dump_line
+from app.database.copies.backup import restore as put_back
 from app.database.engine import opened
 from app.database.url import shown_place, sqlite_file
 from app.errors import Conflict

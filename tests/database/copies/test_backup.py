@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.database import migrate
-from app.database.backup import back_up, pg_dump_line, restore
+from app.database.copies.backup import back_up, pg_dump_line, restore
 from app.database.engine import create_engine
 from app.errors import Conflict, InvalidValue, NotFound
 
