@@ -166,7 +166,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("api/endpoints/test_files.py",): ("api/file_answer.py", "files/opening.py"),
     ("files/store/test_store.py",): ("files/store/disk.py", "files/store/place.py"),
     ("admin/setup/test_apply.py", "admin/setup/test_export.py"): (
-        "admin/setup/overlay.py", "admin/setup/state.py", "admin/setup/today.py", "database/many.py",
+        "admin/setup/overlay.py", "admin/setup/state.py", "admin/setup/today.py",
         "identity/people/many.py", "identity/keys/many.py", "quotas/limits/many.py", "setup/managed.py",
     ),
     ("setup/test_reading.py",): ("setup/document.py", "setup/tree.py"),

@@ -7,8 +7,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, Table, bindparam, insert, or_, select, update
 
 from app.database.clock import from_ms, to_ms
 from app.database.schema import change_tables
@@ -70,6 +71,26 @@ def record_changes(
     ]
     connection.execute(insert(change_tables.admin_events), rows)
     connection.execute(update(change_tables.revision).values(value=change_tables.revision.c.value + len(rows)))
+
+
+def write_rows(
+    connection: Connection, table: Table, new: Sequence[Values], changed: Sequence[tuple[object, Values]]
+) -> None:
+    """Inserts the new rows; gives each changed one, by its `id`, the given values. All changed rows have the same
+    columns.
+    """
+    if new:
+        connection.execute(insert(table), [dict(row) for row in new])
+    if changed:
+        values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in changed[0][1]}
+        rows = [{"row_id": row_id, **{f"new_{name}": value for name, value in row.items()}} for row_id, row in changed]
+        connection.execute(update(table).where(table.c.id == bindparam("row_id")).values(values), rows)
+
+
+def differing(before: Values, after: Values) -> tuple[Values, Values]:
+    """The parts of both that are not the same in both."""
+    names = [name for name, value in after.items() if before.get(name) != value]
+    return {name: before.get(name) for name in names}, {name: after[name] for name in names}
 
 
 @dataclass(frozen=True, slots=True)

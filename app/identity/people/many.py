@@ -9,9 +9,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from app.database.changes import Change, Values, record_changes
+from app.database.changes import Change, Values, differing, record_changes, write_rows
 from app.database.clock import to_ms
-from app.database.many import differing, write_rows
 from app.database.schema.identity_tables import teams, users
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from app.database.changes import Change, Values, record_changes
+from app.database.changes import Change, Values, record_changes, write_rows
 from app.database.clock import to_ms
-from app.database.many import write_rows
 from app.database.schema.limit_tables import limits
 from app.quotas.limits.manage import limit_of, limit_target, lock_limits, remove_limit, shown_limit
 from app.quotas.rules.limits import Limit
