@@ -175,7 +175,7 @@ WALK = re.findall(
 
 def test_the_walk_enters_no_file_twice() -> None:
     files = [file for file, _ in WALK]
-    assert len(files) == len(set(files)) == 20
+    assert len(files) == len(set(files)) >= 20
 
 
 async def test_the_walk_of_the_design_page_is_what_happens(
