@@ -27,8 +27,7 @@ _ALWAYS = {
 }
 
 
-@router.get(f"{FILES}/{{name}}")
-@router.head(f"{FILES}/{{name}}")
+@router.api_route(f"{FILES}/{{name}}", methods=["GET", "HEAD"])
 async def read_file(request: Request, name: str) -> Response:
     """The image behind a link of an answer with `response_format: url`, until the link expires."""
     services = services_of(request)

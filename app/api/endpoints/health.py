@@ -22,15 +22,13 @@ _OPEN_METRICS = "application/openmetrics-text"
 _PROBE_SECONDS_MAX = 5.0
 
 
-@router.head("/healthz")
-@router.get("/healthz")
+@router.api_route("/healthz", methods=["GET", "HEAD"])
 async def healthz() -> dict[str, str]:
     """The process runs."""
     return {"status": "ok"}
 
 
-@router.head("/readyz")
-@router.get("/readyz")
+@router.api_route("/readyz", methods=["GET", "HEAD"])
 async def readyz(request: Request) -> Response:
     """It can sell: the database takes writes, ZenMux is configured, it is not stopping. 503 names what is not so.
 
