@@ -42,7 +42,6 @@ class NewRow(NamedTuple):
     input_images: int
     received_bytes: int
     account: str
-    fingerprint: str | None
 
 
 class Closing(NamedTuple):
@@ -118,7 +117,6 @@ def new_row(hold: Hold, instance: str) -> NewRow:
             hold.input_images,
             hold.received_bytes,
             hold.account,
-            hold.fingerprint,
         )
     )
 

@@ -8,7 +8,6 @@ from app.quotas.ledger.commands import (
     CommandResult,
     Expire,
     MarkDispatched,
-    ReservationCommand,
     Reserve,
     Reserved,
     Resolve,
@@ -270,7 +269,7 @@ class TestThresholds:
 
 
 def test_every_command_names_its_reservation() -> None:
-    commands: list[ReservationCommand] = [
+    commands: list[Command] = [
         Reserve(a_hold("r")),
         MarkDispatched("r", NOON),
         Resolve("r", settled()),

@@ -1,1 +1,0 @@
-"""Attempts in the database: requests that later ones may be answered with."""
