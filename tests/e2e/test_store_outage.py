@@ -66,7 +66,7 @@ class Bought:
 
     def arrive(self) -> None:
         for answer in self.answers:
-            assert answer.result(60).status_code == 200
+            assert answer.result(60).status_code == 200, answer.result().text
             assert is_whole(answer.result())
 
 
@@ -214,7 +214,7 @@ def test_a_frozen_postgresql_holds_no_process_that_is_stopped(
         "GATEWAY_DATABASE_URL": own_postgresql_server.store(),
         "GATEWAY_HEARTBEAT_SECONDS": "0.5",
         "GATEWAY_SWEEP_SECONDS": "0.5",
-        "GATEWAY_SHUTDOWN_SECONDS": "3",
+        "GATEWAY_SHUTDOWN_SECONDS": "15",
     }
     data = tmp_path / "data"
     with GatewayProcess(data, sandbox.url, **settings) as gateway:

@@ -27,7 +27,8 @@ _ALWAYS = {
 }
 
 
-@router.api_route(f"{FILES}/{{name}}", methods=["GET", "HEAD"])
+@router.head(f"{FILES}/{{name}}")
+@router.get(f"{FILES}/{{name}}")
 async def read_file(request: Request, name: str) -> Response:
     """The image behind a link of an answer with `response_format: url`, until the link expires."""
     services = services_of(request)

@@ -22,13 +22,15 @@ _OPEN_METRICS = "application/openmetrics-text"
 _PROBE_SECONDS_MAX = 5.0
 
 
-@router.api_route("/healthz", methods=["GET", "HEAD"])
+@router.head("/healthz")
+@router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """The process runs."""
     return {"status": "ok"}
 
 
-@router.api_route("/readyz", methods=["GET", "HEAD"])
+@router.head("/readyz")
+@router.get("/readyz")
 async def readyz(request: Request) -> Response:
     """It can sell: the database takes writes, ZenMux is configured, it is not stopping. 503 names what is not so.
 

@@ -22,6 +22,7 @@ def test_the_limits_of_key_user_team_and_gateway_apply() -> None:
 
 def test_without_a_team_no_team_is_asked_for() -> None:
     assert LimitCache().missing([PARTY._replace(team_id=None)]) == [
+        ("account", "main"),
         ("gateway", ""),
         ("key", "key-1"),
         ("user", "user-1"),
