@@ -8,8 +8,8 @@ import warnings
 
 warnings.simplefilter("ignore")  # it says of itself that nobody maintains it
 
-from langchain_community.tools.openai_dalle_image_generation import OpenAIDALLEImageGenerationTool  # noqa: E402
-from langchain_community.utilities.dalle_image_generator import DallEAPIWrapper  # noqa: E402
+from langchain_community.tools.openai_dalle_image_generation import OpenAIDALLEImageGenerationTool  # noqa: E402 - after the filter
+from langchain_community.utilities.dalle_image_generator import DallEAPIWrapper  # noqa: E402 - after the filter
 
 print(  # noqa: T201 - the answer
     json.dumps(

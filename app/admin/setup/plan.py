@@ -39,11 +39,11 @@ class SetupPlan:
     def lines(self) -> Iterator[str]:
         """One line a change: `+` for what is new, `~` for what is changed, `-` for what is disabled or removed."""
         for team in self.teams:
-            yield _line(f"team {team.name}", team.before is None, [*_mark_words(team)])
+            yield _line(f"team {team.name}", [*_mark_words(team)], is_new=team.before is None)
         for user in self.users:
-            yield _line(f"user {user.name}", user.before is None, [*_user_words(user), *_mark_words(user)])
+            yield _line(f"user {user.name}", [*_user_words(user), *_mark_words(user)], is_new=user.before is None)
         for key in self.keys:
-            yield _line(f"key {'/'.join(key.name)}", key.before is None, [*_key_words(key), *_mark_words(key)])
+            yield _line(f"key {'/'.join(key.name)}", [*_key_words(key), *_mark_words(key)], is_new=key.before is None)
         for limit in self.limits:
             yield _limit_line(limit)
 
@@ -79,7 +79,7 @@ def _notices(after: SetupState, file: SetupFile) -> Iterator[str]:
             yield f"The key {user}/{name} is disabled, and apply enables nothing: zenmux-gateway keys enable ID"
 
 
-def _line(what: str, is_new: bool, words: list[str]) -> str:  # noqa: FBT001 - private
+def _line(what: str, words: list[str], *, is_new: bool) -> str:
     sign = NEW if is_new else GONE if "disabled" in words else CHANGED
     return f"{sign} {what}{': ' if words else ''}{', '.join(words)}"
 

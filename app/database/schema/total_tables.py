@@ -44,7 +44,7 @@ reconciliations = Table(
 )
 
 # Requests that were refused: how many, by the hour, who asked, and the error's code. user_id and key_id are '' where no
-# key was recognized, or where an hour had too many different ones. What a process had not written when it died is lost.
+# key was recognized, or where an hour had too many different ones. Nothing writes it yet.
 refusal_hours = Table(
     "refusal_hours",
     metadata,

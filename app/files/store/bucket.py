@@ -45,7 +45,7 @@ class Bucket:
     def __init__(self, url: str) -> None:
         try:
             from obstore.exceptions import BaseError  # noqa: PLC0415 - an extra, which not everybody installs
-            from obstore.store import S3Store  # noqa: PLC0415
+            from obstore.store import S3Store  # noqa: PLC0415 - as above
         except ImportError:
             raise ConfigurationError(
                 "GATEWAY_FILES_URL names a bucket, which needs one package more: pip install 'zenmux-gateway[s3]'."
