@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypedDict
 
 import httpx2
@@ -23,6 +24,7 @@ from app.alerts.watch import account_watch, threshold_watch
 from app.api.cors import Cors
 from app.api.edits.reading import EditBounds
 from app.api.endpoints import files, health, images, models, usage
+from app.api.endpoints import jobs as job_routes
 from app.api.endpoints.docs import docs_router
 from app.api.error_responses import error_event, error_response, wire_error
 from app.api.front import Front, fault_response, handle_gateway_error, handle_http_error, stopping_response
@@ -35,8 +37,11 @@ from app.database.migrate import upgrade
 from app.errors import GatewayError
 from app.exchange.hosting import Hosting
 from app.exchange.in_flight import ExchangeBounds, Exchanges
+from app.exchange.jobs.jobs import STOPPED_JOB_SECONDS, Jobs
+from app.exchange.jobs.table import JobTable
 from app.files.fetching import Fetcher
 from app.files.opening import open_files
+from app.files.store.store import FileStore
 from app.files.upkeep import keep_up
 from app.files.uploads import Uploads
 from app.identity.keys.authentication import Authenticator
@@ -52,7 +57,7 @@ from app.settings.settings import Settings
 from app.settings.values import ImageUrls
 from app.telemetry.logs import count_dropped_lines
 from app.telemetry.metrics import Metrics
-from app.telemetry.recording import Recording, Records
+from app.telemetry.recording import Recording, Records, record_event
 from app.telemetry.sampling import Sampler
 from app.telemetry.shared_counters import SharedCounters
 from app.telemetry.traces import Traces, traces_of
@@ -124,7 +129,7 @@ def create_app(
         # Our own metrics and log lines contain only what may be shown; the framework's would contain headers and paths.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for door in (images, models, usage, files, health):
+    for door in (images, job_routes, models, usage, files, health):
         gateway.include_router(door.router)
     gateway.include_router(docs_router(lambda: openapi_document(policy, app.__version__)))
     gateway.add_exception_handler(GatewayError, handle_gateway_error)
@@ -201,6 +206,8 @@ async def _open(
         stack.push_async_callback(sender.aclose)
         sending = exchanges.tasks.start(sender.run(), "webhooks")
         stack.push_async_callback(_finish_sending, sender, sending)
+    jobs = _jobs(engine, settings, exchanges, files, metrics)
+    stack.push_async_callback(jobs.close, settings.shutdown_seconds + STOPPED_JOB_SECONDS)
     return Services(
         settings=settings,
         clock=clock,
@@ -212,10 +219,17 @@ async def _open(
         uploads=await _open_uploads(settings, stack),
         files=files,
         links=links,
+        jobs=jobs,
         edit_bounds=_edit_bounds(settings, policy),
         new_boundary=lambda: f"zenmux-gateway-{secrets.token_hex(16)}",
         metrics=metrics,
     )
+
+
+def _jobs(engine: Engine, settings: Settings, exchanges: Exchanges, files: FileStore, metrics: Metrics) -> Jobs:
+    record = partial(record_event, metrics)
+    show = lambda state, count: metrics.jobs.labels(state).set(count)  # noqa: E731 - it is passed on
+    return Jobs(exchanges, files, JobTable(engine), settings.job_seconds, record, show)
 
 
 def _exchange_bounds(settings: Settings) -> ExchangeBounds:

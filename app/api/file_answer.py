@@ -14,14 +14,22 @@ from app.files.store.store import OpenFile
 
 class FileAnswer(Response):
     """Sends `part` of `file`, and closes it. A caller that accepts nothing for `stall_seconds` counts as gone; an
-    answer that cannot be sent whole is broken off.
+    answer that cannot be sent whole is broken off. `around`: what is sent before and after it.
     """
 
-    def __init__(self, file: OpenFile, part: ByteRange, headers: Mapping[str, str], stall_seconds: float) -> None:
+    def __init__(
+        self,
+        file: OpenFile,
+        part: ByteRange,
+        headers: Mapping[str, str],
+        stall_seconds: float,
+        around: tuple[bytes, bytes] = (b"", b""),
+    ) -> None:
         self.background = None
         self.status_code = 206 if part.is_partial else 200
         self.body = b""
-        self.init_headers({**headers, "content-length": str(part.stop - part.start)})
+        self.init_headers({**headers, "content-length": str(part.stop - part.start + len(around[0]) + len(around[1]))})
+        self._around = around
         self._file = file
         self._part = part
         self._stall_seconds = stall_seconds
@@ -31,8 +39,9 @@ class FileAnswer(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if scope["method"] != "HEAD":
                 with suppress(TimeoutError, OSError, FilesUnavailable):
+                    await send({"type": "http.response.body", "body": self._around[0], "more_body": True})
                     await self._send_part(send)
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    await send({"type": "http.response.body", "body": self._around[1], "more_body": False})
             else:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:

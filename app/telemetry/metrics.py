@@ -77,6 +77,7 @@ class Metrics:
         self.account_rests = self._counter("account_rests", "Times an account was taken out.", "account", "why")
         self._corrections = self._counter("corrections", "Settlements after their reservation had expired.", "charged")
         self._limits_passed = self._counter("limits_passed", "Limits passed by a correction.", "scope", "unit")
+        self.jobs = self._live("jobs", "Jobs: those running now, and those that ended since the start.", "state")
         self.in_flight = self._live("in_flight_requests", "Image requests being served now.").labels()
         self._connection_faults = self._counter("connection_faults", "Connections refused or ended.", "kind")
         self.connections = self._live("connections", "Connections of callers.").labels()

@@ -1,18 +1,19 @@
 """/v1/images: parse a request, return an Exchange. Everything that refuses it does so before anything is reserved."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
-from starlette.types import Receive, Scope, Send
 
 from app.api.body import read_json_object
 from app.api.edits.reading import files_of, read_edit
 from app.api.endpoints.dry_run import answer_dry_run, is_dry_run
+from app.api.endpoints.running import check_background, run_or_submit
 from app.api.link_base import with_link_base
-from app.api.routes import EDITS, GENERATIONS
+from app.api.routes import EDIT_JOBS, EDITS, GENERATION_JOBS, GENERATIONS
 from app.api.services import authenticated, event_of, services_of
 from app.errors import Draining, ModelForbidden
 from app.exchange.bodies import edit_body, json_body
 from app.exchange.exchange import Exchange
-from app.files.uploads import UploadFile
 from app.identity.keys.authentication import Caller
 from app.images.request.normalize import ImageRequest, normalize
 from app.telemetry.event import RequestEvent
@@ -39,7 +40,9 @@ async def _exchange_of(request: Request) -> Response:
     _check_model(caller, image_request)
     if dry:
         return await answer_dry_run(request, caller, image_request)
-    return Exchange(services.exchanges, caller, image_request, event, json_body(image_request.fields))
+    check_background(request, image_request)
+    new_exchange = partial(Exchange, services.exchanges, caller, image_request, body=json_body(image_request.fields))
+    return run_or_submit(request, caller, image_request, new_exchange)
 
 
 @router.post(EDITS)
@@ -69,27 +72,13 @@ async def _edit_of(request: Request) -> Response:
             return await answer_dry_run(request, caller, image_request)
         # With several accounts the upload may be sent again, to the next one.
         on_sent = None if services.exchanges.upstream.accounts.are_several else upload.aclose
+        check_background(request, image_request)
         sent = edit_body(image_request.fields, files_of(body, upload), services.new_boundary, on_sent)
     except BaseException:
         await upload.aclose()
         raise
-    return _Edit(Exchange(services.exchanges, caller, image_request, event, sent), upload)
-
-
-class _Edit(Response):
-    """An exchange whose upload goes with it."""
-
-    def __init__(self, exchange: Exchange, upload: UploadFile) -> None:
-        self.status_code = exchange.status_code
-        self.background = None
-        self._exchange = exchange
-        self._upload = upload
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._exchange(scope, receive, send)
-        finally:
-            await self._upload.aclose()
+    new_exchange = partial(Exchange, services.exchanges, caller, image_request, body=sent)
+    return run_or_submit(request, caller, image_request, new_exchange, upload)
 
 
 def _check_model(caller: Caller, request: ImageRequest) -> None:
@@ -105,5 +94,17 @@ def _note_request(event: RequestEvent, request: ImageRequest) -> None:
     event.changes = request.changes
 
 
-DIRECT = {GENERATIONS: create_image, EDITS: edit_image}
+@router.post(GENERATION_JOBS)
+async def create_image_job(request: Request) -> Response:
+    """Create images as a job, as `Prefer: respond-async` does."""
+    return await create_image(request)
+
+
+@router.post(EDIT_JOBS)
+async def edit_image_job(request: Request) -> Response:
+    """Edit images as a job, as `Prefer: respond-async` does."""
+    return await edit_image(request)
+
+
+DIRECT = {GENERATIONS: create_image, EDITS: edit_image, GENERATION_JOBS: create_image_job, EDIT_JOBS: edit_image_job}
 """What api/front.py enters without FastAPI."""
