@@ -20,6 +20,7 @@ from app.database.clock import to_ms
 from app.database.engine import create_engine, writing
 from app.database.gateway_secrets import secret
 from app.database.schema.account_tables import account_states
+from app.database.schema.replay_tables import attempts
 from app.database.schema.total_tables import refusal_hours
 from app.files.store.index import Index, Kind, Owner, StoredFile
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
@@ -136,6 +137,9 @@ def add_states_and_refusals(engine: Engine) -> None:
     with writing(engine) as connection:
         connection.execute(insert(account_states).values(**state))
         connection.execute(insert(refusal_hours).values(**hour, code="insufficient_quota", count=2))
+        attempt = {"request_id": "req_1", "key_id": KEY_ID, "operation": "generation", "fingerprint": "f" * 64}
+        more = {"instance": "one", "state": "lost", "expires_at_ms": to_ms(NOON)}
+        connection.execute(insert(attempts).values(**attempt, **more))
 
 
 def make(engine: Engine) -> None:
