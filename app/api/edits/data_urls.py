@@ -12,18 +12,20 @@ from app.errors import BodyTooLarge, InvalidRequest
 PLACEHOLDER = re.compile(r"data:([0-9]{1,4})")
 """What stands in the document where a data URL stood: its number, from 0."""
 
-_HEAD_BYTES_MAX = 256
-_SCHEME = b"data:"
-_HEAD_END = b";base64,"
-_MARK = re.compile(rb'["\\]')
 DATA_URLS_MAX = 18  # sixteen images, a mask and a markup
-_BREATH_BYTES = 8192  # of what is read letter by letter, until others run
+_SCHEME = b"data:"
+_HEAD_BYTES_MAX = 256
+# None of these backtracks, so each is linear. `\\/` is how some write a slash.
+_HEAD = re.compile(rb'"(?i:data):(?:[^"\\;]++|\\/|;(?!(?i:base64),))*+;(?i:base64),')
+_STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_UP_TO_IMAGE = re.compile(  # over every whole string that is no data URL
+    rb'[^"]*+(?:(?!%b)"%b"[^"]*+)*+' % (_HEAD.pattern, _STRING_REST.pattern), re.DOTALL
+)
 
 
 class _At(Enum):
     OUTSIDE = auto()  # between strings
-    BEGINNING = auto()  # of a string that may be a data URL
-    STRING = auto()  # any other
+    STRING = auto()  # in one that is no data URL
     IMAGE = auto()  # the base64 of a data URL
 
 
@@ -40,10 +42,8 @@ class DataUrls:
         self._rest_bytes_max = rest_bytes_max
         self._begin, self._write, self._end = begin, write, end
         self._rest = bytearray()  # the document without its images
-        self._breathe_at = _BREATH_BYTES
         self._at = _At.OUTSIDE
-        self._escaping = False
-        self._head = bytearray()
+        self._undecided = b""  # the last bytes that came: what they are is known with those that follow
         self._base64 = bytearray()  # up to three letters that are not decoded yet
         self._is_padded = False
         self._count = 0
@@ -51,47 +51,36 @@ class DataUrls:
     async def read(self, chunks: AsyncIterator[bytes]) -> bytes:
         """The document with a placeholder for each data URL. Raises BodyTooLarge, InvalidRequest, and as `write`."""
         async for chunk in chunks:
-            at = 0
+            chunk, self._undecided, at = self._undecided + chunk, b"", 0
             while at < len(chunk):
                 at = await self._step(chunk, at)
-                if len(self._rest) > self._breathe_at:
-                    self._breathe_at = len(self._rest) + _BREATH_BYTES
-                    await asyncio.sleep(0)
             if len(self._rest) > self._rest_bytes_max:
                 bytes_max = self._rest_bytes_max
                 raise BodyTooLarge(f"The request's body is larger than {bytes_max} bytes without its images.")
-        return bytes(self._rest)
+        return bytes(self._rest + self._undecided)
 
     async def _step(self, chunk: bytes, at: int) -> int:
         if self._at is _At.OUTSIDE:
-            quote = chunk.find(b'"', at)
-            end = len(chunk) if quote < 0 else quote + 1
-            self._rest += chunk[at:end]
-            if quote >= 0:
-                self._at = _At.BEGINNING
-                self._head.clear()
-            return end
-        if self._at is _At.BEGINNING:
-            return self._read_beginning(chunk, at)
+            return self._read_outside(chunk, at)
         if self._at is _At.STRING:
             return self._read_string(chunk, at)
         return await self._read_image(chunk, at)
 
-    def _read_beginning(self, chunk: bytes, at: int) -> int:
-        """Letter by letter: it is short."""
-        while at < len(chunk):
-            self._head.append(chunk[at])
-            at += 1
-            head = bytes(self._head).replace(b"\\/", b"/").lower()  # how some write a slash
-            if head.startswith(_SCHEME) and head.endswith(_HEAD_END):
-                self._begin_image()
-                return at
-            if not _may_be_data_url(head):
-                self._at = _At.STRING
-                self._rest += self._head[:-1]
-                self._escaping = self._head[:-1].endswith(b"\\")
-                return at - 1
-        return at
+    def _read_outside(self, chunk: bytes, at: int) -> int:
+        end = _end(_UP_TO_IMAGE, chunk, at)
+        self._rest += chunk[at:end]
+        if end == len(chunk):
+            return end
+        head = _HEAD.match(chunk, end, end + _HEAD_BYTES_MAX)
+        if head is None and _may_become_head(chunk[end + 1 : end + 1 + _HEAD_BYTES_MAX]):
+            self._undecided = chunk[end:]
+            return len(chunk)
+        self._rest += b'"'
+        if head is None:
+            self._at = _At.STRING
+            return end + 1
+        self._begin_image()
+        return head.end()
 
     def _begin_image(self) -> None:
         if self._count == DATA_URLS_MAX:
@@ -104,21 +93,16 @@ class DataUrls:
         self._at = _At.IMAGE
 
     def _read_string(self, chunk: bytes, at: int) -> int:
-        start = at
-        if self._escaping:
-            self._escaping = False
-            at += 1
-        while (mark := _MARK.search(chunk, at)) is not None:
-            at = mark.end()
-            if mark[0] == b'"':
-                self._at = _At.OUTSIDE
-                self._rest += chunk[start:at]
-                return at
-            if at == len(chunk):
-                self._escaping = True
-            at += 1
-        self._rest += chunk[start:]
-        return len(chunk)
+        end = _end(_STRING_REST, chunk, at)
+        self._rest += chunk[at:end]
+        if end == len(chunk):
+            return end
+        if chunk[end:] == b"\\":
+            self._undecided = b"\\"
+            return len(chunk)
+        self._rest += b'"'
+        self._at = _At.OUTSIDE
+        return end + 1
 
     async def _read_image(self, chunk: bytes, at: int) -> int:
         quote = chunk.find(b'"', at)
@@ -133,7 +117,7 @@ class DataUrls:
         if quote < 0:
             return end
         self._rest += b'"'
-        self._at, self._escaping = _At.OUTSIDE, False
+        self._at = _At.OUTSIDE
         self._end()
         return end + 1
 
@@ -147,9 +131,17 @@ class DataUrls:
             raise _not_base64() from None
 
 
-def _may_be_data_url(head: bytes) -> bool:
-    is_plain = b'"' not in head and b"\\" not in head[:-1]
-    return is_plain and _SCHEME.startswith(head[:5]) and len(head) < _HEAD_BYTES_MAX
+def _end(pattern: re.Pattern[bytes], chunk: bytes, at: int) -> int:
+    found = pattern.match(chunk, at)
+    assert found is not None, "it matches nothing, too"
+    return found.end()
+
+
+def _may_become_head(head: bytes) -> bool:
+    """Whether the beginning of a string, all that came of it, is a data URL's as far as it goes."""
+    plain = head.replace(b"\\/", b"/").lower()
+    is_plain = b'"' not in plain and b"\\" not in plain[:-1]
+    return is_plain and _SCHEME.startswith(plain[:5]) and len(head) < _HEAD_BYTES_MAX
 
 
 def _not_base64() -> InvalidRequest:
