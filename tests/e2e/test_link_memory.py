@@ -88,6 +88,7 @@ class Peak:
 def ask(gateway: GatewayProcess, key: Key) -> str:
     headers = {"authorization": f"Bearer {key.text}"}
     answer = httpx2.post(f"{gateway.url}/images/generations", json=_BODY, headers=headers, timeout=300)
+    assert answer.is_success, answer.text
     link: str = answer.json()["data"][0]["url"]
     return link
 
