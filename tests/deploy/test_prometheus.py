@@ -87,8 +87,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def ask(url: str, key: Key, prompt: str = "a house", **fields: Any) -> httpx2.Response:
-    headers = {"authorization": f"Bearer {key.text}"}
+def ask(
+    url: str, key: Key, prompt: str = "a house", more_headers: dict[str, str] | None = None, **fields: Any
+) -> httpx2.Response:
+    headers = {"authorization": f"Bearer {key.text}", **(more_headers or {})}
     body = {**BODY, "prompt": prompt, **fields}
     return httpx2.post(f"{url}/images/generations", json=body, headers=headers, timeout=60)
 
@@ -173,6 +175,7 @@ def traffic(site: Site) -> Callable[[], None]:
             ask_for("a house [sandbox: status=500]")
             ask_for(stream=True, partial_images=1)
             edit(gateway.url, key)
+            ask_for("a tree", {"Idempotency-Key": "one"})  # the first buys, the others are replays
 
     return one_round
 

@@ -103,15 +103,15 @@ def test_a_request_leaves_no_circle_behind(
         gateway = start_gateway(upstream.url)
         key = gateway.store.key(*limits)
 
-        def ask() -> int | None:
-            try:
-                return post(gateway, key, stream=stream).status_code
+        def ask(prompt: str = "first") -> int | None:
+            try:  # equal ones would have each other's failure
+                return post(gateway, key, prompt=prompt, stream=stream).status_code
             except httpx2.RemoteProtocolError:
                 return None
 
         ask()  # makes what is made once
         with circles() as left:
-            assert [ask() for _ in range(3)] == [status] * 3
+            assert [ask(f"house {number}") for number in range(3)] == [status] * 3
             gateway.store.settled()
             wait_until(lambda: not gateway.metric("zenmux_gateway_in_flight_requests"), "all have ended")
         assert [each for each in left if type(each).__module__.startswith("app.")] == []

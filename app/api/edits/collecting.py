@@ -3,10 +3,10 @@ known, keeps the rest on disk, and knows where each lies. Knows no form and no J
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from app.errors import BodyTooLarge, InvalidRequest
-from app.files.uploads import UploadFile
+from app.files.uploads import READ_BYTES, UploadFile
 from app.images.request.image_head import SNIFFED_BYTES, ImageHead, ReadAt, read_head
 from app.images.request.inputs import (
     IMAGE,
@@ -23,14 +23,14 @@ from app.images.request.inputs import (
 
 @dataclass(slots=True)
 class Lying:
-    """An image that lies in the upload; `head` is known once all is there."""
+    """An image that lies in the upload; `head` and `digest`, the SHA-256 of its bytes, are known once all is there."""
 
     role: Role
     offset: int
     size: int = 0
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     start: bytes = b""
     head: ImageHead | None = None
+    digest: bytes = b""
     url: str | None = None  # of one that ZenMux fetches: nothing of it lies here
 
 
@@ -78,7 +78,6 @@ class Collector:
             if len(image.start) == SNIFFED_BYTES:
                 check_start(image.role, image.start)
         image.size += len(data)
-        image.digest.update(data)
         check_size(image.role, image.size)
         if self.upload.size + len(data) > self._bytes_max:
             raise BodyTooLarge(f"The images are larger than {self._bytes_max} bytes together.")
@@ -104,7 +103,8 @@ class Collector:
     def _read_heads(self, read: ReadAt) -> None:
         for image in self.images:
             if image.url is None:
-                image.head = read_head(_within(image, read), image.size)
+                read_at = _within(image, read)
+                image.head, image.digest = read_head(read_at, image.size), _digest(read_at, image.size)
 
 
 def _counted(kind: str, number: int) -> Role:
@@ -113,6 +113,13 @@ def _counted(kind: str, number: int) -> Role:
     elif number > 1:
         raise InvalidRequest(f"Send one {kind}.", param=kind, code="duplicate_parameter")
     return Role(kind, number)
+
+
+def _digest(read_at: ReadAt, size: int) -> bytes:
+    digest = hashlib.sha256()
+    for offset in range(0, size, READ_BYTES):
+        digest.update(read_at(offset, READ_BYTES))
+    return digest.digest()
 
 
 def _within(image: Lying, read: ReadAt) -> ReadAt:

@@ -63,8 +63,7 @@ def files_of(body: EditBody, upload: UploadFile) -> list[FormFile]:
 def digests_of(body: EditBody) -> list[FileDigest]:
     """What each image is, for the request's fingerprint."""
     return [
-        FileDigest(image.role.kind, image.digest.digest() if image.url is None else image.url.encode())
-        for image in body.images
+        FileDigest(image.role.kind, image.digest if image.url is None else image.url.encode()) for image in body.images
     ]
 
 

@@ -51,6 +51,12 @@ IMAGE_REQUEST_HEADERS: list[dict[str, Any]] = [
         "schema": {"type": "string", "enum": ["true", "false"]},
         "example": "false",
     },
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "A new one for each image: the same request with the same key is bought once. May be quoted.",
+        "schema": {"type": "string", "pattern": "^[!#-~]{1,255}$"},
+    },
 ]
 
 

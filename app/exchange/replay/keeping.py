@@ -162,6 +162,7 @@ class KeepingDownstream:
     def close(self) -> None:
         self.inner.close()
         self._on_file = self._on_left = _nothing  # break the cycles with what they belong to
+        self.write = self.inner.write  # and this object's own
 
 
 def _nothing(*_: object) -> None:

@@ -12,7 +12,7 @@ from app.database.gateway_secrets import SECRET_BYTES, secret
 from app.database.readers import Readers
 from app.exchange.in_flight import Exchanges
 from app.exchange.replay.kept import KeptAnswers
-from app.exchange.replay.records import Records, Remembering
+from app.exchange.replay.records import AttemptRecords, Remembering
 from app.exchange.replay.replays import KeepPolicy, Replays
 from app.exchange.replay.rules import JoinPolicy
 from app.files.store.store import FileStore
@@ -58,6 +58,6 @@ async def open_replays(
         left_until_ms=now_ms + abandoned_ms if is_left else 0,
     )
     join = JoinPolicy(choices.join_retries, abandoned_ms)
-    records = Records(exchanges.ledger, remembering, join, exchanges.clock)
+    records = AttemptRecords(exchanges.ledger, remembering, join, exchanges.clock)
     policy = KeepPolicy(choices.replay_seconds, choices.keeps_all_answers)
     return Replays(exchanges, KeptAnswers(files), records, policy, count, secret=shared_secret)

@@ -27,7 +27,7 @@ class Remembering(NamedTuple):
     left_until_ms: int
 
 
-class Records:
+class AttemptRecords:
     """All attempts of one process, and the way to those of the others."""
 
     def __init__(

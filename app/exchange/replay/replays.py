@@ -12,7 +12,7 @@ from app.exchange.replay.attempts import Attempt
 from app.exchange.replay.fingerprint import fingerprint, key_digest
 from app.exchange.replay.keeping import KeepingDownstream, ReceivingDownstream
 from app.exchange.replay.kept import KeptAnswers, KeptHead
-from app.exchange.replay.records import Records
+from app.exchange.replay.records import AttemptRecords
 from app.exchange.replay.rules import RETRY_MS, Action, Ask, AttemptState, ReplayDecision
 from app.files.store.index import Owner
 from app.files.store.writer import FileWriter
@@ -58,7 +58,7 @@ class Replays:
         self,
         exchanges: Exchanges,
         kept: KeptAnswers,
-        records: Records,
+        records: AttemptRecords,
         policy: KeepPolicy,
         count: Callable[[str], None] = lambda _: None,
         *,
@@ -175,6 +175,7 @@ class Replays:
             error = raised
             raise
         finally:
+            keeping.close()
             if attempt.state is AttemptState.RUNNING or attempt.undelivered_at_ms is not None:
                 await self._ended(attempt, keeping, incoming, error or keeping.error)
             error = keeping.error = None  # break the cycle error → traceback → frame → error

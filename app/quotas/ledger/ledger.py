@@ -80,7 +80,7 @@ class Ledger:
             engine,
             instance=instance,
             queue_max=queue_max,
-            deliver=partial(self._call_from_thread, self._deliver),
+            deliver=self._deliver_from_thread,
             watch=replace(
                 watch,
                 announce=partial(self._call_from_thread, watch.announce),
@@ -160,17 +160,12 @@ class Ledger:
 
     async def mark_dispatched(self, reservation_id: str, now: datetime) -> None:
         """Records that the request is about to be sent: from here on an orphaned reservation is charged. Idempotent.
-
-        Raises StoreUnavailable if that could not be written, or if the reservation is not pending. Then nothing may be
-        sent.
-        """
+        Raises StoreUnavailable if that could not be written, or it is not pending: then nothing may be sent."""
         await self._carry_out(MarkDispatched(reservation_id, now))
 
     async def move(self, reservation_id: str, account: str, now: datetime, *, is_dispatched: bool) -> None:
         """Turns a pending reservation to another account. Idempotent. If it is cancelled, it may have happened.
-
-        Raises QuotaExceeded or RateLimited of that account, and StoreUnavailable as mark_dispatched does.
-        """
+        Raises QuotaExceeded or RateLimited of that account, and StoreUnavailable as mark_dispatched does."""
         await self._carry_out(Move(reservation_id, account, now, is_dispatched))
 
     async def _carry_out(self, command: Command) -> Any:  # noqa: ANN401 - what the command gives
@@ -258,6 +253,9 @@ class Ledger:
         self._writer.withdraw(ticket)
         late = StoreUnavailable("The gateway's database does not answer in time; try again shortly.")
         ticket.waiter.set_exception(late)
+
+    def _deliver_from_thread(self, served: Sequence[tuple[Ticket, CommandResult]]) -> None:
+        self._call_from_thread(self._deliver, served)
 
     def _tell_of_spooled(self, tickets: Sequence[Ticket]) -> None:
         self._call_from_thread(self._deliver, [(ticket, Resolution.SPOOLED) for ticket in tickets])
