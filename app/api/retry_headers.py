@@ -1,6 +1,7 @@
 """What a request says of its being sent again: its Idempotency-Key, and the retry count of an SDK."""
 
 import re
+from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
@@ -10,6 +11,18 @@ from app.errors import InvalidRequest
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _ESCAPED = re.compile(r"\\([\"\\])")
 _COUNT = re.compile(r"[0-9]{1,4}")
+
+
+class RetryHeaders(NamedTuple):
+    """`retry_count`: how many times the SDK has sent this request before; 0 if it does not say."""
+
+    idempotency_key: str | None
+    retry_count: int
+
+
+def retry_headers_of(connection: HTTPConnection) -> RetryHeaders:
+    """Raises InvalidRequest for an Idempotency-Key that cannot be one."""
+    return RetryHeaders(idempotency_key(connection), retry_count(connection))
 
 
 def idempotency_key(connection: HTTPConnection) -> str | None:

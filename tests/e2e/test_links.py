@@ -340,7 +340,7 @@ def test_a_caller_who_leaves_is_charged_what_was_used(gateway: RunningGateway) -
         )
     (row,) = gateway.store.settled(1)
     assert (row["outcome"], row["usage_source"]) == ("client_left", "reported")
-    wait_until(lambda: [path.suffix for path in kept(gateway)] == [""], "its image is whole")
+    wait_until(lambda: [path.suffix for path in kept(gateway)] == ["", ""], "its image and its answer are whole")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Takes the data URLs out of a JSON document while its bytes pass: what is left is short, and is parsed as ever. Keeps
 no image: each is decoded piece by piece and handed on."""
 
-import asyncio
 import binascii
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -50,8 +49,8 @@ class DataUrls:
 
     async def read(self, chunks: AsyncIterator[bytes]) -> bytes:
         """The document with a placeholder for each data URL. Raises BodyTooLarge, InvalidRequest, and as `write`."""
-        async for chunk in chunks:
-            chunk, self._undecided, at = self._undecided + chunk, b"", 0
+        async for more in chunks:
+            chunk, self._undecided, at = self._undecided + more, b"", 0
             while at < len(chunk):
                 at = await self._step(chunk, at)
             if len(self._rest) > self._rest_bytes_max:

@@ -8,7 +8,7 @@ from app.api.body import read_json_object
 from app.api.edits.reading import digests_of, files_of, read_edit
 from app.api.endpoints.dry_run import answer_dry_run, is_dry_run
 from app.api.link_base import with_link_base
-from app.api.retry_headers import idempotency_key, retry_count
+from app.api.retry_headers import RetryHeaders, retry_headers_of
 from app.api.routes import EDITS, GENERATIONS
 from app.api.services import authenticated, event_of, services_of
 from app.errors import Draining, ModelForbidden
@@ -36,7 +36,7 @@ async def _exchange_of(request: Request) -> Response:
     caller = await authenticated(request)
     if services.draining:
         raise Draining("The gateway is stopping. Please try again shortly.")
-    dry = is_dry_run(request)
+    dry, retry = is_dry_run(request), retry_headers_of(request)
     fields = await read_json_object(request, services.settings.body_bytes_max)
     image_request = with_link_base(request, normalize(fields, services.policy, services.today))
     _note_request(event, image_request)
@@ -45,7 +45,7 @@ async def _exchange_of(request: Request) -> Response:
         return await answer_dry_run(request, caller, image_request)
     body = json_body(image_request.fields)
     assert isinstance(body.content, bytes), "a document is in memory"
-    ask = services.replays.ask(caller.key_id, _sent(request, image_request, body.content))
+    ask = services.replays.ask(caller.key_id, _sent(image_request, body.content, retry))
     new_exchange = partial(Exchange, services.exchanges, caller, image_request, event, body)
     return Serving(services.replays, ask, caller.user_id, event, new_exchange)
 
@@ -62,7 +62,7 @@ async def _edit_of(request: Request) -> Response:
     caller = await authenticated(request)
     if services.draining:
         raise Draining("The gateway is stopping. Please try again shortly.")
-    dry = is_dry_run(request)
+    dry, retry = is_dry_run(request), retry_headers_of(request)
     upload = await services.uploads.open(caller.user_id)
     try:
         body = await read_edit(request, upload, services.edit_bounds)
@@ -79,7 +79,7 @@ async def _edit_of(request: Request) -> Response:
         on_sent = None if services.exchanges.upstream.accounts.are_several else upload.aclose
         sent = edit_body(image_request.fields, files_of(body, upload), services.new_boundary, on_sent)
         document = edit_document(image_request.fields, digests_of(body))
-        ask = services.replays.ask(caller.key_id, _sent(request, image_request, document))
+        ask = services.replays.ask(caller.key_id, _sent(image_request, document, retry))
     except BaseException:
         await upload.aclose()
         raise
@@ -87,11 +87,8 @@ async def _edit_of(request: Request) -> Response:
     return Serving(services.replays, ask, caller.user_id, event, new_exchange, on_end=upload.aclose)
 
 
-def _sent(request: Request, image_request: ImageRequest, document: bytes) -> Sent:
-    """Raises InvalidRequest for an Idempotency-Key that cannot be one."""
-    return Sent(
-        image_request.operation, document, image_request.response_format, idempotency_key(request), retry_count(request)
-    )
+def _sent(request: ImageRequest, document: bytes, retry: RetryHeaders) -> Sent:
+    return Sent(request.operation, document, request.response_format, *retry)
 
 
 def _check_model(caller: Caller, request: ImageRequest) -> None:
