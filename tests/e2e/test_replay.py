@@ -3,7 +3,9 @@ the judge.
 """
 
 import base64
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import openai
 import orjson
 import pytest
 
+from app.main import utc_now
 from app.sandbox.server import SandboxServer
 from app.settings.settings import Settings
+from tests.e2e.conftest import StartGateway
 from tests.e2e.test_client_leaves import ask_and_leave
 from tests.e2e.test_openai_node import run as run_node
 from tests.servers import UPSTREAM_KEY, Key, RunningGateway, fetch_json
@@ -211,23 +215,86 @@ class TestRetries:
         assert gateway.store.rows()[0]["id"] in lost.json()["error"]["message"]
         assert bought(sandbox) == 1
 
-    def test_five_equal_requests_on_purpose_buy_five(self, gateway: RunningGateway, sandbox: SandboxServer) -> None:
-        key = gateway.store.key("requests:4/minute")
-        with openai.OpenAI(base_url=gateway.url, api_key=key.text, max_retries=0) as client:
+    def test_an_answer_that_was_cut_in_the_middle_is_had_whole_where_all_are_kept(
+        self, start_gateway: StartGateway, sandbox: SandboxServer
+    ) -> None:
+        gateway = start_gateway(sandbox.url, keep_answers="always")
+        key, prompt = gateway.store.key(), "a house [sandbox: body=2MB slow=1MB/s]"
+        ask_and_leave(gateway, key, prompt, after_bytes=100_000)
+        whole = send(gateway, key, prompt, headers=RETRY, stream=False)
+        assert (whole.status_code, whole.headers["x-gateway-replayed"]) == (200, "true")
+        assert base64.b64decode(whole.json()["data"][0]["b64_json"]).startswith(PNG)
+        assert bought(sandbox) == 1
+        ledger_equals_bill(gateway, sandbox)
 
-            def one(_: int) -> int:
-                try:
-                    client.images.generate(prompt="a house [sandbox: delay=1s]", **CHEAP)
-                except openai.RateLimitError:
-                    retried = send(gateway, key, "a house [sandbox: delay=1s]", headers=RETRY)
-                    assert "x-gateway-replayed" not in retried.headers
-                    return retried.status_code
-                return 200
+    def test_where_joining_is_off_a_retry_buys_anew_and_a_key_still_holds(
+        self, start_gateway: StartGateway, sandbox: SandboxServer
+    ) -> None:
+        gateway = start_gateway(sandbox.url, join_retries=False)
+        key, prompt = gateway.store.key(), "a house [sandbox: delay=300ms]"
+        ask_and_leave(gateway, key, prompt, after_bytes=0)
+        anew = send(gateway, key, prompt, headers=RETRY, stream=False)
+        assert "x-gateway-replayed" not in anew.headers
+        assert bought(sandbox) == 2
+        keyed_twice = [send(gateway, key, prompt, headers=keyed("k")) for _ in range(2)]
+        assert keyed_twice[0].content == keyed_twice[1].content
+        assert bought(sandbox) == 3
+        ledger_equals_bill(gateway, sandbox)
+
+    def test_an_equal_request_that_says_nothing_takes_over_for_as_long_as_is_set(
+        self, start_gateway: StartGateway, sandbox: SandboxServer
+    ) -> None:
+        gateway = start_gateway(sandbox.url, join_abandoned_seconds=0)
+        key, prompt = gateway.store.key(), "a house [sandbox: delay=300ms]"
+        ask_and_leave(gateway, key, prompt, after_bytes=0)
+        gateway.store.settled(1)
+        assert "x-gateway-replayed" not in send(gateway, key, prompt, stream=False).headers
+        assert "x-gateway-replayed" in send(gateway, key, prompt, headers=RETRY, stream=False).headers
+        assert bought(sandbox) == 2
+
+    def test_a_stored_answer_is_had_for_as_long_as_is_set(
+        self, start_gateway: StartGateway, sandbox: SandboxServer
+    ) -> None:
+        passed = [0.0]
+        gateway = start_gateway(sandbox.url, lambda: utc_now() + timedelta(seconds=passed[0]), replay_seconds=3600)
+        key = gateway.store.key()
+        first = send(gateway, key, "a house", headers=keyed("k"))
+        gateway.store.settled(1)
+        passed[0] = 3590
+        assert send(gateway, key, "a house", headers=keyed("k")).content == first.content
+        passed[0] = 3700
+        anew = send(gateway, key, "a house", headers=keyed("k"))
+        assert (anew.status_code, "x-gateway-replayed" in anew.headers) == (200, False)
+        assert bought(sandbox) == 2
+        ledger_equals_bill(gateway, sandbox)
+
+    def test_five_equal_requests_on_purpose_buy_five_though_one_is_refused_at_first(
+        self, gateway: RunningGateway, sandbox: SandboxServer
+    ) -> None:
+        """A limit refuses the fifth while the four run; its SDK tries again, and waits for nobody's image."""
+        key = gateway.store.key("concurrent:4")
+        refused = threading.Event()
+
+        def count(response: httpx2.Response) -> None:
+            if response.status_code == 429:
+                refused.set()
+
+        with openai.OpenAI(
+            base_url=gateway.url,
+            api_key=key.text,
+            max_retries=10,
+            http_client=openai.DefaultHttpxClient(event_hooks={"response": [count]}),
+        ) as client:
+
+            def one(_: int) -> bool:
+                answer = client.images.with_raw_response.generate(prompt="a house [sandbox: delay=2s]", **CHEAP)
+                return "x-gateway-replayed" in answer.headers
 
             with ThreadPoolExecutor(5) as pool:
-                statuses = list(pool.map(one, range(5)))
-        assert sorted(statuses) == [200, 200, 200, 200, 429]
-        assert bought(sandbox) == 4
+                replayed = list(pool.map(one, range(5)))
+        assert refused.is_set()
+        assert replayed == [False] * 5
+        assert bought(sandbox) == 5
         ledger_equals_bill(gateway, sandbox)
 
 

@@ -49,7 +49,8 @@ class AttemptRecords:
         if decision.action is not Action.RUN or not self._may_be_elsewhere(ask, now_ms):
             return decision, None
         window_ms = RETRY_MS if ask.retry_count else self._join.abandoned_ms
-        wanted = WantedAttempt(ask.key_id, ask.operation, ask.fingerprint, ask.idempotency_key, now_ms - window_ms)
+        what = ask.key_id, ask.operation, ask.fingerprint, ask.idempotency_key
+        wanted = WantedAttempt(*what, now_ms - window_ms, self._remembering.instance)
         rows: dict[str, AttemptRow] = {}
         known: list[Known] = []
         for found in await self._remembering.find(wanted):

@@ -3,11 +3,12 @@ blocks."""
 
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, delete, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, delete, select, text
 
 from app.database.engine import reading, writing
 from app.database.schema import ledger_tables, replay_tables
 from app.quotas.ledger.attempts.rows import AttemptRow
+from app.quotas.ledger.liveness.heartbeat import overdue_at, store_now_ms
 
 _FOUND_MAX = 50
 _PRUNE_MAX = 1000
@@ -17,6 +18,7 @@ _reservations = ledger_tables.reservations
 
 # As in the partial index, and without a parameter: otherwise SQLite does not use that index.
 _IS_EXPIRED = text("reservations.state = 'expired'")
+_IS_PENDING = text("reservations.state = 'pending'")
 
 
 class FoundAttempt(NamedTuple):
@@ -31,13 +33,14 @@ class FoundAttempt(NamedTuple):
 
 class WantedAttempt(NamedTuple):
     """What to look for. With an `idempotency_key`: that one. Else: what was undelivered, or what a dead process left,
-    after `since_ms`."""
+    after `since_ms`; and what a process runs that seems to be dead. `instance` is the one that asks."""
 
     key_id: str
     operation: str
     fingerprint: str
     idempotency_key: str | None
     since_ms: int
+    instance: str
 
 
 def find_attempts(engine: Engine, wanted: WantedAttempt) -> list[FoundAttempt]:
@@ -55,6 +58,7 @@ def find_attempts(engine: Engine, wanted: WantedAttempt) -> list[FoundAttempt]:
                 rows.undelivered_at_ms > wanted.since_ms,
             ),
             *_left_by_the_dead(connection, wanted),
+            *_held_by_the_silent(connection, wanted),
         ]
 
 
@@ -109,36 +113,56 @@ def _attempt_of(row: RowMapping) -> FoundAttempt:
 def _left_by_the_dead(connection: Connection, wanted: WantedAttempt) -> list[FoundAttempt]:
     """What was sent by a process that then died. It had no time to write a row; nobody received the answer."""
     reservation = _reservations.c
-    query = (
+    query = _sent_without_a_row(wanted).where(_IS_EXPIRED, reservation.resolved_at_ms > wanted.since_ms)
+    return [
+        FoundAttempt(
+            _unwritten(wanted, id_, instance, "lost", resolved_at_ms), "expired", resolved_at_ms, is_bought=True
+        )
+        for id_, instance, resolved_at_ms in connection.execute(query)
+    ]
+
+
+def _held_by_the_silent(connection: Connection, wanted: WantedAttempt) -> list[FoundAttempt]:
+    """What was sent by a process whose heartbeat is overdue: it is probably dead, and the sweep comes. Until then
+    nobody can take this over, and nobody should buy it again."""
+    overdue = overdue_at(connection, store_now_ms(connection)) - {wanted.instance}
+    if not overdue:
+        return []
+    query = _sent_without_a_row(wanted).where(_IS_PENDING, _reservations.c.instance.in_(overdue))
+    return [
+        FoundAttempt(_unwritten(wanted, id_, instance, "running", wanted.since_ms + 1), "pending", None, is_bought=True)
+        for id_, instance, _ in connection.execute(query)
+    ]
+
+
+def _sent_without_a_row(wanted: WantedAttempt) -> Select[str, str, int | None]:
+    reservation = _reservations.c
+    return (
         select(reservation.id, reservation.instance, reservation.resolved_at_ms)
         .outerjoin(_attempts, _attempts.c.request_id == reservation.id)
         .where(
-            _IS_EXPIRED,
             reservation.key_id == wanted.key_id,
             reservation.fingerprint == wanted.fingerprint,
-            reservation.resolved_at_ms > wanted.since_ms,
             reservation.dispatched_at_ms.is_not(None),
             _attempts.c.request_id.is_(None),
         )
         .limit(_FOUND_MAX)
     )
-    return [
-        FoundAttempt(
-            AttemptRow(
-                request_id=id_,
-                key_id=wanted.key_id,
-                operation=wanted.operation,
-                idempotency_key=None,
-                fingerprint=wanted.fingerprint,
-                instance=instance,
-                state="lost",
-                file_id=None,
-                undelivered_at_ms=resolved_at_ms,
-                expires_at_ms=0,  # the taker says
-            ),
-            "expired",
-            resolved_at_ms,
-            is_bought=True,
-        )
-        for id_, instance, resolved_at_ms in connection.execute(query)
-    ]
+
+
+def _unwritten(
+    wanted: WantedAttempt, request_id: str, instance: str, state: str, undelivered_at_ms: int | None
+) -> AttemptRow:
+    """The row that a dead process would have written."""
+    return AttemptRow(
+        request_id=request_id,
+        key_id=wanted.key_id,
+        operation=wanted.operation,
+        idempotency_key=None,
+        fingerprint=wanted.fingerprint,
+        instance=instance,
+        state=state,
+        file_id=None,
+        undelivered_at_ms=undelivered_at_ms,
+        expires_at_ms=0,  # the taker says
+    )

@@ -138,6 +138,12 @@ def look_at(connection: Connection, now_ms: int, *, is_sure: bool = True) -> Loo
     return Look(now_ms, frozenset(row.instance for row in rows), dead)
 
 
+def overdue_at(connection: Connection, now_ms: int) -> frozenset[str]:
+    """The processes that missed a beat by `now_ms`, or were declared dead: probably they are."""
+    is_overdue = (now_ms - _beats.beat_at_ms) * 2 > _beats.interval_ms * 3
+    return frozenset(connection.execute(select(_beats.instance).where(is_overdue)).scalars())
+
+
 def declare_dead(engine: Engine, instance: str) -> None:
     """Marks a process that is known to have ended, so that nobody waits for its heartbeat. Raises StoreUnavailable."""
     with writing(engine) as connection:

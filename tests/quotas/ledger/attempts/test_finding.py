@@ -12,11 +12,12 @@ from app.quotas.ledger.attempts.finding import (
     prune_attempts,
 )
 from app.quotas.ledger.attempts.rows import PutAttempt, TakeAttempt
+from app.quotas.ledger.liveness.heartbeat import Heartbeat, store_now_ms
 from tests.quotas.ledger.attempts.making import NOON_MS, a_row, attempts, keyed
 from tests.quotas.making import NOON, StillClock, a_hold, released, running_ledger, settled, sweep
 
-BY_KEY = WantedAttempt("key-1", "generation", "same", "k", 0)
-UNDELIVERED = WantedAttempt("key-1", "generation", "same", None, NOON_MS - 1)
+BY_KEY = WantedAttempt("key-1", "generation", "same", "k", 0, "two")
+UNDELIVERED = WantedAttempt("key-1", "generation", "same", None, NOON_MS - 1, "two")
 
 
 async def test_an_attempt_is_found_by_its_idempotency_key_and_owner(engine: Engine) -> None:
@@ -66,6 +67,22 @@ async def test_what_a_dead_process_left_is_found_until_it_is_taken_over(engine: 
     async with running_ledger(engine, clock) as ledger:
         await ledger.keep_attempt(TakeAttempt(found.row))
     assert find_attempts(engine, UNDELIVERED) == []
+
+
+async def test_what_a_silent_process_runs_is_found_until_it_beats_again(engine: Engine) -> None:
+    """Between the death of a process and the sweep: nobody should buy it again."""
+    silent = Heartbeat(engine, "one", 10, lambda: 0.0, lambda connection: store_now_ms(connection) - 16_000)
+    async with running_ledger(engine) as ledger:
+        await ledger.reserve(a_hold("sent", fingerprint="same", is_dispatched=True))
+        await ledger.reserve(a_hold("unsent", fingerprint="same"))
+        silent.beat()
+        [found] = find_attempts(engine, UNDELIVERED)
+        assert (found.row.request_id, found.row.state, found.reservation_state) == ("sent", "running", "pending")
+        assert found.row.undelivered_at_ms == NOON_MS
+        assert find_attempts(engine, UNDELIVERED._replace(instance="one")) == []  # its own
+        assert find_attempts(engine, UNDELIVERED._replace(fingerprint="other")) == []
+        Heartbeat(engine, "one", 10, lambda: 0.0).beat()
+        assert find_attempts(engine, UNDELIVERED) == []
 
 
 async def test_rows_go_once_their_time_is_over(engine: Engine) -> None:

@@ -11,7 +11,15 @@ from app.database.engine import reading, writing
 from app.database.schema import ledger_tables
 from app.errors import StoreUnavailable
 from app.quotas.ledger.ledger import Ledger
-from app.quotas.ledger.liveness.heartbeat import Heartbeat, Look, declare_dead, look_at, prune_heartbeats, store_now_ms
+from app.quotas.ledger.liveness.heartbeat import (
+    Heartbeat,
+    Look,
+    declare_dead,
+    look_at,
+    overdue_at,
+    prune_heartbeats,
+    store_now_ms,
+)
 from tests.quotas.making import a_hold, running_ledger
 
 HOUR = 3600
@@ -26,9 +34,10 @@ class World:
     ahead: float = 1_790_000_000.0
 
     def process(self, name: str, interval: float = 10) -> Heartbeat:
-        return Heartbeat(
-            self.engine, name, interval, lambda: self.seconds, lambda _: round((self.seconds + self.ahead) * 1000)
-        )
+        return Heartbeat(self.engine, name, interval, lambda: self.seconds, lambda _: self.now_ms())
+
+    def now_ms(self) -> int:
+        return round((self.seconds + self.ahead) * 1000)
 
     def dead(self, heartbeat: Heartbeat) -> set[str]:
         with reading(self.engine) as connection:
@@ -120,6 +129,19 @@ def test_who_says_goodbye_or_is_declared_dead_is_dead_at_once(world: World) -> N
     assert world.dead(one) == {"two", "three"}
     three.beat()
     assert world.dead(one) == {"two"}
+
+
+def test_who_missed_a_beat_is_overdue(world: World) -> None:
+    one, two = world.process("one"), world.process("two", interval=60)
+    one.beat()
+    two.beat()
+    with reading(world.engine) as connection:
+        beat_at_ms = world.now_ms()
+        assert overdue_at(connection, beat_at_ms + 15_000) == set()
+        assert overdue_at(connection, beat_at_ms + 15_001) == {"one"}
+    declare_dead(world.engine, "two")
+    with reading(world.engine) as connection:
+        assert overdue_at(connection, beat_at_ms) == {"two"}
 
 
 def test_rows_of_the_long_dead_go_when_nothing_is_left_to_close(world: World) -> None:
