@@ -203,6 +203,17 @@ class TestRetries:
         assert bought(sandbox) == 2
         ledger_equals_bill(gateway, sandbox)
 
+    @pytest.mark.parametrize("number", range(5))
+    def test_who_takes_over_a_running_attempt_ends_it_even_if_faster_than_the_attempt_itself(
+        self, gateway: RunningGateway, sandbox: SandboxServer, key: Key, number: int
+    ) -> None:
+        prompt = f"house {number} [sandbox: delay=200ms]"
+        ask_and_leave(gateway, key, prompt, after_bytes=0)
+        assert "x-gateway-replayed" in send(gateway, key, prompt, headers=RETRY, stream=False).headers
+        assert "x-gateway-replayed" not in send(gateway, key, prompt, headers=RETRY, stream=False).headers
+        assert bought(sandbox) == 2
+        ledger_equals_bill(gateway, sandbox)
+
     def test_an_answer_that_was_cut_in_the_middle_is_lost_once(
         self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
     ) -> None:

@@ -15,7 +15,8 @@ _COUNT_MAX = 10_000
 class Attempt:
     """One attempt, and what those wait for who are answered with it.
 
-    `failure` is what its caller was told, or was to be told; `is_free`: it bought nothing.
+    `failure` is what its caller was told, or was to be told; `is_free`: it bought nothing; `is_over`: a taker has its
+    last byte, so nobody else may have it.
     """
 
     __slots__ = (
@@ -26,6 +27,7 @@ class Attempt:
         "file",
         "file_id",
         "is_free",
+        "is_over",
         "is_taken",
         "request_id",
         "state",
@@ -43,6 +45,7 @@ class Attempt:
         self.file_id: str | None = None
         self.failure: Response | None = None
         self.is_free = False
+        self.is_over = False
         self._moved: asyncio.Event | None = None
 
     @property

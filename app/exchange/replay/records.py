@@ -99,6 +99,7 @@ class AttemptRecords:
         if is_takeover:
             attempt.is_taken = False
         if is_delivered and (is_takeover or attempt.is_free):
+            attempt.is_over = is_takeover
             self.here.remove(attempt)
         elif is_takeover and self.here.find(attempt.request_id) is not None:
             attempt.undelivered_at_ms = self.now_ms()

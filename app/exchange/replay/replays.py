@@ -200,6 +200,9 @@ class Replays:
         if file is not None and not keeping.is_whole:
             await file.abort()
             file = None
+        if attempt.is_over:  # a taker was faster with the last byte
+            attempt.end(AttemptState.KEPT)
+            return
         is_delivered = inner.delivered or (error is not None and not inner.left and not inner.started)
         if is_delivered and attempt.ask.idempotency_key is None and attempt.undelivered_at_ms is None:
             return  # nobody will ask for it again
