@@ -19,11 +19,16 @@ GatewayError
     - StoreUnavailable
     - DuplicateReservation
     - Overloaded
+    - IdempotencyKeyTaken       another request has the key; looked up again, it is not a new one
     - UploadsFull
     - FilesUnavailable
     - Draining
     - NoAccountUp               none of our ZenMux accounts may take it
     - Interrupted               this process stopped before the answer was whole; the request was sent
+  + AnsweredBefore              the request was made before; nothing is bought for it again
+    - IdempotencyInProgress     it runs in another process
+    - IdempotencyKeyReused      its Idempotency-Key belongs to another request
+    - AnswerLost                it was bought, or may have been, and there is no answer to give
   + ClientLeft                  the client left before its request was sent
   + UpstreamError               ZenMux, or the way to it
     - UpstreamUnreachable       the request was never sent
@@ -143,6 +148,10 @@ class DuplicateReservation(GatewayFault):
     """A request has the id of another one. Ids are used once, so this is a bug."""
 
 
+class IdempotencyKeyTaken(GatewayFault):
+    """Another request has taken this idempotency key a moment before."""
+
+
 class Overloaded(GatewayFault):
     """More requests are in flight than the operator allows."""
 
@@ -173,6 +182,22 @@ class NoAccountUp(GatewayFault):
         super().__init__(message)
         self.why = why
         self.retry_after_seconds = retry_after_seconds
+
+
+class AnsweredBefore(GatewayError):
+    """The request was made before, and nothing is bought for it again."""
+
+
+class IdempotencyInProgress(AnsweredBefore):
+    """The same request runs in another process. Sent again in a while, it is answered with what that gave."""
+
+
+class IdempotencyKeyReused(AnsweredBefore):
+    """Another request was sent with this Idempotency-Key."""
+
+
+class AnswerLost(AnsweredBefore):
+    """It was bought, or may have been, and nobody has the answer."""
 
 
 class ClientLeft(GatewayError):

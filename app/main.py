@@ -35,6 +35,7 @@ from app.database.migrate import upgrade
 from app.errors import GatewayError
 from app.exchange.hosting import Hosting
 from app.exchange.in_flight import ExchangeBounds, Exchanges
+from app.exchange.replay.opening import open_replays
 from app.files.fetching import Fetcher
 from app.files.opening import open_files
 from app.files.upkeep import keep_up
@@ -190,12 +191,10 @@ async def _open(
     sharing = Sharing(engine, upstream.accounts, instance, clock)
     await sharing.exchange()  # an account that an operator took out is not asked even once
     stack.callback(exchanges.tasks.start(sharing.run(), "account states").cancel)
-    beating = exchanges.tasks.start(heartbeat.run(), "heartbeat")
-    stack.callback(beating.cancel)
+    stack.callback(exchanges.tasks.start(heartbeat.run(), "heartbeat").cancel)
     sweeping = exchanges.tasks.start(sweep_for_ever(ledger, clock, settings.sweep_seconds), "sweep")
     stack.callback(sweeping.cancel)
-    keeping = exchanges.tasks.start(keep_up(files, links, settings.sweep_seconds), "files")
-    stack.callback(keeping.cancel)
+    stack.callback(exchanges.tasks.start(keep_up(files, links, settings.sweep_seconds), "files").cancel)
     if sender is not None:
         await sender.open()
         stack.push_async_callback(sender.aclose)
@@ -212,6 +211,7 @@ async def _open(
         uploads=await _open_uploads(settings, stack),
         files=files,
         links=links,
+        replays=await open_replays(engine, exchanges, files, settings, instance, metrics.count_replay),
         edit_bounds=_edit_bounds(settings, policy),
         new_boundary=lambda: f"zenmux-gateway-{secrets.token_hex(16)}",
         metrics=metrics,

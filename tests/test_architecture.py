@@ -60,7 +60,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "upstream/accounts",
         }
     ),
-    "exchange": frozenset({"errors", "images", "identity", "quotas", "files", "upstream", "telemetry"}),
+    "exchange": frozenset({"errors", "images", "database", "identity", "quotas", "files", "upstream", "telemetry"}),
     "admin": frozenset(
         {
             "setup",
@@ -176,10 +176,15 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "exchange/exchange.py", "exchange/relay.py",
     ),
     ("e2e/test_dry_run.py",): ("api/endpoints/dry_run.py",),
+    ("e2e/test_replay.py",): (
+        "exchange/replay/answering.py", "exchange/replay/opening.py", "exchange/replay/records.py",
+        "exchange/replay/replays.py", "exchange/replay/serving.py",
+    ),
+    ("quotas/ledger/attempts/test_keeper.py",): ("quotas/ledger/attempts/rows.py",),
     ("cli/test_commands.py",): ("__main__.py",),
     ("settings/test_settings.py",): (
         "settings/accounting.py", "settings/callers.py", "settings/files.py", "settings/process.py",
-        "settings/requests.py", "settings/zenmux.py",
+        "settings/replay.py", "settings/requests.py", "settings/zenmux.py",
     ),
     ("quotas/ledger/test_ledger.py", "cli/test_commands.py"): (
         "quotas/limits/manage.py", "quotas/reports/audit.py", "quotas/reports/bill_check.py",
@@ -195,7 +200,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("e2e/test_thresholds.py",): ("alerts/watch.py",),
     ("database/test_migrate.py",): (
         "database/schema/base.py", "database/schema/change_tables.py", "database/schema/file_tables.py",
-        "database/schema/identity_tables.py",
+        "database/schema/identity_tables.py", "database/schema/replay_tables.py",
         "database/schema/account_tables.py", "database/schema/ledger_tables.py", "database/schema/limit_tables.py",
         "database/schema/total_tables.py",
     ),

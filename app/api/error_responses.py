@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from app.api.routes import advice
 from app.errors import (
     RETRY_AFTER_SECONDS_MAX,
+    AnswerLost,
     AuthenticationFailed,
     BodyTooLarge,
     ClientLeft,
@@ -21,6 +22,8 @@ from app.errors import (
     FilesUnavailable,
     GatewayError,
     HeadTooLarge,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
     Interrupted,
     InvalidRequest,
     MalformedHttp,
@@ -94,6 +97,11 @@ _PLAIN: Mapping[type[GatewayError], WireError] = {
     FilesUnavailable: WireError(503, _SERVER, "files_unavailable", "", Outcome.UNAVAILABLE, headers=_SOON),
     Draining: WireError(503, _SERVER, "server_is_stopping", "", Outcome.UNAVAILABLE, headers=_SOON),
     Interrupted: WireError(503, _SERVER, "server_is_stopping", "", Outcome.INTERRUPTED, headers=_NO_RETRY),
+    IdempotencyInProgress: WireError(
+        409, _INVALID, "idempotency_in_progress", "", Outcome.REJECTED, headers={"retry-after": "10"}
+    ),
+    IdempotencyKeyReused: WireError(422, _INVALID, "idempotency_key_reuse", "", Outcome.REJECTED, headers=_NO_RETRY),
+    AnswerLost: WireError(410, _INVALID, "answer_lost", "", Outcome.REPLAYED, headers=_NO_RETRY),
     ClientLeft: WireError(499, _INVALID, "client_left", "", Outcome.CLIENT_LEFT),
 }
 

@@ -13,6 +13,7 @@ from app.api.edits.reading import EditBounds
 from app.api.headers import header
 from app.database.readers import Readers
 from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
+from app.exchange.replay.replays import Replays
 from app.files.link_secrets import LinkSecrets
 from app.files.store.store import FileStore
 from app.files.uploads import Uploads
@@ -45,6 +46,7 @@ class Services:
     uploads: Uploads
     files: FileStore
     links: LinkSecrets
+    replays: Replays
     new_boundary: Callable[[], str]
     edit_bounds: EditBounds
     metrics: Metrics

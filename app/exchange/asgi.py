@@ -60,6 +60,7 @@ class AsgiDownstream:
         self.has_chunks = True
         self.headers: list[tuple[bytes, bytes]] = []
         self.left = False
+        self.delivered = False  # the last byte was sent before the caller left
         self.started = False
         self.event_end: EventEnd | None = None
 
@@ -78,6 +79,8 @@ class AsgiDownstream:
             self._missing_bytes -= len(chunk)
             self._finished = is_whole and self._missing_bytes == 0
         await self._pass({"type": "http.response.body", "body": chunk, "more_body": not self._finished})
+        if self._finished:
+            self.delivered = not (self.left or self._is_silent)
 
     async def finish(self) -> None:
         # White space and nothing else would be a success without an image.
@@ -92,6 +95,7 @@ class AsgiDownstream:
         self._finished = True
         self._stop_keeping_alive()
         await self._pass({"type": "http.response.body", "body": chunk, "more_body": False})
+        self.delivered = not (self.left or self._is_silent)
 
     async def end_early(self, error: GatewayError) -> None:
         if self.started and self.event_end is None:
@@ -242,8 +246,9 @@ class _Stall:
                 raise TimeoutError
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def _ring(self) -> None:
         self._timer = None

@@ -9,11 +9,7 @@ from contextlib import closing, suppress
 from datetime import timedelta
 from typing import Any
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
-
 from app.errors import ClientLeft, Draining, GatewayError, Interrupted, UpstreamError, UpstreamTimeout
-from app.exchange.asgi import AsgiDownstream
 from app.exchange.downstream import Downstream
 from app.exchange.ending import Conclusion, Facts, conclude, note_conclusion
 from app.exchange.hosted_answers import with_links
@@ -24,6 +20,7 @@ from app.exchange.relay import Relay, begin_early
 from app.identity.keys.authentication import Caller
 from app.images.cost.pricing import Estimate, estimate
 from app.images.request.normalize import ImageRequest
+from app.quotas.ledger.attempts.rows import AttemptRow
 from app.quotas.ledger.commands import Reserved
 from app.quotas.ledger.lease import Lease
 from app.quotas.rules.reservation import Amounts, Hold, Resolution, Settlement
@@ -35,15 +32,13 @@ from app.upstream.sending import UpstreamBody
 _UPSTREAM_PATHS = {"generation": "/images/generations", "edit": "/images/edits"}
 
 
-class Exchange(Response):
+class Exchange:
     """One caller's one image request, from its reservation to its settlement."""
 
     def __init__(
         self, shared: Exchanges, caller: Caller, request: ImageRequest, event: RequestEvent, body: UpstreamBody
     ) -> None:
         """`body` is what is sent for the request."""
-        self.status_code = 200
-        self.background = None
         self._shared = shared
         self._caller = caller
         self._request = request
@@ -55,38 +50,33 @@ class Exchange(Response):
         self._relay: Relay | None = None
         self._deadline: asyncio.Timeout | None = None  # while the answer is waited for
         self._is_settling = False
+        self._fingerprint: str | None = None
         # Set by `run`.
         self._downstream: Downstream
         self._place: Place
         self._estimate: Estimate
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As `run`, for a caller on a socket."""
-        shared = self._shared
-        stall_seconds = shared.bounds.client_stall_seconds
-        errors = shared.error_event, shared.error_response
-        downstream = AsgiDownstream(receive, send, shared.tasks, stall_seconds, *errors)
-        downstream.has_chunks = scope["http_version"] != "1.0"
-        await self.run(downstream)
-
-    async def run(self, downstream: Downstream) -> None:
+    async def run(
+        self, downstream: Downstream, fingerprint: str | None = None, attempt: AttemptRow | None = None
+    ) -> None:
         """Runs the whole exchange. Raises GatewayError only if nothing was sent to `downstream`, so that the caller of
-        this function can answer."""
+        this function can answer. `attempt` takes an idempotency key; raises IdempotencyKeyTaken if it is not free."""
+        self._fingerprint = fingerprint
         images = image_files(self._shared.hosting, self._request, self._caller, self._event.request_id)
         if images is None:
-            await self._run(downstream)
+            await self._run(downstream, attempt)
             return
         async with with_links(downstream, images, is_stream=self._request.stream) as hosted:
-            await self._run(hosted)
+            await self._run(hosted, attempt)
 
-    async def _run(self, downstream: Downstream) -> None:
+    async def _run(self, downstream: Downstream, attempt: AttemptRow | None) -> None:
         shared = self._shared
         self._downstream = downstream
         with Place(shared, self._caller.user_id, self._interrupt) as self._place:
             self._estimate = estimate(self._request)
             async with OnAccount(shared, self._request.model.id, self._facts, self._event) as account:
                 self._event.mark("reserving")
-                lease = await account.reserve(self._hold)
+                lease = await account.reserve(self._hold, attempt)
                 self._note_reserved(lease.reserved)
                 with closing(downstream):
                     with suppress(TimeoutError):
@@ -124,6 +114,7 @@ class Exchange(Response):
             input_images=self._event.input_images,
             received_bytes=self._event.received_bytes,
             account=route.account.name,
+            fingerprint=self._fingerprint,
         )
 
     async def _forward(self, account: OnAccount, lease: Lease) -> None:

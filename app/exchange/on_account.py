@@ -10,6 +10,7 @@ from typing import Self
 from app.errors import LimitReached, NoAccountUp, UpstreamError, UpstreamUnreachable
 from app.exchange.ending import Facts
 from app.exchange.in_flight import Exchanges
+from app.quotas.ledger.attempts.rows import AttemptRow
 from app.quotas.ledger.lease import Lease
 from app.quotas.rules.limits import Scope
 from app.quotas.rules.reservation import Hold
@@ -40,7 +41,7 @@ class OnAccount:
         if self._route is not None:
             await self._route.aclose()
 
-    async def reserve(self, hold_on: Callable[[Route], Hold]) -> Lease:
+    async def reserve(self, hold_on: Callable[[Route], Hold], attempt: AttemptRow | None = None) -> Lease:
         """Takes the hold on the account whose turn it is; if a limit of that account refuses, on the next one.
 
         Raises as Routes.choose and Ledger.reserve do.
@@ -49,7 +50,7 @@ class OnAccount:
         while True:
             self._event.account = route.account.name
             try:
-                self._lease = await self._ledger.reserve(hold_on(route))
+                self._lease = await self._ledger.reserve(hold_on(route), attempt)
             except LimitReached as refusal:
                 if refusal.scope != Scope.ACCOUNT:
                     raise

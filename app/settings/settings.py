@@ -10,6 +10,7 @@ from app.settings.accounting import AccountingSettings
 from app.settings.callers import CallerSettings
 from app.settings.files import FileSettings
 from app.settings.process import ProcessSettings
+from app.settings.replay import ReplaySettings
 from app.settings.requests import RequestSettings
 from app.settings.secret_files import SettingsWithSecretFiles
 from app.settings.zenmux import ZenmuxSettings
@@ -20,6 +21,7 @@ class Settings(  # the last group comes first in every list
     AccountingSettings,
     CallerSettings,
     FileSettings,
+    ReplaySettings,
     RequestSettings,
     ProcessSettings,
     ZenmuxSettings,

@@ -20,6 +20,7 @@ class Outcome(StrEnum):
     UPSTREAM_REFUSED = "upstream_refused"  # ZenMux refused, and billed nothing
     UPSTREAM_FAILED = "upstream_failed"  # no whole answer came
     INTERRUPTED = "interrupted"  # this process stopped first
+    REPLAYED = "replayed"  # answered with what another request bought
     REFUSED = "refused"  # a limit refused
     REJECTED = "rejected"  # the request itself was at fault
     UNAVAILABLE = "unavailable"  # the gateway could not serve it
@@ -64,6 +65,8 @@ class RequestEvent:
     outcome: Outcome = Outcome.FAULT
     status: int | None = None
     error_code: str | None = None  # ours, as the caller sees it
+    replay: str | None = None  # how it was answered with what another request bought
+    replay_of: str | None = None  # that one's id
     refusal: str | None = None  # a closed word for the metric: why nothing was bought
     upstream_status: int | None = None
     upstream_request_id: str | None = None

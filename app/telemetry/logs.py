@@ -224,6 +224,8 @@ def request_line(event: RequestEvent) -> dict[str, object]:
         "error_code": event.error_code,
         "refusal": event.refusal,
         "account": event.account,
+        "replay": event.replay,
+        "replay_of": event.replay_of,
         "reservation": event.state,
         "usage_source": event.usage_source,
         "input_tokens": usage.input_tokens if usage else None,

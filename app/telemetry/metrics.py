@@ -67,6 +67,7 @@ class Metrics:
         self._user_images = self._counter("user_images", "Images charged, by user.", "user")
         self._user_cost = self._counter("user_cost_usd", "Money charged, by user.", "user")
         self._refusals = self._counter("refusals", "Requests refused before anything was bought.", "reason")
+        self._replays = self._counter("replays", "Requests answered with what others bought.", "kind")
         self._shadow = self._counter("shadow_refusals", "Requests a shadow limit would have refused.", "scope", "unit")
         self._usage_missing = self._counter("usage_missing", "Answers settled at the estimate.", *by_model)
         self._implausible = self._counter("usage_implausible", "Reported usage that was not believed.", *by_model)
@@ -133,6 +134,10 @@ class Metrics:
     def count_connection_fault(self, kind: str) -> None:
         """Counts one fault. `kind` is one of app/server/http/bounds.py."""
         self._connection_faults.labels(kind).inc()
+
+    def count_replay(self, kind: str) -> None:
+        """Counts a request that was not bought because it was made before. `kind` is one of app/exchange/replay."""
+        self._replays.labels(kind).inc()
 
     def show_waiting(self, on_disk: int, in_memory_only: int) -> None:
         """Shows how many settlements wait for the database."""

@@ -39,6 +39,9 @@ TABLE = [
         None,
         "60",
     ),
+    (errors.IdempotencyInProgress("m"), 409, "invalid_request_error", "idempotency_in_progress", None, "10"),
+    (errors.IdempotencyKeyReused("m"), 422, "invalid_request_error", "idempotency_key_reuse", "false", None),
+    (errors.AnswerLost("m"), 410, "invalid_request_error", "answer_lost", "false", None),
     (errors.StoreUnavailable("m"), 503, "server_error", "store_unavailable", None, "5"),
     (errors.FileGone("m"), 410, "invalid_request_error", "file_gone", None, None),
     (errors.FilesUnavailable("m"), 503, "server_error", "files_unavailable", None, "5"),
@@ -86,7 +89,7 @@ def test_every_error_that_can_reach_a_client_is_in_the_table() -> None:
 
     told = {type(row[0]) for row in TABLE}
     administration = leaves(errors.AdministrationError)  # no route administers yet
-    internal = {*administration, errors.ClientLeft, errors.DuplicateReservation}
+    internal = {*administration, errors.ClientLeft, errors.DuplicateReservation, errors.IdempotencyKeyTaken}
     assert leaves(GatewayError) - told == internal
 
 

@@ -1,5 +1,6 @@
 """Clients that leave: what they bought is read to its end, settled with the truth, and recorded as such."""
 
+import itertools
 import random
 import socket
 from collections.abc import Iterator
@@ -70,11 +71,12 @@ def test_a_client_that_sends_more_behind_its_request_and_leaves_is_charged_the_t
 
 def test_leaving_at_random_moments_loses_nothing(gateway: RunningGateway, sandbox: SandboxServer) -> None:
     key = gateway.store.key()
-    moments = random.Random(7)
+    moments, numbers = random.Random(7), itertools.count()
     plans = [(moments.choice([1, 200, 5_000, 60_000, 10**9]), index % 2 == 0) for index in range(24)]
 
     def one(plan: tuple[int, bool]) -> None:
-        ask_and_leave(gateway, key, "a house [sandbox: gap=20ms]", after_bytes=plan[0], stream=plan[1])
+        prompt = f"house {next(numbers)} [sandbox: gap=20ms]"  # equal ones would have each other's answers
+        ask_and_leave(gateway, key, prompt, after_bytes=plan[0], stream=plan[1])
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(one, plans))

@@ -1,8 +1,9 @@
 """Takes the images of a request as they come, however they are sent: refuses what cannot be an image as soon as that is
 known, keeps the rest on disk, and knows where each lies. Knows no form and no JSON."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.errors import BodyTooLarge, InvalidRequest
 from app.files.uploads import UploadFile
@@ -27,6 +28,7 @@ class Lying:
     role: Role
     offset: int
     size: int = 0
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     start: bytes = b""
     head: ImageHead | None = None
     url: str | None = None  # of one that ZenMux fetches: nothing of it lies here
@@ -76,6 +78,7 @@ class Collector:
             if len(image.start) == SNIFFED_BYTES:
                 check_start(image.role, image.start)
         image.size += len(data)
+        image.digest.update(data)
         check_size(image.role, image.size)
         if self.upload.size + len(data) > self._bytes_max:
             raise BodyTooLarge(f"The images are larger than {self._bytes_max} bytes together.")

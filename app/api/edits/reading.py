@@ -14,6 +14,7 @@ from app.api.edits.references import Reference, no_such_image, remote_refused, t
 from app.api.headers import header
 from app.errors import BodyTooLarge, ClientLeft, UnsupportedContentType
 from app.exchange.bodies import FormFile
+from app.exchange.replay.fingerprint import FileDigest
 from app.files.fetching import Fetcher
 from app.files.uploads import UploadFile
 from app.images.request.inputs import IMAGE, Inputs
@@ -57,6 +58,14 @@ def files_of(body: EditBody, upload: UploadFile) -> list[FormFile]:
         read = partial(upload.read, image.offset, image.size)
         files.append(FormFile(name, filename, f"image/{image.head.format}", image.size, read))
     return files
+
+
+def digests_of(body: EditBody) -> list[FileDigest]:
+    """What each image is, for the request's fingerprint."""
+    return [
+        FileDigest(image.role.kind, image.digest.digest() if image.url is None else image.url.encode())
+        for image in body.images
+    ]
 
 
 async def read_edit(request: Request, upload: UploadFile, bounds: EditBounds) -> EditBody:

@@ -1,18 +1,22 @@
 """/v1/images: parse a request, return an Exchange. Everything that refuses it does so before anything is reserved."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
-from starlette.types import Receive, Scope, Send
 
 from app.api.body import read_json_object
-from app.api.edits.reading import files_of, read_edit
+from app.api.edits.reading import digests_of, files_of, read_edit
 from app.api.endpoints.dry_run import answer_dry_run, is_dry_run
 from app.api.link_base import with_link_base
+from app.api.retry_headers import idempotency_key, retry_count
 from app.api.routes import EDITS, GENERATIONS
 from app.api.services import authenticated, event_of, services_of
 from app.errors import Draining, ModelForbidden
 from app.exchange.bodies import edit_body, json_body
 from app.exchange.exchange import Exchange
-from app.files.uploads import UploadFile
+from app.exchange.replay.fingerprint import edit_document
+from app.exchange.replay.replays import Sent
+from app.exchange.replay.serving import Serving
 from app.identity.keys.authentication import Caller
 from app.images.request.normalize import ImageRequest, normalize
 from app.telemetry.event import RequestEvent
@@ -39,7 +43,11 @@ async def _exchange_of(request: Request) -> Response:
     _check_model(caller, image_request)
     if dry:
         return await answer_dry_run(request, caller, image_request)
-    return Exchange(services.exchanges, caller, image_request, event, json_body(image_request.fields))
+    body = json_body(image_request.fields)
+    assert isinstance(body.content, bytes), "a document is in memory"
+    ask = services.replays.ask(caller.key_id, _sent(request, image_request, body.content))
+    new_exchange = partial(Exchange, services.exchanges, caller, image_request, event, body)
+    return Serving(services.replays, ask, caller.user_id, event, new_exchange)
 
 
 @router.post(EDITS)
@@ -70,26 +78,20 @@ async def _edit_of(request: Request) -> Response:
         # With several accounts the upload may be sent again, to the next one.
         on_sent = None if services.exchanges.upstream.accounts.are_several else upload.aclose
         sent = edit_body(image_request.fields, files_of(body, upload), services.new_boundary, on_sent)
+        document = edit_document(image_request.fields, digests_of(body))
+        ask = services.replays.ask(caller.key_id, _sent(request, image_request, document))
     except BaseException:
         await upload.aclose()
         raise
-    return _Edit(Exchange(services.exchanges, caller, image_request, event, sent), upload)
+    new_exchange = partial(Exchange, services.exchanges, caller, image_request, event, sent)
+    return Serving(services.replays, ask, caller.user_id, event, new_exchange, on_end=upload.aclose)
 
 
-class _Edit(Response):
-    """An exchange whose upload goes with it."""
-
-    def __init__(self, exchange: Exchange, upload: UploadFile) -> None:
-        self.status_code = exchange.status_code
-        self.background = None
-        self._exchange = exchange
-        self._upload = upload
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._exchange(scope, receive, send)
-        finally:
-            await self._upload.aclose()
+def _sent(request: Request, image_request: ImageRequest, document: bytes) -> Sent:
+    """Raises InvalidRequest for an Idempotency-Key that cannot be one."""
+    return Sent(
+        image_request.operation, document, image_request.response_format, idempotency_key(request), retry_count(request)
+    )
 
 
 def _check_model(caller: Caller, request: ImageRequest) -> None:

@@ -13,7 +13,7 @@ _ABOUT: Mapping[str, tuple[str, dict[str, Any], str]] = {
     "retry-after": (
         "integer",
         {"minimum": 1, "maximum": 60},
-        "Seconds after which the same request may pass. Where it stands, nothing was bought.",
+        "Seconds after which the same request may pass. Where it stands, nothing was bought for this one.",
     ),
     "www-authenticate": ("string", {"enum": ["Bearer"]}, "How a key is sent."),
     "allow": ("string", {}, "The methods there are."),
@@ -27,6 +27,11 @@ _ABOUT: Mapping[str, tuple[str, dict[str, Any], str]] = {
         {},
         "What was dropped or mapped, where anything was: `quality=hd->high, style=dropped`.",
     ),
+    "x-gateway-replayed": (
+        "string",
+        {"enum": ["true"]},
+        "Another request bought this answer.",
+    ),
     "x-gateway-sandbox": ("string", {"enum": ["true"]}, "A sandbox plays ZenMux: nothing was bought."),
     "x-ratelimit-limit-requests": ("integer", {}, "Requests a window, where a limit on requests applies."),
     "x-ratelimit-remaining-requests": ("integer", {"minimum": 0}, "Requests left in the window."),
@@ -34,6 +39,7 @@ _ABOUT: Mapping[str, tuple[str, dict[str, Any], str]] = {
 }
 OF_IMAGES = (
     *("x-request-id", "x-gateway-estimated-cost-usd", "x-gateway-normalized", "x-gateway-sandbox"),
+    "x-gateway-replayed",
     *("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
 )
 

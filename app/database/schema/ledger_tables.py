@@ -4,6 +4,7 @@ from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey,
 
 from app.database.schema.base import ID, NAME, metadata
 
+IS_EXPIRED = text("state = 'expired'")
 IS_PENDING = text("state = 'pending'")
 """As in the reservations' partial index, and without a parameter: otherwise SQLite does not use that index."""
 
@@ -26,6 +27,7 @@ reservations = Table(
     Column("reserved_at_ms", BigInteger, nullable=False),
     Column("dispatched_at_ms", BigInteger, nullable=True),  # set before the first byte goes upstream
     *(Column(name, BigInteger, nullable=True) for name in ("input_images", "received_bytes")),  # of an edit
+    Column("fingerprint", ID, nullable=True),  # equal in equal requests; an HMAC under the gateway's secret
     Column("expires_at_ms", BigInteger, nullable=False),
     Column("held_images", BigInteger, nullable=False),
     Column("held_tokens", BigInteger, nullable=False),
@@ -56,6 +58,8 @@ reservations = Table(
         sqlite_where=IS_PENDING,
         postgresql_where=IS_PENDING,
     ),
+    # For a retry of what a process left when it died.
+    Index("ix_reservations_expired", "key_id", "fingerprint", sqlite_where=IS_EXPIRED, postgresql_where=IS_EXPIRED),
     Index(None, "key_id", "reserved_at_ms"),
     Index(None, "user_id", "reserved_at_ms"),
     Index(None, "team_id", "reserved_at_ms"),

@@ -210,9 +210,9 @@ class FileStore:
             self._checked_until = 0.0  # the next one is asked first
             raise
         self._writing.pop(stored.id, None)
-        self._disk.start(draft.close)
         with suppress(FilesUnavailable, StoreUnavailable):  # the sweep tries again
             await self._evict()
+        self._disk.start(draft.close)  # last: until the writer has `stored`, others follow the draft
         return stored
 
     async def discard(self, draft: Draft, file_id: str) -> None:

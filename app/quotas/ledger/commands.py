@@ -1,10 +1,12 @@
 """What the ledger is asked to do, and the outcomes. Pure values: execute.py carries commands out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from app.errors import DuplicateReservation, LimitReached, StoreUnavailable
+from app.errors import DuplicateReservation, IdempotencyKeyTaken, LimitReached, StoreUnavailable
+from app.quotas.ledger.attempts.rows import ATTEMPT_COMMANDS, AttemptCommand, AttemptRow
 from app.quotas.rules.admission import RateStatus
 from app.quotas.rules.reservation import (
     AMOUNT_MAX,
@@ -22,9 +24,10 @@ _SETTLED, _RELEASED, _NONE = State.SETTLED, State.RELEASED, UsageSource.NONE  # 
 
 
 class Reserve(NamedTuple):
-    """Take `hold`, or refuse."""
+    """Take `hold`, or refuse. `attempt` has an idempotency key, which must be free: it is taken with the hold."""
 
     hold: Hold
+    attempt: AttemptRow | None = None
 
 
 class MarkDispatched(NamedTuple):
@@ -68,7 +71,8 @@ class Probe(NamedTuple):
     hold: Hold
 
 
-Command = Reserve | MarkDispatched | Move | Resolve | Expire | Probe
+ReservationCommand = Reserve | MarkDispatched | Move | Resolve | Expire | Probe
+Command = ReservationCommand | AttemptCommand
 _WITH_HOLD = (Reserve, Probe)  # a union would be made anew at every call, and looked through more slowly
 
 
@@ -79,7 +83,9 @@ class Reserved(NamedTuple):
     shadow_refusals: tuple[str, ...] = ()
 
 
-CommandResult = Reserved | Resolution | LimitReached | DuplicateReservation | StoreUnavailable | None
+CommandResult = (
+    Reserved | Resolution | LimitReached | DuplicateReservation | IdempotencyKeyTaken | StoreUnavailable | None
+)
 """None: marked as dispatched, moved, or written for a probe."""
 
 
@@ -97,9 +103,18 @@ class Ticket:
     outcome: CommandResult = None
 
 
-def reservation_id(command: Command) -> str:
+def reservation_id(command: ReservationCommand) -> str:
     """The id of the reservation that a command is about."""
     return command.hold.id if isinstance(command, _WITH_HOLD) else command.reservation_id
+
+
+def records_needed(commands: Iterable[Command], *, with_new: bool) -> set[str]:
+    """The ids of the reservations that have to be read for these commands."""
+    return {
+        reservation_id(command)
+        for command in commands
+        if not isinstance(command, ATTEMPT_COMMANDS) and (with_new or not isinstance(command, Reserve))
+    }
 
 
 def plausible(settlement: Settlement, held: Amounts) -> Settlement:

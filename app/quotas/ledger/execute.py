@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
 from app.database.clock import from_ms, to_ms
-from app.errors import DuplicateReservation, StoreUnavailable
+from app.errors import DuplicateReservation, IdempotencyKeyTaken, StoreUnavailable
+from app.quotas.ledger.attempts.keeper import NO_ATTEMPTS, AttemptResults
+from app.quotas.ledger.attempts.rows import ForgetAttempt, PutAttempt, TakeAttempt
 from app.quotas.ledger.commands import (
     Command,
     CommandResult,
@@ -59,6 +61,7 @@ class Loaded:
     in_doubt: frozenset[str] = frozenset()
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(UNWATCHED))
     applied_counters: dict[ApplicableLimits, AppliedCounters] = field(default_factory=dict)
+    attempts: AttemptResults = NO_ATTEMPTS
     corrections: dict[str, Correction] = field(default_factory=dict)
 
     def applied(self, applicable: ApplicableLimits) -> AppliedCounters:
@@ -76,6 +79,7 @@ class Writes:
     """What a batch leaves to be written."""
 
     inserted: list[NewRow] = field(default_factory=list)
+    unclaimed: list[str] = field(default_factory=list)  # requests that took an idempotency key, and were refused
     probes: list[NewRow] = field(default_factory=list)  # to be inserted and deleted again
     dispatched: list[tuple[int, str]] = field(default_factory=list)  # when, which
     moved: list[tuple[str, int | None, str]] = field(default_factory=list)  # to which account, dispatched when, which
@@ -115,6 +119,7 @@ def execute(commands: Sequence[Command], loaded: Loaded) -> tuple[list[CommandRe
     """
     writes = Writes()
     outcomes: list[CommandResult] = []
+    of_attempts = iter(loaded.attempts.resolutions)
     for command in commands:
         match command:
             case Reserve():
@@ -130,6 +135,8 @@ def execute(commands: Sequence[Command], loaded: Loaded) -> tuple[list[CommandRe
             case Probe():
                 writes.probes.append(new_row(command.hold, loaded.instance))
                 outcomes.append(None)
+            case PutAttempt() | ForgetAttempt() | TakeAttempt():
+                outcomes.append(next(of_attempts))
             case _:
                 assert_never(command)
     return outcomes, writes
@@ -139,10 +146,14 @@ def _reserve(command: Reserve, loaded: Loaded, writes: Writes) -> CommandResult:
     hold = command.hold
     if hold.id in loaded.records:
         return DuplicateReservation(f"Reservation {hold.id} exists already; every request needs an id of its own.")
+    if hold.id in loaded.attempts.refused:
+        return IdempotencyKeyTaken("Another request has this Idempotency-Key.")
     applicable = loaded.applicable_by_id[hold.id]
     applied = loaded.applied(applicable)
     decision = decide(applied.limits, hold.amounts, hold.reserved_at)
     if decision.refusal is not None:
+        if command.attempt is not None:
+            writes.unclaimed.append(hold.id)
         return decision.refusal.error()
     for counter in applied.counters:
         counter.hold(hold.amounts)

@@ -11,12 +11,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Engine
 
 from app.database.clock import Clock
 from app.database.readers import Readers
 from app.errors import StoreUnavailable
+from app.quotas.ledger.attempts.rows import AttemptCommand, AttemptRow
 from app.quotas.ledger.commands import (
     Command,
     CommandResult,
@@ -78,7 +80,7 @@ class Ledger:
             engine,
             instance=instance,
             queue_max=queue_max,
-            deliver=self._deliver_from_thread,
+            deliver=partial(self._call_from_thread, self._deliver),
             watch=replace(
                 watch,
                 announce=partial(self._call_from_thread, watch.announce),
@@ -131,22 +133,21 @@ class Ledger:
             _log.error("%d settlements could not be written; their reservations will expire", len(lost))
         return [(each.reservation_id, each.settlement) for each in lost if isinstance(each, Resolve)]
 
-    async def reserve(self, hold: Hold) -> Lease:
+    async def reserve(self, hold: Hold, attempt: AttemptRow | None = None) -> Lease:
         """Takes the hold if it fits into every limit that applies, all or nothing, before it returns.
 
-        Raises QuotaExceeded or RateLimited; StoreUnavailable if it is unknown whether the hold fits;
-        DuplicateReservation; ValueError for amounts that no request can have. If it is cancelled or times out, nothing
+        Raises QuotaExceeded or RateLimited; StoreUnavailable if it is unknown whether it fits; DuplicateReservation;
+        ValueError for amounts that no request can have; IdempotencyKeyTaken. If it is cancelled or times out, nothing
         stays reserved: the command is withdrawn, or its hold is released as soon as it is known.
         """
         check_hold(hold)
-        ticket = self._submit(Reserve(hold))
+        ticket = self._submit(Reserve(hold, attempt))
         self._wait_limit.watch(ticket)
         try:
             reserved: Reserved = await ticket.waiter
         except BaseException:
             if _has_answer(ticket.waiter):
-                # The error from the ticket is raised here; or this task was cancelled while it was being woken for its
-                # answer.
+                # The ticket's error is raised here; or this task was cancelled while it was being woken for its answer.
                 if ticket.waiter.exception() is None:
                     self._release(hold)
             else:
@@ -172,17 +173,22 @@ class Ledger:
         """
         await self._carry_out(Move(reservation_id, account, now, is_dispatched))
 
-    async def _carry_out(self, command: Command) -> None:
+    async def _carry_out(self, command: Command) -> Any:  # noqa: ANN401 - what the command gives
         ticket = self._submit(command)
         self._wait_limit.watch(ticket)
         try:
-            await ticket.waiter
+            return await ticket.waiter
         except BaseException:
             if not _has_answer(ticket.waiter):
                 self._writer.withdraw(ticket)
             raise
         finally:
             del ticket  # as in reserve
+
+    async def keep_attempt(self, command: AttemptCommand) -> Resolution:
+        """Carries out a command about an attempt, after all commands before it. Raises StoreUnavailable."""
+        resolution: Resolution = await self._carry_out(command)
+        return resolution
 
     def resolve(self, reservation_id: str, settlement: Settlement) -> asyncio.Future[Resolution]:
         """Settles or releases, as `settlement.state` says. A second resolution changes nothing and says so.
@@ -193,8 +199,7 @@ class Ledger:
         charge may exceed the hold: it was bought. Raises ValueError for an impossible settlement, StoreUnavailable once
         the ledger is closed.
         """
-        # From here on the resolution is in the queue, before any expiry. If it is lost, the sweep closes the
-        # reservation later.
+        # It is queued before any expiry. If it is lost, the sweep closes the reservation later.
         self._sweep.running.discard(reservation_id)
         check_settlement(settlement)
         waiter: asyncio.Future[Resolution] = self._enqueue(Resolve(reservation_id, settlement)).waiter
@@ -223,9 +228,8 @@ class Ledger:
         return await self._sweep.expire_instance(instance, self._clock())
 
     async def expire_orphans(self, now: datetime) -> list[str]:
-        """For a start as the only process on the database: closes what earlier processes left pending. Does nothing on
-        PostgreSQL, where other processes may be alive.
-        """
+        """For a start as the only process on the database: closes what earlier ones left pending. Does nothing on
+        PostgreSQL, where others may be alive."""
         return await self._sweep.expire_others(now) if self._engine.dialect.name == "sqlite" else []
 
     async def ask(self) -> None:
@@ -252,12 +256,8 @@ class Ledger:
 
     def _give_up(self, ticket: Ticket) -> None:
         self._writer.withdraw(ticket)
-        ticket.waiter.set_exception(
-            StoreUnavailable("The gateway's database does not answer in time; try again shortly.")
-        )
-
-    def _deliver_from_thread(self, served: Sequence[tuple[Ticket, CommandResult]]) -> None:
-        self._call_from_thread(self._deliver, served)
+        late = StoreUnavailable("The gateway's database does not answer in time; try again shortly.")
+        ticket.waiter.set_exception(late)
 
     def _tell_of_spooled(self, tickets: Sequence[Ticket]) -> None:
         self._call_from_thread(self._deliver, [(ticket, Resolution.SPOOLED) for ticket in tickets])

@@ -42,6 +42,7 @@ class NewRow(NamedTuple):
     input_images: int
     received_bytes: int
     account: str
+    fingerprint: str | None
 
 
 class Closing(NamedTuple):
@@ -117,6 +118,7 @@ def new_row(hold: Hold, instance: str) -> NewRow:
             hold.input_images,
             hold.received_bytes,
             hold.account,
+            hold.fingerprint,
         )
     )
 

@@ -10,6 +10,8 @@ from operator import attrgetter
 from typing import Any
 
 from app.database.owner_name import owner_name_sql
+from app.quotas.ledger.attempts.keeper import AttemptResults, forget_attempts, keep_attempts
+from app.quotas.ledger.commands import Command
 from app.quotas.ledger.corrections import Correction
 from app.quotas.ledger.counter_sql import counter_sum
 from app.quotas.ledger.execute import AppliedCounters, Writes
@@ -181,6 +183,10 @@ class Store:
         self._seen.update(unknown)
         return counters
 
+    def keep_attempts(self, commands: Sequence[Command]) -> AttemptResults:
+        """What the commands say of attempts is written."""
+        return keep_attempts(commands, self._each)
+
     def write(self, writes: Writes, counters: dict[CounterKey, Counter]) -> None:
         """Writes what a batch decided. Raises RuntimeError, before any commit, if a row is not as it was read."""
         self._many(_NEW_RESERVATION, writes.inserted)
@@ -188,6 +194,7 @@ class Store:
             self._many(_NEW_RESERVATION, writes.probes)
             self._many(_FORGET_RESERVATION, [(row.id,) for row in writes.probes])
         self._many(_MOVED, writes.moved)
+        forget_attempts(writes.unclaimed, self._each)
         self._many(_DISPATCHED, writes.dispatched)
         self._many(_NEW_CORRECTION, writes.corrections)
         self._many(_CLOSE, [(*closing, id_) for closing, id_ in writes.closed])

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from app.database.store_file import check_file
 from app.errors import StoreUnavailable
-from app.quotas.ledger.commands import CommandResult, Reserve, Resolve, Ticket, reservation_id
+from app.quotas.ledger.commands import CommandResult, Reserve, Resolve, Ticket, records_needed
 from app.quotas.ledger.execute import Loaded, execute, late_ids, parties_needed
 from app.quotas.ledger.store import CounterVanished, Store
 from app.quotas.rules.applicable import LimitCache
@@ -198,9 +198,9 @@ class Writer:
         commands = [ticket.command for ticket in tickets]
         if self._limit_cache.turn_to(store.begin()):
             store.forget_counters()
+        attempts = store.keep_attempts(commands)
         # New reservations are not looked up first: the primary key refuses a duplicate id, and with it the batch.
-        known = [each for each in commands if self._is_careful or not isinstance(each, Reserve)]
-        records = store.read_records({reservation_id(command) for command in known})
+        records = store.read_records(records_needed(commands, with_new=self._is_careful))
         parties = parties_needed(commands, records)
         missing = self._limit_cache.missing({party for party, _ in parties.values()})
         if missing:
@@ -212,10 +212,10 @@ class Writer:
         counters = store.read_counters(
             sorted({key for applicable in set(applicable_by_id.values()) for key in applicable.keys})
         )
-        in_doubt = frozenset(reservation_id(ticket.command) for ticket in tickets if ticket.in_doubt)
+        in_doubt = frozenset(records_needed((ticket.command for ticket in tickets if ticket.in_doubt), with_new=True))
         applied_counters = store.applied_counters()
         loaded = Loaded(
-            self._instance, records, applicable_by_id, counters, in_doubt, self._thresholds, applied_counters
+            self._instance, records, applicable_by_id, counters, in_doubt, self._thresholds, applied_counters, attempts
         )
         if late := late_ids(commands, records):
             loaded.corrections.update(store.read_corrections(late))

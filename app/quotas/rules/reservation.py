@@ -49,7 +49,7 @@ class Resolution(StrEnum):
 
 class Hold(NamedTuple):
     """What `reserve` takes: who asks for what, of which ZenMux account, and its worst case. `input_images` and
-    `received_bytes` are of an edit.
+    `received_bytes` are of an edit. `fingerprint` is equal in equal requests.
 
     `is_dispatched`: a connection waits, so the request is sent as soon as the hold is taken. It counts as dispatched
     from the start, and needs no second transaction.
@@ -71,6 +71,7 @@ class Hold(NamedTuple):
     input_images: int = 0
     received_bytes: int = 0
     account: str = "main"
+    fingerprint: str | None = None
 
 
 class Settlement(NamedTuple):

@@ -37,7 +37,9 @@ def test_every_code_of_the_errors_page_is_told_and_no_other() -> None:
 
 def test_each_status_tells_its_codes_and_the_headers_that_its_errors_carry() -> None:
     responses = errors.responses(EVERYTHING)
-    assert set(responses) == {*map(str, (400, 401, 403, 404, 408, 410, 413, 415, 429, 431, 500, 502, 503, 504))}
+    assert set(responses) == {
+        *map(str, (400, 401, 403, 404, 408, 409, 410, 413, 415, 422, 429, 431, 500, 502, 503, 504))
+    }
     assert {"x-request-id", "www-authenticate", "x-should-retry"} == responses["401"]["headers"].keys()
     assert {"x-request-id", "retry-after", "x-should-retry"} == responses["429"]["headers"].keys()
     assert "`insufficient_quota`, `rate_limit_exceeded`." in responses["429"]["description"]

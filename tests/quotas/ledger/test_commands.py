@@ -50,6 +50,7 @@ def test_a_new_row_is_pending_and_says_whose_it_is() -> None:
         "input_images": 0,
         "received_bytes": 0,
         "account": "main",
+        "fingerprint": None,
     }
 
 

@@ -8,6 +8,7 @@ from app.quotas.ledger.commands import (
     CommandResult,
     Expire,
     MarkDispatched,
+    ReservationCommand,
     Reserve,
     Reserved,
     Resolve,
@@ -269,7 +270,7 @@ class TestThresholds:
 
 
 def test_every_command_names_its_reservation() -> None:
-    commands: list[Command] = [
+    commands: list[ReservationCommand] = [
         Reserve(a_hold("r")),
         MarkDispatched("r", NOON),
         Resolve("r", settled()),

@@ -17,6 +17,7 @@ from app.database.engine import reading
 from app.database.readers import Readers
 from app.database.schema import ledger_tables
 from app.errors import GatewayError, StoreUnavailable
+from app.quotas.ledger.attempts.finding import prune_attempts
 from app.quotas.ledger.liveness.heartbeat import Heartbeat, Look, declare_dead, look_at, prune_heartbeats, store_now_ms
 from app.quotas.ledger.liveness.pruning import prune_counters, prune_events
 from app.quotas.rules.reservation import Resolution
@@ -116,6 +117,7 @@ class Sweep:
         await self._readers.run(self._prune_heartbeats, _SECONDS_MAX)
         await self._readers.run(lambda: prune_counters(self._engine, now), _SECONDS_MAX)
         await self._readers.run(lambda: prune_events(self._engine, now), _SECONDS_MAX)
+        await self._readers.run(lambda: prune_attempts(self._engine, to_ms(now)), _SECONDS_MAX)
         return expired
 
     async def expire_instance(self, instance: str, now: datetime) -> list[str]:

@@ -1,0 +1,1 @@
+"""Requests that were made before: what they are answered with, so that nothing is bought twice."""

@@ -1,0 +1,1 @@
+"""Attempts in the database: requests that later ones may be answered with."""

@@ -1,0 +1,240 @@
+"""Requests that are sent again buy nothing again: by Idempotency-Key, and by SDKs' own retries. The sandbox's bill is
+the judge.
+"""
+
+import base64
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import orjson
+import pytest
+
+from app.sandbox.server import SandboxServer
+from app.settings.settings import Settings
+from tests.e2e.test_client_leaves import ask_and_leave
+from tests.e2e.test_openai_node import run as run_node
+from tests.servers import UPSTREAM_KEY, Key, RunningGateway, fetch_json
+
+CHEAP: dict[str, Any] = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low"}
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def key(gateway: RunningGateway) -> Key:
+    return gateway.store.key()
+
+
+def bought(sandbox: SandboxServer) -> int:
+    return len(fetch_json(sandbox.bill_url)["generations"])
+
+
+def ledger_equals_bill(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+    gateway.store.settled()
+    assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
+
+
+def send(
+    gateway: RunningGateway, key: Key, prompt: str, *, headers: dict[str, str] | None = None, **fields: Any
+) -> httpx2.Response:
+    body = {**CHEAP, "prompt": prompt, **fields}
+    with httpx2.Client(timeout=60) as client:
+        return client.post(
+            f"{gateway.url}/images/generations",
+            content=orjson.dumps(body),
+            headers={"authorization": f"Bearer {key.text}", "content-type": "application/json", **(headers or {})},
+        )
+
+
+def keyed(value: str) -> dict[str, str]:
+    return {"Idempotency-Key": value}
+
+
+RETRY = {"x-stainless-retry-count": "1"}
+
+
+class TestIdempotencyKey:
+    def test_the_stored_answer_comes_again_byte_for_byte(
+        self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
+    ) -> None:
+        first = send(gateway, key, "a house", headers=keyed("k1"))
+        again = send(gateway, key, "a house", headers=keyed("k1"))
+        quoted = send(gateway, key, "a house", headers=keyed('"k1"'))
+        assert (first.status_code, again.status_code, quoted.status_code) == (200, 200, 200)
+        assert first.content == again.content == quoted.content
+        assert "x-gateway-replayed" not in first.headers
+        assert again.headers["x-gateway-replayed"] == "true"
+        assert again.headers["content-length"] == first.headers["content-length"]
+        assert again.headers["x-request-id"] != first.headers["x-request-id"]
+        assert bought(sandbox) == 1
+        assert len(gateway.store.rows()) == 1  # a replay is no record: it bought nothing
+        assert gateway.metric("zenmux_gateway_replays_total") == 2
+        ledger_equals_bill(gateway, sandbox)
+
+    def test_twenty_at_once_buy_one_image_and_have_the_same_bytes(
+        self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
+    ) -> None:
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(
+                pool.map(lambda _: send(gateway, key, "a fox [sandbox: delay=500ms]", headers=keyed("k2")), range(20))
+            )
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.content for answer in answers}) == 1
+        assert sum("x-gateway-replayed" in answer.headers for answer in answers) == 19
+        assert bought(sandbox) == 1
+        ledger_equals_bill(gateway, sandbox)
+
+    def test_a_stream_is_joined_and_replayed_with_its_events(
+        self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
+    ) -> None:
+        def stream(_: int) -> httpx2.Response:
+            prompt = "a tree [sandbox: gap=200ms]"
+            return send(gateway, key, prompt, headers=keyed("k3"), stream=True, partial_images=2)
+
+        with ThreadPoolExecutor(3) as pool:
+            answers = [*pool.map(stream, range(3)), stream(0)]
+        assert {answer.content for answer in answers} == {answers[0].content}
+        assert answers[0].content.count(b"event: image_generation") == 3
+        assert answers[3].headers["content-type"].startswith("text/event-stream")
+        assert bought(sandbox) == 1
+        ledger_equals_bill(gateway, sandbox)
+
+    def test_another_request_under_the_key_is_refused(
+        self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
+    ) -> None:
+        assert send(gateway, key, "a house", headers=keyed("k4")).status_code == 200
+        other = send(gateway, key, "a tree", headers=keyed("k4"))
+        assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reuse")
+        assert other.headers["x-should-retry"] == "false"
+        assert send(gateway, gateway.store.key(), "a tree", headers=keyed("k4")).status_code == 200
+        assert bought(sandbox) == 2
+
+    def test_a_key_that_is_none_is_refused(self, gateway: RunningGateway, key: Key) -> None:
+        for written in ("", '""', "k" * 256, "k\tk"):
+            refused = send(gateway, key, "a house", headers=keyed(written))
+            assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_idempotency_key")
+
+    def test_a_refusal_that_bought_nothing_is_not_stored(self, gateway: RunningGateway, sandbox: SandboxServer) -> None:
+        key = gateway.store.key("images:1/day")
+        assert send(gateway, key, "a house", headers=keyed("k5")).status_code == 200
+        for _ in range(2):
+            assert send(gateway, key, "a tree", headers=keyed("k6")).status_code == 429
+        refused = send(gateway, gateway.store.key(), "a [sandbox: status=400]", headers=keyed("k7"))
+        again = send(gateway, gateway.store.key(), "a [sandbox: status=400]", headers=keyed("k7"))
+        assert (refused.status_code, again.status_code) == (400, 400)
+        assert "x-gateway-replayed" not in again.headers
+        ledger_equals_bill(gateway, sandbox)
+
+    def test_a_failure_whose_outcome_is_unknown_is_stored(self, gateway: RunningGateway, key: Key) -> None:
+        failed = send(gateway, key, "a house [sandbox: reset]", headers=keyed("k8"))
+        again = send(gateway, key, "a house [sandbox: reset]", headers=keyed("k8"))
+        assert (failed.status_code, again.status_code) == (502, 502)
+        assert failed.content == again.content
+        assert again.headers["x-gateway-replayed"] == "true"
+        assert again.headers["x-should-retry"] == "false"
+        assert len(gateway.store.settled()) == 1
+
+    def test_an_answer_that_breaks_off_is_replayed_as_the_failure_it_was(
+        self, gateway: RunningGateway, key: Key
+    ) -> None:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            send(gateway, key, "a house [sandbox: cut=0.5]", headers=keyed("k9"))
+        again = send(gateway, key, "a house [sandbox: cut=0.5]", headers=keyed("k9"))
+        assert (again.status_code, again.json()["error"]["code"]) == (502, "upstream_broken")
+        assert len(gateway.store.settled()) == 1
+
+    def test_a_restart_forgets_nothing(self, sandbox: SandboxServer, tmp_path: Path) -> None:
+        settings = Settings(
+            _env_file=None, zenmux_api_key=UPSTREAM_KEY, zenmux_base_url=sandbox.url, data_dir=tmp_path / "data"
+        )
+        with RunningGateway(settings) as gateway:
+            key = gateway.store.key()
+            first = send(gateway, key, "a house", headers=keyed("k10"))
+        with RunningGateway(settings) as gateway:
+            again = send(gateway, key, "a house", headers=keyed("k10"))
+            assert again.content == first.content
+            assert again.headers["x-gateway-replayed"] == "true"
+            assert bought(sandbox) == 1
+            ledger_equals_bill(gateway, sandbox)
+
+
+class TestRetries:
+    def test_openai_python_gets_the_image_of_its_first_try(
+        self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
+    ) -> None:
+        with openai.OpenAI(base_url=gateway.url, api_key=key.text, timeout=1.0, max_retries=2) as client:
+            answer = client.images.with_raw_response.generate(prompt="a house [sandbox: delay=2500ms]", **CHEAP)
+        assert answer.headers["x-gateway-replayed"] == "true"
+        images = answer.parse()
+        assert images.data is not None
+        assert base64.b64decode(images.data[0].b64_json or "").startswith(PNG)
+        assert bought(sandbox) == 1
+        assert gateway.metric("zenmux_gateway_replays_total", kind="taken_over") == 1
+        ledger_equals_bill(gateway, sandbox)
+
+    def test_openai_node_gets_the_image_of_its_first_try(
+        self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
+    ) -> None:
+        reported = run_node(gateway, key, "retry.mjs", prompt="a house [sandbox: delay=2500ms]")
+        assert reported["error"] is None
+        assert reported["result"]["images"][0]["begins"] == PNG.hex()
+        assert bought(sandbox) == 1
+        ledger_equals_bill(gateway, sandbox)
+
+    @pytest.mark.parametrize("headers", [RETRY, {}])
+    def test_an_undelivered_answer_is_had_by_the_next_equal_request_once(
+        self, gateway: RunningGateway, sandbox: SandboxServer, key: Key, headers: dict[str, str]
+    ) -> None:
+        ask_and_leave(gateway, key, "a house [sandbox: delay=300ms]", after_bytes=0)
+        gateway.store.settled(1)
+        prompt = "a house [sandbox: delay=300ms]"
+        taken = send(gateway, key, prompt, headers=headers, stream=False)
+        assert taken.status_code == 200
+        assert taken.headers["x-gateway-replayed"] == "true"
+        assert bought(sandbox) == 1
+        anew = send(gateway, key, prompt, headers=headers, stream=False)
+        assert "x-gateway-replayed" not in anew.headers
+        assert bought(sandbox) == 2
+        ledger_equals_bill(gateway, sandbox)
+
+    def test_an_answer_that_was_cut_in_the_middle_is_lost_once(
+        self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
+    ) -> None:
+        prompt = "a house [sandbox: body=20MB slow=4MB/s]"
+        ask_and_leave(gateway, key, prompt, after_bytes=100_000)
+        gateway.store.settled(1)
+        lost = send(gateway, key, prompt, headers=RETRY, stream=False)
+        assert (lost.status_code, lost.json()["error"]["code"]) == (410, "answer_lost")
+        assert lost.headers["x-should-retry"] == "false"
+        assert gateway.store.rows()[0]["id"] in lost.json()["error"]["message"]
+        assert bought(sandbox) == 1
+
+    def test_five_equal_requests_on_purpose_buy_five(self, gateway: RunningGateway, sandbox: SandboxServer) -> None:
+        key = gateway.store.key("requests:4/minute")
+        with openai.OpenAI(base_url=gateway.url, api_key=key.text, max_retries=0) as client:
+
+            def one(_: int) -> int:
+                try:
+                    client.images.generate(prompt="a house [sandbox: delay=1s]", **CHEAP)
+                except openai.RateLimitError:
+                    retried = send(gateway, key, "a house [sandbox: delay=1s]", headers=RETRY)
+                    assert "x-gateway-replayed" not in retried.headers
+                    return retried.status_code
+                return 200
+
+            with ThreadPoolExecutor(5) as pool:
+                statuses = list(pool.map(one, range(5)))
+        assert sorted(statuses) == [200, 200, 200, 200, 429]
+        assert bought(sandbox) == 4
+        ledger_equals_bill(gateway, sandbox)
+
+
+def test_thirty_megabytes_are_replayed_whole(gateway: RunningGateway, sandbox: SandboxServer, key: Key) -> None:
+    prompt = "a house [sandbox: body=30MB]"
+    first = send(gateway, key, prompt, headers=keyed("big"))
+    again = send(gateway, key, prompt, headers=keyed("big"))
+    assert len(first.content) > 29_000_000
+    assert first.content == again.content
+    assert bought(sandbox) == 1
