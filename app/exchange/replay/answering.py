@@ -50,10 +50,6 @@ class Answering:
         """The same, with the answer in that file, of that request."""
         await self._answer(partial(self._send_file, file_id, request_id))
 
-    async def with_response(self, response: Response) -> None:
-        """The same, with a short answer."""
-        await self._answer(partial(self._send_response, response))
-
     async def with_loss(self, request_id: str) -> None:
         """The same, saying that the answer is lost."""
         await self._answer(partial(self._send_loss, request_id))
