@@ -39,6 +39,9 @@ local day(name) = 'sum(increase(%s[24h])) or vector(0)' % of(name);
             stacked=true
           ),
         ]),
+        p.row('Requests that were sent again', [
+          p.lines('Replays', 'Per minute, by what became of them: nothing is bought twice.', [[p.perMinute('replays_total', 'kind'), '{{kind}}']], 'cpm', w=24, h=6),
+        ]),
         p.row('Times', [
           p.quantiles('Duration', 'From arrival to the end of the answer.', 'request_duration_seconds'),
           p.quantiles('Time to first byte', "From arrival to the answer's first byte.", 'time_to_first_byte_seconds'),
