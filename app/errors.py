@@ -5,6 +5,8 @@ GatewayError
     - AuthenticationFailed
     - ModelForbidden
     - ModelNotFound
+    - JobNotFound
+    - JobWithoutAnswer
     - FileGone
     - InvalidRequest
     - BodyTooLarge
@@ -76,6 +78,14 @@ class ModelNotFound(CallerError):
 
 class FileGone(CallerError):
     """The link was good, and its file is kept no longer."""
+
+
+class JobNotFound(CallerError):
+    """There is no such job, or it is somebody else's, or it has expired."""
+
+
+class JobWithoutAnswer(CallerError):
+    """The job has no answer to give: it was cancelled, never ended, or its answer is kept no longer."""
 
 
 class InvalidRequest(CallerError):

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypedDict
 
 import httpx2
@@ -23,6 +24,7 @@ from app.alerts.watch import account_watch, threshold_watch
 from app.api.cors import Cors
 from app.api.edits.reading import EditBounds
 from app.api.endpoints import files, health, images, models, usage
+from app.api.endpoints import jobs as job_routes
 from app.api.endpoints.docs import docs_router
 from app.api.error_responses import error_event, error_response, wire_error
 from app.api.front import Front, fault_response, handle_gateway_error, handle_http_error, stopping_response
@@ -35,6 +37,7 @@ from app.database.migrate import upgrade
 from app.errors import GatewayError
 from app.exchange.hosting import Hosting
 from app.exchange.in_flight import ExchangeBounds, Exchanges
+from app.exchange.jobs.opening import Watch, open_jobs
 from app.exchange.replay.opening import open_replays
 from app.files.fetching import Fetcher
 from app.files.opening import open_files
@@ -53,7 +56,7 @@ from app.settings.settings import Settings
 from app.settings.values import ImageUrls
 from app.telemetry.logs import count_dropped_lines
 from app.telemetry.metrics import Metrics
-from app.telemetry.recording import Recording, Records
+from app.telemetry.recording import Recording, Records, record_event
 from app.telemetry.sampling import Sampler
 from app.telemetry.shared_counters import SharedCounters
 from app.telemetry.traces import Traces, traces_of
@@ -125,7 +128,7 @@ def create_app(
         # Our own metrics and log lines contain only what may be shown; the framework's would contain headers and paths.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for door in (images, models, usage, files, health):
+    for door in (images, job_routes, models, usage, files, health):
         gateway.include_router(door.router)
     gateway.include_router(docs_router(lambda: openapi_document(policy, app.__version__)))
     gateway.add_exception_handler(GatewayError, handle_gateway_error)
@@ -171,10 +174,7 @@ async def _open(
     await ledger.start(spool, metrics.show_waiting, heartbeat)
     if expired := await ledger.expire_orphans(clock()):
         logger.warning("reservations_expired_at_start", extra={"reservations": len(expired)})
-    upstream = Upstream(settings, clock)
-    upstream.accounts.watch = account_watch(metrics)
-    await upstream.open()
-    stack.push_async_callback(upstream.aclose)
+    upstream = await _open_upstream(settings, clock, metrics, stack)
     exchanges = Exchanges(
         ledger=ledger,
         upstream=upstream,
@@ -196,10 +196,10 @@ async def _open(
     stack.callback(sweeping.cancel)
     stack.callback(exchanges.tasks.start(keep_up(files, links, settings.sweep_seconds), "files").cancel)
     if sender is not None:
-        await sender.open()
-        stack.push_async_callback(sender.aclose)
-        sending = exchanges.tasks.start(sender.run(), "webhooks")
-        stack.push_async_callback(_finish_sending, sender, sending)
+        await _start_sending(sender, exchanges, stack)
+    replays = await open_replays(engine, exchanges, files, settings, instance, metrics.count_replay)
+    watch = Watch(partial(record_event, metrics), metrics.show_jobs)
+    jobs, submissions = open_jobs(engine, replays, settings, watch, stack)
     return Services(
         settings=settings,
         clock=clock,
@@ -211,7 +211,9 @@ async def _open(
         uploads=await _open_uploads(settings, stack),
         files=files,
         links=links,
-        replays=await open_replays(engine, exchanges, files, settings, instance, metrics.count_replay),
+        replays=replays,
+        jobs=jobs,
+        submissions=submissions,
         edit_bounds=_edit_bounds(settings, policy),
         new_boundary=lambda: f"zenmux-gateway-{secrets.token_hex(16)}",
         metrics=metrics,
@@ -241,6 +243,14 @@ def _edit_bounds(settings: Settings, policy: RequestPolicy) -> EditBounds:
         forwards_urls=urls is ImageUrls.FORWARD,
         fetcher=Fetcher(settings.image_url_hosts, lambda: network.tls) if urls is ImageUrls.FETCH else None,
     )
+
+
+async def _open_upstream(settings: Settings, clock: Clock, metrics: Metrics, stack: AsyncExitStack) -> Upstream:
+    upstream = Upstream(settings, clock)
+    upstream.accounts.watch = account_watch(metrics)
+    await upstream.open()
+    stack.push_async_callback(upstream.aclose)
+    return upstream
 
 
 async def _open_uploads(settings: Settings, stack: AsyncExitStack) -> Uploads:
@@ -273,6 +283,12 @@ def _sender(engine: Engine, settings: Settings, clock: Clock, metrics: Metrics) 
         lambda result: metrics.webhooks.labels(result).inc(),
         lambda: network.client(httpx2.URL(hook.url)),
     )
+
+
+async def _start_sending(sender: Sender, exchanges: Exchanges, stack: AsyncExitStack) -> None:
+    await sender.open()
+    stack.push_async_callback(sender.aclose)
+    stack.push_async_callback(_finish_sending, sender, exchanges.tasks.start(sender.run(), "webhooks"))
 
 
 async def _finish_sending(sender: Sender, sending: asyncio.Task[None]) -> None:

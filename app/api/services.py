@@ -13,6 +13,8 @@ from app.api.edits.reading import EditBounds
 from app.api.headers import header
 from app.database.readers import Readers
 from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
+from app.exchange.jobs.jobs import Jobs
+from app.exchange.jobs.submitting import Submissions
 from app.exchange.replay.replays import Replays
 from app.files.link_secrets import LinkSecrets
 from app.files.store.store import FileStore
@@ -47,6 +49,8 @@ class Services:
     files: FileStore
     links: LinkSecrets
     replays: Replays
+    jobs: Jobs
+    submissions: Submissions
     new_boundary: Callable[[], str]
     edit_bounds: EditBounds
     metrics: Metrics

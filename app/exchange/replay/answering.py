@@ -169,6 +169,14 @@ def answer_lost(request_id: str) -> AnswerLost:
     )
 
 
+def answer_not_kept(request_id: str, reason: str) -> AnswerLost:
+    """For an attempt that was bought, and whose answer could not be kept."""
+    return AnswerLost(
+        f"The image was bought, and is charged as {request_id}. Its answer could not be kept, and is lost: {reason} "
+        "Send the request again to buy it anew; if it has an Idempotency-Key, with another one."
+    )
+
+
 def failure_head(response: Response) -> KeptHead:
     """The head of a failure that is kept."""
     return head_of(response.status_code, list(response.raw_headers), len(bytes(response.body)))

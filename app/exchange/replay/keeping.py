@@ -31,7 +31,8 @@ class KeepingDownstream:
     """A Downstream. The answer is kept if `is_kept` says so from the beginning, or if the caller is gone before it was
     sent any of the body. `on_file` is called with the file once it is there, `on_left` when the caller is gone.
 
-    `file` is the file of a kept answer, whole once `is_whole`. A failure of the disk ends the keeping, not the answer.
+    `file` is the file of a kept answer, whole once `is_whole`. A failure of the disk ends the keeping, not the answer;
+    `loss` says so.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class KeepingDownstream:
         self.inner = inner
         self.file: FileWriter | None = None
         self.is_whole = False
+        self.loss: str | None = None
         self.error: GatewayError | None = None  # what the caller was to be told after the answer had begun
         self.has_body = False
         self._is_begun = False
@@ -97,7 +99,7 @@ class KeepingDownstream:
         try:
             self.file = await self._make_file(self._head)
         except FilesUnavailable as error:
-            _log.warning("answer_not_kept", extra={"reason": error.message})
+            self._note_loss(error)
             return
         self._on_file(self.file)
 
@@ -120,9 +122,13 @@ class KeepingDownstream:
             await self._lose_file(self.file, error)
 
     async def _lose_file(self, file: FileWriter, error: FilesUnavailable) -> None:
-        _log.warning("answer_not_kept", extra={"reason": error.message})
+        self._note_loss(error)
         self.file = None
         await file.abort()
+
+    def _note_loss(self, error: FilesUnavailable) -> None:
+        self.loss = error.message
+        _log.warning("answer_not_kept", extra={"reason": error.message})
 
     async def _commit(self) -> None:
         file = self.file

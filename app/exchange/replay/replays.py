@@ -7,7 +7,7 @@ from typing import NamedTuple
 from app.errors import ClientLeft, GatewayError, IdempotencyInProgress, IdempotencyKeyReused, IdempotencyKeyTaken
 from app.exchange.exchange import Exchange
 from app.exchange.in_flight import Exchanges
-from app.exchange.replay.answering import Answering, NothingBought, failure_head
+from app.exchange.replay.answering import Answering, NothingBought, answer_not_kept, failure_head
 from app.exchange.replay.attempts import Attempt
 from app.exchange.replay.fingerprint import fingerprint, key_digest
 from app.exchange.replay.keeping import KeepingDownstream, ReceivingDownstream
@@ -66,9 +66,9 @@ class Replays:
     ) -> None:
         self.exchanges = self._exchanges = exchanges
         self._secret = secret
-        self._kept = kept
-        self._records = records
-        self._policy = policy
+        self.kept = self._kept = kept
+        self.records = self._records = records
+        self.policy = self._policy = policy
         self._count = count
 
     def ask(self, key_id: str, sent: Sent) -> Ask:
@@ -87,7 +87,7 @@ class Replays:
         for _ in range(_DECISIONS_MAX):
             decision, row = await self._records.decide(incoming.ask)
             if decision.known is None:
-                is_done = await self._run(incoming, new_exchange())
+                is_done = await self._buy(incoming, new_exchange())
             else:
                 is_done = await self._answer(decision, decision.known.request_id, row, incoming)
             if is_done:
@@ -98,18 +98,7 @@ class Replays:
         self, decision: ReplayDecision, request_id: str, row: AttemptRow | None, incoming: Incoming
     ) -> bool:
         """False: what was decided is not so any more."""
-        if decision.action is Action.IN_PROGRESS:
-            self._count("in_progress")
-            raise IdempotencyInProgress(
-                f"The same request is running as {request_id} in another process. Send it again in a while: it is then "
-                "answered with what that one bought."
-            )
-        if decision.action is Action.REUSED:
-            self._count("key_reuse")
-            raise IdempotencyKeyReused(
-                "This Idempotency-Key was sent with another request. Use a new key for each request, and the same one "
-                "only to send the same request again."
-            )
+        self.refuse(decision)
         attempt, is_takeover = self._records.here.find(request_id), decision.is_takeover
         if is_takeover and not await self._records.take(attempt, row):
             return False
@@ -145,17 +134,43 @@ class Replays:
             self._count(event.replay)
         return True
 
-    async def _run(self, incoming: Incoming, exchange: Exchange) -> bool:
-        """False: another request has its Idempotency-Key since a moment ago."""
-        ask, event, records = incoming.ask, incoming.event, self._records
-        is_keyed, now_ms = ask.idempotency_key is not None, records.now_ms()
+    def refuse(self, decision: ReplayDecision) -> None:
+        """Raises IdempotencyInProgress or IdempotencyKeyReused, if that is what was decided."""
+        if decision.action is Action.IN_PROGRESS and decision.known is not None:
+            self._count("in_progress")
+            raise IdempotencyInProgress(
+                f"The same request is running as {decision.known.request_id} in another process. Send it again in a "
+                "while: it is then answered with what that one bought."
+            )
+        if decision.action is Action.REUSED:
+            self._count("key_reuse")
+            raise IdempotencyKeyReused(
+                "This Idempotency-Key was sent with another request. Use a new key for each request, and the same one "
+                "only to send the same request again."
+            )
+
+    async def _buy(self, incoming: Incoming, exchange: Exchange) -> bool:
+        is_keyed = incoming.ask.idempotency_key is not None
         seconds = self._policy.replay_seconds if is_keyed else _SHORT_SECONDS
-        attempt = Attempt(ask, event.request_id, now_ms + round(seconds * 1000))
-        if is_keyed:
-            records.here.add(attempt, now_ms)
+        attempt = self.begin(incoming.ask, incoming.event.request_id, seconds)
+        return await self.run(attempt, incoming, exchange, is_kept=is_keyed or self._policy.is_always)
+
+    def begin(self, ask: Ask, request_id: str, seconds: float) -> Attempt:
+        """The attempt that `run` makes. With an Idempotency-Key others find it from now on."""
+        now_ms = self._records.now_ms()
+        attempt = Attempt(ask, request_id, now_ms + round(seconds * 1000))
+        if ask.idempotency_key is not None:
+            self._records.here.add(attempt, now_ms)
+        return attempt
+
+    async def run(self, attempt: Attempt, incoming: Incoming, exchange: Exchange, *, is_kept: bool) -> bool:
+        """Buys. `is_kept`: the answer is kept from its first byte. False: another request has its Idempotency-Key since
+        a moment ago. Raises GatewayError only if nothing was sent."""
+        ask, event, records = incoming.ask, incoming.event, self._records
 
         async def make_file(head: KeptHead) -> FileWriter:
-            return await self._kept.create(head, Owner(ask.key_id, incoming.user_id), event.request_id, seconds)
+            owner = Owner(ask.key_id, incoming.user_id)
+            return await self._kept.create(head, owner, event.request_id, records.seconds_left(attempt))
 
         keeping = KeepingDownstream(
             incoming.downstream,
@@ -163,11 +178,12 @@ class Replays:
             self._exchanges.error_event,
             on_file=attempt.begin,
             on_left=lambda: self._note_left(attempt, keeping),
-            is_kept=is_keyed or self._policy.is_always,
+            is_kept=is_kept,
         )
         error: GatewayError | None = None
         try:
-            await exchange.run(keeping, ask.fingerprint, records.row(attempt) if is_keyed else None)
+            row = records.row(attempt) if ask.idempotency_key is not None else None
+            await exchange.run(keeping, ask.fingerprint, row)
         except IdempotencyKeyTaken:
             records.forget(attempt)
             return False
@@ -211,6 +227,8 @@ class Replays:
             attempt.failure = self._exchanges.error_response(error)
             attempt.end(AttemptState.KEPT, None if attempt.is_free else await self._keep_failure(attempt, incoming))
         elif not attempt.is_free:
+            if keeping.loss is not None:
+                attempt.failure = self._exchanges.error_response(answer_not_kept(attempt.request_id, keeping.loss))
             attempt.end(AttemptState.LOST)
         await self._records.remember(attempt, is_delivered=is_delivered)
 
@@ -218,9 +236,8 @@ class Replays:
         """A failure that may have bought something is kept as answers are. Returns its file, if it could be written."""
         failure = attempt.failure
         assert failure is not None, "it failed"
-        seconds = max(1.0, (attempt.expires_at_ms - self._records.now_ms()) / 1000)
         with suppress(GatewayError):
-            owner = Owner(attempt.ask.key_id, incoming.user_id)
+            owner, seconds = Owner(attempt.ask.key_id, incoming.user_id), self._records.seconds_left(attempt)
             file = await self._kept.create(failure_head(failure), owner, attempt.request_id, seconds)
             await file.write(bytes(failure.body))
             return (await file.commit()).id

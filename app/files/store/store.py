@@ -117,24 +117,28 @@ class FileStore:
         return not self._strangers
 
     def require_shared(self) -> None:
-        """Raises FilesUnavailable unless every process has the same files: a link may lead to any of them."""
+        """Raises FilesUnavailable unless every process has the same files: who asks for one may meet any of them."""
         if self._strangers:
             raise FilesUnavailable(
-                "The gateways of this database do not share their files, so a link could lead to one that does not "
-                "have the image. Nothing was bought. Mount one volume as GATEWAY_DATA_DIR/files in all of them, or "
-                "name a bucket in GATEWAY_FILES_URL."
+                "The gateways of this database do not share their files, so a link, or a job, could lead to one that "
+                "does not have the image. Nothing was bought. Mount one volume as GATEWAY_DATA_DIR/files in all of "
+                "them, or name a bucket in GATEWAY_FILES_URL."
             )
 
-    async def create(self, kind: Kind, owner: Owner, request_id: str, content_type: str, seconds: float) -> FileWriter:
-        """A new, empty file, which is kept for `seconds` once it is whole. End it with `commit` or `abort`. Raises
-        FilesUnavailable where the disk, or the bucket, takes none.
-        """
+    async def require_room(self) -> None:
+        """Raises FilesUnavailable where the disk, or the bucket, takes no file now."""
         if sum(self._writing.values()) >= self._keeping.bytes_max:
             raise _no_room()
         monotonic = asyncio.get_running_loop().time
         if monotonic() >= self._checked_until:
             await self._disk.run(self._keeping.place.check)
             self._checked_until = monotonic() + _CHECKED_SECONDS
+
+    async def create(self, kind: Kind, owner: Owner, request_id: str, content_type: str, seconds: float) -> FileWriter:
+        """A new, empty file, which is kept for `seconds` once it is whole. End it with `commit` or `abort`. Raises
+        FilesUnavailable where the disk, or the bucket, takes none.
+        """
+        await self.require_room()
         file_id = self._keeping.new_id()
         draft = await self._disk.run(partial(Draft, self._keeping.folder, file_id))
         self._writing[file_id] = 0
