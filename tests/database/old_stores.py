@@ -12,13 +12,15 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
 from app.database import migrate, migrations
 from app.database.changes import Change
 from app.database.clock import to_ms
 from app.database.engine import create_engine, writing
 from app.database.gateway_secrets import secret
+from app.database.schema.account_tables import account_states
+from app.database.schema.total_tables import refusal_hours
 from app.files.store.index import Index, Kind, Owner, StoredFile
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
 from app.identity.keys.keys import NewKey, create_key, rotate_key
@@ -127,10 +129,20 @@ def add_files(engine: Engine) -> None:
     Index(engine).add(StoredFile("0" * 32, Kind.IMAGE, owner, "req_1", 1000, "image/png", NOON, NOON + hour))
 
 
+def add_states_and_refusals(engine: Engine) -> None:
+    """An account as a process saw it, and an hour with refusals."""
+    state = {"account": "main", "instance": "0123456789abcdef", "state": "up", "at_ms": to_ms(NOON)}
+    hour = {"hour_start_ms": to_ms(NOON.replace(minute=0, second=0)), "user_id": "user-1", "key_id": "key-1"}
+    with writing(engine) as connection:
+        connection.execute(insert(account_states).values(**state))
+        connection.execute(insert(refusal_hours).values(**hour, code="insufficient_quota", count=2))
+
+
 def make(engine: Engine) -> None:
     """Lives in a database of today's schema."""
     add_people(engine)
     add_files(engine)
+    add_states_and_refusals(engine)
     asyncio.run(add_requests(engine))
     Heartbeat(engine, "one", 10, lambda: 0.0, lambda _: to_ms(NOON)).beat()
     look_back(engine)
