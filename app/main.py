@@ -17,9 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 import app
+from app.admin_api.door import PREFIXES, admin_door
 from app.alerts.hook import webhook_of
 from app.alerts.sender import Sender
 from app.alerts.watch import account_watch, threshold_watch
+from app.api.administration import open_administration
 from app.api.cors import Cors
 from app.api.edits.reading import EditBounds
 from app.api.endpoints import files, health, images, models, usage
@@ -129,7 +131,8 @@ def create_app(
     gateway.include_router(docs_router(lambda: openapi_document(policy, app.__version__)))
     gateway.add_exception_handler(GatewayError, handle_gateway_error)
     gateway.add_exception_handler(HTTPException, handle_http_error)
-    return wrapped(Front(gateway, images.DIRECT), _layers(settings, metrics, traces))
+    front = Front(gateway, images.DIRECT, {PREFIXES: admin_door()})
+    return wrapped(front, _layers(settings, metrics, traces))
 
 
 def _layers(settings: Settings, metrics: Metrics, traces: Traces | None) -> Iterator[Layer]:
@@ -215,6 +218,7 @@ async def _open(
         edit_bounds=_edit_bounds(settings, policy),
         new_boundary=lambda: f"zenmux-gateway-{secrets.token_hex(16)}",
         metrics=metrics,
+        administration=open_administration(settings.database, clock, stack),
     )
 
 

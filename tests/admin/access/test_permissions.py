@@ -1,0 +1,69 @@
+"""Every cell of the table of roles; how far each reaches; the page that is made of it."""
+
+from pathlib import Path
+
+import pytest
+
+from app.admin.access.permissions import PERMISSIONS, Action, Reach, covers, permissions_table, permit
+from app.errors import NotPermitted
+from app.identity.people.principal import Principal
+from app.identity.people.roles import Role
+
+ALL, TEAM, OWN, NONE = Reach.ALL, Reach.TEAM, Reach.OWN, Reach.NONE
+EXPECTED = {  # admin, auditor, lead, member
+    Action.READ_PEOPLE: (ALL, ALL, TEAM, OWN),
+    Action.READ_USAGE: (ALL, ALL, TEAM, OWN),
+    Action.READ_CHANGES: (ALL, ALL, TEAM, OWN),
+    Action.READ_CATALOG: (ALL, ALL, ALL, ALL),
+    Action.READ_GATEWAY: (ALL, ALL, NONE, NONE),
+    Action.CHANGE_TEAMS: (ALL, NONE, NONE, NONE),
+    Action.CHANGE_USERS: (ALL, NONE, NONE, NONE),
+    Action.MINT_KEYS: (ALL, NONE, TEAM, NONE),
+    Action.DISABLE_KEYS: (ALL, NONE, TEAM, NONE),
+    Action.CHANGE_KEYS: (ALL, NONE, NONE, NONE),
+    Action.SET_LIMITS: (ALL, NONE, TEAM, NONE),
+    Action.REMOVE_LIMITS: (ALL, NONE, NONE, NONE),
+    Action.OPERATE: (ALL, NONE, NONE, NONE),
+}
+CELLS = [(action, role, reach) for action, row in EXPECTED.items() for role, reach in zip(Role, row, strict=True)]
+
+
+def somebody(role: Role, team: str | None = "team_a") -> Principal:
+    return Principal("key:k", role, "user_a", team, "k")
+
+
+@pytest.mark.parametrize(("action", "role", "reach"), CELLS)
+def test_every_cell(action: Action, role: Role, reach: Reach) -> None:
+    if reach is NONE:
+        with pytest.raises(NotPermitted, match=f"The role {role} may not"):
+            permit(somebody(role), action)
+        return
+    assert permit(somebody(role), action) is reach
+    assert covers(somebody(role), action, "user_a", "team_a")
+    assert covers(somebody(role), action, "user_b", "team_a") is (reach in (ALL, TEAM))
+    assert covers(somebody(role), action, "user_b", "team_b") is (reach is ALL)
+    assert covers(somebody(role), action, "user_b", None) is (reach is ALL)
+
+
+def test_no_action_is_left_out() -> None:
+    assert set(EXPECTED) == set(Action) == set(PERMISSIONS)
+    assert all(set(reaches) == set(Role) for reaches in PERMISSIONS.values())
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_terminal_on_the_server_may_do_everything(action: Action) -> None:
+    assert permit(None, action) is ALL
+    assert covers(None, action, "user_a", None)
+
+
+def test_a_lead_of_no_team_is_a_member() -> None:
+    lead = somebody(Role.LEAD, team=None)
+    assert permit(lead, Action.READ_USAGE) is OWN
+    assert not covers(lead, Action.READ_USAGE, "user_b", None)
+    with pytest.raises(NotPermitted, match="role member"):
+        permit(lead, Action.MINT_KEYS)
+
+
+def test_the_page_has_the_table() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "roles.md").read_text(encoding="utf-8")
+    assert f"permissions.py -->\n{permissions_table()}\n<!-- end -->" in page
