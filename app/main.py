@@ -31,6 +31,7 @@ from app.api.front import Front, fault_response, handle_gateway_error, handle_ht
 from app.api.layers import Layer, wrapped
 from app.api.openapi.document import openapi_document
 from app.api.services import Services
+from app.console import door as console
 from app.database.clock import Clock
 from app.database.engine import create_engine
 from app.database.migrate import upgrade
@@ -131,7 +132,10 @@ def create_app(
     gateway.include_router(docs_router(lambda: openapi_document(policy, app.__version__)))
     gateway.add_exception_handler(GatewayError, handle_gateway_error)
     gateway.add_exception_handler(HTTPException, handle_http_error)
-    front = Front(gateway, images.DIRECT, {PREFIXES: admin_door()})
+    doors: dict[tuple[str, ...], ASGIApp] = {PREFIXES: admin_door()}
+    if settings.has_console:
+        doors[console.PREFIXES] = console.console_door(settings, clock)
+    front = Front(gateway, images.DIRECT, doors)
     return wrapped(front, _layers(settings, metrics, traces))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from app.admin.access.permissions import Action, permit
 from app.admin.lookup.owners import existing_key, existing_team, existing_user
 from app.admin.operator import Operator
 from app.admin.views import LimitStatusView, LimitView, written_limit
@@ -14,6 +15,7 @@ from app.identity.people.users import list_users
 from app.quotas.limits import manage as administration
 from app.quotas.limits.opening_balance import Past, add_up_past, make_counter
 from app.quotas.reports.limit_status import limit_status_of_key
+from app.quotas.reports.nearest_limits import nearest_limits
 from app.quotas.rules.limits import Limit, Scope, Window, WrittenLimit
 from app.setup.managed import refuse_managed
 
@@ -131,6 +133,20 @@ def limits_by_owner(connection: Connection, scope: Scope) -> dict[str, tuple[str
     for limit in administration.list_limits(connection, scope):
         found[limit.scope_id] = (*found.get(limit.scope_id, ()), written_limit(limit))
     return found
+
+
+def nearest(operator: Operator, count: int) -> list[LimitStatusView]:
+    """The limits whose use comes nearest to their amount, the fullest first. Raises NotPermitted."""
+    permit(operator.principal, Action.READ_GATEWAY)
+    with operator.reading() as connection:
+        found = nearest_limits(connection, count, operator.now)
+        names = names_of_owners(connection, [status.limit for status in found])
+    return [LimitStatusView(status, names.get(status.limit.scope_id)) for status in found]
+
+
+def names_of_owners(connection: Connection, limits: Sequence[Limit]) -> dict[str, str]:
+    """The names of the owners of these limits, by their ids."""
+    return _names(connection) if limits else {}
 
 
 def _refuse_managed(connection: Connection, whose: str, limits: Sequence[Limit]) -> None:

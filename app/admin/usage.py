@@ -9,6 +9,7 @@ from typing import Any
 from app.admin.operator import Operator
 from app.quotas.reports import usage as reports
 from app.quotas.reports.usage import Grouping, UsageRow
+from app.quotas.reports.usage_of_user import UserDay, days_of_user
 from app.quotas.rules.limits import format_usd
 
 
@@ -22,6 +23,12 @@ def usage_report(
     """
     with operator.reading() as connection:
         yield reports.usage_report(connection, by, since, until)
+
+
+def days_of_own(operator: Operator, user_id: str, since: datetime) -> list[UserDay]:
+    """What one user used on each UTC day since then, oldest first; days without use are not among them."""
+    with operator.reading() as connection:
+        return list(days_of_user(connection, user_id, since))
 
 
 def usage_row_json(row: UsageRow) -> dict[str, Any]:

@@ -99,9 +99,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def reading(
-    engine: Engine, *, has_deadline: bool = True, seconds_max: float | None = None
-) -> Iterator[Connection]:
+def reading(engine: Engine, *, has_deadline: bool = True, seconds_max: float | None = None) -> Iterator[Connection]:
     """One transaction that only reads, sees one moment of the database and never waits for writers.
 
     Without a deadline, a statement may take any time, on PostgreSQL too. `seconds_max` ends slower reads on both
