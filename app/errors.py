@@ -19,7 +19,7 @@ GatewayError
     - StoreUnavailable
     - DuplicateReservation
     - Overloaded
-    - IdempotencyKeyTaken       another request has the key; looked up again, it is not a new one
+    - IdempotencyKeyTaken       another request took the key a moment ago; the gateway looks it up again
     - UploadsFull
     - FilesUnavailable
     - Draining
@@ -149,7 +149,7 @@ class DuplicateReservation(GatewayFault):
 
 
 class IdempotencyKeyTaken(GatewayFault):
-    """Another request has taken this idempotency key a moment before."""
+    """Another request took this idempotency key a moment ago."""
 
 
 class Overloaded(GatewayFault):

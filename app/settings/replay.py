@@ -35,7 +35,7 @@ class ReplaySettings(BaseModel):
     )
     replay_seconds: int = Field(
         86_400,
-        ge=60,
+        ge=1200,  # as long as an answer without a key is kept, and longer than an image takes
         le=2_592_000,
         description="How long a request with an Idempotency-Key is answered from what is kept.",
     )

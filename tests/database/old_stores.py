@@ -20,12 +20,14 @@ from app.database.clock import to_ms
 from app.database.engine import create_engine, writing
 from app.database.gateway_secrets import secret
 from app.database.schema.account_tables import account_states
+from app.database.schema.replay_tables import attempts
 from app.database.schema.total_tables import refusal_hours
 from app.files.store.index import Index, Kind, Owner, StoredFile
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
 from app.identity.keys.keys import NewKey, create_key, rotate_key
 from app.identity.people.teams import create_team
 from app.identity.people.users import create_user, set_user_disabled
+from app.quotas.ledger.attempts.rows import AttemptRow
 from app.quotas.ledger.liveness.heartbeat import Heartbeat
 from app.quotas.limits.manage import copy_defaults, set_limit
 from app.quotas.reports.reconcile_day import Tally, compare_day
@@ -92,7 +94,8 @@ async def add_requests(engine: Engine) -> None:
 
     def hold(number: int) -> Hold:
         at = clock.now = NOON - timedelta(days=80) + number * timedelta(days=9)
-        return a_hold(f"req_{number}", at=at, key_id=KEY_ID, user_id="user_alice", team_id="team_design", images=2)
+        whose = {"key_id": KEY_ID, "user_id": "user_alice", "team_id": "team_design"}
+        return a_hold(f"req_{number}", at=at, **whose, images=2, fingerprint="f" * 64)
 
     async with running_ledger(engine, clock, watch=Watch((2,), webhook=True)) as ledger:
         for number in range(9):
@@ -129,6 +132,13 @@ def add_files(engine: Engine) -> None:
     Index(engine).add(StoredFile("0" * 32, Kind.IMAGE, owner, "req_1", 1000, "image/png", NOON, NOON + hour))
 
 
+def add_attempts(engine: Engine) -> None:
+    """One answer that is kept for an Idempotency-Key."""
+    row = AttemptRow("req_2", KEY_ID, "generation", "k" * 64, "f" * 64, "one", "kept", "0" * 32, None, to_ms(NOON))
+    with writing(engine) as connection:
+        connection.execute(insert(attempts).values(**row._asdict()))
+
+
 def add_states_and_refusals(engine: Engine) -> None:
     """An account as a process saw it, and an hour with refusals."""
     state = {"account": "main", "instance": "0123456789abcdef", "state": "up", "at_ms": to_ms(NOON)}
@@ -142,6 +152,7 @@ def make(engine: Engine) -> None:
     """Lives in a database of today's schema."""
     add_people(engine)
     add_files(engine)
+    add_attempts(engine)
     add_states_and_refusals(engine)
     asyncio.run(add_requests(engine))
     Heartbeat(engine, "one", 10, lambda: 0.0, lambda _: to_ms(NOON)).beat()

@@ -178,6 +178,31 @@ class TestRetries:
         assert gateway.metric("zenmux_gateway_replays_total", kind="taken_over") == 1
         ledger_equals_bill(gateway, sandbox)
 
+    @pytest.mark.parametrize("is_keyed", [False, True])
+    @pytest.mark.parametrize("fault", ["cut=0.5", "reset"])
+    def test_openai_python_buys_one_image_when_the_answer_breaks(
+        self, gateway: RunningGateway, sandbox: SandboxServer, key: Key, fault: str, *, is_keyed: bool
+    ) -> None:
+        with openai.OpenAI(base_url=gateway.url, api_key=key.text, max_retries=2) as client:
+            if is_keyed:
+                client._idempotency_header = "Idempotency-Key"  # as docs/retries.md says
+            with pytest.raises(openai.InternalServerError, match="broke before its answer was whole"):
+                client.images.generate(prompt=f"a house [sandbox: {fault}]", **CHEAP)
+        assert bought(sandbox) == 1
+        ledger_equals_bill(gateway, sandbox)
+
+    def test_openai_python_joins_its_own_first_try_by_its_key(
+        self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
+    ) -> None:
+        with openai.OpenAI(base_url=gateway.url, api_key=key.text, timeout=1.0, max_retries=3) as client:
+            client._idempotency_header = "Idempotency-Key"
+            images = client.images.generate(prompt="a house [sandbox: delay=2500ms]", **CHEAP)
+            assert images.data
+            client.images.generate(prompt="a house", **CHEAP)  # another call has another key: not 422
+        assert gateway.metric("zenmux_gateway_replays_total", kind="taken_over") == 0
+        assert bought(sandbox) == 2
+        ledger_equals_bill(gateway, sandbox)
+
     def test_openai_node_gets_the_image_of_its_first_try(
         self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
     ) -> None:

@@ -132,7 +132,7 @@ class DataUrls:
 
 def _end(pattern: re.Pattern[bytes], chunk: bytes, at: int) -> int:
     found = pattern.match(chunk, at)
-    assert found is not None, "it matches nothing, too"
+    assert found is not None, "each of these patterns also matches an empty text"
     return found.end()
 
 

@@ -64,7 +64,7 @@ class Replays:
         *,
         secret: bytes,
     ) -> None:
-        self.exchanges = self._exchanges = exchanges
+        self.exchanges = exchanges
         self._secret = secret
         self._kept = kept
         self._records = records
@@ -114,7 +114,7 @@ class Replays:
         if is_takeover and not await self._records.take(attempt, row):
             return False
         answering = Answering(
-            self._exchanges,
+            self.exchanges,
             self._kept,
             incoming.user_id,
             incoming.downstream,
@@ -160,7 +160,7 @@ class Replays:
         keeping = KeepingDownstream(
             incoming.downstream,
             make_file,
-            self._exchanges.error_event,
+            self.exchanges.error_event,
             on_file=attempt.begin,
             on_left=lambda: self._note_left(attempt, keeping),
             is_kept=is_keyed or self._policy.is_always,
@@ -190,7 +190,7 @@ class Replays:
         if keeping.has_body and keeping.file is None:
             attempt.end(AttemptState.LOST)
         records.here.add(attempt, now_ms)
-        self._exchanges.tasks.start(records.put(records.row(attempt)), "note an undelivered attempt")
+        self.exchanges.tasks.start(records.put(records.row(attempt)), "note an undelivered attempt")
 
     async def _ended(
         self, attempt: Attempt, keeping: KeepingDownstream, incoming: Incoming, error: GatewayError | None
@@ -212,7 +212,7 @@ class Replays:
         if file is not None:
             attempt.end(AttemptState.KEPT, file.id)
         elif error is not None and not isinstance(error, ClientLeft):
-            attempt.failure = self._exchanges.error_response(error)
+            attempt.failure = self.exchanges.error_response(error)
             attempt.end(AttemptState.KEPT, None if attempt.is_free else await self._keep_failure(attempt, incoming))
         elif not attempt.is_free:
             attempt.end(AttemptState.LOST)

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from sqlalchemy import Engine
 
@@ -168,21 +167,23 @@ class Ledger:
         Raises QuotaExceeded or RateLimited of that account, and StoreUnavailable as mark_dispatched does."""
         await self._carry_out(Move(reservation_id, account, now, is_dispatched))
 
-    async def _carry_out(self, command: Command) -> Any:  # noqa: ANN401 - what the command gives
+    async def _carry_out(self, command: Command) -> CommandResult:
         ticket = self._submit(command)
         self._wait_limit.watch(ticket)
         try:
-            return await ticket.waiter
+            outcome: CommandResult = await ticket.waiter
         except BaseException:
             if not _has_answer(ticket.waiter):
                 self._writer.withdraw(ticket)
             raise
         finally:
             del ticket  # as in reserve
+        return outcome
 
     async def keep_attempt(self, command: AttemptCommand) -> Resolution:
         """Carries out a command about an attempt, after all commands before it. Raises StoreUnavailable."""
-        resolution: Resolution = await self._carry_out(command)
+        resolution = await self._carry_out(command)
+        assert isinstance(resolution, Resolution), "what every such command has"
         return resolution
 
     def resolve(self, reservation_id: str, settlement: Settlement) -> asyncio.Future[Resolution]:

@@ -3,7 +3,7 @@ blocks."""
 
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, delete, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, delete, exists, select, text
 
 from app.database.engine import reading, writing
 from app.database.schema import ledger_tables, replay_tables
@@ -71,17 +71,17 @@ def is_anything_left(engine: Engine, since_ms: int) -> bool:
 
 
 def prune_attempts(engine: Engine, now_ms: int) -> None:
-    """Deletes rows that have run out; a bounded number."""
+    """Deletes rows that have run out; a bounded number. One whose request still runs stays, however late it is: without
+    it, another process would buy the image again."""
     rows = _attempts.c
+    is_running = exists().where(_reservations.c.id == rows.request_id, _IS_PENDING)
+    over = select(rows.request_id).where(rows.expires_at_ms <= now_ms, ~is_running).limit(_PRUNE_MAX)
     with reading(engine) as connection:
-        old = list(
-            connection.execute(select(rows.request_id).where(rows.expires_at_ms <= now_ms).limit(_PRUNE_MAX)).scalars()
-        )
+        old = list(connection.execute(over).scalars())
     if old:
         with writing(engine) as connection:
             # Several processes may clean up at the same time; this prevents a deadlock.
-            free = select(rows.request_id).where(rows.request_id.in_(old), rows.expires_at_ms <= now_ms)
-            free = free.with_for_update(skip_locked=True)
+            free = over.where(rows.request_id.in_(old)).with_for_update(skip_locked=True)
             connection.execute(delete(_attempts).where(rows.request_id.in_(list(connection.execute(free).scalars()))))
 
 

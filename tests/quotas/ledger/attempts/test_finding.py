@@ -91,3 +91,13 @@ async def test_rows_go_once_their_time_is_over(engine: Engine) -> None:
         await ledger.keep_attempt(PutAttempt(a_row("new", expires_at_ms=NOON_MS + 1)))
     prune_attempts(engine, NOON_MS)
     assert list(attempts(engine)) == ["new"]
+
+
+async def test_the_row_of_a_running_request_stays_until_it_ends(engine: Engine) -> None:
+    async with running_ledger(engine) as ledger:
+        await ledger.reserve(a_hold(is_dispatched=True), keyed(expires_at_ms=NOON_MS))
+        prune_attempts(engine, NOON_MS)
+        assert list(attempts(engine)) == ["r1"]
+        await ledger.resolve("r1", settled())
+        prune_attempts(engine, NOON_MS)
+        assert attempts(engine) == {}
