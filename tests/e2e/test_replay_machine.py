@@ -221,6 +221,7 @@ class KeepingMachine(Machine):
 
 
 @pytest.mark.long("a gateway is started again and again, and some requests take time")
+@pytest.mark.timeout(900)  # 40 examples with HYPOTHESIS_PROFILE=full, of a few seconds each
 @pytest.mark.parametrize("machine", [Machine, KeepingMachine])
 def test_whatever_happens_nothing_is_bought_twice(machine: type[Machine]) -> None:
     run_state_machine_as_test(

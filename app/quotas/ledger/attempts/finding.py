@@ -3,7 +3,7 @@ blocks."""
 
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, delete, exists, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, delete, select, text
 
 from app.database.engine import reading, writing
 from app.database.schema import ledger_tables, replay_tables
@@ -74,8 +74,9 @@ def prune_attempts(engine: Engine, now_ms: int) -> None:
     """Deletes rows that have run out; a bounded number. One whose request still runs stays, however late it is: without
     it, another process would buy the image again."""
     rows = _attempts.c
-    is_running = exists().where(_reservations.c.id == rows.request_id, _IS_PENDING)
-    over = select(rows.request_id).where(rows.expires_at_ms <= now_ms, ~is_running).limit(_PRUNE_MAX)
+    running = select(_reservations.c.id).where(_IS_PENDING)
+    over = select(rows.request_id).where(rows.expires_at_ms <= now_ms, rows.request_id.not_in(running))
+    over = over.limit(_PRUNE_MAX)
     with reading(engine) as connection:
         old = list(connection.execute(over).scalars())
     if old:
