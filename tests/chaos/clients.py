@@ -35,6 +35,7 @@ _STREAM_SHARE = 0.4
 _EDIT_SHARE = 0.3
 _ANSWER_SECONDS_MAX = 120.0
 _REFUSED = ("insufficient_quota", "rate_limit_exceeded")
+_MADE_BEFORE = ("idempotency_in_progress", "answer_lost")
 _VIOLATIONS_MAX = 50
 
 # Not here: what takes long or much, each of which has tests of its own.
@@ -97,11 +98,14 @@ def make_plan(chance: random.Random) -> Plan:
 
 @dataclass
 class Scores:
-    """What all clients have seen. `images`: the answers that were whole, by request id."""
+    """What all clients have seen. `images`: the answers that were whole and bought, by request id. `undelivered`: the
+    requests whose callers did not receive an answer; only these may be answered with what was bought before.
+    """
 
     outcomes: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     images: dict[str, int] = field(default_factory=dict)
+    undelivered: set[tuple[str, str]] = field(default_factory=set)
 
     def blame(self, what: str) -> None:
         if len(self.violations) < _VIOLATIONS_MAX:
@@ -125,9 +129,16 @@ class Client:
 
     async def _ask(self, session: httpx2.AsyncClient, store_down: Downtimes, plan: Plan) -> None:
         order = self._chance.sample(self._replicas, len(self._replicas))
+        asked = self._headers["authorization"], f"{plan.edits} {json.dumps(plan.body)}"
         for number in range(_TRIES):
             attempt = _Attempt(plan, order[number % len(order)], store_down)
             outcome, wait_seconds = await attempt.run(session, self._headers)
+            if attempt.is_replayed:
+                outcome = f"replayed: {outcome}"
+                if asked not in self._scores.undelivered:
+                    attempt.wrong = f"{outcome}, and nobody was left without an answer"
+            if attempt.is_undelivered:
+                self._scores.undelivered.add(asked)
             self._scores.outcomes[outcome] += 1
             if attempt.wrong:
                 where = f"{self._name}, {attempt.replica.name}, {attempt.request_id}, {json.dumps(plan.body)}"
@@ -140,12 +151,15 @@ class Client:
 
 
 class _Attempt:
-    """One request to one gateway. `wrong` says what must not have been."""
+    """One request to one gateway. `wrong` says what must not have been. `is_replayed`: it was answered with what
+    another one bought, or refused because of that; `is_undelivered`: there was no whole answer.
+    """
 
     def __init__(self, plan: Plan, replica: Replica, store_down: Downtimes) -> None:
         self.replica = replica
         self.request_id = "no request id"
         self.wrong = ""
+        self.is_replayed = self.is_undelivered = False
         self._plan = plan
         self._store_down = store_down
         self._began = time.monotonic()
@@ -158,11 +172,14 @@ class _Attempt:
             async with asyncio.timeout(limit):
                 answer = await session.post(url, headers=headers, **self._plan.sent)
         except TimeoutError:
+            self.is_undelivered = True
             if self._plan.leave_seconds is None:
                 self.wrong = f"no answer in {limit} s"
             return "left", None
         except httpx2.TransportError as error:
+            self.is_undelivered = True
             return self._broken(error)
+        self.is_replayed = "x-gateway-replayed" in answer.headers
         self.request_id = answer.headers.get("x-request-id", self.request_id)
         return self._refused(answer) if answer.status_code != 200 else self._judge(answer.content)
 
@@ -205,7 +222,10 @@ class _Attempt:
             return f"refused: {code}", wait_seconds
         if status == 503 and code == "store_unavailable" and self._store_was_down():
             return "store away", wait_seconds
-        if not self._expects(status, code):
+        if code in _MADE_BEFORE:
+            self.is_replayed = True
+            return str(code), wait_seconds
+        if not self._expects(status, code) and not self.is_replayed:  # a failure that another one was to have
             self.wrong = f"{status} {error}"
         return "fault on request", wait_seconds
 
