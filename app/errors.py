@@ -41,6 +41,8 @@ GatewayError
     - Conflict                  what is there does not allow it
     - InvalidValue              a value that can never be accepted
     - ConfigurationError        the settings, or the files they name, must be changed first
+    - NotPermitted              the role of who asks does not allow it
+    - ChangedMeanwhile          what is there is not what a change was made for
     - RemoteFailure             another service, asked for the operator, gives no usable answer
 """
 
@@ -283,6 +285,14 @@ class InvalidValue(AdministrationError):
 
 class ConfigurationError(AdministrationError):
     """The settings, or the files they name, must be changed first."""
+
+
+class NotPermitted(AdministrationError):
+    """The role of who asks does not allow it; admin/access/permissions.py has the table."""
+
+
+class ChangedMeanwhile(AdministrationError):
+    """The change was meant for another state of what is there: read it again first."""
 
 
 class RemoteFailure(AdministrationError):

@@ -17,6 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 import app
+from app.admin.access.administration import open_administration
+from app.admin_api.door import PREFIXES, admin_door
 from app.alerts.hook import webhook_of
 from app.alerts.sender import Sender
 from app.alerts.watch import account_watch, threshold_watch
@@ -130,7 +132,8 @@ def create_app(
     gateway.include_router(docs_router(lambda: openapi_document(policy, app.__version__)))
     gateway.add_exception_handler(GatewayError, handle_gateway_error)
     gateway.add_exception_handler(HTTPException, handle_http_error)
-    return wrapped(Front(gateway, images.DIRECT), _layers(settings, metrics, traces))
+    front = Front(gateway, images.DIRECT, {PREFIXES: admin_door()})
+    return wrapped(front, _layers(settings, metrics, traces))
 
 
 def _layers(settings: Settings, metrics: Metrics, traces: Traces | None) -> Iterator[Layer]:
@@ -171,10 +174,7 @@ async def _open(
     await ledger.start(spool, metrics.show_waiting, heartbeat)
     if expired := await ledger.expire_orphans(clock()):
         logger.warning("reservations_expired_at_start", extra={"reservations": len(expired)})
-    upstream = Upstream(settings, clock)
-    upstream.accounts.watch = account_watch(metrics)
-    await upstream.open()
-    stack.push_async_callback(upstream.aclose)
+    upstream = await _open_upstream(settings, clock, metrics, stack)
     exchanges = Exchanges(
         ledger=ledger,
         upstream=upstream,
@@ -190,11 +190,13 @@ async def _open(
     stack.push_async_callback(exchanges.close, _CLOSE_SECONDS)
     sharing = Sharing(engine, upstream.accounts, instance, clock)
     await sharing.exchange()  # an account that an operator took out is not asked even once
-    stack.callback(exchanges.tasks.start(sharing.run(), "account states").cancel)
-    stack.callback(exchanges.tasks.start(heartbeat.run(), "heartbeat").cancel)
-    sweeping = exchanges.tasks.start(sweep_for_ever(ledger, clock, settings.sweep_seconds), "sweep")
-    stack.callback(sweeping.cancel)
-    stack.callback(exchanges.tasks.start(keep_up(files, links, settings.sweep_seconds), "files").cancel)
+    for name, running in (
+        ("account states", sharing.run()),
+        ("heartbeat", heartbeat.run()),
+        ("sweep", sweep_for_ever(ledger, clock, settings.sweep_seconds)),
+        ("files", keep_up(files, links, settings.sweep_seconds)),
+    ):
+        stack.callback(exchanges.tasks.start(running, name).cancel)
     if sender is not None:
         await sender.open()
         stack.push_async_callback(sender.aclose)
@@ -215,7 +217,16 @@ async def _open(
         edit_bounds=_edit_bounds(settings, policy),
         new_boundary=lambda: f"zenmux-gateway-{secrets.token_hex(16)}",
         metrics=metrics,
+        administration=open_administration(settings.database, clock, stack),
     )
+
+
+async def _open_upstream(settings: Settings, clock: Clock, metrics: Metrics, stack: AsyncExitStack) -> Upstream:
+    upstream = Upstream(settings, clock)
+    upstream.accounts.watch = account_watch(metrics)
+    await upstream.open()
+    stack.push_async_callback(upstream.aclose)
+    return upstream
 
 
 def _exchange_bounds(settings: Settings) -> ExchangeBounds:

@@ -85,6 +85,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "files",
             "telemetry",
             "exchange",
+            "admin",
             "api/headers",
             "api/edits",
         }
@@ -98,6 +99,7 @@ ROOMS: dict[str, frozenset[str]] = {
             *("exchange", "admin", "api"),
         }
     ),
+    "admin_api": frozenset({"errors", "identity", "admin", "api"}),
     "sandbox/options": frozenset({"images"}),
     "sandbox/requests": frozenset({"images", "sandbox/options"}),
     "sandbox/images": frozenset({"sandbox/requests"}),
@@ -106,7 +108,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "main": frozenset(
         {
             *("errors", "settings", "images", "database", "identity", "quotas", "files"),
-            *("upstream", "telemetry", "alerts", "exchange", "api", "server/http"),
+            *("upstream", "telemetry", "alerts", "exchange", "api", "admin", "admin_api", "server/http"),
         }
     ),
     "server/http": frozenset(
@@ -162,6 +164,11 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "main.py", "api/endpoints/health.py", "api/endpoints/images.py", "api/endpoints/models.py",
         "api/services.py", "api/endpoints/usage.py", "quotas/reports/overview.py",
     ),
+    ("admin_api/test_access.py",): (
+        "admin_api/door.py", "admin_api/status.py", "admin/reads/status.py", "admin/access/administration.py",
+        "identity/people/principal.py",
+    ),
+    ("admin/access/test_permissions.py",): ("identity/people/roles.py",),
     ("e2e/test_links.py",): ("api/link_base.py", "exchange/hosted_answers.py", "exchange/hosting.py"),
     ("api/endpoints/test_files.py",): ("api/file_answer.py", "files/opening.py"),
     ("files/store/test_store.py",): ("files/store/disk.py", "files/store/place.py"),

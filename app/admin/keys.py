@@ -15,6 +15,7 @@ from app.identity.keys import keys as key_records
 from app.identity.keys.credentials import read_credential
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint, mint_again, parse
 from app.identity.keys.keys import Key, NewKey
+from app.identity.people.roles import Role
 from app.identity.people.users import find_user
 from app.quotas.limits.manage import set_limit
 from app.quotas.rules.limits import Scope, WrittenLimit
@@ -22,13 +23,16 @@ from app.quotas.rules.limits import Scope, WrittenLimit
 
 @dataclass(frozen=True, slots=True)
 class WantedKey:
-    """A key to be made for the user with this name or id. `models` are full ids, None for every model."""
+    """A key to be made for the user with this name or id. `models` are full ids, None for every model; `role`:
+    what it may administer, None for nothing.
+    """
 
     user: str
     name: str | None = None
     models: tuple[str, ...] | None = None
     expires_at: datetime | None = None
     limits: Sequence[WrittenLimit] = ()
+    role: Role | None = None
 
 
 def create_key(operator: Operator, wanted: WantedKey) -> MintedKeyView:
@@ -41,7 +45,7 @@ def create_key(operator: Operator, wanted: WantedKey) -> MintedKeyView:
     with operator.writing() as connection:
         found = find_user(connection, wanted.user)
         owner = found or add_user(connection, wanted.user, None, change)
-        new = NewKey(owner.id, wanted.name, wanted.models, wanted.expires_at)
+        new = NewKey(owner.id, wanted.name, wanted.models, wanted.expires_at, wanted.role)
         key = key_records.create_key(connection, new, minted, change=change)
         for written in wanted.limits:
             set_limit(connection, written.on(Scope.KEY, key.id), change=change)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from app.database import engine as transactions
 from app.database.changes import Change
 from app.database.clock import Clock
+from app.identity.people.principal import Principal
 
 _ID_BYTES = 12
 
@@ -20,7 +21,8 @@ class Operator:
     """Who acts, on what. `actor` is what the list of changes shows: `cli:<system user>`, `key:<id>`, `user:<name>`, ….
 
     `has_deadline`: a read on PostgreSQL ends after the engine's time for a statement. A person who types a command
-    waits longer.
+    waits longer. `read_seconds_max` ends reads earlier, on both engines. `principal` None: a terminal on the server;
+    whoever can open the database may do everything.
     """
 
     engine: Engine
@@ -28,6 +30,8 @@ class Operator:
     actor: str
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
     has_deadline: bool = True
+    read_seconds_max: float | None = None
+    principal: Principal | None = None
 
     @property
     def now(self) -> datetime:
@@ -40,7 +44,9 @@ class Operator:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One transaction that only reads. Raises StoreUnavailable."""
-        with transactions.reading(self.engine, has_deadline=self.has_deadline) as connection:
+        with transactions.reading(
+            self.engine, has_deadline=self.has_deadline, seconds_max=self.read_seconds_max
+        ) as connection:
             yield connection
 
     @contextmanager

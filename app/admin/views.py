@@ -82,6 +82,7 @@ class KeyView:
             "user_id": self.key.user_id,
             "models": None if self.key.models is None else list(self.key.models),
             "limits": list(self.limits),
+            "role": self.key.role,
             "created_at": iso(self.key.created_at),
             "expires_at": iso(self.key.expires_at),
             "disabled_at": iso(self.key.disabled_at),

@@ -16,7 +16,10 @@ from app.errors import (
     AnswerLost,
     AuthenticationFailed,
     BodyTooLarge,
+    ChangedMeanwhile,
     ClientLeft,
+    ConfigurationError,
+    Conflict,
     Draining,
     FileGone,
     FilesUnavailable,
@@ -26,13 +29,17 @@ from app.errors import (
     IdempotencyKeyReused,
     Interrupted,
     InvalidRequest,
+    InvalidValue,
     MalformedHttp,
     ModelForbidden,
     ModelNotFound,
     NoAccountUp,
+    NotFound,
+    NotPermitted,
     Overloaded,
     QuotaExceeded,
     RateLimited,
+    RemoteFailure,
     RequestTooSlow,
     StoreUnavailable,
     UnsupportedContentType,
@@ -102,13 +109,20 @@ _PLAIN: Mapping[type[GatewayError], WireError] = {
     ),
     IdempotencyKeyReused: WireError(422, _INVALID, "idempotency_key_reuse", "", Outcome.REJECTED, headers=_NO_RETRY),
     AnswerLost: WireError(410, _INVALID, "answer_lost", "", Outcome.REPLAYED, headers=_NO_RETRY),
+    NotFound: WireError(404, _INVALID, "not_found", "", Outcome.REJECTED),
+    Conflict: WireError(409, _INVALID, "conflict", "", Outcome.REJECTED),
+    InvalidValue: WireError(400, _INVALID, "invalid_value", "", Outcome.REJECTED),
+    NotPermitted: WireError(403, _INVALID, "not_permitted", "", Outcome.REJECTED),
+    ChangedMeanwhile: WireError(412, _INVALID, "changed_meanwhile", "", Outcome.REJECTED),
+    ConfigurationError: WireError(409, _INVALID, "configuration_error", "", Outcome.REJECTED),
+    RemoteFailure: WireError(502, "upstream_error", "remote_failure", "", Outcome.UPSTREAM_FAILED),
     ClientLeft: WireError(499, _INVALID, "client_left", "", Outcome.CLIENT_LEFT),
 }
 
 
 def wire_error(error: GatewayError) -> WireError:
     """`error` as clients see it. An error this table does not know is a fault of ours, and shows no detail."""
-    plain = _PLAIN.get(type(error))
+    plain = next((_PLAIN[kind] for kind in type(error).__mro__ if kind in _PLAIN), None)
     if plain is not None:
         return replace(plain, message=error.message)
     match error:

@@ -5,6 +5,7 @@ It answers our errors for both. FastAPI's middlewares and router cost more than 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,18 +22,26 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Front:
-    """ASGI. `direct` has the handlers of a POST to these paths, in any spelling; `app` handles everything else."""
+    """ASGI. `direct` has the handlers of a POST to these paths, in any spelling; `doors` the apps of what begins with
+    these paths; `app` handles everything else.
+    """
 
-    def __init__(self, app: ASGIApp, direct: Mapping[str, Handler]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        direct: Mapping[str, Handler],
+        doors: Mapping[tuple[str, ...], ASGIApp] = MappingProxyType({}),
+    ) -> None:
         self._app = app
         self._direct = direct
+        self._doors = [(beginning, door) for beginnings, door in doors.items() for beginning in beginnings]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope["path"] = canonical(scope["path"])
         handler = self._direct.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if handler is None:
-            await self._app(scope, receive, send)
+            await self._door(scope["path"] if scope["type"] == "http" else "")(scope, receive, send)
             return
         request = Request(scope, receive)
         try:
@@ -41,6 +50,9 @@ class Front:
         except GatewayError as error:
             # An exchange raises only while it has sent nothing.
             await answer_gateway_error(request, error)(scope, receive, send)
+
+    def _door(self, path: str) -> ASGIApp:
+        return next((door for beginning, door in self._doors if path.startswith(beginning)), self._app)
 
 
 def answer_gateway_error(request: Request, error: GatewayError) -> Response:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
+from app.admin.access.administration import Administration
 from app.api.edits.reading import EditBounds
 from app.api.headers import header
 from app.database.readers import Readers
@@ -50,6 +51,7 @@ class Services:
     new_boundary: Callable[[], str]
     edit_bounds: EditBounds
     metrics: Metrics
+    administration: Administration
     draining: bool = False
     _receiving: set["asyncio.Task[Any]"] = field(default_factory=set)  # of requests that are not exchanges yet
     # Probes and scrapes read through these, so that they cannot use up the connections that requests need.
@@ -100,13 +102,13 @@ def event_of(connection: HTTPConnection) -> RequestEvent:
 
 async def authenticated(connection: HTTPConnection) -> Caller:
     """Who is asking. Raises AuthenticationFailed, StoreUnavailable."""
-    caller = await services_of(connection).authenticator.authenticate(_presented(connection))
+    caller = await services_of(connection).authenticator.authenticate(presented(connection))
     event = event_of(connection)
     event.key_id, event.user = caller.key_id, caller.user_name
     return caller
 
 
-def _presented(connection: HTTPConnection) -> str | None:
+def presented(connection: HTTPConnection) -> str | None:
     """The Authorization header, or a key in one of the other headers that clients of other clouds use."""
     authorization = header(connection, b"authorization")
     if authorization is not None:

@@ -51,6 +51,11 @@ def lock_changes(connection: Connection) -> None:
     connection.execute(select(change_tables.revision.c.value).with_for_update()).one()
 
 
+def read_revision(connection: Connection) -> int:
+    """The number that every change raises."""
+    return int(connection.execute(select(change_tables.revision.c.value)).scalar_one())
+
+
 def record_change(
     connection: Connection, change: Change, action: str, target: str, before: Values | None, after: Values | None
 ) -> None:

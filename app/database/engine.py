@@ -6,6 +6,7 @@ SQLite serves one process from one file. PostgreSQL (through psycopg 3) serves s
 import errno
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,8 @@ from app.database.store_file import OPTION, StoreFile
 from app.database.url import parse_url
 from app.errors import ConfigurationError, StoreUnavailable
 
-_POOL: dict[str, Any] = {"pool_size": 5, "max_overflow": 5, "pool_timeout": 10, "pool_use_lifo": True}
+_POOL: dict[str, Any] = {"pool_timeout": 10, "pool_use_lifo": True}
+_CONNECTIONS_MAX = 10
 
 _SQLITE_PRAGMAS = (
     "PRAGMA busy_timeout = 10000",  # first: the other statements may have to wait for another process
@@ -57,19 +59,23 @@ _POSTGRESQL_SESSION = """
 
 # A missing table or column (PostgreSQL's SQLSTATE): the database was never migrated.
 _NOT_MIGRATED = {"42P01", "42703"}
+_ENDED = "57014"  # a statement took longer than it may
+_SQLITE_STEPS = 20_000  # some milliseconds
 
 
-def create_engine(url: str) -> Engine:
-    """An engine with a pool of at most 10 connections; a caller waits at most 10 s for one.
+def create_engine(url: str, connections_max: int = _CONNECTIONS_MAX) -> Engine:
+    """An engine with a pool of at most so many connections; a caller waits at most 10 s for one.
 
     SQLite: makes the file (mode 0600) and its folder (0700) if they are missing. Every transaction begins with BEGIN
     IMMEDIATE unless `reading` opened it. PostgreSQL: not contacted yet. SQLAlchemy's errors do not show the values of
     statements. Raises ConfigurationError if the URL is neither of the two, or the file cannot be written.
     """
     parsed = parse_url(url)
+    kept = min(connections_max, 5)
+    pool = _POOL | {"pool_size": kept, "max_overflow": connections_max - kept}
     if parsed.drivername == "sqlite":
-        return _sqlite_engine(parsed)
-    return _postgresql_engine(parsed)
+        return _sqlite_engine(parsed, pool)
+    return _postgresql_engine(parsed, pool)
 
 
 @contextmanager
@@ -93,12 +99,13 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def reading(engine: Engine, *, has_deadline: bool = True) -> Iterator[Connection]:
+def reading(engine: Engine, *, has_deadline: bool = True, seconds_max: float | None = None) -> Iterator[Connection]:
     """One transaction that only reads, sees one moment of the database and never waits for writers.
 
-    Without a deadline, a statement may take any time, on PostgreSQL too. Raises StoreUnavailable if the database fails.
+    Without a deadline, a statement may take any time, on PostgreSQL too. `seconds_max` ends slower reads on both
+    engines: a statement on PostgreSQL, the whole transaction on SQLite. Raises StoreUnavailable if the database fails.
     """
-    with store_errors(), engine.connect() as connection:
+    with store_errors(), engine.connect() as connection, _ended_after(connection, seconds_max):
         if engine.dialect.name == "sqlite":
             connection.execution_options(sqlite_begin="DEFERRED")
         else:
@@ -106,7 +113,24 @@ def reading(engine: Engine, *, has_deadline: bool = True) -> Iterator[Connection
         with connection.begin():
             if not has_deadline and engine.dialect.name == "postgresql":
                 connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            elif seconds_max is not None and engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(seconds_max * 1000)}")
             yield connection
+
+
+@contextmanager
+def _ended_after(connection: Connection, seconds_max: float | None) -> Iterator[None]:
+    """SQLite has no time for a statement, but asks after so many steps whether to go on."""
+    if seconds_max is None or connection.dialect.name != "sqlite":
+        yield
+        return
+    sqlite: Any = connection.connection.driver_connection
+    ends_at = time.monotonic() + seconds_max
+    sqlite.set_progress_handler(lambda: time.monotonic() > ends_at, _SQLITE_STEPS)
+    try:
+        yield
+    finally:
+        sqlite.set_progress_handler(None, 0)
 
 
 @contextmanager
@@ -122,6 +146,8 @@ def store_errors() -> Iterator[None]:
     except DBAPIError as error:
         if not _is_failure(error):
             raise
+        if str(error.orig) == "interrupted" or getattr(error.orig, "sqlstate", None) == _ENDED:
+            raise StoreUnavailable("The gateway's database took too long over this; ask for less of it.") from error
         raise StoreUnavailable("The gateway's database is not available; try again shortly.") from error
 
 
@@ -137,11 +163,11 @@ def _is_failure(error: DBAPIError) -> bool:
     )
 
 
-def _sqlite_engine(url: URL) -> Engine:
+def _sqlite_engine(url: URL, pool: dict[str, Any]) -> Engine:
     _prepare_file(Path(url.database or ""))
     sqlite3.register_adapter(bool, int)  # the driver writes them like this anyway, after two failed look-ups per value
     file = StoreFile(Path(url.database or ""))
-    engine = sqlalchemy.create_engine(url, hide_parameters=True, execution_options={OPTION: file}, **_POOL)
+    engine = sqlalchemy.create_engine(url, hide_parameters=True, execution_options={OPTION: file}, **pool)
 
     @event.listens_for(engine, "do_connect")
     def do_connect(*_: object) -> None:
@@ -192,11 +218,11 @@ def _make_file(path: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
-def _postgresql_engine(url: URL) -> Engine:
+def _postgresql_engine(url: URL, pool: dict[str, Any]) -> Engine:
     options = {name: value for name, value in _POSTGRESQL_CONNECT.items() if name not in url.query}
     try:
         engine = sqlalchemy.create_engine(
-            url, hide_parameters=True, pool_pre_ping=True, pool_recycle=1800, connect_args=options, **_POOL
+            url, hide_parameters=True, pool_pre_ping=True, pool_recycle=1800, connect_args=options, **pool
         )
         engine.dialect.create_connect_args(url)
     except ArgumentError:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, field_validator
 
-from app.settings.values import HeaderSecret
+from app.settings.values import AdminKey, HeaderSecret
 
 
 class ProcessSettings(BaseModel):
@@ -21,6 +21,9 @@ class ProcessSettings(BaseModel):
         None, description="A gateway.yaml that every start applies: teams, users, keys, limits. Nothing is pruned."
     )
     metrics_key: HeaderSecret | None = Field(None, description="If set, /metrics asks for it as a Bearer token.")
+    admin_key: AdminKey | None = Field(
+        None, description="Opens the admin API as an admin, as a Bearer token; at least 32 characters, made by chance."
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
     log_unauthenticated_per_second: int = Field(
         10,

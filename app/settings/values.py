@@ -10,6 +10,8 @@ from pydantic_settings import NoDecode
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _WEBHOOK_SECRET_LENGTH_MIN = 16
+_ADMIN_KEY_LENGTH_MIN = 32
+_ADMIN_KEY_LETTERS_MIN = 10
 _PERCENTS_MAX = 10
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(:[0-9]{1,5})?|https?://\[[0-9a-f:.]{2,45}\](:[0-9]{1,5})?")
 ANY_ORIGIN = "*"
@@ -151,3 +153,19 @@ def _for_a_header(secret: SecretStr, info: ValidationInfo) -> SecretStr:
 
 HeaderSecret = Annotated[SecretStr, AfterValidator(_for_a_header)]
 """A secret that is sent in an HTTP header."""
+
+
+def _opens_everything(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if text.startswith("sk-"):
+        raise ValueError("it begins like a caller's or a ZenMux key; make one of its own with openssl rand -hex 32")
+    if len(text) < _ADMIN_KEY_LENGTH_MIN or len(set(text)) < _ADMIN_KEY_LETTERS_MIN:
+        raise ValueError(
+            f"it can be guessed: {_ADMIN_KEY_LENGTH_MIN} characters, {_ADMIN_KEY_LETTERS_MIN} of them different, are "
+            "the least; make one with openssl rand -hex 32"
+        )
+    return secret
+
+
+AdminKey = Annotated[HeaderSecret, AfterValidator(_opens_everything)]
+"""A secret that opens the admin API."""

@@ -8,6 +8,8 @@ import pytest
 from app import errors
 from app.api.error_responses import error_event, error_response, wire_error
 from app.errors import GatewayError
+from app.images.catalog.entry import CatalogError
+from app.setup.tree import SetupError
 
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 LIMIT = {"limit": "images:10/day", "scope": "key", "unit": "images"}
@@ -43,6 +45,13 @@ TABLE = [
     (errors.IdempotencyKeyReused("m"), 422, "invalid_request_error", "idempotency_key_reuse", "false", None),
     (errors.AnswerLost("m"), 410, "invalid_request_error", "answer_lost", "false", None),
     (errors.StoreUnavailable("m"), 503, "server_error", "store_unavailable", None, "5"),
+    (errors.NotFound("m"), 404, "invalid_request_error", "not_found", None, None),
+    (errors.Conflict("m"), 409, "invalid_request_error", "conflict", None, None),
+    (errors.InvalidValue("m"), 400, "invalid_request_error", "invalid_value", None, None),
+    (errors.NotPermitted("m"), 403, "invalid_request_error", "not_permitted", None, None),
+    (errors.ChangedMeanwhile("m"), 412, "invalid_request_error", "changed_meanwhile", None, None),
+    (errors.ConfigurationError("m"), 409, "invalid_request_error", "configuration_error", None, None),
+    (errors.RemoteFailure("m"), 502, "upstream_error", "remote_failure", None, None),
     (errors.FileGone("m"), 410, "invalid_request_error", "file_gone", None, None),
     (errors.FilesUnavailable("m"), 503, "server_error", "files_unavailable", None, "5"),
     (errors.UploadsFull("m"), 503, "server_error", "uploads_full", None, "5"),
@@ -88,9 +97,14 @@ def test_every_error_that_can_reach_a_client_is_in_the_table() -> None:
         return {kind} if not below else {leaf for child in below for leaf in leaves(child)}
 
     told = {type(row[0]) for row in TABLE}
-    administration = leaves(errors.AdministrationError)  # no route administers yet
-    internal = {*administration, errors.ClientLeft, errors.DuplicateReservation, errors.IdempotencyKeyTaken}
+    told |= {CatalogError, SetupError}  # a ConfigurationError, as the next test shows
+    internal = {errors.ClientLeft, errors.DuplicateReservation, errors.IdempotencyKeyTaken}
     assert leaves(GatewayError) - told == internal
+
+
+@pytest.mark.parametrize("kind", [CatalogError, SetupError])
+def test_a_kind_of_an_error_looks_as_that_error(kind: type[GatewayError]) -> None:
+    assert wire_error(kind("line 3")) == wire_error(errors.ConfigurationError("line 3"))
 
 
 ERROR = errors.UpstreamBroken("ZenMux's answer ended.", "incomplete")

@@ -14,6 +14,7 @@ VALUES = {
     "ZENMUX_MANAGEMENT_KEYS": "main=sk-mg-v1-secret, spare=sk-mg-v1-other",
     "ZENMUX_API_KEYS": "main=sk-ai-v1-secret, spare=sk-ai-v1-other*2",
     "GATEWAY_WEBHOOK_SECRET": "0123456789abcdef0123456789abcdef",
+    "GATEWAY_ADMIN_KEY": "0123456789abcdef0123456789abcdef",
     "GATEWAY_DATABASE_URL": "postgresql://gateway:secret@db/gateway",
 }
 

@@ -91,3 +91,21 @@ def test_a_webhook_has_a_real_address_and_a_secret_nobody_guesses() -> None:
     with pytest.raises(ValidationError, match="openssl rand") as caught:
         load_settings(webhook_secret="too short")
     assert "too short" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["short", "a" * 64, "sk-zg-0123456789ab-0123456789abcdef0123456789", "0123456789abcdef " * 3]
+)
+def test_an_admin_key_that_can_be_guessed_or_mistaken_is_refused(key: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        load_settings(admin_key=key)
+    assert "admin_key" in str(refused.value)
+    assert key not in str(refused.value)
+
+
+def test_an_admin_key_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("0123456789abcdef0123456789abcdef\n")
+    monkeypatch.setenv("GATEWAY_ADMIN_KEY_FILE", str(tmp_path / "key"))
+    settings = load_settings()
+    assert settings.admin_key is not None
+    assert settings.admin_key.get_secret_value() == "0123456789abcdef0123456789abcdef"

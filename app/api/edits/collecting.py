@@ -12,8 +12,8 @@ from app.images.request.inputs import (
     IMAGE,
     MARKUP,
     MASK,
+    InputRole,
     Inputs,
-    Role,
     check_count,
     check_size,
     check_start,
@@ -25,7 +25,7 @@ from app.images.request.inputs import (
 class Lying:
     """An image that lies in the upload; `head` and `digest`, the SHA-256 of its bytes, are known once all is there."""
 
-    role: Role
+    role: InputRole
     offset: int
     size: int = 0
     start: bytes = b""
@@ -49,11 +49,11 @@ class Collector:
 
     def begin_unknown(self) -> None:
         """The next image, of which `assign` tells later what it is."""
-        self.images.append(Lying(Role(IMAGE, 1 + len(self.images)), self.upload.size))
+        self.images.append(Lying(InputRole(IMAGE, 1 + len(self.images)), self.upload.size))
 
     def begin_remote(self, url: str) -> None:
         """The next image, which stays behind its address."""
-        self.images.append(Lying(Role(IMAGE, 1 + len(self.images)), self.upload.size, url=url))
+        self.images.append(Lying(InputRole(IMAGE, 1 + len(self.images)), self.upload.size, url=url))
 
     def assign(self, places: Sequence[tuple[str, int]]) -> None:
         """What each image is: kind, and its place among the images begun; in the order in which they go on. Raises
@@ -107,12 +107,12 @@ class Collector:
                 image.head, image.digest = read_head(read_at, image.size), _digest(read_at, image.size)
 
 
-def _counted(kind: str, number: int) -> Role:
+def _counted(kind: str, number: int) -> InputRole:
     if kind == IMAGE:
         check_count(number)
     elif number > 1:
         raise InvalidRequest(f"Send one {kind}.", param=kind, code="duplicate_parameter")
-    return Role(kind, number)
+    return InputRole(kind, number)
 
 
 def _digest(read_at: ReadAt, size: int) -> bytes:

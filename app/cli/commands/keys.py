@@ -23,6 +23,7 @@ from app.cli.terminal.output import (
 from app.cli.terminal.parsing import day_and_time, parse_duration, parse_expiry
 from app.cli.terminal.session import Session
 from app.identity.keys.keys import Key
+from app.identity.people.roles import Role
 from app.settings.settings import Settings
 
 app = commands("Make, list, show, rotate, disable and enable keys.")
@@ -42,6 +43,9 @@ def create(
     ] = None,
     expires: Annotated[str | None, typer.Option(metavar="WHEN", help="In 30d, 12h; or on 2027-01-31 (UTC).")] = None,
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is for, such as laptop.")] = None,
+    role: Annotated[
+        Role | None, typer.Option(help="What it may administer over HTTP; without one it sees its user's own.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a key, and its user if there is none. The key goes to stdout, everything else to stderr.
@@ -49,6 +53,7 @@ def create(
     \b
     zenmux-gateway keys create --user alice --limit images:100/day --limit usd:5/month
     zenmux-gateway keys create --user alice --model gpt-image-2 --expires 30d --name laptop --json
+    zenmux-gateway keys create --user ci --role admin             for the admin API
     key=$(zenmux-gateway keys create --user ci)
     """
     session = Session(context)
@@ -59,6 +64,7 @@ def create(
         expires_at=read("--expires", lambda: parse_expiry(expires, now)) if expires is not None else None,
         limits=read_as_written(lambda: models.limits_of(limit or ())),
         models=read_as_written(lambda: tuple(map(models.id_of, model))) if model else None,
+        role=role,
     )
     with session.made() as operator:
         made = create_key(operator, wanted)
@@ -122,6 +128,7 @@ def show_one(context: typer.Context, key_id: KeyId, as_json: Json = False) -> No
             "expires": f"{day_and_time(key.expires_at)} UTC" if key.expires_at else "never",
             "models": ", ".join(key.models or ["all"]),
             "limits": ", ".join(shown.limits) or "none of its own",
+            "administers": f"as {key.role}" if key.role else "nothing",
         }
     )
     say(f"What is used and left, with the limits of its user and team: {PROGRAM} limits explain --key {key.id}")

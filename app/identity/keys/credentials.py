@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from app.database.clock import from_ms
 from app.database.schema.identity_tables import key_secrets, keys, teams, users
 from app.identity.keys.format import PREFIX, PresentedKey
+from app.identity.people.roles import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Caller:
     team_id: str | None
     team_name: str | None
     models: frozenset[str] | None
+    role: Role | None = None  # what the key may administer; None: what a member may
 
     def may_use(self, model_id: str) -> bool:
         """Whether the key may use the model with this full catalog id."""
@@ -73,6 +75,7 @@ def read_credential(connection: Connection, presented: PresentedKey) -> Credenti
         team_id=row.team_id,
         team_name=row.team_name,
         models=None if row.models is None else frozenset(json.loads(row.models)),
+        role=None if row.role is None else Role(row.role),
     )
     return Credential(
         caller=caller,
@@ -88,6 +91,7 @@ _SELECT = (
         keys.c.id.label("key_id"),
         keys.c.name.label("key_name"),
         keys.c.models,
+        keys.c.role,
         keys.c.disabled_at_ms.label("key_disabled_at_ms"),
         keys.c.expires_at_ms.label("key_expires_at_ms"),
         key_secrets.c.expires_at_ms.label("secret_expires_at_ms"),

@@ -15,6 +15,7 @@ from app.database.schema.identity_tables import key_secrets, keys, users
 from app.errors import Conflict, InvalidValue, NotFound
 from app.identity.keys.format import MintedKey, is_public_id
 from app.identity.people.names import checked_name
+from app.identity.people.roles import Role
 from app.identity.people.users import find_user
 
 OVERLAP_MAX = timedelta(days=366)
@@ -33,17 +34,21 @@ class Key:
     created_at: datetime
     expires_at: datetime | None
     disabled_at: datetime | None
+    role: Role | None = None  # what it may administer
     managed_by: str | None = None  # what setup/managed.py reads
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key to be made. `models` are full catalog ids, None for every model; `expires_at` None for never."""
+    """A key to be made. `models` are full catalog ids, None for every model; `expires_at` None for never; `role` None:
+    it administers nothing.
+    """
 
     user_id: str
     name: str | None = None
     models: tuple[str, ...] | None = None
     expires_at: datetime | None = None
+    role: Role | None = None
 
 
 def create_key(connection: Connection, new: NewKey, minted: MintedKey, *, change: Change) -> Key:
@@ -67,6 +72,7 @@ def create_key(connection: Connection, new: NewKey, minted: MintedKey, *, change
             models=None if models is None else json.dumps(models),
             created_at_ms=to_ms(change.now),
             expires_at_ms=expires_at_ms,
+            role=new.role,
         )
     )
     _add_secret(connection, minted, change)
@@ -76,6 +82,7 @@ def create_key(connection: Connection, new: NewKey, minted: MintedKey, *, change
         "name": key.name,
         "models": key.models,
         "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
+        "role": key.role,
     }
     record_change(connection, change, "key.create", key.id, None, after)
     return key
@@ -177,5 +184,6 @@ def _key_of(row: Row[Any]) -> Key:
         created_at=from_ms(row.created_at_ms),
         expires_at=None if row.expires_at_ms is None else from_ms(row.expires_at_ms),
         disabled_at=None if row.disabled_at_ms is None else from_ms(row.disabled_at_ms),
+        role=None if row.role is None else Role(row.role),
         managed_by=row.managed_by,
     )

@@ -16,7 +16,7 @@ IMAGE, MASK, MARKUP = "image", "mask", "markup"
 ROLES = (IMAGE, MASK, MARKUP)
 
 
-class Role(NamedTuple):
+class InputRole(NamedTuple):
     """What an image is in its request: `kind`, and for an image its number from 1."""
 
     kind: str
@@ -47,7 +47,7 @@ def check_count(number: int) -> None:
         raise refusal(IMAGE, "array_above_max_length", f"Invalid 'image': {message}")
 
 
-def check_start(role: Role, start: bytes) -> None:
+def check_start(role: InputRole, start: bytes) -> None:
     """As soon as the first bytes of an image are there."""
     kind = sniff(start)
     if kind is None:
@@ -56,7 +56,7 @@ def check_start(role: Role, start: bytes) -> None:
         raise refusal(role.kind, "invalid_image_file", f"The {role.kind} must be a PNG file, not {kind}.", USER_ERROR)
 
 
-def check_size(role: Role, size: int) -> None:
+def check_size(role: InputRole, size: int) -> None:
     """As often as bytes of it come."""
     if size > role.bytes_max:
         largest = (role.bytes_max + 1) // 1_000_000
@@ -81,7 +81,7 @@ def check_inputs(inputs: Inputs, spec: ModelSpec) -> None:
             _check_overlay(kind, head, inputs.images[0])
 
 
-def not_an_image(role: Role) -> InvalidRequest:
+def not_an_image(role: InputRole) -> InvalidRequest:
     message = f"Invalid image file or mode for {role.shown}, please check your image file."
     return refusal(role.kind, "invalid_image_file", f"{message} PNG, JPEG and WebP are read.", USER_ERROR)
 

@@ -10,6 +10,7 @@ from app.database.schema import change_tables, identity_tables
 from app.errors import Conflict, InvalidValue, NotFound
 from app.identity.keys.format import SECRET_BYTES, mint_again
 from app.identity.keys.keys import Key, NewKey, create_key, find_key, list_keys, rotate_key, set_key_disabled
+from app.identity.people.roles import Role
 from app.identity.people.users import create_user
 from tests.identity.people_making import NOW, change_at, make_key, minted, recorded
 
@@ -35,7 +36,7 @@ def test_a_key_with_nothing_special(engine: Engine) -> None:
 def test_a_key_with_everything(engine: Engine) -> None:
     models = ("openai/gpt-image-2", "openai/gpt-image-1.5", "openai/gpt-image-2")
     with writing(engine) as connection:
-        key = make_key(connection, name=" laptop ", models=models, expires_at=NOW + DAY)
+        key = make_key(connection, name=" laptop ", models=models, expires_at=NOW + DAY, role=Role.LEAD)
         assert find_key(connection, ONE.id) == key
         assert (key.name, key.models) == ("laptop", ("openai/gpt-image-1.5", "openai/gpt-image-2"))
         assert key.expires_at == NOW + DAY
@@ -49,6 +50,7 @@ def test_a_key_with_everything(engine: Engine) -> None:
                     "name": "laptop",
                     "models": ["openai/gpt-image-1.5", "openai/gpt-image-2"],
                     "expires_at": "2026-03-02T12:00:00.123000+00:00",
+                    "role": "lead",
                 },
             )
         ]

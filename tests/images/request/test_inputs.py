@@ -12,8 +12,8 @@ from app.images.request.inputs import (
     IMAGE_BYTES_MAX,
     MASK,
     MASK_BYTES_MAX,
+    InputRole,
     Inputs,
-    Role,
     check_count,
     check_inputs,
     check_size,
@@ -63,16 +63,16 @@ def test_what_does_not_fit_is_refused() -> None:
 )
 def test_bytes_decide(kind: str, start: bytes, says: str) -> None:
     with pytest.raises(InvalidRequest, match=says):
-        check_start(Role(kind, 3), start)
+        check_start(InputRole(kind, 3), start)
 
 
 def test_sizes_and_numbers_are_bounded() -> None:
-    check_size(Role(IMAGE), IMAGE_BYTES_MAX)
-    check_size(Role(MASK), MASK_BYTES_MAX)
+    check_size(InputRole(IMAGE), IMAGE_BYTES_MAX)
+    check_size(InputRole(MASK), MASK_BYTES_MAX)
     check_count(16)
     with pytest.raises(InvalidRequest, match="smaller than 50 MB"):
-        check_size(Role(IMAGE), 50_000_000)
+        check_size(InputRole(IMAGE), 50_000_000)
     with pytest.raises(InvalidRequest, match="smaller than 4 MB"):
-        check_size(Role(MASK), 4_000_000)
+        check_size(InputRole(MASK), 4_000_000)
     with pytest.raises(InvalidRequest, match="maximum length 16"):
         check_count(17)

@@ -1,0 +1,1 @@
+"""Use cases that only read, for pages and programs that ask often."""
