@@ -1,5 +1,5 @@
-"""A real nginx that runs deploy/nginx/load-balancer.conf in front of gateways on this machine, and the name server
-that tells it where they are. For Linux, where every address in 127.0.0.0/8 is this machine."""
+"""A real nginx that runs what is in deploy/nginx in front of gateways on this machine, and the name server that says
+where they are. For Linux, where every address in 127.0.0.0/8 is this machine."""
 
 import contextlib
 import os
@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.servers import fetch_json, free_port, wait_until
 
 CONF = Path(__file__).parents[2] / "deploy/nginx/load-balancer.conf"
+SINGLE_CONF = CONF.with_name("zenmux-gateway.conf")
 _SERVER = re.compile(r"server gateway:8080 resolve (max_fails=\d+ fail_timeout=\w+);")
 _MAIN = """
 daemon off;
@@ -30,7 +31,8 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    include {folder}/load-balancer.conf;
+    access_log {folder}/access.log;
+    include {folder}/site.conf;
 }}
 """
 
@@ -86,42 +88,74 @@ class NameServer:
 
 @contextmanager
 def load_balancer(nginx: Nginx, folder: Path, names: NameServer, gateway_port: int) -> Iterator[str]:
-    """Runs it as it is shipped, but for addresses and ports; gives its URL.
+    """Runs load-balancer.conf as it is shipped, but for addresses and ports; gives its URL.
 
     An nginx too old to resolve names while it runs gets the addresses of the start instead of the name.
     """
     port = free_port()
-    conf = CONF.read_text()
-    bounds = _SERVER.findall(conf)[0]
+    bounds = _SERVER.findall(CONF.read_text())[0]
     servers = (
         f"server gateway:{gateway_port} resolve {bounds};"
         if nginx.resolves
         else "".join(f"server {address}:{gateway_port} {bounds};" for address in names.addresses)
     )
-    for old, new in (
-        (_SERVER.pattern, servers),
-        ("listen 8080;", f"listen 127.0.0.1:{port};"),
-        (r"resolver 127\.0\.0\.11 ", f"resolver 127.0.0.1:{names.port} "),
-    ):
+    changes = {
+        _SERVER.pattern: servers,
+        "listen 8080;": f"listen 127.0.0.1:{port};",
+        r"resolver 127\.0\.0\.11 ": f"resolver 127.0.0.1:{names.port} ",
+    }
+    with _running(nginx, folder, _changed(CONF, changes), port):
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: _answers(url), "nginx passes requests on")
+        yield url
+
+
+@contextmanager
+def single_gateway(nginx: Nginx, folder: Path, port: int, gateway_port: int, certificate: Path) -> Iterator[None]:
+    """Runs zenmux-gateway.conf as it is shipped, but for addresses, ports and the certificate."""
+    changes = {
+        r"listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+        r"/etc/ssl/images\.example\.com\.(crt|key)": str(certificate),
+        r"127\.0\.0\.1:8080": f"127.0.0.1:{gateway_port}",
+    }
+    with _running(nginx, folder, _changed(SINGLE_CONF, changes), port):
+        yield
+
+
+def _changed(path: Path, changes: dict[str, str]) -> str:
+    conf = path.read_text()
+    for old, new in changes.items():
         conf, count = re.subn(old, new, conf)
-        assert count == 1, old
-    (folder / "load-balancer.conf").write_text(conf)
+        assert count, old
+    return conf
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(fetch_json(f"{url}/healthz")["status"] == "ok")
+    return False
+
+
+@contextmanager
+def _running(nginx: Nginx, folder: Path, conf: str, port: int) -> Iterator[None]:
+    """nginx with this configuration, once its port is open."""
+    (folder / "site.conf").write_text(conf)
     user = "user root;" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(_MAIN.format(folder=folder, user=user))
     with (folder / "nginx.log").open("wb") as log:
         command = [nginx.path, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    url = f"http://127.0.0.1:{port}"
 
-    def answers() -> bool:
+    def listens() -> bool:
         assert process.poll() is None, (folder / "nginx.log").read_text()
         with contextlib.suppress(OSError):
-            return bool(fetch_json(f"{url}/healthz")["status"] == "ok")
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
         return False
 
     try:
-        wait_until(answers, "nginx passes requests on")
-        yield url
+        wait_until(listens, "nginx listens")
+        yield
     finally:
         process.terminate()
         process.wait(20)
