@@ -68,7 +68,7 @@ tests/node/node_modules/.installed: tests/node/package-lock.json tests/node/pack
 # An old openai-python, and LiteLLM with its 60 packages, for the tests that drive the gateway with them: an environment for each lock file.
 CLIENT_VENVS := $(patsubst tests/clients/%.lock,.venv-clients/%/.installed,$(wildcard tests/clients/*.lock))
 
-clients: $(CLIENT_VENVS) ## install openai-python 1.109, LiteLLM, LangChain and an S3 service for the tests, each in an environment of its own
+clients: $(CLIENT_VENVS) ## install openai-python 1.109, LiteLLM, LangChain, an S3 service and checkers of deploy/ for the tests, each in an environment of its own
 
 .venv-clients/%/.installed: tests/clients/%.lock | $(STAMP)
 	@{ $(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D) && \
@@ -77,14 +77,25 @@ clients: $(CLIENT_VENVS) ## install openai-python 1.109, LiteLLM, LangChain and 
 
 # Prometheus and promtool out of Debian's package, unpacked and not installed: nothing is started, and no right is needed but to read
 # the package lists, which root may fetch.
-tools: ## unpack Debian's Prometheus for the tests of the alerts, where it is not there
+tools: ## unpack Debian's Prometheus and a Helm for the tests of deploy/, where they are not there
 	@command -v promtool >/dev/null && command -v prometheus >/dev/null || $(MAKE) --no-print-directory .tools/prometheus/.unpacked || \
 	  echo "Prometheus could not be had: the tests with it will be skipped"
+	@command -v helm >/dev/null || $(MAKE) --no-print-directory .tools/helm/helm || \
+	  echo "Helm could not be had: the tests of the chart will be skipped"
 
 .tools/%/.unpacked:
 	@rm -rf $(@D) && mkdir -p $(@D)
 	@cd $(@D) && { apt-get download -qq $* 2>/dev/null || { apt-get update -qq && apt-get download -qq $*; }; } && \
 	  dpkg-deb -x $*_*.deb . && rm $*_*.deb && touch .unpacked
+
+# A Helm for Linux on x86-64, out of a package that carries one for the cloud: it is checked against the lock file's hash.
+.tools/helm/helm: tests/deploy/helm.lock | $(STAMP)
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build --require-hashes --target $(@D)/package -r $<
+	@tar -xzf $(@D)/package/aws_cdk/*/_jsii/*.jsii.tgz -C $(@D) package/lib/layer.zip
+	@$(BIN)/python -m zipfile -e $(@D)/package/lib/layer.zip $(@D)/layer
+	@chmod +x $(@D)/layer/helm/helm && $(@D)/layer/helm/helm version --short >/dev/null && mv $(@D)/layer/helm/helm $@.found
+	@rm -rf $(@D)/package $(@D)/layer && mv $@.found $@
 
 mixin: install ## render deploy/mixin into deploy/
 	$(BIN)/python deploy/mixin/render.py
@@ -113,6 +124,8 @@ lock: install ## make the lock files anew from pyproject.toml, and those of test
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/litellm_sdk.in -o tests/clients/litellm_sdk.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/langchain.in -o tests/clients/langchain.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/moto_server.in -o tests/clients/moto_server.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/deploy_tools.in -o tests/clients/deploy_tools.lock
+	$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --upgrade tests/deploy/helm.in -o tests/deploy/helm.lock
 	npm --prefix tests/node install --package-lock-only --no-audit --no-fund
 
 clean: ## remove what was built, keep data/

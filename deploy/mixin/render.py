@@ -1,4 +1,5 @@
-"""Renders the mixin into deploy/: alerts.yml, rules.yml and grafana/dashboards/*.json.
+"""Renders the mixin into deploy/: alerts.yml, rules.yml and grafana/dashboards/*.json; the same into chart/files/,
+for a chart may read only what lies in its own folder.
 
 pip install jsonnet pyyaml
 python deploy/mixin/render.py                     writes the files
@@ -33,7 +34,7 @@ def render(**config: object) -> dict[str, str]:
     }
     for name, dashboard in evaluate("grafanaDashboards", config).items():
         files[f"grafana/dashboards/{name}"] = json.dumps(dashboard, indent=1, ensure_ascii=False) + "\n"
-    return files
+    return files | {f"chart/files/{path.removeprefix('grafana/')}": text for path, text in files.items()}
 
 
 def _setting(text: str) -> tuple[str, object]:
