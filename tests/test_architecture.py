@@ -195,7 +195,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("quotas/ledger/test_ledger.py", "cli/test_commands.py"): (
         "quotas/limits/manage.py", "quotas/reports/audit.py", "quotas/reports/bill_check.py",
-        "quotas/reports/usage.py", "quotas/reports/limit_status.py",
+        "quotas/reports/usage.py", "quotas/reports/limit_status.py", "quotas/ledger/totals.py",
     ),
     ("quotas/reports/test_reconcile_day.py",): ("quotas/reports/reconciliations.py",),
     ("e2e/test_accounts.py",): ("exchange/on_account.py",),
@@ -203,6 +203,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "upstream/http1/waiting.py",
         "upstream/sending.py", "upstream/response.py",
     ),
+    ("quotas/reports/test_retention.py",): ("quotas/reports/records.py",),
     ("quotas/reports/test_retention.py", "alerts/test_outbox.py"): ("quotas/ledger/liveness/pruning.py",),
     ("e2e/test_thresholds.py",): ("alerts/watch.py",),
     ("database/test_migrate.py",): (

@@ -35,7 +35,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """What a prune would do: `records` made before `cutoff` become daily totals, `pending` ones stay."""
+    """What a prune would do: `records` made before `cutoff` are deleted, `pending` ones stay."""
 
     cutoff: datetime
     records: int
@@ -97,7 +97,7 @@ def prune(
     rest: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Iterator[Pruned]:
-    """Turns the plan's records into daily totals, some hundred per step. May be stopped at any step, and begun again.
+    """Deletes the plan's records, some hundred per step; their totals stay. May be stopped, and begun again.
 
     It pauses for as long as it works, so that a gateway beside it can work too, which matters most on SQLite.
     """

@@ -1,4 +1,4 @@
-"""Use cases of limits: set (with the counter of the past), remove, list, explain."""
+"""Use cases of limits: set, remove, list, explain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,8 @@ from app.identity.keys.keys import list_keys
 from app.identity.people.teams import list_teams
 from app.identity.people.users import list_users
 from app.quotas.limits import manage as administration
-from app.quotas.limits.opening_balance import Past, add_up_past, make_counter
 from app.quotas.reports.limit_status import limit_status_of_key
-from app.quotas.rules.limits import Limit, Scope, Window, WrittenLimit
+from app.quotas.rules.limits import Limit, Scope, WrittenLimit
 from app.setup.managed import refuse_managed
 
 
@@ -53,18 +52,15 @@ def set_limits(
 ) -> TargetLimits:
     """Sets limits, or changes the amounts of existing ones: all or none. What was used in the window counts.
 
-    What a limit without an end counts so far is added up before a lock is taken, so that no request waits for it.
     Raises NotFound for the target.
     """
-    pasts, change = _pasts(operator, target, limits), operator.change()
+    change = operator.change()
     with operator.writing() as connection:
         scope_id, whose = _find(connection, target)
         _refuse_managed(connection, whose, [each.on(target.scope, scope_id) for each in limits])
         before = [each for each in administration.list_limits(connection, target.scope, scope_id) if not each.shadow]
         for each in limits:
             administration.set_limit(connection, each.on(target.scope, scope_id, shadow=shadow), change=change)
-        for past in pasts:
-            make_counter(connection, past)
         after = administration.list_limits(connection, target.scope, scope_id)
     shadows = {_place(each) for each in after if each.shadow}
     return TargetLimits(whose, tuple(after), tuple(each for each in before if _place(each) in shadows))
@@ -137,18 +133,6 @@ def _refuse_managed(connection: Connection, whose: str, limits: Sequence[Limit])
     for each in limits:
         managed_by = administration.managed_by_of(connection, each)
         refuse_managed(managed_by, f"A limit on {each.unit} of {whose}", ("limit",))
-
-
-def _pasts(operator: Operator, target: Target, limits: Sequence[WrittenLimit]) -> list[Past]:
-    """What the limits without an end count so far, each model once."""
-    looks = {each.model: each for each in limits if each.window in (Window.TOTAL, Window.NOW)}
-    if not looks:
-        return []
-    with operator.reading() as connection:
-        scope_id, _ = _find(connection, target)
-        now = operator.now
-        found = [add_up_past(connection, each.on(target.scope, scope_id), now) for each in looks.values()]
-    return [past for past in found if past is not None]
 
 
 def _find(connection: Connection, target: Target) -> tuple[str, str]:

@@ -14,11 +14,13 @@ from app.errors import InvalidValue, RemoteFailure
 from app.settings.settings import Settings
 from tests.admin.conftest import NOW
 from tests.cli.commands.test_usage import reservation
+from tests.quotas.making import add_totals_up
 
 
 def add(operator: Operator, *rows: dict[str, object]) -> None:
     with operator.writing() as connection:
         connection.execute(insert(ledger_tables.reservations), list(rows))
+        add_totals_up(connection)
 
 
 def test_an_audit_of_a_right_ledger_is_clean(operator: Operator) -> None:

@@ -3,28 +3,31 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 
 from app.admin.keys import WantedKey, create_key
 from app.admin.limits import Target, explain_key, explain_user, list_limits, remove_limits, set_limits, show_target
 from app.admin.operator import Operator
 from app.admin.teams import add_to_team, create_team
-from app.database.schema import ledger_tables, limit_tables
+from app.database.schema import ledger_tables
 from app.errors import NotFound
 from app.quotas.reports.audit import audit
+from app.quotas.reports.limit_status import limit_status_of_key
 from app.quotas.rules.limits import Scope, parse_limit
 from tests.admin.conftest import NOW
 from tests.cli.commands.test_usage import reservation
+from tests.quotas.making import add_totals_up
 
 
 def test_setting_a_limit_counts_the_past_whoever_sets_it(operator: Operator) -> None:
     with operator.writing() as connection:
         rows = [reservation(number, NOW - timedelta(days=90 * number)) for number in range(4)]
         connection.execute(insert(ledger_tables.reservations), rows)
+        add_totals_up(connection)
     set_limits(operator, Target(Scope.GATEWAY), [parse_limit("images:100/total"), parse_limit("concurrent:7")])
     with operator.reading() as connection:
-        [counter] = connection.execute(select(limit_tables.counters)).all()
-        assert (counter.window, counter.settled_images) == ("total", 4)
+        statuses = limit_status_of_key(connection, "", "", None, NOW)
+        assert {status.limit.unit: status.used for status in statuses} == {"images": 4, "concurrent": 0}
         assert audit(connection, NOW) == []
 
 

@@ -8,17 +8,18 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Connection, Engine, delete, insert, select
 
 from app.database.changes import Change
 from app.database.clock import from_ms, to_ms
 from app.database.engine import reading, writing
-from app.database.schema import ledger_tables, limit_tables
+from app.database.schema import ledger_tables, limit_tables, total_tables
 from app.images.cost.usage import Usage
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.spool.file import Spool
 from app.quotas.limits.manage import remove_limit, set_limit
 from app.quotas.reports.audit import Finding, Severity, audit
+from app.quotas.reports.records import days_of_hours, hours_of_records
 from app.quotas.reports.retention import prune
 from app.quotas.reports.usage import Grouping, UsageRow, usage_report
 from app.quotas.rules.applicable import Party
@@ -160,6 +161,15 @@ def add_rows(engine: Engine, count: int, first: datetime, last: datetime, seed: 
     made = [a_row(number, first + chance.random() * (last - first), chance) for number in range(count)]
     with writing(engine) as connection:
         connection.execute(insert(ledger_tables.reservations), made)
+        add_totals_up(connection)
+
+
+def add_totals_up(connection: Connection) -> None:
+    """The totals of rows that a test has written by itself, where nothing is pruned."""
+    hours, days = total_tables.usage_hours, total_tables.usage_days
+    for table, made in ((hours, hours_of_records()), (days, days_of_hours())):
+        connection.execute(delete(table))
+        connection.execute(insert(table).from_select([column.name for column in table.c], made))
 
 
 def a_change(at: datetime = NOON) -> Change:

@@ -87,7 +87,7 @@ def most_taken(known: Known, unit: Unit) -> int:
 
 class Machine(RuleBasedStateMachine):
     """Two keys of one user; limits come and go; time moves, also backwards, but not into pruned days; the process dies
-    and starts anew; old records become daily totals, of days that are much younger than a prune takes in earnest.
+    and starts anew; old records are deleted, of days that are much younger than a prune takes in earnest.
 
     Beside it another process writes to the same database, also where SQLite should have one only: whatever a process
     remembers of what it wrote, it must notice.

@@ -1,6 +1,5 @@
 """The use cases of gateway.yaml: show what applying it would change, and apply it, all in one transaction."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -16,8 +15,7 @@ from app.identity.keys.format import PUBLIC_ID_BYTES, new_public_id
 from app.identity.keys.many import KeyRow, write_keys
 from app.identity.people.many import TeamRow, UserRow, write_teams, write_users
 from app.quotas.limits.many import LimitRow, write_limits
-from app.quotas.limits.opening_balance import Past, add_up_past, make_counter
-from app.quotas.rules.limits import Limit, Scope, Window
+from app.quotas.rules.limits import Limit, Scope
 from app.setup.reading import SetupFile
 
 
@@ -49,14 +47,11 @@ def apply_setup(operator: Operator, file: SetupFile, names: ModelNames, *, prune
         expected = _plan(today, file, rules)
         if not expected.count:
             return Applied(expected, ())
-        pasts = list(_pasts(connection, operator, today, expected))
     with operator.writing() as connection:
         lock_changes(connection)
         today = read_today(connection)
         changes = _plan(today, file, rules)
         unclaimed = _Writing(connection, operator, today).write(changes)
-        for past in pasts:
-            make_counter(connection, past)
     return Applied(changes, unclaimed)
 
 
@@ -68,20 +63,6 @@ def _plan(today: Today, file: SetupFile, rules: Rules) -> SetupPlan:
     ids = frozenset({team.id for team in today.teams.values()} | {user.id for user in today.users.values()})
     rules = replace(rules, ambiguous=today.ambiguous, ids=ids)
     return plan(today.state, overlay(file, today.state, rules), file)
-
-
-def _pasts(connection: Connection, operator: Operator, today: Today, changes: SetupPlan) -> Iterator[Past]:
-    """What new limits without an end count so far, added up before there is a lock; each counter once."""
-    counters = set()
-    for step in changes.limits:
-        at, scope_id = step.name, today.owner_id(step.name.scope, step.name.owner)
-        counter = (at.scope, at.owner, at.model)
-        is_new = step.before is None and step.after is not None and at.window in (Window.TOTAL, Window.NOW)
-        if is_new and scope_id is not None and counter not in counters:
-            counters.add(counter)
-            past = add_up_past(connection, _limit(at, scope_id, step.after), operator.now)
-            if past is not None:
-                yield past
 
 
 class _Writing:

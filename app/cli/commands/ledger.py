@@ -72,7 +72,7 @@ def prune(
     as_json: Json = False,
     yes: Yes = False,
 ) -> None:
-    """Turn records of whole days that are older than AGE into daily totals. Reports and limits stay what they are.
+    """Delete the records of whole days that are older than AGE. Totals, reports and limits stay what they are.
 
     \b
     zenmux-gateway ledger prune --older-than 400d
@@ -83,8 +83,8 @@ def prune(
         plan = read("--older-than", lambda: plan_prune(operator, age))
         if plan.records:
             confirm(
-                f"Make daily totals of {plan.records:,} records from before {plan.cutoff:%Y-%m-%d} and delete them? "
-                "Their single requests are gone then.",
+                f"Delete {plan.records:,} records from before {plan.cutoff:%Y-%m-%d}? Their hourly and daily totals "
+                "stay; the single requests are gone then.",
                 yes=yes,
             )
             pruned = _prune(operator, plan)
@@ -92,7 +92,7 @@ def prune(
         show_json(plan.as_json(pruned))
         return
     kept = f" {plan.pending:,} are pending and stay." if plan.pending else ""
-    say(f"Made daily totals of {pruned:,} records from before {plan.cutoff:%Y-%m-%d}.{kept}")
+    say(f"Deleted {pruned:,} records from before {plan.cutoff:%Y-%m-%d}.{kept}")
 
 
 def _prune(operator: Operator, plan: PrunePlan) -> int:

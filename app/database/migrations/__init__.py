@@ -1,3 +1,3 @@
 """The steps from each released schema to the next, for Alembic. Steps are frozen once released."""
 
-HEAD = "0006"
+HEAD = "0007"

@@ -1,30 +1,43 @@
-"""Sums that outlive the reservations, and what ZenMux billed beside them."""
+"""Sums that outlive the reservations, what ZenMux billed beside them, and what was refused."""
 
-from sqlalchemy import BigInteger, Column, Index, String, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table
 
 from app.database.schema.base import ID, NAME, metadata
 
-# What `ledger prune` keeps of old reservations: sums by day, owner, model and account. team_id '': no team. Counters
-# and reports add these to the remaining reservations.
-usage_days = Table(
-    "usage_days",
+TOTAL_WORDS = ("key_id", "user_id", "team_id", "model", "operation", "size", "quality", "outcome", "account")
+"""What a total is about, beside its time."""
+
+TOTAL_SUMS = (
+    *("requests", "released", "refused", "estimated", "unpriced"),
+    *("charged_requests", "charged_images", "charged_tokens", "charged_nanousd"),
+    *("input_text_tokens", "input_image_tokens", "output_text_tokens", "output_image_tokens"),
+)
+"""What a total adds up of each resolved reservation and of its correction."""
+
+
+def _totals(name: str, start: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column(start, BigInteger, primary_key=True, autoincrement=False),
+        *(Column(word, NAME if word == "model" else ID, primary_key=True) for word in TOTAL_WORDS),
+        *(Column(each, BigInteger, nullable=False) for each in TOTAL_SUMS),
+        *(Index(None, owner, start) for owner in ("key_id", "user_id", "team_id")),
+    )
+
+
+# Sums of the resolved reservations made in an hour or a UTC day, written with each resolution, and kept when `ledger
+# prune` deletes the reservations. team_id '': no team. A correction stands beside its reservation, under `expired`.
+# operation, size, quality and outcome are '' in days that were pruned before schema 0007, and these have no hours.
+usage_hours = _totals("usage_hours", "hour_start_ms")
+usage_days = _totals("usage_days", "day_start_ms")
+
+# One row, once something was pruned: reservations made before `until_ms` may be gone, and only their totals are left.
+pruning = Table(
+    "pruning",
     metadata,
-    Column("day_start_ms", BigInteger, primary_key=True, autoincrement=False),
-    Column("key_id", ID, primary_key=True),
-    Column("user_id", ID, primary_key=True),
-    Column("team_id", ID, primary_key=True),
-    Column("model", NAME, primary_key=True),
-    Column("account", ID, primary_key=True, server_default="main"),
-    *(Column(name, BigInteger, nullable=False) for name in ("requests", "released", "estimated", "unpriced")),
-    Column("refused", BigInteger, nullable=False, server_default="0"),
-    *(Column(f"charged_{unit}", BigInteger, nullable=False) for unit in ("requests", "images", "tokens", "nanousd")),
-    *(
-        Column(f"{kind}_tokens", BigInteger, nullable=False)
-        for kind in ("input_text", "input_image", "output_text", "output_image")
-    ),
-    Index(None, "key_id", "day_start_ms"),
-    Index(None, "user_id", "day_start_ms"),
-    Index(None, "team_id", "day_start_ms"),
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("until_ms", BigInteger, nullable=False),
 )
 
 # One day, model and account of `ledger reconcile`: what the ledger charged and what ZenMux billed. The newest check

@@ -5,7 +5,7 @@ execute.py decides when one is due, store.py writes it.
 from typing import NamedTuple
 
 from app.quotas.ledger.rows import Closing, Record, charge_of_expired
-from app.quotas.rules.reservation import Amounts
+from app.quotas.rules.reservation import Amounts, State, UsageSource
 
 _WAS_ESTIMATED = "(charged_requests = -1 OR (charged_requests = 0 AND state = 'settled'))"
 COUNTS = {
@@ -62,6 +62,19 @@ def correction_of(record: Record, closing: Closing) -> Correction:
     state, resolved_at_ms, outcome, usage_source, _, _, _, _, *rest = closing
     words = (resolved_at_ms, state, outcome, usage_source)
     return Correction._make((record.id, *record.party, record.reserved_at_ms, *words, *delta, *rest))
+
+
+def counts_of(correction: Correction) -> tuple[int, ...]:
+    """The same as COUNTS, in its order, for one correction."""
+    charged, state, source = correction.charged_requests, correction.state, correction.usage_source
+    was_estimated = charged == -1 or (charged == 0 and state == State.SETTLED)
+    return (
+        0,
+        -charged,
+        int(state == State.SETTLED and source == UsageSource.NONE),
+        int(source == UsageSource.ESTIMATED) - int(was_estimated),
+        int(correction.priced is False and source != UsageSource.NONE),
+    )
 
 
 def is_of(correction: Correction, closing: Closing) -> bool:

@@ -24,6 +24,7 @@ from app.quotas.ledger.commands import (
 )
 from app.quotas.ledger.corrections import Correction, correction_of, is_of
 from app.quotas.ledger.rows import Closing, NewRow, Record, closing_of, closing_of_expired, new_row
+from app.quotas.ledger.totals import Totals
 from app.quotas.rules.admission import decide
 from app.quotas.rules.applicable import ApplicableLimits, Party
 from app.quotas.rules.counters import Counter, CounterKey, amount_of
@@ -87,6 +88,7 @@ class Writes:
     touched: set[ApplicableLimits] = field(default_factory=set)  # whose counters moved
     threshold_events: list[ThresholdEvent] = field(default_factory=list)  # some may be written already, by any process
     corrections: list[Correction] = field(default_factory=list)
+    totals: Totals = field(default_factory=Totals)
     corrected: list[Corrected] = field(default_factory=list)  # the same, for announcing
 
 
@@ -161,7 +163,8 @@ def _reserve(command: Reserve, loaded: Loaded, writes: Writes) -> CommandResult:
     row = new_row(hold, loaded.instance)
     writes.inserted.append(row)
     loaded.records[hold.id] = Record(
-        hold.id, applicable.party, PENDING, row.reserved_at_ms, row.dispatched_at_ms, hold.amounts
+        *(hold.id, applicable.party, PENDING, row.reserved_at_ms, row.dispatched_at_ms, hold.amounts),
+        asked=(hold.operation, hold.size, hold.quality),
     )
     shadow = decision.shadow
     return Reserved(decision.rate, tuple(refusal.label for refusal in shadow) if shadow else ())
@@ -243,6 +246,7 @@ def _correct(record: Record, closing: Closing, loaded: Loaded, writes: Writes) -
             passed.append((limit.scope.value, limit.unit.value))
     writes.touched.add(applicable)
     writes.corrections.append(correction)
+    writes.totals.add_correction(record, correction)
     writes.corrected.append(Corrected(record.id, delta, tuple(passed)))
     return Resolution.CORRECTED
 
@@ -280,5 +284,6 @@ def _close(record: Record, closing: Closing, charged: Amounts, loaded: Loaded, w
             writes.threshold_events += loaded.thresholds.crossed(limit, key, counter, charged, closing.resolved_at_ms)
     writes.touched.add(applicable)
     writes.closed.append((closing, record.id))
+    writes.totals.add_closing(record, closing)
     record.state, record.resolved_at_ms, record.outcome = closing.state, closing.resolved_at_ms, closing.outcome
     return _DONE

@@ -84,11 +84,13 @@ class Record:
     held: Amounts
     resolved_at_ms: int | None = None
     outcome: str | None = None
+    asked: tuple[str, str, str] = ("", "", "")  # operation, size, quality
 
 
 RECORD_COLUMNS = (
     *("id", "key_id", "user_id", "team_id", "model", "account", "state", "reserved_at_ms", "dispatched_at_ms"),
     *("held_images", "held_tokens", "held_nanousd", "resolved_at_ms", "outcome"),
+    *("operation", "size", "quality"),
 )
 """The columns that a record is read from."""
 
@@ -125,9 +127,10 @@ def new_row(hold: Hold, instance: str) -> NewRow:
 
 def record_read(row: Sequence[Any]) -> Record:
     """A record from its columns."""
-    id_, *party, state, reserved_at_ms, dispatched_at_ms, images, tokens, nanousd, resolved_at_ms, outcome = row
-    held = Amounts(1, images, tokens, nanousd)
-    return Record(id_, Party(*party), state, reserved_at_ms, dispatched_at_ms, held, resolved_at_ms, outcome)
+    *known, operation, size, quality = row
+    id_, *party, state, reserved_at_ms, dispatched_at_ms, images, tokens, nanousd, resolved_at_ms, outcome = known
+    held, asked = Amounts(1, images, tokens, nanousd), (operation, size, quality)
+    return Record(id_, Party(*party), state, reserved_at_ms, dispatched_at_ms, held, resolved_at_ms, outcome, asked)
 
 
 def closing_of(settlement: Settlement) -> Closing:

@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from app.database.owner_name import owner_name_sql
+from app.database.schema.total_tables import TOTAL_SUMS, TOTAL_WORDS
 from app.quotas.ledger.attempts.keeper import AttemptResults, forget_attempts, keep_attempts
 from app.quotas.ledger.commands import Command
 from app.quotas.ledger.corrections import Correction
@@ -22,10 +23,10 @@ from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.limits import Limit, Scope, Unit, Window
 from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent
 
-# Every process takes locks in one order: reservations by id, then new counters, then counters by key. So batches may
-# wait for each other, but never deadlock. A writer also holds a weak lock on the table of limits, and an administrative
-# change of limits a strong one. So all batches that run at the same time see the same limits, and agree on which
-# counters exist.
+# Every process takes locks in one order: reservations by id, then new counters, then counters by key, then totals of
+# hours and of days by key. So batches may wait for each other, but never deadlock. A writer also holds a weak lock on
+# the table of limits, and an administrative change of limits a strong one. So all batches that run at the same time see
+# the same limits, and agree on which counters exist.
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "LOCK TABLE limits IN ROW SHARE MODE"}
 _LOCKED = {"sqlite": "", "postgresql": " FOR UPDATE"}
 _IN_LIST = {"sqlite": "IN (SELECT value FROM json_each(?))", "postgresql": "= ANY(?)"}
@@ -74,6 +75,16 @@ _NEW_CORRECTION = _insert("corrections", Correction._fields)
 _NEW_COUNTER = f"{_insert('counters', _KEY_COLUMNS)} ON CONFLICT DO NOTHING RETURNING 1"
 _COUNTER = f"SELECT {_comma(_COUNTER_COLUMNS)} FROM counters WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608 - names of ours
 _SET_COUNTER = f"UPDATE counters SET {_assign(_COUNTER_COLUMNS)} WHERE {_match(_KEY_COLUMNS)}"  # noqa: S608 - names of ours
+
+
+def _adding(table: str, start: str) -> str:
+    key = (start, *TOTAL_WORDS)
+    sums = _comma(f"{name} = {table}.{name} + excluded.{name}" for name in TOTAL_SUMS)
+    return f"{_insert(table, (*key, *TOTAL_SUMS))} ON CONFLICT ({_comma(key)}) DO UPDATE SET {sums}"
+
+
+_ADD_TO_HOURS = _adding("usage_hours", "hour_start_ms")
+_ADD_TO_DAYS = _adding("usage_days", "day_start_ms")
 
 # A batch holds the lock of the counter that an event is about, so two batches never write the same event.
 _CROSSING_COLUMNS = tuple(f'"{name}"' for name in ThresholdEvent._fields)
@@ -199,6 +210,9 @@ class Store:
         self._many(_NEW_CORRECTION, writes.corrections)
         self._many(_CLOSE, [(*closing, id_) for closing, id_ in writes.closed])
         self._set_counters({key: counters[key] for applicable in writes.touched for key in applicable.keys})
+        if writes.totals:
+            self._many(_ADD_TO_HOURS, list(writes.totals.hours()))
+            self._many(_ADD_TO_DAYS, list(writes.totals.days()))
 
     def write_threshold_events(self, threshold_events: Sequence[ThresholdEvent]) -> list[NamedThresholdEvent]:
         """Writes the events that nobody has written yet. Returns those."""

@@ -1,5 +1,5 @@
-"""Proves the ledger: counters equal the sums of their reservations and of the daily totals of pruned ones; every
-reservation is closed in an allowed way; nothing is negative. Reads only, and sums by other SQL than the ledger's own.
+"""Proves the ledger: counters and totals equal the sums of their reservations; every reservation is closed in an
+allowed way; nothing is negative. Reads only, and sums by other SQL than the ledger's own.
 bill_check.py compares with the provider's bill.
 """
 
@@ -31,6 +31,7 @@ from app.quotas.ledger.counter_sql import PART_OF_A_DAY
 from app.quotas.limits.manage import limits_where
 from app.quotas.reports.bill_check import compare_with_bill
 from app.quotas.reports.findings import Finding, Severity, summarized
+from app.quotas.reports.records import wrong_totals
 from app.quotas.reports.retention import pruned_until
 from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.limits import Scope, Window
@@ -128,12 +129,19 @@ def _wrong_counters(connection: Connection) -> Iterator[Finding]:
 
 
 def sum_reservations(connection: Connection, key: CounterKey) -> Counter:
-    """The value a counter must have, from its reservations and the daily totals of pruned ones.
+    """The value a counter must have, from its reservations, and from the totals of the days of which some are pruned.
 
     Pruned minutes and hours are not known; counter_sql.py says why nobody needs them.
     """
     start_ms, end_ms = span_ms(Window(key.window), key.window_start_ms)
-    values = {"start_ms": start_ms, "end_ms": end_ms, "scope_id": key.scope_id, "model": key.model}
+    horizon = pruned_until(connection)
+    values = {
+        "start_ms": start_ms,
+        "end_ms": end_ms,
+        "scope_id": key.scope_id,
+        "model": key.model,
+        "horizon_ms": 0 if horizon is None else to_ms(horizon),
+    }
     statement = _sum_of(key.scope, Window(key.window), has_model=bool(key.model))
     row = connection.execute(statement, values).one()
     return Counter(*(int(value or 0) for value in row))
@@ -142,6 +150,7 @@ def sum_reservations(connection: Connection, key: CounterKey) -> Counter:
 @lru_cache(maxsize=64)
 def _sum_of(scope: str, window: Window, *, has_model: bool) -> Select[Any]:
     """One statement for all counters of a kind: building it takes longer than most sums."""
+    horizon = bindparam("horizon_ms", type_=BigInteger)
 
     def counted(table: Table, moment: str) -> Iterator[ColumnElement[bool]]:
         if window is not Window.TOTAL:
@@ -153,20 +162,17 @@ def _sum_of(scope: str, window: Window, *, has_model: bool) -> Select[Any]:
         if has_model:
             yield table.c.model == bindparam("model")
 
-    held, is_pending = _UNITS[1:], ledger_tables.IS_PENDING
-    parts: list[Select[Any]] = [
-        select(
-            *(func.sum(_rows[f"charged_{unit}"]).label(f"settled_{unit}") for unit in _UNITS),
-            func.count().filter(is_pending).label("pending_requests"),
-            *(func.sum(_rows[f"held_{unit}"]).filter(is_pending).label(f"pending_{unit}") for unit in held),
-        ).where(*counted(ledger_tables.reservations, "reserved_at_ms"))
-    ]
     nothing = [literal_column("0", BigInteger) for _ in _UNITS]
-    late = select(*(func.sum(ledger_tables.corrections.c[f"charged_{unit}"]) for unit in _UNITS), *nothing)
-    parts.append(late.where(*counted(ledger_tables.corrections, "reserved_at_ms")))
+    held = (func.count(), *(func.sum(_rows[f"held_{unit}"]) for unit in _UNITS[1:]))
+    columns: list[ColumnElement[Any]] = [each.label(f"sum_{at}") for at, each in enumerate((*nothing, *held))]
+    pending = select(*columns).where(ledger_tables.IS_PENDING, *counted(ledger_tables.reservations, "reserved_at_ms"))
+    parts: list[Select[Any]] = [pending]
+    for table in (ledger_tables.reservations, ledger_tables.corrections):
+        charged = select(*(func.sum(table.c[f"charged_{unit}"]) for unit in _UNITS), *nothing)
+        parts.append(charged.where(table.c.reserved_at_ms >= horizon, *counted(table, "reserved_at_ms")))
     if window not in PART_OF_A_DAY:
         days = select(*(func.sum(_days[f"charged_{unit}"]) for unit in _UNITS), *nothing)
-        parts.append(days.where(*counted(total_tables.usage_days, "day_start_ms")))
+        parts.append(days.where(_days.day_start_ms < horizon, *counted(total_tables.usage_days, "day_start_ms")))
     return select(*(func.sum(column) for column in union_all(*parts).subquery().c))
 
 
@@ -176,6 +182,11 @@ def _wrong_totals(connection: Connection) -> Iterator[Finding]:
         day = f"{from_ms(start_ms):%Y-%m-%d}"
         message = f"the total of {day} for key {key_id} and {model} is none that reservations can have"
         yield Finding(Severity.ERROR, "totals", f"{day} {key_id}", message)
+    horizon = pruned_until(connection)
+    for start_ms, key_id, model in connection.execute(wrong_totals(0 if horizon is None else to_ms(horizon))):
+        since = f"{from_ms(start_ms):%Y-%m-%d %H:%M}"
+        message = f"a total of {since} for key {key_id} and {model} is not the sum of its reservations"
+        yield Finding(Severity.ERROR, "totals", f"{since} {key_id}", message)
 
 
 def _wrong_corrections(connection: Connection) -> Iterator[Finding]:

@@ -67,7 +67,7 @@ class _Comparison:
 
     entries: dict[str, list[BillEntry]]
     is_whole: bool
-    pruned_until: datetime | None  # earlier entries may be in a daily total
+    pruned_until: datetime | None  # earlier entries may be deleted
     pruned: int = 0
     matched: int = 0
     charged_nanousd: int = 0

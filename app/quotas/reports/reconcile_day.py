@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, func, 
 
 from app.database.clock import to_ms
 from app.database.schema import ledger_tables, total_tables
+from app.quotas.reports.retention import pruned_until
 from app.quotas.rules.reservation import State, UsageSource
 from app.quotas.rules.windows import DAY_MS
 
@@ -145,8 +146,11 @@ def compare_day(
     """
     models: dict[str, ModelDay] = {}
     elsewhere: dict[str, Tally] = {}
-    for read_part in (_recorded, _corrected, _crossing, _pruned):
-        for name, part in read_part(connection, _Part(to_ms(day_start(day)), account)):
+    part_of = _Part(to_ms(day_start(day)), account)
+    horizon = pruned_until(connection)
+    is_pruned = horizon is not None and part_of.start_ms < to_ms(horizon)
+    for read_part in (_pending, _totals, _crossing) if is_pruned else (_recorded, _corrected, _crossing):
+        for name, part in read_part(connection, part_of):
             models.setdefault(name_of(name) or name, ModelDay()).add(part)
     for name, tally in billed:
         listed = name_of(name)
@@ -247,10 +251,19 @@ def _crossing(connection: Connection, part: _Part) -> list[tuple[str, ModelDay]]
     return [(name, ModelDay(began_before=Tally(*sums))) for name, *sums in connection.execute(query)]
 
 
-def _pruned(connection: Connection, part: _Part) -> list[tuple[str, ModelDay]]:
-    """The daily totals of the day's pruned reservations. A total with any estimate in it counts as doubtful as a
-    whole.
-    """
+def _pending(connection: Connection, part: _Part) -> list[tuple[str, ModelDay]]:
+    """What is still pending of a pruned day."""
+    query = (
+        select(_rows.model, func.count(), _sum(_rows.held_nanousd))
+        .where(_rows.state == State.PENDING, part.whose(_rows.account))
+        .where(_rows.reserved_at_ms >= part.start_ms, _rows.reserved_at_ms < part.end_ms)
+        .group_by(_rows.model)
+    )
+    return [(name, ModelDay(pending=Tally(*sums))) for name, *sums in connection.execute(query)]
+
+
+def _totals(connection: Connection, part: _Part) -> list[tuple[str, ModelDay]]:
+    """The totals of a pruned day. One with any estimate in it counts as doubtful as a whole."""
     has_estimates, has_unpriced = _days.estimated > 0, _days.unpriced > 0
     query = (
         select(

@@ -1,22 +1,20 @@
-"""Retention: decides what may be pruned, and prunes: old reservations become daily totals, some hundred at a time.
+"""Retention: decides what may be pruned, and prunes: deletes old reservations, some hundred at a time.
 
-Knows what a daily total contains. Every counter and report adds totals to the remaining reservations, so a prune
-changes neither. Every function blocks. Nothing here runs by itself.
+Their totals were written with their resolutions and stay. Counters and reports read these, so a prune changes neither.
+Every function blocks. Nothing here runs by itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, delete, func, select, text
-from sqlalchemy.sql.elements import TextClause
+from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, text, update
 
 from app.database.changes import Change, lock_changes, record_change
 from app.database.clock import from_ms, to_ms
 from app.database.engine import reading, writing
 from app.database.schema import ledger_tables, total_tables
-from app.quotas.ledger.corrections import COUNTS
-from app.quotas.rules.windows import DAY_MS
+from app.quotas.rules.windows import DAY_MS, HOUR_MS
 
 MIN_AGE = timedelta(days=35)
 """Records younger than this stay. A month has at most 31 days, and its counter is kept for 2 more. Whole days cost one
@@ -28,55 +26,18 @@ RECORDS_MAX = 500
 """Records per transaction: about a tenth of a second in which an SQLite database takes no reservation."""
 
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
 
 _rows = ledger_tables.reservations.c
 _days = total_tables.usage_days
+_pruning = total_tables.pruning
 
 _IS_RESOLVED = text("state <> 'pending'")
-
-# A daily total: its key, then its sums, each with its expression over reservations.
-_KEY = {
-    "day_start_ms": f"reserved_at_ms / {DAY_MS} * {DAY_MS}",
-    "key_id": "key_id",
-    "user_id": "user_id",
-    "team_id": "COALESCE(team_id, '')",
-    "model": "model",
-    "account": "account",
-}
-_SUMS = {
-    "requests": "COUNT(*)",
-    "released": "COUNT(CASE WHEN charged_requests = 0 THEN 1 END)",
-    "refused": "COUNT(CASE WHEN charged_requests = 1 AND usage_source = 'none' THEN 1 END)",
-    "estimated": "COUNT(CASE WHEN usage_source = 'estimated' THEN 1 END)",
-    "unpriced": "COUNT(CASE WHEN NOT priced AND usage_source <> 'none' THEN 1 END)",
-    **{
-        name: f"COALESCE(SUM({name}), 0)"
-        for name in (
-            *(f"charged_{unit}" for unit in ("requests", "images", "tokens", "nanousd")),
-            *(f"{kind}_tokens" for kind in ("input_text", "input_image", "output_text", "output_image")),
-        )
-    },
-}
-_CORRECTED_SUMS = _SUMS | {name: f"SUM({each})" for name, each in COUNTS.items()}
-
-
-def _adding_up(sums: Mapping[str, str], table: str, id_column: str) -> TextClause:
-    """Adds rows of a table to their days' totals."""
-    return text(
-        f"INSERT INTO usage_days ({', '.join((*_KEY, *sums))}) "  # noqa: S608 - names of ours
-        f"SELECT {', '.join((*_KEY.values(), *sums.values()))} FROM {table} WHERE {id_column} IN :ids "
-        f"GROUP BY 1, 2, 3, 4, 5, 6 ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
-        + ", ".join(f"{name} = usage_days.{name} + excluded.{name}" for name in sums)
-    ).bindparams(bindparam("ids", expanding=True))
-
-
-_ADD_UP = _adding_up(_SUMS, "reservations", "id")
-_ADD_CORRECTIONS_UP = _adding_up(_CORRECTED_SUMS, "corrections", "reservation_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Prunable:
-    """What a prune would do now: `records` become totals; `pending` ones are old enough but stay."""
+    """What a prune would do now: `records` are deleted; `pending` ones are old enough but stay."""
 
     records: int
     pending: int
@@ -109,11 +70,11 @@ def find_prunable(connection: Connection, cutoff: datetime) -> Prunable:
 
 
 def prune(engine: Engine, cutoff: datetime, change: Change, records_max: int = RECORDS_MAX) -> Iterator[Pruned]:
-    """Turns resolved reservations made before `cutoff` into daily totals, one transaction per step taken.
+    """Deletes resolved reservations made before `cutoff`, one transaction per step taken.
 
     `cutoff` is the beginning of a UTC day. The change is recorded before anything is deleted. A prune may be stopped,
-    killed and repeated at any moment: each record is in exactly one of the two tables. Pending reservations stay; once
-    they are resolved, the next prune adds them. Raises StoreUnavailable.
+    killed and repeated at any moment. Pending reservations stay; once they are resolved, the next prune deletes them.
+    Raises StoreUnavailable.
     """
     assert to_ms(cutoff) % DAY_MS == 0, "days are pruned whole"
     with reading(engine) as connection:
@@ -123,6 +84,7 @@ def prune(engine: Engine, cutoff: datetime, change: Change, records_max: int = R
     with writing(engine) as connection:
         lock_changes(connection)
         record_change(connection, change, "ledger.prune", f"records before {cutoff:%Y-%m-%d}", before, None)
+        _move_horizon(connection, to_ms(cutoff))
     position = 0
     while (step := _prune_some(engine, position, to_ms(cutoff), records_max)) is not None:
         yield step
@@ -142,8 +104,6 @@ def _prune_some(engine: Engine, position: int, cutoff: int, records_max: int) ->
         if not found:
             return None
         ids = [row.id for row in found]
-        connection.execute(_ADD_UP, {"ids": ids})
-        connection.execute(_ADD_CORRECTIONS_UP, {"ids": ids})
         connection.execute(delete(ledger_tables.corrections).where(ledger_tables.corrections.c.reservation_id.in_(ids)))
         deleted = connection.execute(delete(ledger_tables.reservations).where(_rows.id.in_(ids))).rowcount
         if deleted != len(ids):
@@ -152,18 +112,28 @@ def _prune_some(engine: Engine, position: int, cutoff: int, records_max: int) ->
 
 
 def pruned_until(connection: Connection) -> datetime | None:
-    """The end of the most recent day that has totals; None if nothing was ever pruned. A record from before it that is
-    missing may be in a total.
+    """Records made before this moment may be gone; None if nothing was ever pruned."""
+    found = connection.execute(select(_pruning.c.until_ms)).scalar()
+    return None if found is None else from_ms(found)
+
+
+def split_total(connection: Connection, moment: datetime) -> tuple[datetime, timedelta] | None:
+    """The beginning and the length of the total that `moment` would split although nothing smaller is left; None if it
+    splits none.
     """
-    youngest = connection.execute(select(func.max(_days.c.day_start_ms))).scalar_one()
-    return None if youngest is None else from_ms(youngest) + _DAY
+    at_ms = to_ms(moment)
+    day_ms, hour_ms = at_ms // DAY_MS * DAY_MS, at_ms // HOUR_MS * HOUR_MS
+    has_no_hours = select(_days.c.day_start_ms).where(_days.c.day_start_ms == day_ms, _days.c.operation == "").limit(1)
+    if at_ms != day_ms and connection.execute(has_no_hours).first() is not None:
+        return from_ms(day_ms), _DAY
+    horizon = pruned_until(connection)
+    if at_ms != hour_ms and horizon is not None and moment < horizon:
+        return from_ms(hour_ms), _HOUR
+    return None
 
 
-def splits_a_total(connection: Connection, moment: datetime) -> datetime | None:
-    """The day whose totals `moment` would split; None if it splits none."""
-    day_ms = to_ms(moment) // DAY_MS * DAY_MS
-    if day_ms == to_ms(moment):
-        return None
-    there: ColumnElement[bool] = _days.c.day_start_ms == day_ms
-    found = connection.execute(select(_days.c.day_start_ms).where(there).limit(1)).first()
-    return None if found is None else from_ms(day_ms)
+def _move_horizon(connection: Connection, until_ms: int) -> None:
+    """It never moves back: what was pruned is gone."""
+    moved = update(_pruning).where(_pruning.c.until_ms < until_ms).values(until_ms=until_ms)
+    if not connection.execute(moved).rowcount and connection.execute(select(_pruning.c.id)).first() is None:
+        connection.execute(insert(_pruning).values(id=1, until_ms=until_ms))

@@ -8,7 +8,8 @@ from app.database.clock import from_ms, to_ms
 from app.quotas.rules.limits import Window
 
 _MINUTE_MS = 60_000
-DAY_MS = 24 * 60 * _MINUTE_MS
+HOUR_MS = 60 * _MINUTE_MS
+DAY_MS = 24 * HOUR_MS
 FOREVER_MS = 2**63 - 1
 """The end of the window `total`."""
 
@@ -18,7 +19,7 @@ _FIRST_MONDAY_MS = 4 * DAY_MS  # 1970 began on a Thursday
 # seconds.
 _REGULAR = {
     Window.MINUTE: (_MINUTE_MS, 0),
-    Window.HOUR: (60 * _MINUTE_MS, 0),
+    Window.HOUR: (HOUR_MS, 0),
     Window.DAY: (DAY_MS, 0),
     Window.WEEK: (7 * DAY_MS, _FIRST_MONDAY_MS),
 }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select
 
 from app.admin.keys import WantedKey, create_key, disable_key, key_opens, list_keys, rotate_key
 from app.admin.limits import Target, list_limits, remove_limits, set_limits
@@ -16,13 +16,18 @@ from app.admin.setup.apply import Applied, apply_setup, plan_setup
 from app.admin.teams import add_to_team, create_team, list_teams, remove_from_team
 from app.admin.users import create_user, disable_user, enable_user, list_users, set_user_team, show_user
 from app.database.engine import create_engine, reading
-from app.database.schema import change_tables, limit_tables
+from app.database.schema import change_tables, ledger_tables
 from app.errors import Conflict
 from app.images.catalog.catalog import load_catalog
+from app.quotas.reports.audit import audit
+from app.quotas.reports.limit_status import limit_status_of_key
 from app.quotas.rules.limits import Scope, parse_limit
 from app.setup.managed import Managed
 from app.setup.reading import read_setup
 from app.setup.tree import SetupError
+from tests.admin.conftest import NOW
+from tests.cli.commands.test_usage import reservation
+from tests.quotas.making import add_totals_up
 
 NAMES = ModelNames(load_catalog(), passes_unknown=False, successor="gpt-image-2")
 FILE = """\
@@ -255,14 +260,18 @@ def test_of_two_keys_with_one_name_the_file_means_the_one_that_works(operator: O
     assert {key.key.id: key.key.models for key in list_keys(operator)} == {first: None, second: ("openai/gpt-image-2",)}
 
 
-def test_a_new_total_limit_of_somebody_who_is_there_has_its_counter(operator: Operator) -> None:
+def test_a_new_limit_without_an_end_counts_what_was_used_before_it(operator: Operator) -> None:
     create_user(operator, "alice")
-    apply(
-        operator, "version: 1\nusers:\n  alice: {limits: [usd:5/total, concurrent:2]}\n  bob: {limits: [usd:5/total]}\n"
-    )
-    with reading(operator.engine) as connection:
-        counters = connection.execute(select(limit_tables.counters.c.scope_id, limit_tables.counters.c.window)).all()
-    assert [tuple(row) for row in counters] == [(show_user(operator, "alice").user.id, "total")]
+    alice = show_user(operator, "alice").user.id
+    with operator.writing() as connection:
+        old = [reservation(number, NOW - timedelta(days=90 * number), user_id=alice) for number in range(4)]
+        connection.execute(insert(ledger_tables.reservations), old)
+        add_totals_up(connection)
+    apply(operator, "version: 1\nusers:\n  alice: {limits: [images:5/total, concurrent:2]}\n")
+    with operator.reading() as connection:
+        statuses = limit_status_of_key(connection, "", alice, None, NOW)
+        assert {status.limit.unit: status.used for status in statuses} == {"images": 4, "concurrent": 0}
+        assert audit(connection, NOW) == []
 
 
 def test_a_failure_halfway_leaves_nothing(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from app.quotas.ledger.spool.file import Spool
 from app.settings.settings import Settings
 from tests.cli.commands.test_usage import reservation
 from tests.cli.conftest import NOW, Cli
-from tests.quotas.making import events, settled
+from tests.quotas.making import add_totals_up, events, settled
 
 OPEN = dict.fromkeys(
     (
@@ -44,6 +44,7 @@ OPEN = dict.fromkeys(
 def write(cli: Cli, *rows: dict[str, Any]) -> None:
     with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine, writing(engine) as connection:
         connection.execute(insert(ledger_tables.reservations), list(rows))
+        add_totals_up(connection)
 
 
 @contextmanager
@@ -184,7 +185,7 @@ class TestPrune:
     def test_old_records_become_totals_and_reports_stay(self, aged: Cli) -> None:
         before = aged.json("usage", "report", "--by", "day")
         result = aged("ledger", "prune", "--older-than", "400d", "--yes")
-        assert "Made daily totals of 7 records from before 2025-10-20." in result.stderr
+        assert "Deleted 7 records from before 2025-10-20." in result.stderr
         assert result.stdout == ""
         assert aged.json("usage", "report", "--by", "day") == before
         assert aged.json("ledger", "audit") == {"clean": True, "findings": []}
@@ -203,7 +204,7 @@ class TestPrune:
 
     def test_it_asks_first(self, aged: Cli) -> None:
         result = aged("ledger", "prune", "--older-than", "400d", code=2)
-        assert "Make daily totals of 7 records from before 2025-10-20 and delete them?" in result.stderr
+        assert "Delete 7 records from before 2025-10-20?" in result.stderr
         assert "add --yes" in result.stderr
         assert aged.json("ledger", "prune", "--older-than", "400d", "--yes")["pruned"] == 7
 
@@ -225,6 +226,6 @@ class TestPrune:
 
     def test_a_report_does_not_cut_a_total_in_two(self, aged: Cli) -> None:
         aged("ledger", "prune", "--older-than", "400d", "--yes")
-        told = aged("usage", "report", "--since", f"{self.OLD:%Y-%m-%d}T01:00Z", "--csv", code=1)
-        assert f"begin or end a report with whole days there: {self.OLD:%Y-%m-%d}" in told.stderr
+        told = aged("usage", "report", "--since", f"{self.OLD:%Y-%m-%d}T01:30Z", "--csv", code=1)
+        assert f"begin or end a report with whole hours there: {self.OLD:%Y-%m-%d} 01:00" in told.stderr
         assert told.stdout == ""

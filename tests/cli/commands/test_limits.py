@@ -3,13 +3,15 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 
 from app.database.engine import opened, reading, writing
-from app.database.schema import ledger_tables, limit_tables
+from app.database.schema import ledger_tables
+from app.quotas.reports.limit_status import limit_status_of_key
 from app.settings.settings import Settings
 from tests.cli.commands.test_usage import reservation
 from tests.cli.conftest import NOW, Cli
+from tests.quotas.making import add_totals_up
 
 
 @pytest.fixture
@@ -156,17 +158,17 @@ def test_what_makes_no_sense_is_refused_before_anything_is_made(cli: Cli, argume
 
 
 def test_a_total_limit_counts_the_past_from_its_first_moment(cli: Cli) -> None:
-    """The counter is made with the limit, of what is there, so that no request waits for it."""
     cli("users", "create", "alice")
     with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine:
         with writing(engine) as connection:
             old = [reservation(number, NOW - timedelta(days=90 * number)) for number in range(4)]
             connection.execute(insert(ledger_tables.reservations), old)
+            add_totals_up(connection)
         cli("limits", "set", "--gateway", "images:100/total", "concurrent:7", "images:9/total@gpt-image-2", "usd:5/day")
         with reading(engine) as connection:
-            rows = connection.execute(select(limit_tables.counters).order_by(limit_tables.counters.c.model)).all()
-    assert [(row.scope, row.model, row.window, row.settled_images) for row in rows] == [
-        ("gateway", "", "total", 4),
-        ("gateway", "openai/gpt-image-2", "total", 4),
+            found = limit_status_of_key(connection, "", "", None, NOW)
+    assert [(status.limit.model, status.used) for status in found if status.limit.unit == "images"] == [
+        ("", 4),
+        ("openai/gpt-image-2", 4),
     ]
     assert cli.json("ledger", "audit") == {"clean": True, "findings": []}

@@ -13,6 +13,7 @@ from app.database.engine import opened, writing
 from app.database.schema import ledger_tables
 from app.settings.settings import Settings
 from tests.cli.conftest import NOW, Cli
+from tests.quotas.making import add_totals_up
 
 
 def reservation(number: int, at: datetime, **fields: Any) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def used(cli: Cli) -> Cli:
     ]
     with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine, writing(engine) as connection:
         connection.execute(insert(ledger_tables.reservations), rows)
+        add_totals_up(connection)
     cli.now = NOW + timedelta(seconds=1)
     return cli
 
@@ -130,6 +132,7 @@ def test_csv_holds_no_formula(cli: Cli) -> None:
     row = reservation(1, NOW, user_id=cli.json("users", "list")[0]["id"])
     with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine, writing(engine) as connection:
         connection.execute(insert(ledger_tables.reservations).values(row))
+        add_totals_up(connection)
     lines = cli("usage", "report", "--csv").stdout
     [line] = csv.DictReader(lines.splitlines())
     assert line["user"] == '\'=HYPERLINK("http://example.com")'

@@ -62,7 +62,15 @@ def a_record(hold: Hold) -> Record:
 
 def test_a_record_is_read_from_its_columns() -> None:
     assert a_record(a_hold()) == Record(
-        "r1", PARTY, "pending", to_ms(NOON), None, Amounts(1, 1, 1000, 100_000_000), None, None
+        "r1",
+        PARTY,
+        "pending",
+        to_ms(NOON),
+        None,
+        Amounts(1, 1, 1000, 100_000_000),
+        None,
+        None,
+        asked=("generation", "1024x1024", "high"),
     )
     values = dict.fromkeys(RECORD_COLUMNS, "?") | {"dispatched_at_ms": 5, "resolved_at_ms": 7, "outcome": "completed"}
     record = record_read([values[name] for name in RECORD_COLUMNS])

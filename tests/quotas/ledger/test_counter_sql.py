@@ -78,12 +78,6 @@ def test_a_counter_is_the_same_by_both_sums_and_before_and_after_a_prune(engine:
         pooled.close()
 
 
-@pytest.mark.parametrize("window", [Window.MINUTE, Window.HOUR])
-def test_parts_of_a_day_ask_no_totals(window: Window) -> None:
-    text, _ = counter_sum(CounterKey("key", "k", "", window.value, 0))
-    assert "usage_days" not in text
-
-
 @pytest.mark.parametrize("store_kind", ["sqlite"], indirect=True)
 def test_sums_are_found_by_an_index(engine: Engine) -> None:
     """Those of one owner, or of one window: never by reading every record."""
@@ -93,4 +87,6 @@ def test_sums_are_found_by_an_index(engine: Engine) -> None:
                 continue
             text, values = counter_sum(key)
             plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", tuple(values))]
-            assert not [step for step in plan if step.startswith(("SCAN reservations", "SCAN usage_days"))], (key, plan)
+            assert not [
+                step for step in plan if step.startswith(("SCAN reservations", "SCAN usage_days", "SCAN usage_hours"))
+            ], (key, plan)

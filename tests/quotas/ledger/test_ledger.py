@@ -26,6 +26,7 @@ from tests.quotas.making import (
     NOON,
     StillClock,
     a_hold,
+    add_totals_up,
     counters,
     errors,
     on_gateway,
@@ -327,6 +328,7 @@ class TestExpiry:
         more = [row | {"id": f"x{number}"} for number in range(400)]
         with writing(engine) as connection:
             connection.execute(insert(ledger_tables.reservations), more)
+            add_totals_up(connection)
             connection.execute(delete(limit_tables.counters))
         assert len(await sweep(engine, LATER)) == 1300
         assert set(states(engine).values()) == {"expired"}

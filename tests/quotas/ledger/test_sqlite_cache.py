@@ -167,7 +167,7 @@ class TestWriter:
         ]
         assert self.statements_of(desk, Resolve("r1", settled())) == [
             *("BEGIN IMMEDIATE", "PRAGMA data_version", "UPDATE reservations"),
-            *("UPDATE counters", "UPDATE counters", "COMMIT"),
+            *("UPDATE counters", "UPDATE counters", "INSERT INTO", "INSERT INTO", "COMMIT"),
         ]
         assert "SELECT id," in self.statements_of(desk, Resolve("r1", settled()))
         assert errors(engine) == []

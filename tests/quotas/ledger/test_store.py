@@ -9,9 +9,9 @@ from app.database.clock import to_ms
 from app.database.engine import writing
 from app.database.schema import identity_tables, ledger_tables, limit_tables
 from app.quotas.ledger.execute import Writes
-from app.quotas.ledger.rows import closing_of, new_row
+from app.quotas.ledger.rows import Record, closing_of, new_row
 from app.quotas.ledger.store import CounterVanished, Store
-from app.quotas.rules.applicable import ApplicableLimits
+from app.quotas.rules.applicable import ApplicableLimits, Party
 from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent
 from tests.quotas.making import (
@@ -62,6 +62,10 @@ def some_use(store: Store) -> None:
     free = closing_of(settled())._replace(state="released", usage_source="none", outcome="x")
     free = free._replace(charged_requests=0, charged_images=0, charged_tokens=0, charged_nanousd=0)
     writes.closed.append((free, "released"))
+    for hold, (closing, _) in zip(holds, writes.closed, strict=False):
+        party = Party(hold.key_id, hold.user_id, hold.team_id, hold.model, hold.account)
+        record = Record(hold.id, party, "pending", to_ms(hold.reserved_at), None, hold.amounts, asked=("a", "b", "c"))
+        writes.totals.add_closing(record, closing)
     insert(store, writes)
 
 

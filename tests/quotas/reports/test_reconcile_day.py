@@ -10,6 +10,7 @@ from sqlalchemy import Engine, insert, select
 from app.database.clock import to_ms
 from app.database.engine import reading, writing
 from app.database.schema import total_tables
+from app.database.schema.total_tables import TOTAL_WORDS
 from app.images.catalog.catalog import load_catalog
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.reports.reconcile_day import (
@@ -192,7 +193,7 @@ def pruned(day: date, **sums: int) -> dict[str, Any]:
         *(f"{kind}_tokens" for kind in ("input_text", "input_image", "output_text", "output_image")),
     ]
     start_ms = to_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
-    owner = {"key_id": "key-1", "user_id": "user-1", "team_id": "", "model": MODEL}
+    owner = dict.fromkeys(TOTAL_WORDS, "") | {"key_id": "key-1", "user_id": "user-1", "model": MODEL, "account": "main"}
     return {"day_start_ms": start_ms, **owner, **dict.fromkeys(names, 0), **sums}
 
 
@@ -202,6 +203,8 @@ async def test_pruned_days_are_compared_by_their_totals(engine: Engine) -> None:
     sure = pruned(DAY, requests=8, released=1, refused=3, charged_requests=7, charged_nanousd=400)
     unsure = pruned(DAY, requests=2, estimated=1, unpriced=1, charged_requests=2, charged_nanousd=70_000)
     with writing(engine) as connection:
+        until_ms = to_ms(datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC) + timedelta(days=1))
+        connection.execute(insert(total_tables.pruning).values(id=1, until_ms=until_ms))
         connection.execute(
             insert(total_tables.usage_days),
             [
