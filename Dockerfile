@@ -13,7 +13,7 @@ COPY app app
 RUN uv pip install --no-deps --build-constraints requirements-dev.lock .
 
 FROM python:3.13.16-slim-bookworm
-RUN useradd --system --uid 10001 --user-group --home-dir /data --no-create-home gateway \
+RUN useradd --uid 10001 --user-group --home-dir /data --no-create-home --no-log-init --shell /usr/sbin/nologin gateway \
  && install -d -o gateway -g gateway -m 0750 /data
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \

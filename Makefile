@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 # Compiled tests and modules are kept for the next run, also where the machine's owner switched that off.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install run test test-quick test-full soak node clients tools mixin bench bench-full check format lock clean
+.PHONY: help install run test test-quick test-full soak node clients tools mixin sbom bench bench-full check format lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -99,6 +99,12 @@ tools: ## unpack Debian's Prometheus and a Helm for the tests of deploy/, where 
 
 mixin: install ## render deploy/mixin into deploy/
 	$(BIN)/python deploy/mixin/render.py
+
+SBOM ?= dist/zenmux-gateway.cdx.json
+
+sbom: clients ## list every package of the image as CycloneDX, in dist/
+	@mkdir -p $(dir $(SBOM))
+	.venv-clients/deploy_tools/bin/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml --output-file $(SBOM) requirements.lock
 
 bench: install ## measure the gateway beside nginx, LiteLLM and Portkey, in minutes
 	$(BIN)/python -m bench

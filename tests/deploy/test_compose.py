@@ -15,11 +15,19 @@ from dotenv import dotenv_values
 from app.settings.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
+CHECK = ROOT / ".venv-clients/deploy_tools/bin/check-jsonschema"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PROMETHEUS = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text(encoding="utf-8"))
 
 every_service = pytest.mark.parametrize("name", sorted(SERVICES))
+
+
+@pytest.mark.skipif(not CHECK.exists(), reason="`make clients` could not make deploy_tools")
+def test_it_is_as_the_schema_of_compose_files_says() -> None:
+    called = [str(CHECK), "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"]
+    checked = subprocess.run(called, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert checked.returncode == 0, checked.stdout
 
 
 @every_service
