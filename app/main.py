@@ -202,12 +202,13 @@ async def _open(
         stack.push_async_callback(sender.aclose)
         sending = exchanges.tasks.start(sender.run(), "webhooks")
         stack.push_async_callback(_finish_sending, sender, sending)
+    authenticator = Authenticator(engine, clock, settings.key_cache_seconds, settings.key_cache_entries)
     return Services(
         settings=settings,
         clock=clock,
         engine=engine,
         policy=policy,
-        authenticator=Authenticator(engine, clock, settings.key_cache_seconds, settings.key_cache_entries),
+        authenticator=authenticator,
         ledger=ledger,
         exchanges=exchanges,
         uploads=await _open_uploads(settings, stack),
@@ -217,7 +218,7 @@ async def _open(
         edit_bounds=_edit_bounds(settings, policy),
         new_boundary=lambda: f"zenmux-gateway-{secrets.token_hex(16)}",
         metrics=metrics,
-        administration=open_administration(settings.database, clock, stack),
+        administration=open_administration(settings.database, clock, stack, authenticator.forget),
     )
 
 

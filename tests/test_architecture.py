@@ -99,7 +99,7 @@ ROOMS: dict[str, frozenset[str]] = {
             *("exchange", "admin", "api"),
         }
     ),
-    "admin_api": frozenset({"errors", "identity", "admin", "api"}),
+    "admin_api": frozenset({"errors", "database", "identity", "admin", "api"}),
     "sandbox/options": frozenset({"images"}),
     "sandbox/requests": frozenset({"images", "sandbox/options"}),
     "sandbox/images": frozenset({"sandbox/requests"}),
@@ -165,8 +165,13 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "api/services.py", "api/endpoints/usage.py", "quotas/reports/overview.py",
     ),
     ("admin_api/test_access.py",): (
-        "admin_api/door.py", "admin_api/status.py", "admin/reads/status.py", "admin/access/administration.py",
+        "admin_api/door.py", "admin_api/routes/status.py", "admin/reads/status.py", "admin/access/administration.py",
         "identity/people/principal.py",
+    ),
+    ("admin_api/test_people.py",): (
+        "admin_api/calls.py", "admin_api/lists.py", "admin_api/requests.py", "admin_api/shapes.py",
+        "admin_api/routes/teams.py", "admin_api/routes/users.py",
+        "admin/access/expected.py", "admin/access/reaching.py",
     ),
     ("admin/access/test_permissions.py",): ("identity/people/roles.py",),
     ("e2e/test_links.py",): ("api/link_base.py", "exchange/hosted_answers.py", "exchange/hosting.py"),

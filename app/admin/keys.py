@@ -6,8 +6,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from app.admin.limits import limits_by_owner, limits_of
-from app.admin.lookup.owners import existing_key, existing_user
+from app.admin.access.leads import check_owner
+from app.admin.access.permissions import Permission, Reach, covers, permit
+from app.admin.access.reaching import key_for, user_for
+from app.admin.limits import limits_by_owner, limits_of, refuse_above_team
+from app.admin.lookup.owners import existing_user
 from app.admin.operator import Operator
 from app.admin.users import add_user
 from app.admin.views import KeyView, MintedKeyView, UserView
@@ -16,7 +19,7 @@ from app.identity.keys.credentials import read_credential
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint, mint_again, parse
 from app.identity.keys.keys import Key, NewKey
 from app.identity.people.roles import Role
-from app.identity.people.users import find_user
+from app.identity.people.users import User, find_user, list_users
 from app.quotas.limits.manage import set_limit
 from app.quotas.rules.limits import Scope, WrittenLimit
 
@@ -40,11 +43,17 @@ def create_key(operator: Operator, wanted: WantedKey) -> MintedKeyView:
 
     Raises InvalidValue for impossible names, models and times.
     """
+    permit(operator.principal, Permission.MINT_KEYS)
+    if wanted.role is not None:
+        permit(operator.principal, Permission.CHANGE_KEYS)
     change = operator.change()
     minted = mint(operator.random_bytes(PUBLIC_ID_BYTES), operator.random_bytes(SECRET_BYTES))
     with operator.writing() as connection:
-        found = find_user(connection, wanted.user)
+        found = _owner_for(operator, connection, wanted.user)
         owner = found or add_user(connection, wanted.user, None, change)
+        if wanted.limits:
+            check_owner(operator.principal, Scope.KEY, owner.id)
+            refuse_above_team(operator, connection, [each.on(Scope.KEY, minted.id) for each in wanted.limits])
         new = NewKey(owner.id, wanted.name, wanted.models, wanted.expires_at, wanted.role)
         key = key_records.create_key(connection, new, minted, change=change)
         for written in wanted.limits:
@@ -53,28 +62,34 @@ def create_key(operator: Operator, wanted: WantedKey) -> MintedKeyView:
 
 
 def list_keys(operator: Operator, user: str | None = None) -> list[KeyView]:
-    """Every key, or every key of one user, oldest first. Raises NotFound for the user."""
+    """Every key that the role reaches, or every key of one user, oldest first. Raises NotFound for the user."""
+    permit(operator.principal, Permission.READ_PEOPLE)
     with operator.reading() as connection:
-        owner = existing_user(connection, user) if user is not None else None
+        owner = user_for(operator, connection, user) if user is not None else None
         limits = limits_by_owner(connection, Scope.KEY)
         keys = key_records.list_keys(connection, owner.id if owner else None)
-        return [KeyView(key, limits.get(key.id, ())) for key in keys]
+        teams = {each.id: each.team_id for each in list_users(connection)}
+        return [
+            KeyView(key, limits.get(key.id, ()))
+            for key in keys
+            if covers(operator.principal, Permission.READ_PEOPLE, key.user_id, teams[key.user_id])
+        ]
 
 
 def show_key(operator: Operator, key_id: str) -> KeyView:
     """The key with this id. Raises NotFound."""
     with operator.reading() as connection:
-        return _view(connection, existing_key(connection, key_id))
+        return _view(connection, key_for(operator, connection, key_id))
 
 
 def disable_key(operator: Operator, key_id: str) -> KeyView:
     """Stops the key from working. Changes nothing if it is disabled already. Raises NotFound."""
-    return _set_disabled(operator, key_id, disabled=True)
+    return _set_disabled(operator, key_id, Permission.DISABLE_KEYS, disabled=True)
 
 
 def enable_key(operator: Operator, key_id: str) -> KeyView:
     """Lets a disabled key work again. Changes nothing if it works already. Raises NotFound."""
-    return _set_disabled(operator, key_id, disabled=False)
+    return _set_disabled(operator, key_id, Permission.CHANGE_KEYS, disabled=False)
 
 
 def rotate_key(operator: Operator, key_id: str, overlap: timedelta) -> MintedKeyView:
@@ -84,7 +99,7 @@ def rotate_key(operator: Operator, key_id: str, overlap: timedelta) -> MintedKey
     """
     change, secret = operator.change(), operator.random_bytes(SECRET_BYTES)
     with operator.writing() as connection:
-        minted = mint_again(existing_key(connection, key_id).id, secret)
+        minted = mint_again(key_for(operator, connection, key_id, Permission.MINT_KEYS).id, secret)
         key = key_records.rotate_key(connection, minted.id, minted, overlap, change=change)
         return MintedKeyView(minted.text, _view(connection, key), _owner(connection, key))
 
@@ -99,11 +114,19 @@ def key_opens(operator: Operator, text: str) -> bool:
     return credential is not None and credential.refusal(operator.now) is None
 
 
-def _set_disabled(operator: Operator, key_id: str, *, disabled: bool) -> KeyView:
+def _set_disabled(operator: Operator, key_id: str, action: Permission, *, disabled: bool) -> KeyView:
     change = operator.change()
     with operator.writing() as connection:
-        key = existing_key(connection, key_id)
+        key = key_for(operator, connection, key_id, action)
+        operator.expected.check(_view(connection, key).as_json())
         return _view(connection, key_records.set_key_disabled(connection, key.id, disabled=disabled, change=change))
+
+
+def _owner_for(operator: Operator, connection: Connection, name: str) -> User | None:
+    """The user a key is made for; None if there is none and one may be made."""
+    if permit(operator.principal, Permission.MINT_KEYS) is Reach.ALL:
+        return find_user(connection, name)
+    return user_for(operator, connection, name, Permission.MINT_KEYS)
 
 
 def _view(connection: Connection, key: Key) -> KeyView:

@@ -1,11 +1,13 @@
 """Use cases of limits: set, remove, list, explain."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from app.admin.lookup.owners import existing_key, existing_team, existing_user
+from app.admin.access.leads import check_amounts, check_owner
+from app.admin.access.permissions import Permission, Reach, covers, permit
+from app.admin.access.reaching import key_for, sees_team, team_for, user_for
 from app.admin.operator import Operator
 from app.admin.views import LimitStatusView, LimitView, written_limit
 from app.identity.keys.keys import list_keys
@@ -56,11 +58,14 @@ def set_limits(
     """
     change = operator.change()
     with operator.writing() as connection:
-        scope_id, whose = _find(connection, target)
-        _refuse_managed(connection, whose, [each.on(target.scope, scope_id) for each in limits])
-        before = [each for each in administration.list_limits(connection, target.scope, scope_id) if not each.shadow]
-        for each in limits:
-            administration.set_limit(connection, each.on(target.scope, scope_id, shadow=shadow), change=change)
+        scope_id, whose = _find(operator, connection, target, Permission.SET_LIMITS)
+        present = administration.list_limits(connection, target.scope, scope_id)
+        wanted = [each.on(target.scope, scope_id, shadow=shadow) for each in limits]
+        refuse_above_team(operator, connection, wanted, present)
+        _refuse_managed(connection, whose, wanted)
+        before = [each for each in present if not each.shadow]
+        for limit in wanted:
+            administration.set_limit(connection, limit, change=change)
         after = administration.list_limits(connection, target.scope, scope_id)
     shadows = {_place(each) for each in after if each.shadow}
     return TargetLimits(whose, tuple(after), tuple(each for each in before if _place(each) in shadows))
@@ -70,9 +75,10 @@ def remove_limits(operator: Operator, target: Target, limits: Sequence[WrittenLi
     """Removes limits, whatever their amounts: all or none. Raises NotFound for the target, or for a limit that it does
     not have.
     """
+    permit(operator.principal, Permission.REMOVE_LIMITS)
     change = operator.change()
     with operator.writing() as connection:
-        scope_id, whose = _find(connection, target)
+        scope_id, whose = _find(operator, connection, target)
         _refuse_managed(connection, whose, [each.on(target.scope, scope_id) for each in limits])
         for each in limits:
             administration.remove_limit(connection, each.on(target.scope, scope_id), change=change)
@@ -80,26 +86,27 @@ def remove_limits(operator: Operator, target: Target, limits: Sequence[WrittenLi
 
 
 def list_limits(operator: Operator, target: Target | None = None) -> list[LimitView]:
-    """All limits, or those of one target, by scope. Raises NotFound for the target."""
+    """All limits that the role reaches, or those of one target, by scope. Raises NotFound for the target."""
+    permit(operator.principal, Permission.READ_PEOPLE)
     with operator.reading() as connection:
-        scope_id = _find(connection, target)[0] if target is not None else None
+        scope_id = _find(operator, connection, target)[0] if target is not None else None
         found = administration.list_limits(connection, target.scope if target else None, scope_id)
-        names = _names(connection)
-    return [LimitView(each, _name_of(each, names)) for each in found]
+        names, reached = _names(connection), _reached(operator, connection)
+    return [LimitView(each, _name_of(each, names)) for each in found if reached(each)]
 
 
 def show_target(operator: Operator, target: Target) -> TargetLimits:
     """The limits of one target, and the name that messages use. Raises NotFound."""
     with operator.reading() as connection:
-        scope_id, whose = _find(connection, target)
+        scope_id, whose = _find(operator, connection, target)
         return TargetLimits(whose, tuple(administration.list_limits(connection, target.scope, scope_id)))
 
 
 def explain_key(operator: Operator, key_id: str) -> Explanation:
     """The limits that apply to a key, and how much of each is used and left. Raises NotFound."""
     with operator.reading() as connection:
-        key = existing_key(connection, key_id)
-        owner = existing_user(connection, key.user_id)
+        key = key_for(operator, connection, key_id)
+        owner = user_for(operator, connection, key.user_id)
         found = limit_status_of_key(connection, key.id, owner.id, owner.team_id, operator.now)
         names = _names(connection)
     mine = [status for status in found if status.may_apply_to(key.models)]
@@ -109,7 +116,7 @@ def explain_key(operator: Operator, key_id: str) -> Explanation:
 def explain_user(operator: Operator, name: str) -> Explanation:
     """The limits that apply to every key of a user, and how much of each is used and left. Raises NotFound."""
     with operator.reading() as connection:
-        owner = existing_user(connection, name)
+        owner = user_for(operator, connection, name)
         # No key has the empty id, so only the wider scopes match.
         found = limit_status_of_key(connection, "", owner.id, owner.team_id, operator.now)
         names = _names(connection)
@@ -129,30 +136,57 @@ def limits_by_owner(connection: Connection, scope: Scope) -> dict[str, tuple[str
     return found
 
 
+def refuse_above_team(
+    operator: Operator, connection: Connection, wanted: Sequence[Limit], present: Sequence[Limit] = ()
+) -> None:
+    """The part of a use case that keeps leads below their team's limits. Raises NotPermitted."""
+    principal = operator.principal
+    team_id = principal.team_id if principal is not None else None
+    teams = administration.list_limits(connection, Scope.TEAM, team_id) if team_id is not None else []
+    check_amounts(principal, wanted, present, teams)
+
+
 def _refuse_managed(connection: Connection, whose: str, limits: Sequence[Limit]) -> None:
     for each in limits:
         managed_by = administration.managed_by_of(connection, each)
         refuse_managed(managed_by, f"A limit on {each.unit} of {whose}", ("limit",))
 
 
-def _find(connection: Connection, target: Target) -> tuple[str, str]:
-    """The id, and the name that messages use. Raises NotFound."""
+def _find(
+    operator: Operator, connection: Connection, target: Target, action: Permission = Permission.READ_PEOPLE
+) -> tuple[str, str]:
+    """The id, and the name that messages use. Raises NotFound, NotPermitted."""
+    owner: str | None = None
     match target.scope:
         case Scope.KEY:
-            key = existing_key(connection, target.name)
-            return key.id, f"the key {key.id}"
+            key = key_for(operator, connection, target.name, action)
+            scope_id, whose, owner = key.id, f"the key {key.id}", key.user_id
         case Scope.USER:
-            user = existing_user(connection, target.name)
-            return user.id, f"the user {user.name}"
+            user = user_for(operator, connection, target.name, action)
+            scope_id, whose, owner = user.id, f"the user {user.name}", user.id
         case Scope.TEAM:
-            team = existing_team(connection, target.name)
-            return team.id, f"the team {team.name}"
+            team = team_for(operator, connection, target.name, action)
+            scope_id, whose = team.id, f"the team {team.name}"
         case Scope.ACCOUNT:
-            return target.name, f"the account {target.name}"
+            scope_id, whose = target.name, f"the account {target.name}"
         case Scope.GATEWAY:
-            return "", "the gateway"
+            scope_id, whose = "", "the gateway"
         case Scope.DEFAULT:
-            return "", "new users"
+            scope_id, whose = "", "new users"
+    if action is Permission.SET_LIMITS:
+        check_owner(operator.principal, target.scope, owner)
+    return scope_id, whose
+
+
+def _reached(operator: Operator, connection: Connection) -> Callable[[Limit], bool]:
+    """Whether somebody sees a limit: one of a user, a key or a team that they see; all, if they see all."""
+    if permit(operator.principal, Permission.READ_PEOPLE) is Reach.ALL:
+        return lambda _: True
+    owners = {(Scope.TEAM, team.id) for team in list_teams(connection) if sees_team(operator, team.id)}
+    for user in list_users(connection):
+        if covers(operator.principal, Permission.READ_PEOPLE, user.id, user.team_id):
+            owners |= {(Scope.USER, user.id), *((Scope.KEY, key.id) for key in list_keys(connection, user.id))}
+    return lambda limit: (limit.scope, limit.scope_id) in owners
 
 
 def _names(connection: Connection) -> dict[str, str]:

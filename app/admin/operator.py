@@ -8,8 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
+from app.admin.access.expected import ANYTHING, Expected
 from app.database import engine as transactions
-from app.database.changes import Change
+from app.database.changes import Change, RecordedChange, changes_after, lock_changes, newest_change
 from app.database.clock import Clock
 from app.identity.people.principal import Principal
 
@@ -22,7 +23,8 @@ class Operator:
 
     `has_deadline`: a read on PostgreSQL ends after the engine's time for a statement. A person who types a command
     waits longer. `read_seconds_max` ends reads earlier, on both engines. `principal` None: a terminal on the server;
-    whoever can open the database may do everything.
+    whoever can open the database may do everything. `expected` is what there must be for a change to be made.
+    `trial` None: changes are made. A list: they are not, and it gets what the list of changes would have got.
     """
 
     engine: Engine
@@ -32,6 +34,8 @@ class Operator:
     has_deadline: bool = True
     read_seconds_max: float | None = None
     principal: Principal | None = None
+    expected: Expected = ANYTHING
+    trial: list[RecordedChange] | None = None
 
     @property
     def now(self) -> datetime:
@@ -51,6 +55,15 @@ class Operator:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction that may write: a whole use case, or nothing of it. Raises StoreUnavailable."""
+        """One transaction that may write: a whole use case, or nothing of it. Other changes wait for its end, so that
+        what it reads stays true. Raises StoreUnavailable.
+        """
         with transactions.writing(self.engine) as connection:
+            lock_changes(connection)
+            if self.trial is None:
+                yield connection
+                return
+            newest = newest_change(connection)
             yield connection
+            self.trial.extend(changes_after(connection, newest))
+            connection.rollback()

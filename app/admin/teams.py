@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from app.admin.access.permissions import Permission, permit
+from app.admin.access.reaching import sees_team, team_for, user_for
 from app.admin.limits import limits_by_owner, limits_of
-from app.admin.lookup.owners import existing_team, existing_user
 from app.admin.operator import Operator
 from app.admin.users import move_user
 from app.admin.views import TeamView
@@ -18,19 +19,44 @@ from app.quotas.rules.limits import Scope
 
 def create_team(operator: Operator, name: str) -> TeamView:
     """Makes a team. Raises InvalidValue for an impossible name, Conflict for one that is taken."""
+    permit(operator.principal, Permission.CHANGE_TEAMS)
     change = operator.change()
     with operator.writing() as connection:
         return TeamView(team_records.create_team(connection, name, change=change), (), ())
 
 
+def put_team(operator: Operator, name: str) -> tuple[TeamView, bool]:
+    """The team of this name, made if there is none; whether it was made. Raises InvalidValue, ChangedMeanwhile."""
+    permit(operator.principal, Permission.CHANGE_TEAMS)
+    change = operator.change()
+    with operator.writing() as connection:
+        found = team_records.find_team(connection, name)
+        present = None if found is None else _view(connection, found)
+        operator.expected.check(present.as_json() if present else None)
+        if present is not None:
+            return present, False
+        return _view(connection, team_records.create_team(connection, name, change=change)), True
+
+
 def list_teams(operator: Operator) -> list[TeamView]:
-    """Every team, by name."""
+    """Every team that the role reaches, by name."""
+    permit(operator.principal, Permission.READ_PEOPLE)
     with operator.reading() as connection:
-        users, limits = user_records.list_users(connection), limits_by_owner(connection, Scope.TEAM)
+        limits, users = limits_by_owner(connection, Scope.TEAM), dict[str, list[str]]()
+        for user in user_records.list_users(connection):
+            if user.team_id is not None:
+                users.setdefault(user.team_id, []).append(user.name)
         return [
-            TeamView(team, tuple(user.name for user in users if user.team_id == team.id), limits.get(team.id, ()))
+            TeamView(team, tuple(users.get(team.id, ())), limits.get(team.id, ()))
             for team in team_records.list_teams(connection)
+            if sees_team(operator, team.id)
         ]
+
+
+def show_team(operator: Operator, name: str) -> TeamView:
+    """The team with this name or id. Raises NotFound."""
+    with operator.reading() as connection:
+        return _view(connection, team_for(operator, connection, name))
 
 
 def add_to_team(operator: Operator, name: str, users: Sequence[str]) -> TeamView:
@@ -40,9 +66,9 @@ def add_to_team(operator: Operator, name: str, users: Sequence[str]) -> TeamView
     """
     change = operator.change()
     with operator.writing() as connection:
-        team = existing_team(connection, name)
+        team = team_for(operator, connection, name, Permission.CHANGE_USERS)
         for user in users:
-            move_user(connection, existing_user(connection, user), team, change)
+            move_user(connection, user_for(operator, connection, user, Permission.CHANGE_USERS), team, change)
         return _view(connection, team)
 
 
@@ -53,9 +79,9 @@ def remove_from_team(operator: Operator, name: str, users: Sequence[str]) -> Tea
     """
     change = operator.change()
     with operator.writing() as connection:
-        team = existing_team(connection, name)
+        team = team_for(operator, connection, name, Permission.CHANGE_USERS)
         for written in users:
-            user = existing_user(connection, written)
+            user = user_for(operator, connection, written, Permission.CHANGE_USERS)
             if user.team_id != team.id:
                 raise Conflict(f"The user {user.name} is not in the team {team.name}; nothing was changed.")
             move_user(connection, user, None, change)

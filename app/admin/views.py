@@ -35,6 +35,7 @@ class UserView:
             "name": self.user.name,
             "team": self.user.team_name,
             "team_id": self.user.team_id,
+            "role": self.user.role,
             "state": self.state,
             "keys": list(self.keys),
             "limits": list(self.limits),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, func, insert, or_, select, update
 
 from app.database.clock import from_ms, to_ms
 from app.database.schema import change_tables
@@ -127,15 +127,31 @@ def list_changes(connection: Connection, limit: int, wanted: Wanted = Wanted()) 
         on_it = table.c.target.endswith(f" {wanted.target}", autoescape=True)  # a limit's target is `user user_1 …`
         query = query.where(or_(table.c.target == wanted.target, on_it))
     for row in connection.execute(query, execution_options={"yield_per": _PAGE}):
-        yield RecordedChange(
-            id=row.id,
-            at=from_ms(row.at_ms),
-            actor=row.actor,
-            action=row.action,
-            target=row.target,
-            before=_from_json(row.before),
-            after=_from_json(row.after),
-        )
+        yield _change_of(row)
+
+
+def newest_change(connection: Connection) -> int:
+    """The id of the newest line of the list; 0 while it is empty."""
+    return int(connection.execute(select(func.max(change_tables.admin_events.c.id))).scalar_one() or 0)
+
+
+def changes_after(connection: Connection, change_id: int) -> list[RecordedChange]:
+    """The lines that were added after this one, oldest first."""
+    table = change_tables.admin_events
+    rows = connection.execute(select(table).where(table.c.id > change_id).order_by(table.c.id))
+    return [_change_of(row) for row in rows]
+
+
+def _change_of(row: Row[Any]) -> RecordedChange:
+    return RecordedChange(
+        id=row.id,
+        at=from_ms(row.at_ms),
+        actor=row.actor,
+        action=row.action,
+        target=row.target,
+        before=_from_json(row.before),
+        after=_from_json(row.after),
+    )
 
 
 def _to_json(values: Values | None) -> str | None:

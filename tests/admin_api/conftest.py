@@ -12,6 +12,8 @@ from app.admin.keys import WantedKey, create_key
 from app.admin.operator import Operator
 from app.admin.teams import create_team
 from app.admin.users import create_user
+from app.database.changes import list_changes
+from app.database.engine import reading
 from app.identity.people.roles import Role
 from app.main import utc_now
 from app.settings.settings import Settings
@@ -42,6 +44,11 @@ class Admin:
     def operator(self) -> Operator:
         """A terminal on the server."""
         return Operator(self.gateway.store.engine, utc_now, "cli:test")
+
+    def actions(self) -> list[str]:
+        """Of the list of changes, oldest first."""
+        with reading(self.gateway.store.engine) as connection:
+            return [change.action for change in list_changes(connection, 1000)][::-1]
 
     def key_of(self, user: str, role: Role | None = None) -> str:
         """A new key's text."""

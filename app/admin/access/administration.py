@@ -5,12 +5,14 @@ so that no page and no poller can take those that requests need.
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sqlalchemy import Engine
 
+from app.admin.access.expected import ANYTHING, Expected
 from app.admin.operator import Operator
+from app.database.changes import RecordedChange
 from app.database.clock import Clock
 from app.database.engine import create_engine
 from app.database.readers import Readers
@@ -28,22 +30,32 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Administration:
-    """Calls use cases as somebody. For one event loop."""
+    """Calls use cases as somebody. For one event loop. `changed` is called after each change."""
 
     engine: Engine
     clock: Clock
     readers: Readers
     writers: Readers
+    changed: Callable[[], None]
 
     async def read(self, principal: Principal, use_case: Callable[[Operator], _T]) -> _T:
         """What a use case that only reads returns or raises. Raises StoreUnavailable if it takes too long."""
         operator = self._operator(principal)
         return await self.readers.run(lambda: use_case(operator), _WAIT_SECONDS)
 
-    async def change(self, principal: Principal, use_case: Callable[[Operator], _T]) -> _T:
-        """The same for a use case that changes something."""
-        operator = self._operator(principal)
-        return await self.writers.run(lambda: use_case(operator), _WRITE_SECONDS)
+    async def change(
+        self,
+        principal: Principal,
+        use_case: Callable[[Operator], _T],
+        expected: Expected = ANYTHING,
+        trial: list[RecordedChange] | None = None,
+    ) -> _T:
+        """The same for a use case that changes something; the last two are an Operator's."""
+        operator = replace(self._operator(principal), expected=expected, trial=trial)
+        try:
+            return await self.writers.run(lambda: use_case(operator), _WRITE_SECONDS)
+        finally:
+            self.changed()
 
     def _operator(self, principal: Principal) -> Operator:
         return Operator(
@@ -56,9 +68,11 @@ class Administration:
         )
 
 
-def open_administration(database_url: str, clock: Clock, stack: AsyncExitStack) -> Administration:
+def open_administration(
+    database_url: str, clock: Clock, stack: AsyncExitStack, changed: Callable[[], None]
+) -> Administration:
     """Opens its connections; `stack` closes them."""
     engine = create_engine(database_url, _READS_AT_A_TIME + _WRITES_AT_A_TIME)
     stack.callback(engine.dispose)
     readers = Readers(_READS_AT_A_TIME, "administration-reads")
-    return Administration(engine, clock, readers, Readers(_WRITES_AT_A_TIME, "administration-changes"))
+    return Administration(engine, clock, readers, Readers(_WRITES_AT_A_TIME, "administration-changes"), changed)

@@ -117,13 +117,14 @@ class _Writing:
             key = self._today.keys.get(step.name)
             key_id = key.id if key else new_public_id(self._operator.random_bytes(PUBLIC_ID_BYTES))
             user_id, was = self._today.owners[Scope.USER, (user,)], None
+            role = key.role if key else None
             if key is not None:
-                was = KeyRow(key.id, user_id, name, key.models, key.expires_at, key.disabled_at, key.managed_by)
+                was = KeyRow(key.id, user_id, name, key.models, key.expires_at, key.disabled_at, role, key.managed_by)
             else:
                 unclaimed.append((step.name, key_id))
             disabled_at = disabled_since(key, disabled=after.disabled, now=self._change.now)
-            row = KeyRow(key_id, user_id, name, after.models, after.expires_at, disabled_at, after.managed_by)
-            steps.append((was, row))
+            now = KeyRow(key_id, user_id, name, after.models, after.expires_at, disabled_at, role, after.managed_by)
+            steps.append((was, now))
             self._today.owners[Scope.KEY, step.name] = key_id
         write_keys(self._connection, steps, self._change)
         return tuple(unclaimed)

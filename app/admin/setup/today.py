@@ -43,7 +43,7 @@ def read_today(connection: Connection) -> Today:
     for user in list_users(connection):
         today.users[user.name] = user
         disabled = user.disabled_at is not None
-        today.state.users[user.name] = UserState(user.team_name, user.role, disabled, user.managed_by)
+        today.state.users[user.name] = UserState(user.team_name, user.role.value, disabled, user.managed_by)
         today.owners[Scope.USER, (user.name,)] = user.id
     _read_keys(connection, today)
     names = {(scope, scope_id): owner for (scope, owner), scope_id in today.owners.items()}

@@ -1,6 +1,7 @@
 """Every error answer, by route and status, made by the code that answers them: an example cannot be untrue. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from app import errors
@@ -70,13 +71,14 @@ def of_images() -> list[GatewayError]:
     return [*_refused_requests(), *_refused_limits(), *_refused_upstream(), *_failed_upstream()]
 
 
-def responses(examples: Iterable[GatewayError]) -> dict[str, Any]:
-    """OpenAPI's responses for those errors, by status."""
+def responses(examples: Iterable[GatewayError], reasons: Mapping[int, str] = MappingProxyType({})) -> dict[str, Any]:
+    """OpenAPI's responses for those errors, by status. `reasons` are descriptions in place of the usual ones."""
     by_status: dict[int, list[WireError]] = {}
     for error in examples:
         wire = wire_error(error)
         by_status.setdefault(wire.status, []).append(wire)
-    return {str(status): _response(_HTTP_REASONS[status], by_status[status]) for status in sorted(by_status)}
+    described = {**_HTTP_REASONS, **reasons}
+    return {str(status): _response(described[status], by_status[status]) for status in sorted(by_status)}
 
 
 def elsewhere() -> dict[str, Any]:

@@ -71,6 +71,7 @@ class Authenticator:
         self._unknown: _Cache = LRUCache(cache_entries)
         self._flights: dict[PresentedKey, _Flight] = {}
         self._readers = Readers(_READS_AT_A_TIME, "authentication")
+        self._changed = 0  # how often keys were changed in this process
 
     async def authenticate(self, authorization: str | None) -> Caller:
         """The caller whose key is in the header's value. The value is None if the header is missing.
@@ -92,6 +93,12 @@ class Authenticator:
         if refusal is not None:
             raise AuthenticationFailed(f"{refusal} {_WHERE_TO_GET_ONE}")
         return credential.caller
+
+    def forget(self) -> None:
+        """Keys or users were changed in this process: the next request of each key reads them again."""
+        self._known.clear()
+        self._unknown.clear()
+        self._changed += 1
 
     async def _ask(self, presented: PresentedKey) -> Credential | None:
         flight = self._flights.get(presented)
@@ -121,14 +128,15 @@ class Authenticator:
 
     async def _read_for(self, presented: PresentedKey, flight: _Flight) -> None:
         flight.begun += 1
-        began_at = self._clock()
+        began_at, changed = self._clock(), self._changed
         try:
             flight.credential = await self._readers.run(lambda: self._read(presented), _WAIT_SECONDS)
         except StoreUnavailable:
             flight.failed, flight.ended = True, flight.begun
             raise
         flight.failed, flight.ended = False, flight.begun
-        self._remember(presented, _Reading(began_at, flight.credential))
+        if changed == self._changed:  # else it may have read what was before
+            self._remember(presented, _Reading(began_at, flight.credential))
 
     def _read(self, presented: PresentedKey) -> Credential | None:
         with reading(self._engine) as connection:

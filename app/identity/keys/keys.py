@@ -3,7 +3,7 @@ ends. Nothing here sees a secret, and no record of a change contains its hash.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from app.database.clock import from_ms, to_ms
 from app.database.schema.identity_tables import key_secrets, keys, users
 from app.errors import Conflict, InvalidValue, NotFound
 from app.identity.keys.format import MintedKey, is_public_id
+from app.identity.keys.many import KeyRow, write_keys
 from app.identity.people.names import checked_name
 from app.identity.people.roles import Role
 from app.identity.people.users import find_user
@@ -55,37 +56,17 @@ def create_key(connection: Connection, new: NewKey, minted: MintedKey, *, change
     """Makes a key for a user. Raises NotFound if the user is not there, InvalidValue for impossible values."""
     name = None if new.name is None else checked_name(new.name, "key")
     models = _checked_models(new.models)
-    if new.expires_at is not None and new.expires_at <= change.now:
-        raise InvalidValue("The key would have expired already; give a time to come.")
+    _refuse_past(new.expires_at, change)
     lock_changes(connection)
     user = find_user(connection, new.user_id)
     if user is None:
         raise NotFound("There is no such user to make a key for.")
     if find_key(connection, minted.id) is not None:
         raise Conflict("By chance the new key has the id of another one; try again.")
-    expires_at_ms = None if new.expires_at is None else to_ms(new.expires_at)
-    connection.execute(
-        insert(keys).values(
-            id=minted.id,
-            user_id=user.id,
-            name=name,
-            models=None if models is None else json.dumps(models),
-            created_at_ms=to_ms(change.now),
-            expires_at_ms=expires_at_ms,
-            role=new.role,
-        )
-    )
+    row = KeyRow(minted.id, user.id, name, models, new.expires_at, None, new.role, None)
+    write_keys(connection, [(None, row)], change)
     _add_secret(connection, minted, change)
-    key = _read(connection, minted.id)
-    after = {
-        "user_id": key.user_id,
-        "name": key.name,
-        "models": key.models,
-        "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
-        "role": key.role,
-    }
-    record_change(connection, change, "key.create", key.id, None, after)
-    return key
+    return _read(connection, minted.id)
 
 
 def find_key(connection: Connection, key_id: str) -> Key | None:
@@ -104,16 +85,28 @@ def list_keys(connection: Connection, user_id: str | None = None) -> list[Key]:
     return [_key_of(row) for row in connection.execute(wanted)]
 
 
+def change_key(connection: Connection, wanted: Key, *, change: Change) -> Key:
+    """Gives the key the name, models, end, role and state of `wanted`. Changes nothing when all is so already.
+
+    Raises NotFound; InvalidValue for impossible values, and for a new end that has passed.
+    """
+    key = _existing(connection, wanted.id)
+    name = None if wanted.name is None else checked_name(wanted.name, "key")
+    expires_at = None if wanted.expires_at is None else from_ms(to_ms(wanted.expires_at))  # as the row has it
+    if expires_at != key.expires_at:
+        _refuse_past(expires_at, change)
+    new = replace(_row(wanted), name=name, models=_checked_models(wanted.models), expires_at=expires_at)
+    if new == _row(key):
+        return key
+    write_keys(connection, [(_row(key), new)], change)
+    return _read(connection, key.id)
+
+
 def set_key_disabled(connection: Connection, key_id: str, *, disabled: bool, change: Change) -> Key:
     """Disables or enables the key. Changes nothing if it is so already. Raises NotFound."""
     key = _existing(connection, key_id)
-    if (key.disabled_at is not None) == disabled:
-        return key
-    disabled_at_ms = to_ms(change.now) if disabled else None
-    connection.execute(update(keys).where(keys.c.id == key_id).values(disabled_at_ms=disabled_at_ms))
-    action = "key.disable" if disabled else "key.enable"
-    record_change(connection, change, action, key_id, {"disabled": not disabled}, {"disabled": disabled})
-    return _read(connection, key_id)
+    disabled_at = (key.disabled_at or change.now) if disabled else None
+    return change_key(connection, replace(key, disabled_at=disabled_at), change=change)
 
 
 def rotate_key(connection: Connection, key_id: str, minted: MintedKey, overlap: timedelta, *, change: Change) -> Key:
@@ -144,6 +137,17 @@ def _add_secret(connection: Connection, minted: MintedKey, change: Change) -> No
         insert(key_secrets).values(
             secret_sha256=minted.secret_sha256, key_id=minted.id, created_at_ms=to_ms(change.now)
         )
+    )
+
+
+def _refuse_past(expires_at: datetime | None, change: Change) -> None:
+    if expires_at is not None and expires_at <= change.now:
+        raise InvalidValue("The key would have expired already; give a time to come.")
+
+
+def _row(key: Key) -> KeyRow:
+    return KeyRow(
+        *(key.id, key.user_id, key.name, key.models), key.expires_at, key.disabled_at, key.role, key.managed_by
     )
 
 

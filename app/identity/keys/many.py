@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from app.database.changes import Change, Values, differing, record_changes, write_rows
 from app.database.clock import to_ms
 from app.database.schema.identity_tables import keys
+from app.identity.people.roles import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,29 +22,31 @@ class KeyRow:
 
     id: str
     user_id: str
-    name: str
+    name: str | None
     models: tuple[str, ...] | None
     expires_at: datetime | None
     disabled_at: datetime | None
+    role: Role | None
     managed_by: str | None
 
 
 def write_keys(connection: Connection, steps: Sequence[tuple[KeyRow | None, KeyRow]], change: Change) -> None:
     """Makes or changes keys: each is given as it is (None: it is new) and as it is to be. A new one has no
-    secret: `rotate_key` mints the first.
+    secret yet.
     """
     new: list[dict[str, object]] = []
     changed: list[tuple[object, dict[str, object]]] = []
     for was, now in steps:
         values: dict[str, object] = {
+            "name": now.name,
             "models": None if now.models is None else json.dumps(now.models),
             "expires_at_ms": None if now.expires_at is None else to_ms(now.expires_at),
             "disabled_at_ms": None if now.disabled_at is None else to_ms(now.disabled_at),
+            "role": now.role,
             "managed_by": now.managed_by,
         }
         if was is None:
-            made = {"id": now.id, "user_id": now.user_id, "name": now.name, "created_at_ms": to_ms(change.now)}
-            new.append(values | made)
+            new.append(values | {"id": now.id, "user_id": now.user_id, "created_at_ms": to_ms(change.now)})
         else:
             changed.append((now.id, values))
     write_rows(connection, keys, new, changed)

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, select
 
-from app.database.changes import Change, lock_changes, record_change
-from app.database.clock import from_ms, to_ms
+from app.database.changes import Change, lock_changes
+from app.database.clock import from_ms
 from app.database.schema.identity_tables import teams
 from app.errors import Conflict
+from app.identity.people.many import TeamRow, write_teams
 from app.identity.people.names import checked_name, spelled
 
 
@@ -29,10 +30,9 @@ def create_team(connection: Connection, name: str, *, change: Change) -> Team:
     lock_changes(connection)
     if find_team(connection, name) is not None:
         raise Conflict(f"There is a team {name} already.")
-    team_id = f"team_{change.new_id()}"
-    connection.execute(insert(teams).values(id=team_id, name=name, created_at_ms=to_ms(change.now)))
-    record_change(connection, change, "team.create", team_id, None, {"name": name})
-    return _team_of(connection.execute(select(teams).where(teams.c.id == team_id)).one())
+    new = TeamRow(f"team_{change.new_id()}", name, None)
+    write_teams(connection, [(None, new)], change)
+    return _team_of(connection.execute(select(teams).where(teams.c.id == new.id)).one())
 
 
 def find_team(connection: Connection, name_or_id: str) -> Team | None:

@@ -1,17 +1,19 @@
-"""Users: made, found, listed, moved between teams, disabled. Each change is recorded in its transaction, which
+"""Users: made, found, listed, changed. Each change is recorded in its transaction, which
 the caller opens and ends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, insert, select, update
+from sqlalchemy import Connection, Row, Select, select
 
-from app.database.changes import Change, lock_changes, record_change
-from app.database.clock import from_ms, to_ms
+from app.database.changes import Change, lock_changes
+from app.database.clock import from_ms
 from app.database.schema.identity_tables import teams, users
 from app.errors import Conflict, NotFound
+from app.identity.people.many import UserRow, write_users
 from app.identity.people.names import checked_name, spelled
+from app.identity.people.roles import Role
 from app.identity.people.teams import Team
 
 
@@ -25,21 +27,22 @@ class User:
     team_name: str | None
     created_at: datetime
     disabled_at: datetime | None
-    role: str = "member"
+    role: Role = Role.MEMBER
     managed_by: str | None = None  # what setup/managed.py reads
 
 
-def create_user(connection: Connection, name: str, *, team: Team | None = None, change: Change) -> User:
+def create_user(
+    connection: Connection, name: str, *, team: Team | None = None, role: Role = Role.MEMBER, change: Change
+) -> User:
     """A new user, in a team or in none. Raises InvalidValue when the name is no name, Conflict when it is
     taken."""
     name = checked_name(name, "user")
     lock_changes(connection)
     if find_user(connection, name) is not None:
         raise Conflict(f"There is a user {name} already.")
-    user_id, team_id = f"user_{change.new_id()}", team.id if team else None
-    connection.execute(insert(users).values(id=user_id, name=name, team_id=team_id, created_at_ms=to_ms(change.now)))
-    record_change(connection, change, "user.create", user_id, None, {"name": name, "team_id": team_id})
-    return _read(connection, user_id)
+    new = UserRow(f"user_{change.new_id()}", name, team.id if team else None, role, None, None)
+    write_users(connection, [(None, new)], change)
+    return _read(connection, new.id)
 
 
 def find_user(connection: Connection, name_or_id: str) -> User | None:
@@ -60,33 +63,30 @@ def list_users(connection: Connection) -> list[User]:
     return sorted(found, key=lambda user: (user.name.casefold(), user.name))
 
 
-def set_user_team(connection: Connection, user: User, team: Team | None, *, change: Change) -> User:
-    """Moves the user, with all use from now on, to the team or out of every team.
-
-    Changes nothing when the user is there already. Raises NotFound when the user is no more.
+def change_user(connection: Connection, wanted: User, *, change: Change) -> User:
+    """Gives the user the team, the role and the state of `wanted`: all use from now on counts for the team, and no key
+    of a disabled user works. Changes nothing when all is so already. Raises NotFound when the user is no more.
     """
-    now = _current(connection, user)
-    team_id = team.id if team else None
-    if now.team_id == team_id:
+    now = _current(connection, wanted)
+    was, new = _row(now), replace(_row(wanted), name=now.name, managed_by=now.managed_by)
+    if was == new:
         return now
-    connection.execute(update(users).where(users.c.id == now.id).values(team_id=team_id))
-    record_change(connection, change, "user.team", now.id, {"team_id": now.team_id}, {"team_id": team_id})
+    write_users(connection, [(was, new)], change)
     return _read(connection, now.id)
+
+
+def set_user_team(connection: Connection, user: User, team: Team | None, *, change: Change) -> User:
+    """Moves the user to the team or out of every team."""
+    return change_user(
+        connection, replace(_current(connection, user), team_id=team.id if team else None), change=change
+    )
 
 
 def set_user_disabled(connection: Connection, user: User, *, disabled: bool, change: Change) -> User:
-    """Disables or enables all keys of the user. Changes nothing when it is so already.
-
-    Raises NotFound when the user is no more.
-    """
+    """Disables or enables all keys of the user."""
     now = _current(connection, user)
-    if (now.disabled_at is not None) == disabled:
-        return now
-    disabled_at_ms = to_ms(change.now) if disabled else None
-    connection.execute(update(users).where(users.c.id == now.id).values(disabled_at_ms=disabled_at_ms))
-    action = "user.disable" if disabled else "user.enable"
-    record_change(connection, change, action, now.id, {"disabled": not disabled}, {"disabled": disabled})
-    return _read(connection, now.id)
+    disabled_at = (now.disabled_at or change.now) if disabled else None
+    return change_user(connection, replace(now, disabled_at=disabled_at), change=change)
 
 
 def _current(connection: Connection, user: User) -> User:
@@ -95,6 +95,10 @@ def _current(connection: Connection, user: User) -> User:
     if now is None:
         raise NotFound(f"There is no user {user.name} any more.")
     return now
+
+
+def _row(user: User) -> UserRow:
+    return UserRow(user.id, user.name, user.team_id, user.role, user.disabled_at, user.managed_by)
 
 
 def _read(connection: Connection, user_id: str) -> User:
@@ -113,6 +117,6 @@ def _user_of(row: Row[Any]) -> User:
         team_name=row.team_name,
         created_at=from_ms(row.created_at_ms),
         disabled_at=None if row.disabled_at_ms is None else from_ms(row.disabled_at_ms),
-        role=row.role,
+        role=Role(row.role),
         managed_by=row.managed_by,
     )

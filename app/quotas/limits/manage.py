@@ -37,10 +37,12 @@ def managed_by_of(connection: Connection, limit: Limit) -> str | None:
 def set_limit(connection: Connection, limit: Limit, *, change: Change) -> None:
     """Sets a limit, or changes the amount and the shadow flag of the one with the same scope, unit, window and model.
 
-    Usage counts from the window's beginning, even if there was no limit then.
+    Usage counts from the window's beginning, even if there was no limit then. Changes nothing when it is so already.
     """
     lock_limits(connection)
     before = _find(connection, limit)
+    if before == limit:
+        return
     if before is None:
         connection.execute(insert(_limits).values(**_values(limit), created_at_ms=to_ms(change.now)))
     else:

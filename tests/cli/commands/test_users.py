@@ -12,6 +12,7 @@ def test_create_with_team_limits_and_the_defaults(cli: Cli) -> None:
         "name": "alice",
         "team": "design",
         "team_id": made["team_id"],
+        "role": "member",
         "state": "active",
         "keys": [],
         "limits": ["images:50/day", "concurrent:2"],

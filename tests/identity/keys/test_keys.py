@@ -50,7 +50,9 @@ def test_a_key_with_everything(engine: Engine) -> None:
                     "name": "laptop",
                     "models": ["openai/gpt-image-1.5", "openai/gpt-image-2"],
                     "expires_at": "2026-03-02T12:00:00.123000+00:00",
+                    "disabled_at": None,
                     "role": "lead",
+                    "managed_by": None,
                 },
             )
         ]
@@ -121,8 +123,8 @@ def test_disabling_and_enabling_are_recorded_once_each(engine: Engine) -> None:
         assert set_key_disabled(connection, ONE.id, disabled=False, change=change_at()) == key
         assert set_key_disabled(connection, ONE.id, disabled=False, change=change_at()) == key
         assert recorded(connection)[2:] == [
-            ("key.disable", ONE.id, {"disabled": False}, {"disabled": True}),
-            ("key.enable", ONE.id, {"disabled": True}, {"disabled": False}),
+            ("key.change", ONE.id, {"disabled_at": None}, {"disabled_at": (NOW + DAY).isoformat()}),
+            ("key.change", ONE.id, {"disabled_at": (NOW + DAY).isoformat()}, {"disabled_at": None}),
         ]
 
 

@@ -14,7 +14,7 @@ def test_a_team_is_made_recorded_and_found_by_name_and_id(engine: Engine) -> Non
     with reading(engine) as connection:
         for name_or_id in ("Design", " Design ", "team_1"):
             assert find_team(connection, name_or_id) == team
-        assert recorded(connection) == [("team.create", "team_1", None, {"name": "Design"})]
+        assert recorded(connection) == [("team.create", "team_1", None, {"name": "Design", "managed_by": None})]
 
 
 def test_no_other_name_finds_it(engine: Engine) -> None:

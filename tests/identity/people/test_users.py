@@ -10,6 +10,7 @@ from app.identity.people.users import User, create_user, find_user, list_users, 
 from tests.identity.people_making import NOW, change_at, recorded
 
 LATER = NOW + timedelta(hours=1)
+NEW = {"disabled_at": None, "managed_by": None}
 
 
 def test_a_user_without_a_team(engine: Engine) -> None:
@@ -18,7 +19,9 @@ def test_a_user_without_a_team(engine: Engine) -> None:
     assert user == User("user_1", "alice", team_id=None, team_name=None, created_at=NOW, disabled_at=None)
     with reading(engine) as connection:
         assert find_user(connection, "alice") == find_user(connection, "user_1") == user
-        assert recorded(connection) == [("user.create", "user_1", None, {"name": "alice", "team_id": None})]
+        assert recorded(connection) == [
+            ("user.create", "user_1", None, {"name": "alice", "team_id": None, "role": "member"} | NEW)
+        ]
 
 
 def test_a_user_in_a_team(engine: Engine) -> None:
@@ -72,8 +75,8 @@ def test_moving_between_teams_is_recorded_once(engine: Engine) -> None:
         assert set_user_team(connection, user, team, change=change) == moved == find_user(connection, "alice")
         assert set_user_team(connection, moved, None, change=change).team_id is None
         assert recorded(connection)[2:] == [
-            ("user.team", user.id, {"team_id": None}, {"team_id": team.id}),
-            ("user.team", user.id, {"team_id": team.id}, {"team_id": None}),
+            ("user.change", user.id, {"team_id": None}, {"team_id": team.id}),
+            ("user.change", user.id, {"team_id": team.id}, {"team_id": None}),
         ]
 
 
@@ -86,8 +89,8 @@ def test_disabling_and_enabling_are_recorded_once_each(engine: Engine) -> None:
         assert set_user_disabled(connection, user, disabled=False, change=change_at()) == user
         assert set_user_disabled(connection, disabled, disabled=False, change=change_at()) == user
         assert recorded(connection)[1:] == [
-            ("user.disable", "user_1", {"disabled": False}, {"disabled": True}),
-            ("user.enable", "user_1", {"disabled": True}, {"disabled": False}),
+            ("user.change", "user_1", {"disabled_at": None}, {"disabled_at": LATER.isoformat()}),
+            ("user.change", "user_1", {"disabled_at": LATER.isoformat()}, {"disabled_at": None}),
         ]
 
 

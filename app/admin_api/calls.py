@@ -1,0 +1,100 @@
+"""What a route is called with: who asks, what they expect to find, whether it is a trial; how answers are made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Header, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import JSONResponse, Response
+
+from app.admin.access.expected import Expected, etag_of
+from app.admin.changes import change_json
+from app.admin.operator import Operator
+from app.admin_api.access import Asking
+from app.api.services import Services, services_of
+from app.database.changes import RecordedChange
+from app.errors import InvalidRequest
+from app.identity.people.principal import Principal
+
+_T = TypeVar("_T")
+
+
+class Strict(BaseModel):
+    """A query or a body: it takes these names and no other."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ChangeQuery(Strict):
+    """The query of every change."""
+
+    dry_run: bool = Field(
+        default=False, description="Changes nothing, and shows what would be added to the list of changes."
+    )
+
+
+NoQuery = Annotated[Strict, Query()]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A request that only reads."""
+
+    services: Services
+    principal: Principal
+
+    async def read(self, use_case: Callable[[Operator], _T]) -> _T:
+        """What the use case returns or raises."""
+        return await self.services.administration.read(self.principal, use_case)
+
+    async def show(self, kind: str, use_case: Callable[[Operator], dict[str, Any]]) -> Response:
+        """One thing with its ETag. `kind` is its `object`."""
+        return thing(kind, await self.read(use_case))
+
+
+@dataclass(frozen=True, slots=True)
+class Changing:
+    """A request that changes something, if `expected` is what there is; a trial if `is_trial`."""
+
+    services: Services
+    principal: Principal
+    expected: Expected
+    is_trial: bool
+
+    async def change(self, use_case: Callable[[Operator], _T], answer: Callable[[_T], Response]) -> Response:
+        """What `answer` makes of the result; of a trial, what would be added to the list of changes."""
+        trial: list[RecordedChange] | None = [] if self.is_trial else None
+        done = await self.services.administration.change(self.principal, use_case, self.expected, trial)
+        if trial is None:
+            return answer(done)
+        # Their numbers and times are given when they are really made.
+        changes = [change_json(each) | {"id": None, "at": None} for each in trial]
+        return JSONResponse({"object": "dry_run", "changes": changes})
+
+
+def thing(kind: str, shown: dict[str, Any], status: int = 200) -> Response:
+    """The answer with one thing and its ETag."""
+    return JSONResponse({"object": kind, **shown}, status, {"etag": etag_of(shown)})
+
+
+async def _reading(request: Request, principal: Asking) -> Reading:
+    return Reading(services_of(request), principal)
+
+
+async def _changing(
+    request: Request,
+    principal: Asking,
+    asked: Annotated[ChangeQuery, Query()],
+    if_match: Annotated[str | None, Header(description="Changes it only if this is its ETag; else 412.")] = None,
+    if_none_match: Annotated[str | None, Header(description="`*`: makes it only if it is not there; else 412.")] = None,
+) -> Changing:
+    if if_none_match not in (None, "*"):
+        message = "If-None-Match takes * here: make it only if it is not there."
+        raise InvalidRequest(message, param="If-None-Match", code="invalid_value")
+    etags = None if if_match is None else frozenset(each.strip() for each in if_match.split(","))
+    return Changing(services_of(request), principal, Expected(etags, if_none_match is not None), asked.dry_run)
+
+
+ReadingCall = Annotated[Reading, Depends(_reading)]
+ChangingCall = Annotated[Changing, Depends(_changing)]

@@ -1,0 +1,71 @@
+"""Lists in OpenAI's shape, a page at a time; as CSV where the request accepts it, safe to open in a spreadsheet."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
+
+from app.admin.csv_cells import csv_text
+from app.admin_api.calls import Strict
+from app.api.headers import header
+from app.errors import InvalidRequest
+
+LIMIT_MAX = 1000
+
+
+class PageQuery(Strict):
+    """The query of every list."""
+
+    limit: int = Field(100, ge=1, le=LIMIT_MAX, description="At most so many.")
+    after: str | None = Field(None, description="The `id` of the last one of the page before.", max_length=200)
+
+
+def page_of(rows: Sequence[dict[str, Any]], asked: PageQuery) -> tuple[Sequence[dict[str, Any]], bool]:
+    """The page of `rows` that was asked for, and whether there are more. Raises InvalidRequest for an unknown id."""
+    start = 0
+    if asked.after is not None:
+        found = [number for number, row in enumerate(rows) if row["id"] == asked.after]
+        if not found:
+            raise unknown_after()
+        start = found[0] + 1
+    return rows[start : start + asked.limit], len(rows) > start + asked.limit
+
+
+def unknown_after() -> InvalidRequest:
+    """There is no row with the id of `after`."""
+    message = "There is nothing with the id in 'after' any more. Begin again without it."
+    return InvalidRequest(message, param="after", code="invalid_value")
+
+
+def listed(request: Request, shape: type[BaseModel], rows: Sequence[dict[str, Any]], *, has_more: bool) -> Response:
+    """The answer with one page. `shape` names the columns."""
+    if "text/csv" in (header(request, b"accept") or ""):
+        more = {"x-has-more": str(has_more).lower()}
+        columns = [name for name in shape.model_fields if name != "object"]
+        return Response(_csv(columns, rows), media_type="text/csv; charset=utf-8", headers=more)
+    first, last = (rows[0]["id"], rows[-1]["id"]) if rows else (None, None)
+    page = {"object": "list", "data": list(rows), "first_id": first, "last_id": last, "has_more": has_more}
+    return JSONResponse(page)
+
+
+def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    written = io.StringIO()
+    lines = csv.writer(written, lineterminator="\r\n")
+    lines.writerow(columns)
+    lines.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    return written.getvalue()
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        value = "; ".join(map(str, value))
+    if isinstance(value, dict):
+        value = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return csv_text(None if value is None else str(value))
