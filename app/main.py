@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypedDict
 
 import httpx2
@@ -31,8 +32,11 @@ from app.api.front import Front, fault_response, handle_gateway_error, handle_ht
 from app.api.layers import Layer, wrapped
 from app.api.openapi.document import openapi_document
 from app.api.services import Services
+from app.configuration.configuration import Configuration
+from app.configuration.current import CurrentConfiguration
 from app.database.clock import Clock
 from app.database.engine import create_engine
+from app.database.gateway_secrets import SECRET_BYTES, secret
 from app.database.migrate import upgrade
 from app.errors import GatewayError
 from app.exchange.hosting import Hosting
@@ -43,16 +47,13 @@ from app.files.opening import open_files
 from app.files.upkeep import keep_up
 from app.files.uploads import Uploads
 from app.identity.keys.authentication import Authenticator
-from app.images.catalog.catalog import catalog_of
-from app.images.request.normalize import RequestPolicy
-from app.images.request.policy import request_policy
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.liveness.heartbeat import Heartbeat
 from app.quotas.ledger.liveness.sweep import expire_dead, sweep_for_ever
 from app.quotas.ledger.spool.file import Spool
 from app.server.http.bounds import Hooks
 from app.settings.settings import Settings
-from app.settings.values import ImageUrls
+from app.settings.values import Compatibility, ImageUrls
 from app.telemetry.logs import count_dropped_lines
 from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording, Records
@@ -61,7 +62,6 @@ from app.telemetry.shared_counters import SharedCounters
 from app.telemetry.traces import Traces, traces_of
 from app.upstream.accounts.shared import Sharing
 from app.upstream.network import Network
-from app.upstream.wire.proxies import check_way
 from app.upstream.zenmux import Upstream
 
 logger = logging.getLogger("gateway")
@@ -88,7 +88,7 @@ def _request_ids() -> Callable[[], str]:
 
 
 def create_app(
-    settings: Settings,
+    configuration: Configuration,
     clock: Clock = utc_now,
     shared_counters: SharedCounters | None = None,
     instance: str | None = None,
@@ -97,13 +97,11 @@ def create_app(
     """The gateway as an ASGI app. Makes nothing that must be closed; its lifespan opens and closes the rest.
 
     `shared_counters` are those of all workers, if it is one of several. `instance` names this process in the ledger.
-    The reservations of every process that comes in `dead_instances` are closed at once. Raises ConfigurationError if
-    GATEWAY_CATALOG_FILE, or another setting, cannot work.
+    The reservations of every process that comes in `dead_instances` are closed at once.
     """
-    policy = request_policy(settings, catalog_of(settings.catalog_file))
-    webhook_of(settings)  # raises here, before anything is opened
-    check_way(settings, settings.zenmux_base_url)
+    settings = configuration.settings
     metrics = Metrics(app.__version__, settings.metrics_users_max, shared_counters)
+    current = CurrentConfiguration(configuration, metrics)
     traces = traces_of(os.environ, app.__version__, settings.zenmux_base_url)
 
     @asynccontextmanager
@@ -112,7 +110,7 @@ def create_app(
             if traces is not None:
                 traces.open()
                 stack.push_async_callback(traces.close)
-            services = await _open(settings, policy, metrics, clock, stack, instance or secrets.token_hex(8))
+            services = await _open(current, metrics, clock, stack, instance or secrets.token_hex(8))
             if dead_instances is not None:
                 closing = services.exchanges.tasks.start(expire_dead(services.ledger, dead_instances), "dead workers")
                 stack.callback(closing.cancel)
@@ -129,7 +127,9 @@ def create_app(
     )
     for door in (images, models, usage, files, health):
         gateway.include_router(door.router)
-    gateway.include_router(docs_router(lambda: openapi_document(policy, app.__version__)))
+    gateway.include_router(
+        docs_router(lambda: current.policy, lambda policy: openapi_document(policy, app.__version__))
+    )
     gateway.add_exception_handler(GatewayError, handle_gateway_error)
     gateway.add_exception_handler(HTTPException, handle_http_error)
     front = Front(gateway, images.DIRECT, {PREFIXES: admin_door()})
@@ -151,13 +151,17 @@ def _layers(settings: Settings, metrics: Metrics, traces: Traces | None) -> Iter
 
 
 async def _open(
-    settings: Settings, policy: RequestPolicy, metrics: Metrics, clock: Clock, stack: AsyncExitStack, instance: str
+    current: CurrentConfiguration, metrics: Metrics, clock: Clock, stack: AsyncExitStack, instance: str
 ) -> Services:
     """Opens everything, in the order of dependence. `stack` closes it in the reverse order."""
+    settings = current.settings
     count_dropped_lines(metrics.log_lines_dropped.inc)
     engine = create_engine(settings.database)
     stack.callback(engine.dispose)
     await asyncio.to_thread(upgrade, engine)
+    secret_of_hashes = await asyncio.to_thread(
+        secret, engine, "configuration", secrets.token_bytes(SECRET_BYTES), clock()
+    )
     sender = _sender(engine, settings, clock, metrics)
     ledger = Ledger(
         engine,
@@ -165,7 +169,7 @@ async def _open(
         instance=instance,
         queue_max=settings.ledger_queue_max,
         wait_seconds=settings.ledger_wait_seconds,
-        watch=threshold_watch(settings.thresholds_percent, metrics, sender),
+        watch=threshold_watch(settings, metrics, sender),
     )
     stack.push_async_callback(ledger.close)
     heartbeat = Heartbeat(engine, instance, settings.heartbeat_seconds, asyncio.get_running_loop().time)
@@ -197,17 +201,13 @@ async def _open(
         ("files", keep_up(files, links, settings.sweep_seconds)),
     ):
         stack.callback(exchanges.tasks.start(running, name).cancel)
-    if sender is not None:
-        await sender.open()
-        stack.push_async_callback(sender.aclose)
-        sending = exchanges.tasks.start(sender.run(), "webhooks")
-        stack.push_async_callback(_finish_sending, sender, sending)
     authenticator = Authenticator(engine, clock, settings.key_cache_seconds, settings.key_cache_entries)
+    stack.push_async_callback(sender.finish, exchanges.tasks.start(sender.run(), "webhooks"), _SENDING_CLOSE_SECONDS)
+    current.start(secret_of_hashes, clock().timestamp(), partial(_hand_on, upstream, ledger, sender, metrics))
     return Services(
-        settings=settings,
+        configuration=current,
         clock=clock,
         engine=engine,
-        policy=policy,
         authenticator=authenticator,
         ledger=ledger,
         exchanges=exchanges,
@@ -215,7 +215,7 @@ async def _open(
         files=files,
         links=links,
         replays=await open_replays(engine, exchanges, files, settings, instance, metrics.count_replay),
-        edit_bounds=_edit_bounds(settings, policy),
+        edit_bounds=_edit_bounds(settings),
         new_boundary=lambda: f"zenmux-gateway-{secrets.token_hex(16)}",
         metrics=metrics,
         administration=open_administration(settings.database, clock, stack, authenticator.forget),
@@ -244,12 +244,12 @@ def _exchange_bounds(settings: Settings) -> ExchangeBounds:
     )
 
 
-def _edit_bounds(settings: Settings, policy: RequestPolicy) -> EditBounds:
+def _edit_bounds(settings: Settings) -> EditBounds:
     network, urls = Network(settings), settings.image_urls
     return EditBounds(
         settings.upload_bytes_max,
         settings.body_bytes_max,
-        lenient=policy.lenient,
+        lenient=settings.compatibility is Compatibility.LENIENT,
         forwards_urls=urls is ImageUrls.FORWARD,
         fetcher=Fetcher(settings.image_url_hosts, lambda: network.tls) if urls is ImageUrls.FETCH else None,
     )
@@ -269,25 +269,24 @@ def _server_hooks(services: Services) -> Hooks:
         count=services.metrics.count_connection_fault,
         show_open=services.metrics.connections.set,
         drain=services.drain,
+        use=services.configuration.use,
     )
 
 
-def _sender(engine: Engine, settings: Settings, clock: Clock, metrics: Metrics) -> Sender | None:
-    hook = webhook_of(settings)
-    if hook is None:
-        return None
+def _sender(engine: Engine, settings: Settings, clock: Clock, metrics: Metrics) -> Sender:
     network = Network(settings)
     return Sender(
         engine,
-        hook,
+        webhook_of(settings),
         clock,
         random.random,
         lambda result: metrics.webhooks.labels(result).inc(),
-        lambda: network.client(httpx2.URL(hook.url)),
+        lambda url: network.client(httpx2.URL(url)),
     )
 
 
-async def _finish_sending(sender: Sender, sending: asyncio.Task[None]) -> None:
-    sender.stop()
-    await asyncio.wait([sending], timeout=_SENDING_CLOSE_SECONDS)
-    sending.cancel()
+def _hand_on(upstream: Upstream, ledger: Ledger, sender: Sender, metrics: Metrics, settings: Settings) -> None:
+    """Gives the settings of a reload to the parts that keep some. What can fail comes first."""
+    upstream.replace_accounts(settings.accounts, settings.account_order)
+    sender.use(webhook_of(settings))
+    ledger.use_thresholds(threshold_watch(settings, metrics, sender))

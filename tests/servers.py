@@ -19,6 +19,7 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, select
 
+from app.configuration.reading import check
 from app.database.changes import Change
 from app.database.clock import Clock
 from app.database.engine import create_engine, reading, writing
@@ -146,7 +147,7 @@ class RunningGateway:
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.root = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.url = f"{self.root}/v1"
-        self.app = create_app(settings, clock)
+        self.app = create_app(check(settings).configuration, clock)
         # Tests that read until the server closes wait for the end of the idle time.
         bounds = replace(Bounds.of(settings, settings.connections_wished), idle_seconds=5)
         self.server = uvicorn.Server(server_config(self.app, 10, bounds))

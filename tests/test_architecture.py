@@ -60,6 +60,13 @@ ROOMS: dict[str, frozenset[str]] = {
             "upstream/accounts",
         }
     ),
+    "configuration/configuration": frozenset({"settings", "images"}),
+    "configuration": frozenset(
+        {
+            *("settings", "images", "database", "setup", "admin", "alerts", "upstream/wire", "telemetry"),
+            "configuration/configuration",
+        }
+    ),
     "exchange": frozenset({"errors", "images", "database", "identity", "quotas", "files", "upstream", "telemetry"}),
     "admin": frozenset(
         {
@@ -78,6 +85,7 @@ ROOMS: dict[str, frozenset[str]] = {
         {
             "errors",
             "settings",
+            "configuration",
             "images",
             "database",
             "identity",
@@ -107,7 +115,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "sandbox": frozenset({"images", "sandbox"}),
     "main": frozenset(
         {
-            *("errors", "settings", "images", "database", "identity", "quotas", "files"),
+            *("errors", "settings", "configuration", "database", "identity", "quotas", "files"),
             *("upstream", "telemetry", "alerts", "exchange", "api", "admin", "admin_api", "server/http"),
         }
     ),
@@ -115,10 +123,11 @@ ROOMS: dict[str, frozenset[str]] = {
         {
             "errors",
             "settings",
+            "configuration/configuration",
         }
     ),
     "server/loading": frozenset(),
-    "server": frozenset({"server/http", "server/loading", "errors", "settings", "telemetry", "main"}),
+    "server": frozenset({"server/http", "server/loading", "errors", "settings", "configuration", "telemetry", "main"}),
     "cli/terminal": frozenset({"server/loading", "errors", "settings", "database", "images", "admin"}),
     "cli": frozenset(
         {
@@ -132,7 +141,7 @@ ROOMS: dict[str, frozenset[str]] = {
                 "files",
                 "upstream",
             ),
-            *("alerts", "setup", "admin", "server", "main", "sandbox", "cli"),
+            *("configuration", "alerts", "setup", "admin", "server", "main", "sandbox", "cli"),
         }
     ),
     "__main__": frozenset({"cli"}),
@@ -174,6 +183,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "admin/access/expected.py", "admin/access/reaching.py",
     ),
     ("admin/access/test_permissions.py",): ("identity/people/roles.py",),
+    ("server/test_supervisor.py",): ("server/shared_configuration.py",),
     ("e2e/test_links.py",): ("api/link_base.py", "exchange/hosted_answers.py", "exchange/hosting.py"),
     ("api/endpoints/test_files.py",): ("api/file_answer.py", "files/opening.py"),
     ("files/store/test_store.py",): ("files/store/disk.py", "files/store/place.py"),

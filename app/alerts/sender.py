@@ -31,21 +31,21 @@ _LEASE = timedelta(seconds=60)  # well beyond the longest try
 
 
 class Sender:
-    """The only sender of a process. Open and run it in one event loop.
+    """The only sender of a process. For one event loop.
 
-    `jitter` gives a number in [0, 1), a new one each time. `count` gets the result of each try: `delivered`, `failed`
-    (it will be tried again) or `given_up`. `new_client` makes the HTTP client, with the operator's proxy and
-    certificates.
+    `hook` None: nothing is sent. `jitter` gives a number in [0, 1), a new one each time. `count` gets the result of
+    each try: `delivered`, `failed` (it will be tried again) or `given_up`. `new_client` makes the HTTP client for a
+    URL, with the operator's proxy and certificates.
     """
 
     def __init__(
         self,
         engine: Engine,
-        hook: Hook,
+        hook: Hook | None,
         clock: Clock,
         jitter: Callable[[], float],
         count: Callable[[str], None],
-        new_client: Callable[[], httpx2.AsyncClient],
+        new_client: Callable[[str], httpx2.AsyncClient],
     ) -> None:
         self._engine = engine
         self._hook = hook
@@ -54,18 +54,13 @@ class Sender:
         self._count = count
         self._new_client = new_client
         self._outbox = Readers(1, "webhooks")  # which writes, too
-        self._client: httpx2.AsyncClient | None = None
         self._woken = asyncio.Event()
         self._stopping = False
 
-    async def open(self) -> None:
-        """Must run in the loop that will use it."""
-        self._client = self._new_client()
-
-    async def aclose(self) -> None:
-        """Breaks off what is being sent. May be called more than once."""
-        if self._client is not None:
-            await self._client.aclose()
+    def use(self, hook: Hook | None) -> None:
+        """Sends there from now on. Tries that have begun end as they began."""
+        self._hook = hook
+        self.wake()
 
     def wake(self) -> None:
         """Tells `run` that there is something new."""
@@ -75,6 +70,12 @@ class Sender:
         """Makes `run` end after the tries it has begun."""
         self._stopping = True
         self._woken.set()
+
+    async def finish(self, running: "asyncio.Task[None]", seconds: float) -> None:
+        """Stops `running`, which runs `run`. Tries that last longer are broken off: the next process sends the rest."""
+        self.stop()
+        await asyncio.wait([running], timeout=seconds)
+        running.cancel()
 
     async def run(self) -> None:
         """Sends what is due: now, whenever it is woken, and at intervals. Runs until it is stopped."""
@@ -91,21 +92,22 @@ class Sender:
     async def send_due(self) -> int:
         """Tries each event that is due once, and returns how many. Raises StoreUnavailable."""
         sent = 0
-        while not self._stopping:
+        while not self._stopping and (hook := self._hook) is not None:
             take = partial(take_due, self._engine, self._clock(), _LEASE, _AT_ONCE)
             events = await self._outbox.run(take, _OUTBOX_SECONDS_MAX)
             if not events:
                 break
-            next_tries = await asyncio.gather(*(self._send(event) for event in events))
+            async with self._new_client(hook.url) as client:
+                next_tries = await asyncio.gather(*(self._send(event, hook, client) for event in events))
             # All at once, so that webhooks never make requests wait for a database connection.
             finish = partial(finish_tries, self._engine, list(zip(events, next_tries, strict=True)))
             await self._outbox.run(finish, _OUTBOX_SECONDS_MAX)
             sent += len(events)
         return sent
 
-    async def _send(self, event: DueEvent) -> datetime | None:
+    async def _send(self, event: DueEvent, hook: Hook, client: httpx2.AsyncClient) -> datetime | None:
         """Makes one try. Returns when the next one is due, None for never."""
-        failure = await self._post(event)
+        failure = await self._post(event, hook, client)
         wait = None if failure is None else seconds_until_next_try(event.tries, self._jitter())
         result = "delivered" if failure is None else "given_up" if wait is None else "failed"
         level = {"delivered": logging.INFO, "failed": logging.WARNING, "given_up": logging.ERROR}[result]
@@ -115,15 +117,14 @@ class Sender:
         self._count(result)
         return None if wait is None else self._clock() + timedelta(seconds=wait)
 
-    async def _post(self, event: DueEvent) -> str | None:
+    async def _post(self, event: DueEvent, hook: Hook, client: httpx2.AsyncClient) -> str | None:
         """None if the receiver accepted it, else the reason in a word. The answer's body is not read."""
-        assert self._client is not None, "open() first"
         body = body_of(event)
-        headers = headers_of(event, body, self._hook.secret, self._clock())
+        headers = headers_of(event, body, hook.secret, self._clock())
         try:
-            request = httpx2.Request("POST", self._hook.url, content=body, headers=headers)
+            request = httpx2.Request("POST", hook.url, content=body, headers=headers)
             async with asyncio.timeout(_TRY_SECONDS_MAX):
-                answer = await self._client.send(request, stream=True)
+                answer = await client.send(request, stream=True)
                 await answer.aclose()
         except TimeoutError:
             return "timeout"

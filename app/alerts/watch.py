@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from app.alerts.sender import Sender
 from app.quotas.rules.reservation import Corrected
 from app.quotas.rules.thresholds import NamedThresholdEvent, Watch, describe_threshold_event
+from app.settings.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.upstream.accounts.accounts import AccountWatch
 from app.upstream.accounts.states import AccountState, Availability
@@ -15,11 +16,11 @@ from app.upstream.accounts.states import AccountState, Availability
 logger = logging.getLogger("gateway")
 
 
-def threshold_watch(percents: tuple[int, ...], metrics: Metrics, sender: Sender | None) -> Watch:
-    """The ledger's watch. Without a sender no event waits for a webhook."""
+def threshold_watch(settings: Settings, metrics: Metrics, sender: Sender) -> Watch:
+    """The ledger's watch. Without an address no event waits for a webhook."""
     return Watch(
-        percents,
-        webhook=sender is not None,
+        settings.thresholds_percent,
+        webhook=settings.webhook_url is not None,
         announce=lambda crossed: _announce(crossed, metrics, sender),
         corrected=lambda corrected: _count_corrections(corrected, metrics),
     )
@@ -40,15 +41,14 @@ def account_watch(metrics: Metrics) -> AccountWatch:
     return changed
 
 
-def _announce(crossed: Sequence[NamedThresholdEvent], metrics: Metrics, sender: Sender | None) -> None:
+def _announce(crossed: Sequence[NamedThresholdEvent], metrics: Metrics, sender: Sender) -> None:
     """Tells, once, that limits have been used up to a percentage."""
     for named_event in crossed:
         event = named_event.threshold_event
         logger.info("threshold_crossed", extra=describe_threshold_event(named_event))
         shadow = str(event.shadow).lower()
         metrics.threshold_events.labels(event.scope, event.unit, event.window, str(event.percent), shadow).inc()
-    if sender is not None:
-        sender.wake()
+    sender.wake()
 
 
 def _count_corrections(corrected: Sequence[Corrected], metrics: Metrics) -> None:

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from app.admin.access.administration import Administration
 from app.api.edits.reading import EditBounds
 from app.api.headers import header
+from app.configuration.current import CurrentConfiguration
 from app.database.readers import Readers
 from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
 from app.exchange.replay.replays import Replays
@@ -37,10 +38,9 @@ _T = TypeVar("_T")
 class Services:
     """Made once by app/main.py; lives as long as the app. `new_boundary` gives one for a form that nobody can guess."""
 
-    settings: Settings
+    configuration: CurrentConfiguration
     clock: Callable[[], datetime]
     engine: Engine
-    policy: RequestPolicy
     authenticator: Authenticator
     ledger: Ledger
     exchanges: Exchanges
@@ -57,6 +57,16 @@ class Services:
     # Probes and scrapes read through these, so that they cannot use up the connections that requests need.
     probes: Readers = field(default_factory=lambda: Readers(_PROBES_AT_A_TIME, "probes"))
     usage_readers: Readers = field(default_factory=lambda: Readers(_USAGE_AT_A_TIME, "usage"))
+
+    @property
+    def settings(self) -> Settings:
+        """The present ones: a reload may change them between two requests."""
+        return self.configuration.settings
+
+    @property
+    def policy(self) -> RequestPolicy:
+        """The present one, as with the settings."""
+        return self.configuration.policy
 
     @property
     def today(self) -> date:

@@ -63,7 +63,8 @@ def form_body(
     parts = list(_parts(fields, files, boundary.encode()))
     length = sum(part.size if isinstance(part, FormFile) else len(part) for part in parts)
     chunks = _Chunks(lambda: _chunks(parts), on_sent)
-    return UpstreamBody(Upload(chunks, length), f"multipart/form-data; boundary={boundary}")
+    content_type = f"multipart/form-data; boundary={boundary}"
+    return UpstreamBody(Upload(chunks, length), content_type, is_kept=on_sent is None)
 
 
 def document_body(
@@ -82,7 +83,8 @@ def document_body(
             parts += [b',"%b":' % file.name.encode(), *_reference(file)]
     parts.append(b"}")
     length = sum((part.size + 2) // 3 * 4 if isinstance(part, FormFile) else len(part) for part in parts)
-    return UpstreamBody(Upload(_Chunks(lambda: _base64_chunks(parts), on_sent), length), "application/json")
+    chunks = _Chunks(lambda: _base64_chunks(parts), on_sent)
+    return UpstreamBody(Upload(chunks, length), "application/json", is_kept=on_sent is None)
 
 
 def _reference(file: FormFile) -> list[bytes | FormFile]:

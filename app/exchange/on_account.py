@@ -69,7 +69,7 @@ class OnAccount:
             try:
                 return await self._upstream.ask(route, path, body.content, body.content_type, on_sending)
             except UpstreamError as error:
-                if not self._may_move(route, error) or not await self._move(route):
+                if not body.is_kept or not self._may_move(route, error) or not await self._move(route):
                     raise
 
     def _may_move(self, route: Route, error: UpstreamError) -> bool:

@@ -116,7 +116,7 @@ def base_url(listener: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """Uvicorn that says when it is ready, drains the app when it stops, and ends by itself after one of `signals`."""
 
-    def __init__(self, config: Config, on_ready: Callable[[], None], signals: Sequence[Signals]) -> None:
+    def __init__(self, config: Config, on_ready: Callable[[Hooks], None], signals: Sequence[Signals]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
         self._signals = signals
@@ -125,7 +125,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._on_ready()
+            self._on_ready(self._hooks)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._drain()
@@ -140,14 +140,19 @@ class _Server(uvicorn.Server):
     def _drain(self) -> None:
         """From here on, requests that come in over open connections are refused, and /readyz says so."""
         if self._drain_seconds is None:
-            hooks: Hooks = self.lifespan.state.get(HOOKS, Hooks())
-            self._drain_seconds = hooks.drain()
+            self._drain_seconds = self._hooks.drain()
+
+    @property
+    def _hooks(self) -> Hooks:
+        found: Hooks = self.lifespan.state.get(HOOKS, Hooks())
+        return found
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         # Uvicorn raises the signal again after a graceful stop; the exit code would then report a failure.
         originals = {number: signal(number, self.handle_exit) for number in self._signals}
-        originals[SIGHUP] = signal(SIGHUP, SIG_IGN)  # a closed terminal, or an operator's habit, must not end images
+        # A closed terminal must not end images. `on_ready` may put something better in its place.
+        originals[SIGHUP] = signal(SIGHUP, SIG_IGN)
         try:
             yield
         finally:
@@ -198,12 +203,13 @@ def run(
     listener: socket.socket,
     *,
     shutdown_seconds: float,
-    on_ready: Callable[[], None],
+    on_ready: Callable[[Hooks], None],
     signals: Sequence[Signals] = (SIGINT, SIGTERM),
     bounds: Bounds = Bounds(),  # noqa: B008 - frozen
 ) -> int:
-    """Serves until one of `signals`, then lets running requests finish for `shutdown_seconds`. Returns the exit code:
-    0, or 1 if the app could not start; the log has the reason.
+    """Serves until one of `signals`, then lets running requests finish for `shutdown_seconds`. `on_ready` is called in
+    the event loop, with what the app offers. Returns the exit code: 0, or 1 if the app could not start; the log has the
+    reason.
     """
     config = server_config(app, shutdown_seconds, bounds)
     server = _Server(config, on_ready, signals)

@@ -1,7 +1,7 @@
 """`serve` with several workers: starts them, replaces those that end, stops them together. Serves nothing itself.
 
 Each worker is a new interpreter with its own listening socket on the one port, and a socket to this process. Over it
-the worker gets its settings and reports that it is ready; each notices the end of the other.
+the worker gets its configuration, and each new one, and reports that it is ready; each notices the end of the other.
 """
 
 import logging
@@ -14,13 +14,16 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
+from app.configuration.configuration import ConfigurationState
 from app.errors import ConfigurationError
 from app.server import serving
+from app.server.messages import Using, decode, encode_death
+from app.server.place import WorkerPlace
+from app.server.rereading import Read
 from app.server.restarts import Restarts
-from app.server.worker import Assignment, encode_assignment, encode_death, start
-from app.settings.settings import Settings
+from app.server.shared_configuration import SharedConfiguration
+from app.server.worker import Assignment, encode_assignment, start
 from app.telemetry.shared_counters import SharedCounters, shared_memory
 
 _START_SECONDS_MAX = 120.0
@@ -28,39 +31,21 @@ _SILENCE_SECONDS_MAX = 30.0  # a worker that is silent for so long is frozen; it
 _END_SECONDS_MAX = 10.0  # from closing the socket to the end of the process
 _CLOSE_SECONDS = 45.0  # added to the time for running requests: for what a worker still writes afterwards
 
+_CONFIGURATION_READ = 0  # no signal has this number
+
 _log = logging.getLogger("gateway")
-
-
-@dataclass(slots=True)
-class _Place:
-    """The slot of one worker after the other. Either a process runs, or the time of the next start is set."""
-
-    number: int
-    restarts: Restarts
-    instance: str = ""  # the worker's name in the ledger
-    process: "subprocess.Popen[bytes] | None" = None
-    line: socket.socket | None = None
-    listener: socket.socket | None = None
-    started_at: float = 0.0
-    ready_at: float | None = None
-    heard_at: float = 0.0  # when it last reported
-    due_at: float | None = None
-
-    def close_listener(self) -> None:
-        """Closes its listening socket, if it has one. May be called more than once."""
-        if self.listener is not None:
-            self.listener.close()
-            self.listener = None
 
 
 class Supervisor:
     """The workers of one gateway on the address of `holder`, a bound socket. `on_ready` is called once, when all of
-    them serve for the first time. `start` begins a worker's process, `new_restarts` makes the history of its slot.
+    them serve for the first time. SIGHUP calls `read`, in a thread. `start` begins a worker's process, `new_restarts`
+    makes the history of its slot.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        running: ConfigurationState,
+        read: Read,
         holder: socket.socket,
         on_ready: Callable[[], None],
         *,
@@ -68,12 +53,14 @@ class Supervisor:
         new_restarts: Callable[[], Restarts] = Restarts,
     ) -> None:
         self._start_process = start
-        self._settings = settings
+        self._settings = settings = running.configuration.settings  # only what no reload changes is read from them
+        self._waker: socket.socket | None = None  # what is sent here ends the waiting of `_step`
         self._holder = holder
         self._on_ready = on_ready
         self._memory = shared_memory(settings.workers)
         self._shared_counters = SharedCounters(self._memory, workers=settings.workers)
-        self._places = [_Place(number, new_restarts()) for number in range(1, settings.workers + 1)]
+        self._places = [WorkerPlace(number, new_restarts()) for number in range(1, settings.workers + 1)]
+        self._configuration = SharedConfiguration(running, read, self._places, self._wake)
         self._selector = selectors.DefaultSelector()
         self._dead_instances: list[str] = []  # of workers that died, as long as no other one can close what they left
         self._has_started = False
@@ -106,8 +93,9 @@ class Supervisor:
             writer.settimeout(0)  # set_wakeup_fd needs it: a signal handler must not wait
             self._selector.register(reader, selectors.EVENT_READ, None)
             wakeup = signal.set_wakeup_fd(writer.fileno())
-            originals = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
-            originals[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            self._waker = writer
+            numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            originals = {number: signal.signal(number, lambda *_: None) for number in numbers}
             try:
                 yield
             finally:
@@ -117,18 +105,8 @@ class Supervisor:
                 self._selector.close()
 
     def _step(self) -> None:
-        for key, _ in self._selector.select(self._seconds_to_next_moment()):
-            assert isinstance(key.fileobj, socket.socket)
-            received = key.fileobj.recv(4096) if key.data is None else _receive(key.fileobj)
-            if key.data is None:
-                for number in received:
-                    self._signalled(number)
-            elif received:
-                key.data.heard_at = time.monotonic()
-                if key.data.ready_at is None:
-                    self._ready(key.data)
-            else:
-                self._ended(key.data)
+        self._wait()
+        self._configuration.report()
         now = time.monotonic()
         for place in self._places:
             if place.process and place.ready_at is None and now >= place.started_at + _START_SECONDS_MAX:
@@ -147,9 +125,24 @@ class Supervisor:
             self._code = 1
             self._kill_all()
 
-    def _is_frozen(self, place: _Place, now: float) -> bool:
-        is_serving = place.process is not None and place.ready_at is not None and self._stop_deadline is None
-        return is_serving and now >= place.heard_at + _SILENCE_SECONDS_MAX
+    def _wait(self) -> None:
+        """Until a worker, a signal or a moment comes."""
+        for place in self._places:
+            if place.line is not None:
+                self._selector.modify(place.line, place.events, place)
+        for key, events in self._selector.select(self._seconds_to_next_moment()):
+            assert isinstance(key.fileobj, socket.socket)
+            if key.data is None:
+                for number in key.fileobj.recv(4096):
+                    self._woken(number)
+                continue
+            if events & selectors.EVENT_WRITE:
+                key.data.send_on()
+            if events & selectors.EVENT_READ:
+                self._hear(key.data)
+
+    def _is_frozen(self, place: WorkerPlace, now: float) -> bool:
+        return place.is_serving and self._stop_deadline is None and now >= place.heard_at + _SILENCE_SECONDS_MAX
 
     def _seconds_to_next_moment(self) -> float | None:
         moments = [place.due_at for place in self._places if place.due_at is not None]
@@ -164,35 +157,48 @@ class Supervisor:
             moments.append(self._stop_deadline)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
-    def _start(self, place: _Place) -> None:
+    def _start(self, place: WorkerPlace) -> None:
         """Starts the worker of a slot. Raises OSError if the port is no longer available."""
         place.due_at, place.ready_at, place.started_at = None, None, time.monotonic()
         place.instance = secrets.token_hex(8)
         place.listener = place.listener or serving.listen_beside(self._holder)
         assignment = Assignment(
-            settings=self._settings,
+            configuration=self._configuration.state.configuration,
             number=place.number,
             instance=place.instance,
             listener=place.listener.fileno(),
             shared_counters=self._memory,
         )
-        place.line, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair()
         with theirs:
             place.process = self._start_process(theirs, assignment)
-        self._selector.register(place.line, selectors.EVENT_READ, place)
-        with suppress(OSError):  # it died at once; the end of the socket reports it
-            place.line.sendall(encode_assignment(assignment))
+        place.connect(ours)
+        self._selector.register(ours, selectors.EVENT_READ, place)
+        place.say(encode_assignment(assignment))
 
-    def _ready(self, place: _Place) -> None:
+    def _hear(self, place: WorkerPlace) -> None:
+        lines = place.hear()
+        if lines is None:
+            self._ended(place)
+            return
+        place.heard_at = time.monotonic()
+        if lines and place.ready_at is None:
+            self._ready(place)
+        for said in map(decode, lines):
+            if isinstance(said, Using):
+                place.using = said
+
+    def _ready(self, place: WorkerPlace) -> None:
         assert place.process is not None
         place.ready_at = time.monotonic()
+        self._configuration.greet(place)
         _log.info("worker_ready", extra={"worker": place.number, "pid": place.process.pid})
         self._report_dead_workers()
         if not self._has_started and all(other.ready_at is not None for other in self._places):
             self._has_started = True
             self._on_ready()
 
-    def _ended(self, place: _Place) -> None:
+    def _ended(self, place: WorkerPlace) -> None:
         assert place.process is not None
         assert place.line is not None
         try:
@@ -224,14 +230,24 @@ class Supervisor:
 
     def _report_dead_workers(self) -> None:
         """To one worker that serves. If that one dies of it, too, the heartbeats tell in their time."""
-        serving_line = next((place.line for place in self._places if place.line and place.ready_at is not None), None)
-        if serving_line is not None:
-            with suppress(OSError):
-                serving_line.send(b"".join(map(encode_death, self._dead_instances)), socket.MSG_DONTWAIT)
+        serving_place = next((place for place in self._places if place.is_serving), None)
+        if serving_place is not None:
+            serving_place.say(b"".join(map(encode_death, self._dead_instances)))
             self._dead_instances.clear()
 
-    def _signalled(self, number: int) -> None:
-        if self._stop_deadline is None:
+    def _wake(self) -> None:
+        """From another thread."""
+        assert self._waker is not None
+        with suppress(OSError):  # it is full, and will be read; or the gateway has ended
+            self._waker.send(bytes([_CONFIGURATION_READ]))
+
+    def _woken(self, number: int) -> None:
+        """By a signal, or by the thread that reads configurations."""
+        if number == _CONFIGURATION_READ:
+            self._configuration.hand_out()
+        elif number == signal.SIGHUP:
+            self._configuration.request()
+        elif self._stop_deadline is None:
             self._stop()
         elif number == signal.SIGINT:  # Ctrl-C again: the person does not want to wait
             self._kill_all()
@@ -258,13 +274,6 @@ class Supervisor:
             place.due_at = None
             if place.process is not None:
                 place.process.kill()
-
-
-def _receive(line: socket.socket) -> bytes:
-    try:
-        return line.recv(4096)
-    except ConnectionError:  # the worker died before it had read everything
-        return b""
 
 
 def _how_it_ended(code: int) -> str:

@@ -1,10 +1,12 @@
 """One of several processes that serve behind one port. The supervisor starts it, in an interpreter of its own.
 
-All it needs comes over the line, a socket to the supervisor, and later which workers have died; the line's end is the
-word to stop, also when the supervisor was killed. Imports nothing of the terminal: this process is the one that stays.
+All it needs comes over the line, a socket to the supervisor: first its configuration, later newer ones and which
+workers have died. The line's end is the word to stop, also when the supervisor was killed. Imports nothing of the
+terminal: this process is the one that stays.
 """
 
 import asyncio
+import logging
 import os
 import pickle
 import signal
@@ -16,22 +18,26 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from app.configuration.configuration import Configuration, ConfigurationState
 from app.errors import GatewayError
 from app.server import serving
+from app.server.http.bounds import Hooks
 from app.server.loading import loading
-from app.settings.settings import Settings
+from app.server.messages import ALIVE, READY, Lines, Using, decode, encode_using
 from app.telemetry.shared_counters import SharedCounters
 
-READY = b"ready\n"
-ALIVE = b"."
 ALIVE_SECONDS = 2.0  # how often it reports that its event loop runs
+
+logger = logging.getLogger("gateway")
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a worker is given: the settings, its number from 1, its name in the ledger; the descriptors it inherits."""
+    """What a worker is given: what to work with, its number from 1, its name in the ledger; the descriptors it
+    inherits.
+    """
 
-    settings: Settings
+    configuration: Configuration
     number: int
     instance: str
     listener: int
@@ -71,7 +77,7 @@ def run_worker(line_descriptor: int) -> None:
 
 
 def _serve(assignment: Assignment, line: socket.socket) -> int:
-    settings = assignment.settings
+    settings = assignment.configuration.settings
     serving.start_logging(settings, worker=assignment.number)
     shared_counters = SharedCounters(assignment.shared_counters, assignment.number - 1, settings.workers)
     listener = socket.socket(fileno=assignment.listener)
@@ -81,7 +87,10 @@ def _serve(assignment: Assignment, line: socket.socket) -> int:
         from app.main import create_app  # noqa: PLC0415 - loads the whole gateway
     try:
         gateway = create_app(
-            settings, shared_counters=shared_counters, instance=assignment.instance, dead_instances=dead_instances
+            assignment.configuration,
+            shared_counters=shared_counters,
+            instance=assignment.instance,
+            dead_instances=dead_instances,
         )
     except GatewayError as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201 - as the terminal's door would
@@ -94,25 +103,20 @@ def _serve(assignment: Assignment, line: socket.socket) -> int:
     return serving.run(gateway, listener, shutdown_seconds=seconds, on_ready=on_ready, signals=signals, bounds=bounds)
 
 
-def encode_death(instance: str) -> bytes:
-    """What the supervisor sends over the line of a worker that serves, when another one has died."""
-    return instance.encode("ascii") + b"\n"
-
-
-def _tell_ready(line: socket.socket, dead_instances: "asyncio.Queue[str]") -> None:
-    loop = asyncio.get_running_loop()
-    unread = bytearray()
+def _tell_ready(line: socket.socket, dead_instances: "asyncio.Queue[str]", hooks: Hooks) -> None:
+    loop, lines = asyncio.get_running_loop(), Lines()
 
     def listen() -> None:
-        received = line.recv(4096)
+        received = line.recv(65_536)
         if not received:
             loop.remove_reader(line)
             signal.raise_signal(signal.SIGTERM)
-        unread.extend(received)
-        *deaths, rest = bytes(unread).split(b"\n")
-        unread[:] = rest
-        for instance in deaths:
-            dead_instances.put_nowait(instance.decode("ascii"))
+        for said in lines.whole(received):
+            match decode(said):
+                case str() as instance:
+                    dead_instances.put_nowait(instance)
+                case ConfigurationState() as state:
+                    line.sendall(encode_using(_use(state, hooks)))
 
     def show_life() -> None:
         with suppress(OSError):  # the supervisor is gone, or reads nothing
@@ -122,3 +126,11 @@ def _tell_ready(line: socket.socket, dead_instances: "asyncio.Queue[str]") -> No
     loop.add_reader(line, listen)
     line.sendall(READY)
     loop.call_later(ALIVE_SECONDS, show_life)
+
+
+def _use(state: ConfigurationState, hooks: Hooks) -> Using:
+    try:
+        return Using(state.number, hooks.use(state))
+    except Exception:  # whatever it is, it goes on with what it has
+        logger.exception("configuration_not_used")
+        return Using(state.number, "")

@@ -74,6 +74,12 @@ class Settings(  # the last group comes first in every list
         return self.exchange_seconds_max + self.ledger_wait_seconds + 60
 
 
+def setting_name(field: str) -> str:
+    """The name that people write: `port` → `GATEWAY_PORT`."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"GATEWAY_{field.upper()}"
+
+
 def load_settings(config_file: Path | None = None, **overrides: Any) -> Settings:  # noqa: ANN401 - see Settings
     """Settings from the environment, over the file, over the defaults; `overrides` win over all.
 

@@ -98,6 +98,7 @@ class Metrics:
             "reconciliation_day_timestamp_seconds", "Beginning of the youngest day compared with ZenMux's bill; else 0."
         )
         self._gauge("build_info", "This build.", "version").labels(version).set(1)
+        self._make_config_gauges()
         self._gen_ai_tokens = self._gen_ai(
             "client_token_usage", "Tokens of a request", _TOKEN_BUCKETS, "gen_ai_token_type"
         )
@@ -109,6 +110,15 @@ class Metrics:
         )
         self._gen_ai_per_token = self._gen_ai(
             "server_time_per_output_token_seconds", "From a stream's first byte to its end", _PER_TOKEN_BUCKETS
+        )
+
+    def _make_config_gauges(self) -> None:
+        self._config_info = self._gauge("config_info", "The configuration in use.", "hash")
+        self._reload_successful = self._gauge(
+            "config_last_reload_successful", "Whether the last try to read the configuration again succeeded."
+        )
+        self._reload_success_timestamp = self._gauge(
+            "config_last_reload_success_timestamp_seconds", "When the configuration in use was read."
         )
 
     def record(self, event: RequestEvent) -> None:
@@ -143,6 +153,15 @@ class Metrics:
         """Shows how many settlements wait for the database."""
         self._waiting.labels("disk").set(on_disk)
         self._waiting.labels("memory").set(in_memory_only)
+
+    def show_configuration(self, config_hash: str, *, is_newest: bool, read_at: float) -> None:
+        """Shows which configuration is in use. `is_newest`: the last try to read a newer one did not fail. `read_at`
+        is in seconds since 1970.
+        """
+        self._config_info.clear()
+        self._config_info.labels(config_hash).set(1)
+        self._reload_successful.set(is_newest)
+        self._reload_success_timestamp.set(read_at)
 
     def count_correction(self, delta_nanousd: int, passed: Iterable[tuple[str, str]]) -> None:
         """Counts a settlement that came after its reservation had expired. `passed`: scope and unit of the limits that

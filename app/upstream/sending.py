@@ -34,10 +34,11 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamBody:
-    """The body of one request."""
+    """The body of one request. `is_kept`: it can be sent again, to another account."""
 
     content: bytes | Upload
     content_type: str
+    is_kept: bool = True
 
 
 class UploadStream(httpx2.AsyncByteStream):

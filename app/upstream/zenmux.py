@@ -14,7 +14,7 @@ from time import monotonic as monotonic_seconds
 import httpx2
 
 from app.errors import UpstreamError, UpstreamUnreachable
-from app.settings.accounts import ONLY_ACCOUNT, AccountSpec, check_accounts
+from app.settings.accounts import ONLY_ACCOUNT, AccountOrder, AccountSpec, check_accounts
 from app.settings.settings import Settings
 from app.upstream.accounts.accounts import Account, Accounts
 from app.upstream.accounts.states import Why
@@ -82,7 +82,7 @@ class Upstream:
         """Call it in the loop that will use it. Raises ConfigurationError for a network setting that cannot work."""
         self.routes.prepare(account.origin for account in self.accounts.all)
 
-    def replace_accounts(self, specs: Sequence[AccountSpec]) -> None:
+    def replace_accounts(self, specs: Sequence[AccountSpec], order: AccountOrder) -> None:
         """Takes these accounts from now on. Requests that run finish with the account and the key they have.
 
         Raises ConfigurationError for a server to which no way can work, and ValueError for accounts that do not go
@@ -90,7 +90,7 @@ class Upstream:
         """
         checked = check_accounts(specs)
         self.routes.prepare(spec.base_url or self._settings.zenmux_base_url for spec in checked)
-        self.accounts.replace(checked)
+        self.accounts.replace(checked, order)
 
     async def aclose(self) -> None:
         """Closes every connection. Answers that are still being read break. May be called more than once."""

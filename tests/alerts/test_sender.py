@@ -37,7 +37,7 @@ class Desk:
             clock,
             lambda: 0.0,
             lambda result: self.results.update([result]),
-            lambda: Network(Settings(_env_file=None)).client(httpx2.URL(url)),
+            lambda url: Network(Settings(_env_file=None)).client(httpx2.URL(url)),
         )
 
     async def send(self) -> int:
@@ -46,12 +46,7 @@ class Desk:
 
 @asynccontextmanager
 async def a_desk(engine: Engine, url: str, clock: Callable[[], datetime]) -> AsyncIterator[Desk]:
-    desk = Desk(engine, url, clock)
-    await desk.sender.open()
-    try:
-        yield desk
-    finally:
-        await desk.sender.aclose()
+    yield Desk(engine, url, clock)
 
 
 @pytest.fixture
@@ -205,6 +200,19 @@ async def test_it_runs_until_it_is_stopped_and_wakes_when_told(
     desk.sender.stop()
     await running
     assert receiver.percents == [50, 80]
+
+
+async def test_another_address_is_used_from_the_next_event_on_and_none_sends_nothing(
+    desk: Desk, receiver: Receiver, engine: Engine
+) -> None:
+    write(engine, an_event(50))
+    desk.sender.use(None)
+    assert await desk.send() == 0
+    with receiving() as other:
+        desk.sender.use(Hook(other.url, SECRET.encode()))
+        assert await desk.send() == 1
+        assert other.percents == [50]
+    assert receiver.received == []
 
 
 async def test_a_database_that_is_away_does_not_end_it(

@@ -15,6 +15,7 @@ from app.api import layers
 from app.api.endpoints import images
 from app.api.front import Front
 from app.api.layers import wrapped
+from app.configuration.reading import check
 from app.main import create_app
 from app.settings.settings import Settings
 
@@ -36,7 +37,7 @@ def alone(fastapi: FastAPI) -> set[str]:
 
 @pytest.fixture(params=["", "https://studio.example"])
 def gateway(request: pytest.FixtureRequest) -> ASGIApp:
-    return create_app(Settings(_env_file=None, cors_origins=request.param))
+    return create_app(check(Settings(_env_file=None, cors_origins=request.param)).configuration)
 
 
 def test_nothing_is_added_to_fastapi_alone_without_a_reason(gateway: ASGIApp) -> None:

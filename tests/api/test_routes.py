@@ -5,6 +5,7 @@ import pytest
 from httpx2 import ASGITransport
 
 from app.api.routes import API, OTHERS, advice, canonical
+from app.configuration.reading import check
 from app.main import create_app
 from app.settings.settings import Settings
 
@@ -56,7 +57,7 @@ def test_a_wrong_path_is_told_which_one_was_probably_meant(path: str, named: str
 
 
 async def test_the_table_has_every_route_there_is() -> None:
-    gateway = create_app(Settings(_env_file=None))
+    gateway = create_app(check(Settings(_env_file=None)).configuration)
     async with httpx2.AsyncClient(transport=ASGITransport(gateway), base_url="http://gateway") as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
     assert {path for path in paths if "{" not in path} == {*API, *OTHERS}

@@ -17,7 +17,7 @@ from app.admin.zenmux.bills import bills_to_compare, days_json, reconcile_day
 from app.images.catalog.catalog import load_catalog
 from app.main import utc_now
 from app.sandbox.server import SandboxServer
-from app.settings.accounts import parse_accounts
+from app.settings.accounts import AccountOrder, parse_accounts
 from app.settings.settings import Settings
 from app.upstream.zenmux import Upstream
 from tests.e2e.conftest import StartGateway
@@ -224,8 +224,8 @@ def test_a_new_key_is_taken_while_the_old_one_finishes_what_it_has(
         wait_until(lambda: any(row["dispatched_at_ms"] for row in pair.store.rows()), "the request is sent")
         main, spare = (account.spec for account in upstream.accounts.all)
         with pytest.raises(ValueError, match="same key"):
-            upstream.replace_accounts([main, replace(spare, key=main.key)])
-        upstream.replace_accounts([replace(main, key=SecretStr("sk-ai-v1-new")), spare])
+            upstream.replace_accounts([main, replace(spare, key=main.key)], AccountOrder.PRIORITY)
+        upstream.replace_accounts([replace(main, key=SecretStr("sk-ai-v1-new")), spare], AccountOrder.PRIORITY)
         assert ask(pair, key).status_code == 200
         answer = b""
         while received := running.recv(65_536):

@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from app.configuration.reading import check
 from app.errors import ConfigurationError
-from app.main import create_app
 from app.sandbox.server import SandboxServer
 from app.settings.settings import Settings
 from tests.e2e.conftest import StartGateway
@@ -202,14 +202,14 @@ def test_more_requests_than_may_be_in_flight_are_refused(start_gateway: StartGat
 
 def test_settings_that_contradict_each_other_refuse_to_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="GATEWAY_UNKNOWN_MODEL_HOLD_USD"):
-        create_app(Settings(_env_file=None, data_dir=tmp_path, unknown_models="pass"))
+        check(Settings(_env_file=None, data_dir=tmp_path, unknown_models="pass"))
     with pytest.raises(ConfigurationError, match="GATEWAY_DEFAULT_MODEL"):
-        create_app(Settings(_env_file=None, data_dir=tmp_path, default_model="nothing"))
+        check(Settings(_env_file=None, data_dir=tmp_path, default_model="nothing"))
     retired: dict[str, Any] = {"default_model": "dall-e-3", "unknown_models": "pass", "unknown_model_hold_usd": 1}
     with pytest.raises(ConfigurationError, match=r"GATEWAY_DEFAULT_MODEL.+'dall-e-3'.+retired: use 'gpt-image-2'"):
-        create_app(Settings(_env_file=None, data_dir=tmp_path, compatibility="strict", **retired))
+        check(Settings(_env_file=None, data_dir=tmp_path, compatibility="strict", **retired))
     with pytest.raises(ConfigurationError, match="GATEWAY_WEBHOOK_SECRET"):
-        create_app(Settings(_env_file=None, data_dir=tmp_path, webhook_url="https://example.com/hook"))
+        check(Settings(_env_file=None, data_dir=tmp_path, webhook_url="https://example.com/hook"))
 
 
 def test_a_half_sent_request_reserves_nothing(gateway: RunningGateway) -> None:

@@ -115,7 +115,7 @@ PROGRAM = textwrap.dedent(
         await send({"type": "http.response.body", "body": b"ok"})
 
     listener = serving.listen("127.0.0.1", 0, "GATEWAY_PORT")
-    ready = lambda: print(listener.getsockname()[1], flush=True)
+    ready = lambda _: print(listener.getsockname()[1], flush=True)
     sys.exit(serving.run(app, listener, shutdown_seconds=1 if "hurried" in sys.argv else 30, on_ready=ready))
     """
 )
@@ -184,7 +184,7 @@ def test_the_app_drains_at_the_signal_and_once() -> None:
         drained.append(True)
         return 5.0
 
-    server = serving._Server(serving.server_config(None, 30, Bounds()), lambda: None, (signal.SIGTERM,))
+    server = serving._Server(serving.server_config(None, 30, Bounds()), lambda _: None, (signal.SIGTERM,))
     server.lifespan = SimpleNamespace(state={HOOKS: Hooks(drain=drain)})  # as it is once the app started
     for _ in range(2):
         server.handle_exit(signal.SIGTERM, None)

@@ -9,12 +9,16 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from app.configuration.configuration import Configuration, ConfigurationState
+from app.configuration.reading import Reread, check
 from app.errors import ConfigurationError
 from app.server import serving
+from app.server.rereading import Read
 from app.server.restarts import Restarts
 from app.server.supervisor import Supervisor
 from app.server.worker import Assignment
@@ -30,11 +34,25 @@ def lives():
         return os.fstat(file.fileno()).st_size
 def told(): return pickle.load(line.makefile("rb"))
 def ready(): line.sendall(b"ready\\n")
+def use(answer):
+    "Hears of a configuration, and answers which one it uses."
+    line.sendall(b"using %s\\n" % (answer if heard().split()[0] == b"configuration" else b"0 nothing"))
+def heard():
+    text = b""
+    while not text.endswith(b"\\n"):
+        text += line.recv(1)
+    return text
 def until_the_end():
     while line.recv(65536): pass
 """
 
 Run = Callable[..., Supervisor]
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def nothing_new(running: Configuration) -> Reread:
+    return Reread(running, NOON, ())
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +67,7 @@ def supervisor(tmp_path: Path) -> Iterator[Run]:
     """Makes a supervisor of two workers that run this Python text."""
     with serving.bind("127.0.0.1", 0, "GATEWAY_PORT") as holder:
 
-        def make(text: str, on_ready: Callable[[], None]) -> Supervisor:
+        def make(text: str, on_ready: Callable[[], None], read: Read = nothing_new) -> Supervisor:
             def start(line: socket.socket, assignment: Assignment) -> "subprocess.Popen[bytes]":
                 program = HEAD + textwrap.dedent(text)
                 arguments = [str(line.fileno()), str(assignment.number), str(tmp_path / "lives")]
@@ -57,7 +75,8 @@ def supervisor(tmp_path: Path) -> Iterator[Run]:
                 return subprocess.Popen([sys.executable, "-c", program, *arguments], pass_fds=descriptors)
 
             settings = Settings(_env_file=None, workers=2, shutdown_seconds=60)
-            return Supervisor(settings, holder, on_ready, start=start, new_restarts=lambda: Restarts(0.01))
+            running = ConfigurationState(0, check(settings).configuration, NOON)
+            return Supervisor(running, read, holder, on_ready, start=start, new_restarts=lambda: Restarts(0.01))
 
         yield make
 
@@ -164,7 +183,6 @@ def test_a_frozen_worker_is_killed_and_replaced(
         if number == "1" and life == 1:
             os.kill(os.getpid(), signal.SIGSTOP)
         if number == "1" and life == 2:
-            os.kill(os.getppid(), signal.SIGHUP)
             os.kill(os.getppid(), signal.SIGTERM)
         line.settimeout(0.1)
         while True:
@@ -172,9 +190,75 @@ def test_a_frozen_worker_is_killed_and_replaced(
                 if not line.recv(65536):
                     break
             except TimeoutError:
-                line.sendall(b".")
+                line.sendall(b"\\n")
         """
     assert supervisor(text, lambda: None).run() == 0
     assert [(tmp_path / f"lives-{number}").stat().st_size for number in (1, 2)] == [2, 1]
     [frozen] = [record for record in caplog.records if record.getMessage() == "worker_frozen"]
     assert frozen.__dict__["worker"] == 1
+
+
+def hang_up() -> None:
+    signal.raise_signal(signal.SIGHUP)
+
+
+@pytest.mark.parametrize(
+    ("answers", "event", "shown"),
+    [
+        ({"1": "1 abc", "2": "1 abc"}, "configuration_in_use", {"hash": "abc", "workers": 2, "is_newest": True}),
+        ({"1": "1 abc", "2": "1 xyz"}, "configuration_differs", {"hashes": ["abc", "xyz"]}),
+        ({"1": "1 abc", "2": "1 "}, "configuration_differs", {"hashes": ["", "abc"]}),
+    ],
+)
+def test_a_hangup_gives_all_workers_the_new_configuration_and_says_whether_they_agree(
+    supervisor: Run, caplog: pytest.LogCaptureFixture, answers: dict[str, str], event: str, shown: dict[str, object]
+) -> None:
+    caplog.set_level(logging.INFO)
+    text = f"""
+        told()
+        ready()
+        use({answers}[number].encode())
+        until_the_end()
+        """
+    running = supervisor(text, hang_up)
+    reporting = running._configuration.report
+
+    def report() -> None:
+        reporting()
+        if event in caplog.text:
+            stop()
+
+    running._configuration.report = report  # type: ignore[method-assign]
+    assert running.run() == 0
+    [said] = [
+        record
+        for record in caplog.records
+        if record.getMessage().startswith("configuration_in_use") or event in record.getMessage()
+    ]
+    assert {name: said.__dict__[name] for name in shown} == shown
+
+
+def test_a_worker_that_starts_after_a_failed_reading_is_told_of_it(
+    supervisor: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It shows the same metrics as the others."""
+    text = """
+        life = lives()
+        told()
+        ready()
+        if number == "1" and life == 1:
+            heard()
+            sys.exit(1)
+        use(b"1 abc")
+        if number == "1" and life == 2:
+            os.kill(os.getppid(), signal.SIGTERM)
+        until_the_end()
+        """
+
+    def refuse(_: Configuration) -> Reread:
+        raise ConfigurationError("no such file")
+
+    assert supervisor(text, hang_up, refuse).run() == 0
+    assert (tmp_path / "lives-1").stat().st_size == 2
+    [refused] = [record for record in caplog.records if record.getMessage() == "configuration_refused"]
+    assert refused.__dict__["reason"] == "no such file"

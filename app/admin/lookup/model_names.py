@@ -8,6 +8,8 @@ from app.admin.lookup.suggestion import suggestion
 from app.errors import InvalidValue, NotFound
 from app.images.catalog.catalog import Catalog, ModelSpec, names_of
 from app.quotas.rules.limits import WrittenLimit, parse_limit
+from app.settings.settings import Settings
+from app.settings.values import UnknownModels
 
 _UNLISTED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,119}")
 
@@ -21,6 +23,12 @@ class ModelNames:
     catalog: Catalog
     passes_unknown: bool
     successor: str
+
+    @classmethod
+    def of(cls, settings: Settings, catalog: Catalog) -> "ModelNames":
+        """The names of models, as the settings allow them."""
+        passes_unknown = settings.unknown_models is UnknownModels.PASS
+        return cls(catalog, passes_unknown, settings.successor_model or catalog.successor)
 
     def id_of(self, text: str) -> str:
         """The full id of a model by any of its names. Raises InvalidValue for a model that no request can use."""

@@ -2,13 +2,15 @@
 and tells nobody who reads it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import lru_cache
 from html import escape
 from typing import Any
 
 import orjson
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
+
+from app.images.request.normalize import RequestPolicy
 
 _HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
@@ -21,25 +23,29 @@ _STYLE = (
 _LIMITS_OF_VALUES = ("enum", "minimum", "maximum", "minLength", "maxLength", "default", "examples")
 
 
-def docs_router(describe: Callable[[], Mapping[str, Any]]) -> APIRouter:
-    """The two routes. `describe` makes the OpenAPI document; it is called when somebody first asks, and only then."""
+def docs_router(
+    policy: Callable[[], RequestPolicy], describe: Callable[[RequestPolicy], Mapping[str, Any]]
+) -> APIRouter:
+    """The two routes. `describe` makes the OpenAPI document for the present `policy`; it is called when somebody first
+    asks, and only then.
+    """
     router = APIRouter()
 
-    @cache
-    def document() -> bytes:
-        return orjson.dumps(describe())
+    @lru_cache(maxsize=1)
+    def document(policy: RequestPolicy) -> bytes:
+        return orjson.dumps(describe(policy))
 
-    @cache
-    def html() -> str:
-        return page(describe())
+    @lru_cache(maxsize=1)
+    def html(policy: RequestPolicy) -> str:
+        return page(describe(policy))
 
     @router.get("/openapi.json")
     async def openapi() -> Response:
-        return Response(document(), media_type="application/json")
+        return Response(document(policy()), media_type="application/json")
 
     @router.get("/docs")
     async def docs() -> Response:
-        return HTMLResponse(html(), headers=_HEADERS)
+        return HTMLResponse(html(policy()), headers=_HEADERS)
 
     return router
 

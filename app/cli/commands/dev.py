@@ -21,6 +21,7 @@ from app.cli.terminal.options import command
 from app.cli.terminal.output import PROGRAM, Terminal, say, show
 from app.cli.terminal.session import operating
 from app.cli.terminal.settings_view import judge_keys, read_settings
+from app.configuration.reading import check
 from app.errors import ConfigurationError, Conflict
 from app.images.catalog.catalog import catalog_of
 from app.quotas.rules.limits import parse_limit
@@ -56,11 +57,12 @@ def dev(context: typer.Context, host: Host = None, port: Port = None) -> None:
     serving.start_logging(settings)
     listener = serving.listen(settings.host, settings.port, "GATEWAY_PORT or --port")
     with listener, _upstream(settings) as (settings, bill_url):
-        gateway = make_gateway(settings)
-        with prepared(settings):
+        checked = check(settings)
+        gateway = make_gateway(checked.configuration)
+        with prepared(checked):
             key = _key(settings, terminal)
             greeting = Greeting(serving.base_url(listener), key, bill_url, _called())
-            code = run_gateway(gateway, settings, listener, lambda: show(greeting.text()))
+            code = run_gateway(gateway, settings, listener, lambda _: show(greeting.text()))
     raise typer.Exit(code)
 
 

@@ -11,23 +11,21 @@ import typer
 from starlette.types import ASGIApp
 
 from app import __version__
-from app.admin.operator import Operator
-from app.admin.setup.apply import apply_setup
 from app.cli.terminal.options import command
 from app.cli.terminal.output import PROGRAM, Terminal, say, utc_now
-from app.cli.terminal.session import model_names
-from app.cli.terminal.settings_view import judge_keys, judge_workers, read_settings
+from app.cli.terminal.settings_view import Advice, judge_keys, judge_workers, read_settings
+from app.configuration.configuration import Configuration, ConfigurationState
+from app.configuration.reading import Checked, check, reread
 from app.database import migrate
 from app.database.engine import opened
 from app.database.instance import only_instance
 from app.database.pooling import refuse_transaction_pooling
 from app.database.url import shown_place, sqlite_file
 from app.errors import ConfigurationError
-from app.images.catalog.catalog import catalog_of
 from app.server import serving
+from app.server.http.bounds import Hooks
 from app.server.loading import loading
 from app.settings.settings import Settings
-from app.setup.reading import read_setup_file
 
 app = command()
 
@@ -62,36 +60,61 @@ def serve(context: typer.Context, host: Host = None, port: Port = None, workers:
     zenmux-gateway --config gateway.env serve --host 0.0.0.0
     zenmux-gateway --config gateway.env serve --workers 4
     """
-    settings = read_settings(Terminal.of(context).config_file, **chosen(host=host, port=port, workers=workers))
-    advices = [*judge_keys(settings), *judge_workers(settings)]
-    for advice in advices:
-        if advice.serious:
-            raise ConfigurationError(advice.message)
+    options = chosen(host=host, port=port, workers=workers)
+
+    def read() -> Settings:
+        """The same sources each time: the environment of this process, and the files."""
+        found = read_settings(Terminal.of(context).config_file, **options)
+        for advice in _advices(found):
+            if advice.serious:
+                raise ConfigurationError(advice.message)
+        return found
+
+    settings = read()
     serving.start_logging(settings)
-    for advice in advices:
+    for advice in _advices(settings):
         _logger.warning(advice.message)
     if (settings.data_dir / DEV_KEY_FILE).exists():
         _logger.warning(
             f"{settings.data_dir} was used by `{PROGRAM} dev`: what its sandbox pretended to sell stands in the "
             f"records, and the key of user dev works here too (`{PROGRAM} users disable dev`)."
         )
-    raise typer.Exit(_serve_alone(settings) if settings.workers == 1 else _serve_with_workers(settings))
+    checked = check(settings)  # faults are reported once, before anything is made
+    raise typer.Exit((_serve_alone if settings.workers == 1 else _serve_with_workers)(checked, read))
 
 
-def _serve_alone(settings: Settings) -> int:
-    gateway = make_gateway(settings)
+def _advices(settings: Settings) -> list[Advice]:
+    return [*judge_keys(settings), *judge_workers(settings)]
+
+
+def _serve_alone(checked: Checked, read: Callable[[], Settings]) -> int:
+    from app.server.rereading import reload_on_hangup  # noqa: PLC0415 - dev does not need it
+
+    settings, running = checked.configuration.settings, ConfigurationState(0, checked.configuration, utc_now())
+    gateway = make_gateway(checked.configuration)
     listener = serving.listen(settings.host, settings.port, _PORT_SETTING)
-    with listener, prepared(settings):
-        return run_gateway(gateway, settings, listener, lambda: _tell(listener))
+
+    def on_ready(hooks: Hooks) -> None:
+        reload_on_hangup(running, lambda before: reread(before, read, utc_now), hooks)
+        _tell(listener)
+
+    with listener, prepared(checked):
+        return run_gateway(gateway, settings, listener, on_ready)
 
 
-def _serve_with_workers(settings: Settings) -> int:
+def _serve_with_workers(checked: Checked, read: Callable[[], Settings]) -> int:
     from app.server.supervisor import Supervisor  # noqa: PLC0415 - nobody else needs it
 
-    catalog_of(settings.catalog_file)  # faults in the operator's file are reported once, before anything is made
+    settings, running = checked.configuration.settings, ConfigurationState(0, checked.configuration, utc_now())
     holder = serving.bind(settings.host, settings.port, _PORT_SETTING)
-    with holder, prepared(settings):
-        code = Supervisor(settings, holder, lambda: _tell(holder, workers=settings.workers)).run()
+    with holder, prepared(checked):
+        supervisor = Supervisor(
+            running,
+            lambda before: reread(before, read, utc_now),
+            holder,
+            lambda: _tell(holder, workers=settings.workers),
+        )
+        code = supervisor.run()
     _logger.info("stopped")
     return code
 
@@ -109,8 +132,11 @@ def chosen(**options: object) -> dict[str, Any]:
 
 
 @contextmanager
-def prepared(settings: Settings) -> Iterator[None]:
-    """Brings the database up to date. An SQLite file is also locked against a second process."""
+def prepared(checked: Checked) -> Iterator[None]:
+    """Brings the database up to date, and applies the set-up file. An SQLite file is also locked against a second
+    process. Raises SetupError with the line.
+    """
+    settings = checked.configuration.settings
     file = sqlite_file(settings.database)
     # A file may have several names but has one folder, and the lock is there.
     with only_instance(file.resolve().parent) if file else nullcontext():
@@ -122,32 +148,21 @@ def prepared(settings: Settings) -> Iterator[None]:
         if before != after:
             place = {"database": shown_place(settings.database), "before": before, "after": after}
             _logger.info("database_upgraded", extra=place)
-        _bootstrap(settings)
+        checked.apply_setup(utc_now)
         yield
 
 
-def _bootstrap(settings: Settings) -> None:
-    """Applies the file of GATEWAY_BOOTSTRAP_FILE. What it does not mention stays. Raises SetupError with the line."""
-    if settings.bootstrap_file is None:
-        return
-    file = read_setup_file(settings.bootstrap_file)
-    models = model_names(settings, catalog_of(settings.catalog_file))
-    with opened(settings.database) as engine:
-        applied = apply_setup(Operator(engine, utc_now, f"file:{file.digest}"), file, models)
-    _logger.info("setup_applied", extra={"file": file.file, "digest": file.digest, "changes": applied.plan.count})
-    for notice in applied.plan.notices:
-        _logger.warning(notice)
-
-
-def make_gateway(settings: Settings) -> ASGIApp:
-    """The app; opens nothing yet. Raises ConfigurationError for settings that cannot work."""
+def make_gateway(configuration: Configuration) -> ASGIApp:
+    """The app; opens nothing yet."""
     with loading():
         from app.main import create_app  # noqa: PLC0415 - loads the whole gateway: only when nothing simpler is wrong
 
-    return create_app(settings)
+    return create_app(configuration)
 
 
-def run_gateway(gateway: ASGIApp, settings: Settings, listener: socket.socket, on_ready: Callable[[], None]) -> int:
+def run_gateway(
+    gateway: ASGIApp, settings: Settings, listener: socket.socket, on_ready: Callable[[Hooks], None]
+) -> int:
     """Serves on `listener` until a signal. Returns the exit code."""
     serving.bound_buffers(listener, settings.socket_buffer_bytes)
     seconds, bounds = settings.shutdown_seconds, serving.bounds_of(settings)

@@ -19,7 +19,6 @@ from app.database.url import shown_place, sqlite_file
 from app.errors import ConfigurationError, NotFound
 from app.images.catalog.catalog import Catalog, catalog_of
 from app.settings.settings import Settings
-from app.settings.values import UnknownModels
 
 
 class Session:
@@ -41,7 +40,7 @@ class Session:
     @property
     def models(self) -> ModelNames:
         """The names of models. Raises ConfigurationError as `catalog` does."""
-        return model_names(self.settings, self.catalog)
+        return ModelNames.of(self.settings, self.catalog)
 
     def check_account(self, name: str) -> None:
         """Raises NotFound if no ZenMux account has this name."""
@@ -77,12 +76,6 @@ class Session:
             f"`{PROGRAM} keys create --user NAME` makes it, so does `{PROGRAM} serve`. If there should be one, look at "
             f"GATEWAY_DATA_DIR ({self.settings.data_dir}), GATEWAY_DATABASE_URL and GATEWAY_CONFIG."
         )
-
-
-def model_names(settings: Settings, catalog: Catalog) -> ModelNames:
-    """The names of models, as the settings allow them."""
-    passes_unknown = settings.unknown_models is UnknownModels.PASS
-    return ModelNames(catalog, passes_unknown, settings.successor_model or catalog.successor)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from app.admin.lookup.suggestion import suggestion
 from app.cli.terminal.parsing import MASK, mask_url
 from app.errors import ConfigurationError
 from app.settings.secret_files import secret_names
-from app.settings.settings import Settings, load_settings
+from app.settings.settings import Settings, load_settings, setting_name
 
 _CONFIG_NAME = "GATEWAY_CONFIG"
 _OPTION_NAMES = frozenset({_CONFIG_NAME, "GATEWAY_ACTOR"})  # of the command line
@@ -37,12 +37,6 @@ class Advice:
 
     message: str
     serious: bool
-
-
-def setting_name(field: str) -> str:
-    """The name that people write: `port` → `GATEWAY_PORT`."""
-    alias = Settings.model_fields[field].validation_alias
-    return alias if isinstance(alias, str) else f"GATEWAY_{field.upper()}"
 
 
 def setting_names() -> list[str]:

@@ -18,15 +18,21 @@ _IDENTITY = frozenset({"id", "aliases", "created", "ends_on", "successor", "like
 
 class Catalog:
     """All listed models, in the order of the file. Immutable. `successor` names what takes the place of retired models,
-    and of those that end and name no successor of their own."""
+    and of those that end and name no successor of their own. `override_toml` is the operator's file, as it was read."""
 
     def __init__(
-        self, models: Iterable[ModelSpec], retired: Iterable[str], successor: str, unlisted_image_tokens: int
+        self,
+        models: Iterable[ModelSpec],
+        retired: Iterable[str],
+        successor: str,
+        unlisted_image_tokens: int,
+        override_toml: str = "",
     ) -> None:
         self.models = tuple(models)
         self.retired = frozenset(retired)
         self.successor = successor
         self.unlisted_image_tokens = unlisted_image_tokens
+        self.override_toml = override_toml
         self._by_name = {name: spec for spec in self.models for name in names_of(spec)}
 
     def find(self, name: str) -> ModelSpec | None:
@@ -108,7 +114,7 @@ def load_catalog(override_toml: str | None = None, override_name: str = "GATEWAY
         for name in own:
             if specs[name].successor is not None and specs[name].successor not in specs.keys() - {name}:
                 source.refuse(("models", name, "successor"), "names no other entry")
-    return Catalog(specs.values(), retired, successor, unlisted_image_tokens)
+    return Catalog(specs.values(), retired, successor, unlisted_image_tokens, override_toml or "")
 
 
 def _complete(

@@ -41,7 +41,7 @@ from app.quotas.ledger.spool.keeper import ShowWaiting, SpoolKeeper
 from app.quotas.ledger.waiting import WaitLimit, WakeDelay
 from app.quotas.ledger.writer import Writer
 from app.quotas.rules.reservation import Hold, Resolution, Settlement
-from app.quotas.rules.thresholds import UNWATCHED, Watch
+from app.quotas.rules.thresholds import UNWATCHED, Thresholds, Watch
 
 _READERS_MAX = 2
 # How long a settlement waits for a reservation to share its transaction with. A client's next request mostly follows
@@ -131,6 +131,10 @@ class Ledger:
         if lost:
             _log.error("%d settlements could not be written; their reservations will expire", len(lost))
         return [(each.reservation_id, each.settlement) for each in lost if isinstance(each, Resolve)]
+
+    def use_thresholds(self, watch: Watch) -> None:
+        """Looks for the percentages of `watch` from the next transaction on. Its functions are those of the start."""
+        self._writer.thresholds = Thresholds(watch)
 
     async def reserve(self, hold: Hold, attempt: AttemptRow | None = None) -> Lease:
         """Takes the hold if it fits into every limit that applies, all or nothing, before it returns.
@@ -268,7 +272,8 @@ class Ledger:
 
     def _deliver(self, served: Sequence[tuple[Ticket, CommandResult]]) -> None:
         self.readiness.note(outcome for _, outcome in served)
-        for ticket, outcome in sorted(served, key=_is_resolution):
+        # Resolutions last: a request waits for its reservation, but no answer waits for a settlement.
+        for ticket, outcome in sorted(served, key=lambda each: isinstance(each[0].command, Resolve)):
             waiter = ticket.waiter
             is_heard = waiter is not None and not waiter.done()
             if is_heard and isinstance(outcome, Exception):
@@ -288,11 +293,6 @@ class Ledger:
         """Releases a hold that nobody will use. If the gateway stops first, the sweep does the same later."""
         with suppress(StoreUnavailable):
             self._writer.submit(Ticket(withdrawal(hold, self._clock())))
-
-
-def _is_resolution(served: tuple[Ticket, CommandResult]) -> bool:
-    """Resolutions are delivered last: a request waits for its reservation, but no answer waits for a settlement."""
-    return isinstance(served[0].command, Resolve)
 
 
 def _has_answer(waiter: asyncio.Future[object]) -> bool:

@@ -59,7 +59,7 @@ class Writer:
         self._instance = instance
         self._queue_max = queue_max
         self._watch = watch
-        self._thresholds = Thresholds(watch)
+        self.thresholds = Thresholds(watch)  # any thread may put another one in its place
         self._crossed: list[NamedThresholdEvent] = []  # to be announced; after a commit without an answer: perhaps
         self._tell = deliver
         self._queue: deque[Ticket] = deque()
@@ -215,7 +215,7 @@ class Writer:
         in_doubt = frozenset(records_needed((ticket.command for ticket in tickets if ticket.in_doubt), with_new=True))
         applied_counters = store.applied_counters()
         loaded = Loaded(
-            self._instance, records, applicable_by_id, counters, in_doubt, self._thresholds, applied_counters, attempts
+            self._instance, records, applicable_by_id, counters, in_doubt, self.thresholds, applied_counters, attempts
         )
         if late := late_ids(commands, records):
             loaded.corrections.update(store.read_corrections(late))
@@ -229,7 +229,7 @@ class Writer:
             ]
         self._commit(store, tickets)
         store.keep(records)
-        self._thresholds.remember(writes.threshold_events)
+        loaded.thresholds.remember(writes.threshold_events)
         if writes.corrected:
             self._watch.corrected(writes.corrected)
         return outcomes

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from starlette.responses import PlainTextResponse, Response
 
+from app.configuration.configuration import ConfigurationState
 from app.errors import GatewayError
 from app.settings.settings import Settings
 
@@ -66,14 +67,19 @@ def _drain_nothing() -> float | None:
     return None
 
 
+def _use_nothing(_: ConfigurationState) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Hooks:
     """What the server asks of the app: `answer` makes the answer to a request that no app sees, `count` counts a
     fault, `show_open` gets the number of open connections. `drain` is called once, when the server begins to stop: the
     app refuses new requests from then on, and returns within how many seconds every running one has ended by itself;
-    None: it does not know."""
+    None: it does not know. `use` makes the app work with another configuration, and returns that one's hash."""
 
     answer: Callable[[GatewayError], Response] = field(default=_answer_plainly)
     count: Callable[[Fault], None] = field(default=_ignore)
     show_open: Callable[[int], None] = field(default=_ignore)
     drain: Callable[[], float | None] = field(default=_drain_nothing)
+    use: Callable[[ConfigurationState], str] = field(default=_use_nothing)

@@ -60,7 +60,6 @@ class Accounts:
         monotonic: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
-        self._order = order
         self._base_url = base_url
         self._monotonic = monotonic
         self._jitter = jitter
@@ -69,13 +68,13 @@ class Accounts:
         self._balances: dict[str, int] = {}
         self._only: Account | None = None
         self.watch: AccountWatch = lambda *_: None
-        self.replace(specs)
+        self.replace(specs, order)
 
-    def replace(self, specs: Sequence[AccountSpec]) -> None:
+    def replace(self, specs: Sequence[AccountSpec], order: AccountOrder) -> None:
         """Takes these accounts from now on. Requests that run keep the account they have. An account with the same
         name, key and server keeps its state.
         """
-        before = self._accounts
+        before, self._order = self._accounts, order
         self._accounts = {spec.name: self._account(spec, before.get(spec.name)) for spec in specs}
         self._ways = {account.origin: self._ways.get(account.origin, UP) for account in self._accounts.values()}
         self._balances = {}

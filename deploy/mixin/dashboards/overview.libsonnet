@@ -58,6 +58,9 @@ local day(name) = 'sum(increase(%s[24h])) or vector(0)' % of(name);
           ),
           p.lines('Log lines dropped', 'Per minute: the disk is full, or nobody reads them.', [[p.perMinute('log_lines_dropped_total', 'instance'), '{{instance}}']], 'cpm', w=8, h=6),
           p.lines('Versions', 'How many gateways run each.', [['count by (version) (%s)' % of('build_info'), '{{version}}']], w=8, h=6),
+          p.lines('Configurations', 'How many gateways use each, by its hash.', [['count by (hash) (%s)' % of('config_info'), '{{hash}}']], w=8, h=6),
+          p.lines('Last reload succeeded', '0: the files are wrong, and the configuration from before is used. The log says what is wrong.', [['min by (instance) (%s)' % of('config_last_reload_successful'), '{{instance}}']], w=8, h=6),
+          p.lines('Age of the configuration', 'Since it was read.', [['time() - min by (instance) (%s)' % of('config_last_reload_success_timestamp_seconds'), '{{instance}}']], 's', w=8, h=6),
           p.lines('Workers', 'Processes that serve.', [['sum by (instance) (%s)' % of('workers'), '{{instance}}']], w=8, h=6),
         ]),
       ]

@@ -7,10 +7,11 @@ import httpx2
 from httpx2 import ASGITransport
 
 from app.api.endpoints.docs import page
+from app.configuration.reading import check
 from app.main import create_app
 from app.settings.settings import Settings
 
-GATEWAY = create_app(Settings(_env_file=None))
+GATEWAY = create_app(check(Settings(_env_file=None)).configuration)
 
 
 class Addresses(HTMLParser):

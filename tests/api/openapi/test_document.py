@@ -11,11 +11,16 @@ from httpx2 import ASGITransport
 from jsonschema_rs import meta
 
 from app import main
+from app.api.endpoints.docs import docs_router
 from app.api.openapi.document import openapi_document
+from app.configuration.configuration import ConfigurationState
+from app.configuration.current import CurrentConfiguration
+from app.configuration.reading import check
 from app.images.catalog.catalog import load_catalog
 from app.images.request.normalize import RequestPolicy
-from app.main import create_app
+from app.main import create_app, utc_now
 from app.settings.settings import Settings
+from app.telemetry.metrics import Metrics
 from tests.api.test_layers import inwards
 
 DOCUMENT = openapi_document(
@@ -45,7 +50,7 @@ def references(value: Any) -> Iterator[str]:
 
 
 def test_it_has_every_route_and_method_there_is() -> None:
-    *_, fastapi = inwards(create_app(Settings(_env_file=None)))
+    *_, fastapi = inwards(create_app(check(Settings(_env_file=None)).configuration))
     assert isinstance(fastapi, FastAPI)
     served = {
         (path.replace("{model_id}", "{model}"), method)
@@ -99,10 +104,22 @@ async def test_it_is_made_once_and_only_when_somebody_asks(monkeypatch: pytest.M
         return openapi_document(policy, version)
 
     monkeypatch.setattr(main, "openapi_document", describe)
-    gateway = create_app(Settings(_env_file=None))
+    gateway = create_app(check(Settings(_env_file=None)).configuration)
     assert made == []
     async with httpx2.AsyncClient(transport=ASGITransport(gateway), base_url="http://gateway") as client:
         first, second = await client.get("/openapi.json"), await client.get("/openapi.json")
     assert first.json() == second.json()
     assert first.json()["openapi"] == "3.1.0"
     assert len(made) == 1
+
+
+async def test_a_reload_that_brings_other_models_makes_it_anew() -> None:
+    metrics = Metrics("1", 1)
+    current = CurrentConfiguration(check(Settings(_env_file=None)).configuration, metrics)
+    app = FastAPI(openapi_url=None, docs_url=None)
+    app.include_router(docs_router(lambda: current.policy, lambda policy: {"default": policy.default_model}))
+    async with httpx2.AsyncClient(transport=ASGITransport(app), base_url="http://gateway") as client:
+        assert (await client.get("/openapi.json")).json() == {"default": None}
+        other = check(Settings(_env_file=None, default_model="gpt-image-2")).configuration
+        current.use(ConfigurationState(1, other, utc_now()))
+        assert (await client.get("/openapi.json")).json() == {"default": "gpt-image-2"}

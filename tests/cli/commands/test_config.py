@@ -12,6 +12,7 @@ from app.cli.commands.serve import prepared
 from app.cli.terminal.parsing import MASK
 from app.cli.terminal.root import explain
 from app.cli.terminal.settings_view import read_settings
+from app.configuration.reading import check
 from app.database.engine import opened, writing
 from app.errors import Conflict, GatewayError
 from app.settings.settings import Settings
@@ -73,7 +74,7 @@ def test_a_newer_database_is_an_error_that_no_upgrade_mends(ready: Cli) -> None:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
     status, message = checks(ready, code=1)["database"]
     told = [message, *(ready(*command, code=1).output for command in (("keys", "list"), ("db", "upgrade")))]
-    with pytest.raises(Conflict) as refused, prepared(Settings(_env_file=None, data_dir=ready.data_dir)):
+    with pytest.raises(Conflict) as refused, prepared(check(Settings(_env_file=None, data_dir=ready.data_dir))):
         pass
     told.append(refused.value.message)
     assert status == "error"
@@ -106,7 +107,7 @@ def test_check_and_serve_agree_that_a_database_url_is_wrong(ready: Cli, tmp_path
     status, message = checks(ready, code=1)["database"]
     with (
         pytest.raises(GatewayError) as refused,
-        prepared(read_settings(None, database_url=ready.environment["GATEWAY_DATABASE_URL"])),
+        prepared(check(read_settings(None, database_url=ready.environment["GATEWAY_DATABASE_URL"]))),
     ):
         pass
     told, _ = explain(refused.value) or ("", 0)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.cli.commands.serve import prepared
+from app.configuration.reading import check
 from app.errors import Conflict
 from app.settings.settings import Settings
 from tests.cli.conftest import Cli
@@ -114,12 +115,12 @@ def test_one_sqlite_file_serves_one_process_whatever_it_is_called(
 ) -> None:
     data = tmp_path / "data"
     other: dict[str, Any] = {"data_dir": tmp_path / "other", **named(data)}
-    with prepared(Settings(_env_file=None, data_dir=data)):
-        with pytest.raises(Conflict) as refusal, prepared(Settings(_env_file=None, **other)):
+    with prepared(check(Settings(_env_file=None, data_dir=data))):
+        with pytest.raises(Conflict) as refusal, prepared(check(Settings(_env_file=None, **other))):
             pass
         for part in ("already serves from", str(data), "GATEWAY_DATA_DIR", "GATEWAY_DATABASE_URL=postgresql://"):
             assert part in refusal.value.message
-    with prepared(Settings(_env_file=None, **other)):
+    with prepared(check(Settings(_env_file=None, **other))):
         pass
 
 

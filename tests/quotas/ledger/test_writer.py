@@ -22,7 +22,7 @@ from app.quotas.ledger.store import CounterVanished, Store
 from app.quotas.ledger.writer import Writer
 from app.quotas.rules.counters import Counter
 from app.quotas.rules.reservation import Resolution
-from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent, Watch
+from app.quotas.rules.thresholds import NamedThresholdEvent, ThresholdEvent, Thresholds, Watch
 from tests.quotas.faults import Trouble, install
 from tests.quotas.making import (
     NOON,
@@ -236,6 +236,17 @@ def test_a_crossed_threshold_is_announced_once_whatever_becomes_of_its_first_try
     assert desk.writer.close(30) == []
     assert [(told.threshold_event.percent, told.threshold_event.used) for told in desk.announced] == [(50, 2)]
     assert [(event["percent"], event["used"]) for event in events(engine)] == [(50, 2)]
+
+
+def test_other_percentages_count_from_the_next_transaction_on(desk: Desk, engine: Engine) -> None:
+    """Those that were crossed before under other ones are reported at the next charge, as after a restart."""
+    set_limits(engine, on_key("images:4/day"))
+    for number in range(4):
+        if number == 2:
+            desk.writer.thresholds = Thresholds(Watch((25, 75)))
+        desk.do(Reserve(a_hold(f"r{number}")), Resolve(f"r{number}", settled()))
+    wait_until(lambda: len(desk.announced) == 3, "they are announced")
+    assert [told.threshold_event.percent for told in desk.announced] == [50, 25, 75]
 
 
 def test_one_that_another_process_wrote_is_not_announced(desk: Desk, trouble: Trouble, engine: Engine) -> None:

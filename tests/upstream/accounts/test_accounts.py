@@ -164,7 +164,7 @@ class TestReplacing:
         old = accounts.all[0]
         for account in accounts.all:
             accounts.note_refused(account, Why.KEY, clock.now, None)
-        accounts.replace([AccountSpec("a", SecretStr("sk-ai-v1-new")), spec("b"), spec("c")])
+        accounts.replace([AccountSpec("a", SecretStr("sk-ai-v1-new")), spec("b"), spec("c")], AccountOrder.PRIORITY)
         assert [accounts.state_of(account).kind for account in accounts.all] == [
             Availability.UP,
             Availability.DOWN,
@@ -178,14 +178,14 @@ class TestReplacing:
     def test_a_request_that_runs_still_tells_of_an_account_whose_weight_has_changed(self) -> None:
         accounts, _clock, _ = accounts_of(spec("a"), spec("b"))
         running, chosen_at = accounts.choose(MODEL)
-        accounts.replace([spec("a", weight=5), spec("b")])
+        accounts.replace([spec("a", weight=5), spec("b")], AccountOrder.PRIORITY)
         accounts.note_refused(running, Why.CREDIT, chosen_at, None)
         assert accounts.choose(MODEL)[0].name == "b"
 
     def test_what_an_operator_took_out_stays_out(self) -> None:
         accounts, _, _ = accounts_of(spec("a"), spec("b"))
         accounts.rest("a", None)
-        accounts.replace([AccountSpec("a", SecretStr("sk-ai-v1-new")), spec("b")])
+        accounts.replace([AccountSpec("a", SecretStr("sk-ai-v1-new")), spec("b")], AccountOrder.PRIORITY)
         assert accounts.choose(MODEL)[0].name == "b"
 
 

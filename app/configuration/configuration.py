@@ -1,0 +1,53 @@
+"""What the operator has chosen, as one value that was checked as a whole and may be sent to other processes; and its
+fingerprint, which betrays no secret. Pure.
+"""
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import SecretStr
+
+from app.images.request.normalize import RequestPolicy
+from app.settings.reloading import RELOADED
+from app.settings.settings import Settings
+
+_HASH_LENGTH = 16
+_FILES = frozenset({"bootstrap_file", "catalog_file"})  # what is in them counts, not where they lie
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """`setup_digest` is that of GATEWAY_BOOTSTRAP_FILE; empty without one."""
+
+    settings: Settings
+    policy: RequestPolicy
+    setup_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationState:
+    """The configuration after so many tries to read it again. `is_newest`: the last try succeeded, or there was none;
+    otherwise this is what was in use before.
+    """
+
+    number: int
+    configuration: Configuration
+    read_at: datetime
+    is_newest: bool = True
+
+
+def fingerprint(configuration: Configuration, secret: bytes) -> str:
+    """Tells configurations apart, in what a reload can change. Equal on all processes that have the same `secret`.
+
+    It is an HMAC: without the secret nobody can try out which keys are in it.
+    """
+    settings = {field: getattr(configuration.settings, field) for field in sorted(RELOADED - _FILES)}
+    content = [settings, configuration.policy.catalog.override_toml, configuration.setup_digest]
+    return hmac.new(secret, json.dumps(content, default=_plain).encode(), hashlib.sha256).hexdigest()[:_HASH_LENGTH]
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -1,0 +1,87 @@
+"""Reads the configuration again when it is asked to, beside what serves: one reading at a time, in a thread of its own.
+Whoever asks meanwhile gets another reading after it, because the files may have changed since.
+"""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from app.configuration.configuration import Configuration, ConfigurationState
+from app.configuration.reading import Reread
+from app.errors import GatewayError
+from app.server.http.bounds import Hooks
+
+logger = logging.getLogger("gateway")
+
+Read = Callable[[Configuration], Reread]
+"""Reads the configuration again, for a gateway that runs with this one. Raises GatewayError; then nothing has changed.
+"""
+
+
+class Rereader:
+    """`hand_over` gets the state after each reading, in the thread that read."""
+
+    def __init__(
+        self, running: ConfigurationState, read: Read, hand_over: Callable[[ConfigurationState], None]
+    ) -> None:
+        self._state = running
+        self._read = read
+        self._hand_over = hand_over
+        self._lock = threading.Lock()
+        self._is_wished = False
+        self._is_reading = False
+
+    def request(self) -> None:
+        """Reads soon. Does not wait. Not for a signal handler: it takes a lock."""
+        with self._lock:
+            self._is_wished = True
+            if self._is_reading:
+                return
+            try:
+                threading.Thread(target=self._run, name="configuration", daemon=True).start()
+            except RuntimeError:  # the process may have no more threads
+                logger.exception("configuration_refused")
+            else:
+                self._is_reading = True
+
+    def _run(self) -> None:
+        while self._is_next():
+            self._state = self._next_state()
+            self._hand_over(self._state)
+
+    def _is_next(self) -> bool:
+        with self._lock:
+            self._is_reading, self._is_wished = self._is_wished, False
+            return self._is_reading
+
+    def _next_state(self) -> ConfigurationState:
+        before, number = self._state, self._state.number + 1
+        try:
+            found = self._read(before.configuration)
+        except GatewayError as error:
+            logger.error("configuration_refused", extra={"reason": error.message})
+        except Exception:
+            logger.exception("configuration_refused")
+        else:
+            logger.info("configuration_read", extra={"needs_restart": list(found.needs_restart)})
+            return ConfigurationState(number, found.configuration, found.read_at)
+        return replace(before, number=number, is_newest=False)
+
+
+def reload_on_hangup(running: ConfigurationState, read: Read, hooks: Hooks) -> None:
+    """From now on SIGHUP has this process read its configuration again and use it. Call it in the event loop."""
+    loop = asyncio.get_running_loop()
+
+    def use(state: ConfigurationState) -> None:
+        logger.info("configuration_in_use", extra={"hash": hooks.use(state), "is_newest": state.is_newest})
+
+    def hand_over(state: ConfigurationState) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody uses it any more
+            loop.call_soon_threadsafe(use, state)
+
+    rereader = Rereader(running, read, hand_over)
+    signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(rereader.request))

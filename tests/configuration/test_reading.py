@@ -1,0 +1,80 @@
+"""Reading the configuration: whatever cannot work is refused before anything is changed."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.configuration.reading import check, reread
+from app.database.engine import opened, reading
+from app.database.migrate import upgrade
+from app.errors import ConfigurationError
+from app.identity.people.users import find_user
+from app.settings.settings import Settings
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def a(**settings: Any) -> Settings:
+    return Settings(_env_file=None, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"default_model": "nothing"}, "GATEWAY_DEFAULT_MODEL"),
+        ({"webhook_url": "https://example.com/hook"}, "GATEWAY_WEBHOOK_SECRET"),
+        ({"catalog_file": Path("/nowhere")}, "GATEWAY_CATALOG_FILE .* cannot be read"),
+        ({"bootstrap_file": Path("/nowhere")}, "/nowhere cannot be read"),
+        ({"upstream_transport": "http1", "upstream_proxy": "http://proxy:1"}, "knows no proxies"),
+        ({"upstream_ca_file": Path("/nowhere")}, "/nowhere"),
+    ],
+)
+def test_what_cannot_work_is_named(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        check(a(**settings))
+
+
+def test_a_webhook_that_no_proxy_leads_to_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://proxy")
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
+        check(
+            a(
+                zenmux_base_url="http://127.0.0.1:1",
+                webhook_url="https://example.com/hook",
+                webhook_secret="0123456789abcdef",
+            )
+        )
+
+
+def rereading(tmp_path: Path, found: Callable[[], Settings]) -> Any:
+    running = check(a(data_dir=tmp_path)).configuration
+    return reread(running, found, lambda: NOON)
+
+
+def test_the_set_up_file_is_applied_last(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text("version: 1\nusers: {alice: {}}\n")
+    settings = a(data_dir=tmp_path, bootstrap_file=file, default_model="nothing")
+    with opened(settings.database) as engine:
+        upgrade(engine)
+        with pytest.raises(ConfigurationError, match="GATEWAY_DEFAULT_MODEL"):
+            rereading(tmp_path, lambda: settings)
+        with reading(engine) as connection:
+            assert find_user(connection, "alice") is None
+        found = rereading(tmp_path, lambda: a(data_dir=tmp_path, bootstrap_file=file, port=1))
+        with reading(engine) as connection:
+            assert find_user(connection, "alice") is not None
+    assert found.configuration.setup_digest
+    assert (found.read_at, found.needs_restart) == (NOON, ("GATEWAY_PORT",))
+    assert found.configuration.settings.port == a().port
+
+
+def test_settings_that_cannot_be_read_are_the_readers_word(tmp_path: Path) -> None:
+    def read() -> Settings:
+        raise ConfigurationError("GATEWAY_PORT: no number")
+
+    with pytest.raises(ConfigurationError, match="GATEWAY_PORT: no number"):
+        rereading(tmp_path, read)
