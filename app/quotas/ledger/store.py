@@ -210,9 +210,9 @@ class Store:
         self._many(_NEW_CORRECTION, writes.corrections)
         self._many(_CLOSE, [(*closing, id_) for closing, id_ in writes.closed])
         self._set_counters({key: counters[key] for applicable in writes.touched for key in applicable.keys})
-        if writes.totals:
-            self._many(_ADD_TO_HOURS, list(writes.totals.hours()))
-            self._many(_ADD_TO_DAYS, list(writes.totals.days()))
+        hours, days = writes.totals.rows()
+        self._many(_ADD_TO_HOURS, hours)
+        self._many(_ADD_TO_DAYS, days)
 
     def write_threshold_events(self, threshold_events: Sequence[ThresholdEvent]) -> list[NamedThresholdEvent]:
         """Writes the events that nobody has written yet. Returns those."""
