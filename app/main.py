@@ -51,6 +51,8 @@ from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.liveness.heartbeat import Heartbeat
 from app.quotas.ledger.liveness.sweep import expire_dead, sweep_for_ever
 from app.quotas.ledger.spool.file import Spool
+from app.quotas.refusals.counts import RefusalCounts
+from app.quotas.refusals.keeper import RefusalKeeper
 from app.server.http.bounds import Hooks
 from app.settings.settings import Settings
 from app.settings.values import Compatibility, ImageUrls
@@ -59,7 +61,7 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.recording import Recording, Records
 from app.telemetry.sampling import Sampler
 from app.telemetry.shared_counters import SharedCounters
-from app.telemetry.traces import Traces, traces_of
+from app.telemetry.traces import traces_of
 from app.upstream.accounts.shared import Sharing
 from app.upstream.network import Network
 from app.upstream.zenmux import Upstream
@@ -103,6 +105,7 @@ def create_app(
     metrics = Metrics(app.__version__, settings.metrics_users_max, shared_counters)
     current = CurrentConfiguration(configuration, metrics)
     traces = traces_of(os.environ, app.__version__, settings.zenmux_base_url)
+    refusals = RefusalCounts()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
@@ -111,6 +114,8 @@ def create_app(
                 traces.open()
                 stack.push_async_callback(traces.close)
             services = await _open(current, metrics, clock, stack, instance or secrets.token_hex(8))
+            keeper = RefusalKeeper(services.engine, refusals)
+            stack.push_async_callback(keeper.close, services.exchanges.tasks.start(keeper.run(), "refusals"))
             if dead_instances is not None:
                 closing = services.exchanges.tasks.start(expire_dead(services.ledger, dead_instances), "dead workers")
                 stack.callback(closing.cancel)
@@ -133,16 +138,17 @@ def create_app(
     gateway.add_exception_handler(GatewayError, handle_gateway_error)
     gateway.add_exception_handler(HTTPException, handle_http_error)
     front = Front(gateway, images.DIRECT, {PREFIXES: admin_door()})
-    return wrapped(front, _layers(settings, metrics, traces))
+    records = Records(metrics, traces, lambda *place: refusals.count(clock(), *place))
+    return wrapped(front, _layers(settings, records))
 
 
-def _layers(settings: Settings, metrics: Metrics, traces: Traces | None) -> Iterator[Layer]:
+def _layers(settings: Settings, records: Records) -> Iterator[Layer]:
     """What wraps every request, the outermost first: FastAPI's routes and the image routes beside it."""
     if settings.cors_origins:
         yield lambda inner: Cors(inner, settings.cors_origins)
     yield lambda inner: Recording(
         inner,
-        Records(metrics, traces),
+        records,
         new_request_id=_request_ids(),
         fault=fault_response,
         stopping=stopping_response,

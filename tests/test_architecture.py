@@ -38,6 +38,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "quotas/rules": frozenset({"errors", "images/catalog", "images/cost", "database"}),
     "quotas/ledger": frozenset({"errors", "images/cost", "database", "quotas/rules"}),
     "quotas/limits": frozenset({"errors", "database", "quotas/rules"}),
+    "quotas/refusals": frozenset({"errors", "database", "quotas/rules"}),
     "quotas/reports": frozenset(
         {"errors", "images/catalog", "database", "quotas/rules", "quotas/ledger", "quotas/limits"}
     ),

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from app.admin.operator import Operator
@@ -11,6 +12,7 @@ from app.admin.views import iso
 from app.errors import InvalidValue
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.spool.file import Spool
+from app.quotas.refusals.hours import count_old_refusals, prune_refusals
 from app.quotas.reports import audit as audits
 from app.quotas.reports import retention
 from app.quotas.reports.findings import Finding, Severity
@@ -35,11 +37,14 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """What a prune would do: `records` made before `cutoff` are deleted, `pending` ones stay."""
+    """What a prune would do: `records` made before `cutoff` are deleted, `pending` ones stay; so are the numbers of
+    `refusals` from before it.
+    """
 
     cutoff: datetime
     records: int
     pending: int
+    refusals: int
 
     def as_json(self, pruned: int) -> dict[str, Any]:
         """The plan, and how many of its records were pruned."""
@@ -88,7 +93,8 @@ def plan_prune(operator: Operator, older_than: timedelta) -> PrunePlan:
         raise InvalidValue(str(error)) from None
     with operator.reading() as connection:
         found = retention.find_prunable(connection, cutoff)
-    return PrunePlan(cutoff, found.records, found.pending)
+        refusals = count_old_refusals(connection, cutoff)
+    return PrunePlan(cutoff, found.records, found.pending, refusals)
 
 
 def prune(
@@ -102,7 +108,9 @@ def prune(
     It pauses for as long as it works, so that a gateway beside it can work too, which matters most on SQLite.
     """
     began = monotonic()
-    for step in retention.prune(operator.engine, plan.cutoff, operator.change()):
+    records = retention.prune(operator.engine, plan.cutoff, operator.change())
+    refusals = (Pruned(0, plan.cutoff) for _ in prune_refusals(operator.engine, plan.cutoff))
+    for step in chain(records, refusals):
         ended = monotonic()
         yield step
         rest(ended - began)

@@ -114,7 +114,7 @@ async def authenticated(connection: HTTPConnection) -> Caller:
     """Who is asking. Raises AuthenticationFailed, StoreUnavailable."""
     caller = await services_of(connection).authenticator.authenticate(presented(connection))
     event = event_of(connection)
-    event.key_id, event.user = caller.key_id, caller.user_name
+    event.key_id, event.user, event.user_id = caller.key_id, caller.user_name, caller.user_id
     return caller
 
 

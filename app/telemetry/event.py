@@ -54,6 +54,7 @@ class RequestEvent:
     model: str = "other"
     key_id: str | None = None
     user: str | None = None
+    user_id: str | None = None
     stream: bool | None = None
     n: int | None = None
     size: str | None = None

@@ -21,11 +21,15 @@ _LEFT_OUT_SECONDS = 1.0
 EVENT = "event"  # its key in the request's state
 
 
+def _count_nowhere(user_id: str, key_id: str, code: str) -> None: ...
+
+
 class Records(NamedTuple):
-    """Where a request is recorded, beside the log."""
+    """Where a request is recorded, beside the log. `count_refusal` gets a user, a key ('': not known) and a code."""
 
     metrics: Metrics
     traces: Traces | None = None
+    count_refusal: Callable[[str, str, str], None] = _count_nowhere
 
 
 class Recording:
@@ -46,7 +50,8 @@ class Recording:
         unauthenticated: Sampler,
     ) -> None:
         self._app = app
-        self._metrics, self._traces = records
+        self._metrics, self._traces = records.metrics, records.traces
+        self._count_refusal = records.count_refusal
         self._new_request_id = new_request_id
         self._fault = fault
         self._stopping = stopping
@@ -95,6 +100,8 @@ class Recording:
             if self._traces is not None and event.moments is not None:
                 self._traces.record(event, event.moments)
             self._metrics.record(event)
+            if event.refusal is not None:
+                self._count_refusal(event.user_id or "", event.key_id or "", event.refusal)
             level = logging.ERROR if event.status is None or event.status >= 500 else logging.INFO
             if event.path not in _QUIET_PATHS and logger.isEnabledFor(level) and self._is_to_be_logged(event):
                 logger.handle(FieldsRecord(logger.name, level, "request", request_line(event)))

@@ -81,10 +81,10 @@ def prune(
     age, pruned = read("--older-than", lambda: parse_duration(older_than)), 0
     with Session(context).existing() as operator:
         plan = read("--older-than", lambda: plan_prune(operator, age))
-        if plan.records:
+        if plan.records or plan.refusals:
             confirm(
                 f"Delete {plan.records:,} records from before {plan.cutoff:%Y-%m-%d}? Their hourly and daily totals "
-                "stay; the single requests are gone then.",
+                "stay; the single requests are gone then, and the numbers of refusals from before that day.",
                 yes=yes,
             )
             pruned = _prune(operator, plan)

@@ -4,11 +4,13 @@ import csv
 import sys
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import islice
 from typing import Annotated
 
 import typer
 
 from app.admin.csv_cells import csv_text
+from app.admin.reads.refusals import refused_row_json, report_refusals
 from app.admin.usage import usage_report, usage_row_json
 from app.cli.terminal.options import Json, commands
 from app.cli.terminal.output import WrongUse, read, say, show_json_rows, show_table
@@ -33,6 +35,7 @@ _COUNTS = (
     "output_text_tokens",
     "output_image_tokens",
 )
+_REFUSALS_SHOWN_MAX = 1000
 _SHOWN_COUNTS = ("requests", "pending", "released", "refused", "estimated", "unpriced", "images", "tokens")
 
 
@@ -80,6 +83,43 @@ def report(
                 "pending ones are not in the amounts."
             )
             _show(by, list(rows))
+
+
+@app.command()
+def refusals(
+    context: typer.Context,
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="From the hour of 2026-11-01 (UTC), or of 7d ago.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="To the end of 2026-11-30, or to the hour of 1d ago.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show who was refused, why and how often, the most frequent first. A gateway writes its numbers every 10 seconds.
+
+    \b
+    zenmux-gateway usage refusals --since 7d
+    zenmux-gateway usage refusals --since 2026-11-01 --until 2026-11-30 --json
+    """
+    session = Session(context)
+    now = session.terminal.clock()
+    since_at = read("--since", lambda: parse_since(since, now)) if since is not None else None
+    until_at = read("--until", lambda: parse_until(until, now)) if until is not None else None
+    with session.existing() as operator, report_refusals(operator, since_at, until_at) as found:
+        if as_json:
+            show_json_rows(map(refused_row_json, found))
+            return
+        rows = [
+            [row.user or row.user_id or "(unknown)", row.key_id, row.key or "", row.code, f"{row.count:,}"]
+            for row in islice(found, _REFUSALS_SHOWN_MAX)
+        ]
+    if not rows:
+        say("Nothing was refused.")
+        return
+    show_table(["user", "key", "key's name", "code", "refused"], rows, right=["refused"])
+    if len(rows) == _REFUSALS_SHOWN_MAX:
+        say(f"These are the {_REFUSALS_SHOWN_MAX} most frequent; --json has all.")
 
 
 def _write_csv(by: Grouping, rows: Iterable[UsageRow]) -> None:

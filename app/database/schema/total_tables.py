@@ -57,7 +57,7 @@ reconciliations = Table(
 )
 
 # Requests that were refused: how many, by the hour, who asked, and the error's code. user_id and key_id are '' where no
-# key was recognized, or where an hour had too many different ones. Nothing writes it yet.
+# key was recognized, and 'other' where a process had to count too many different ones.
 refusal_hours = Table(
     "refusal_hours",
     metadata,

@@ -11,6 +11,8 @@ from sqlalchemy import insert
 from app.database.clock import to_ms
 from app.database.engine import opened, writing
 from app.database.schema import ledger_tables
+from app.quotas.refusals.counts import RefusalCounts
+from app.quotas.refusals.hours import add_refusals
 from app.settings.settings import Settings
 from tests.cli.conftest import NOW, Cli
 from tests.quotas.making import add_totals_up
@@ -136,3 +138,32 @@ def test_csv_holds_no_formula(cli: Cli) -> None:
     lines = cli("usage", "report", "--csv").stdout
     [line] = csv.DictReader(lines.splitlines())
     assert line["user"] == '\'=HYPERLINK("http://example.com")'
+
+
+def test_refusals_are_shown_the_most_frequent_first(cli: Cli) -> None:
+    alice, counts = cli.json("users", "create", "alice")["id"], RefusalCounts()
+    for _ in range(1200):
+        counts.count(NOW, alice, "key", "insufficient_quota")
+    counts.count(NOW - timedelta(days=2), "", "", "invalid_api_key")
+    with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine:
+        add_refusals(engine, counts.take())
+    assert [(row["user"], row["code"], row["count"]) for row in cli.json("usage", "refusals")] == [
+        ("alice", "insufficient_quota", 1200),
+        (None, "invalid_api_key", 1),
+    ]
+    table = cli("usage", "refusals").stdout
+    assert "1,200" in table
+    assert "(unknown)" in table
+    assert "(unknown)" not in cli("usage", "refusals", "--since", "1d").stdout
+    assert "Nothing was refused." in cli("usage", "refusals", "--until", "30d").stderr
+
+
+def test_old_refusals_are_pruned_with_the_records(cli: Cli) -> None:
+    cli("users", "create", "alice")  # makes the database
+    counts = RefusalCounts()
+    for days in (0, 401, 402):
+        counts.count(NOW - timedelta(days=days), "", "", "invalid_api_key")
+    with opened(Settings(_env_file=None, data_dir=cli.data_dir).database) as engine:
+        add_refusals(engine, counts.take())
+    assert cli.json("ledger", "prune", "--older-than", "400d", "--yes")["pruned"] == 0
+    assert [row["count"] for row in cli.json("usage", "refusals")] == [1]

@@ -1,0 +1,1 @@
+"""Requests that were refused: how many, by hour, who asked and why."""
