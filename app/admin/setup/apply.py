@@ -49,9 +49,10 @@ def apply_setup(operator: Operator, file: SetupFile, names: ModelNames, *, prune
             return Applied(expected, ())
     with operator.writing() as connection:
         lock_changes(connection)
-        today = read_today(connection)
-        changes = _plan(today, file, rules)
-        unclaimed = _Writing(connection, operator, today).write(changes)
+        now = read_today(connection)
+        # Planning thousands of objects takes longer than writing them, and others wait for the lock.
+        changes = expected if now == today else _plan(now, file, rules)
+        unclaimed = _Writing(connection, operator, now).write(changes)
     return Applied(changes, unclaimed)
 
 
