@@ -108,7 +108,7 @@ ROOMS: dict[str, frozenset[str]] = {
             *("exchange", "admin", "api"),
         }
     ),
-    "admin_api": frozenset({"errors", "database", "identity", "admin", "api"}),
+    "admin_api": frozenset({*("errors", "images", "database", "identity", "quotas", "setup", "admin", "api")}),
     "sandbox/options": frozenset({"images"}),
     "sandbox/requests": frozenset({"images", "sandbox/options"}),
     "sandbox/images": frozenset({"sandbox/requests"}),
@@ -179,9 +179,19 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "identity/people/principal.py",
     ),
     ("admin_api/test_people.py",): (
-        "admin_api/calls.py", "admin_api/lists.py", "admin_api/requests.py", "admin_api/shapes.py",
+        "admin_api/calls.py", "admin_api/lists.py", "admin_api/requests.py",
         "admin_api/routes/teams.py", "admin_api/routes/users.py",
         "admin/access/expected.py", "admin/access/reaching.py",
+    ),
+    ("admin_api/test_document.py",): (
+        "admin_api/shapes/basics.py", "admin_api/shapes/people.py", "admin_api/shapes/records.py",
+    ),
+    ("admin_api/test_keys_and_limits.py",): ("admin_api/routes/keys.py", "admin_api/routes/limits.py"),
+    ("admin_api/test_records.py",): (
+        "admin_api/routes/requests.py", "admin_api/routes/usage.py", "admin_api/routes/gateway.py",
+        "admin_api/routes/setup.py", "admin/reads/requests.py", "admin/reads/usage_series.py",
+        "admin/reads/others.py", "admin/reads/explain.py", "admin/reads/pages.py",
+        "quotas/reports/lists/requests.py", "quotas/reports/lists/series.py", "quotas/reports/lists/refusals.py",
     ),
     ("admin/access/test_permissions.py",): ("identity/people/roles.py",),
     ("server/test_supervisor.py",): ("server/shared_configuration.py",),

@@ -1,8 +1,9 @@
 """Use cases of keys: mint, list, disable, rotate. A key's text is returned once, in a MintedKeyView."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypedDict
 
 from sqlalchemy import Connection
 
@@ -22,6 +23,7 @@ from app.identity.people.roles import Role
 from app.identity.people.users import User, find_user, list_users
 from app.quotas.limits.manage import set_limit
 from app.quotas.rules.limits import Scope, WrittenLimit
+from app.setup.managed import refuse_managed
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,16 @@ class WantedKey:
     expires_at: datetime | None = None
     limits: Sequence[WrittenLimit] = ()
     role: Role | None = None
+
+
+class KeyFields(TypedDict, total=False):
+    """What a key is to be. What is left out stays as it is."""
+
+    name: str | None
+    models: tuple[str, ...] | None
+    expires_at: datetime | None
+    role: Role | None
+    disabled: bool
 
 
 def create_key(operator: Operator, wanted: WantedKey) -> MintedKeyView:
@@ -90,6 +102,27 @@ def disable_key(operator: Operator, key_id: str) -> KeyView:
 def enable_key(operator: Operator, key_id: str) -> KeyView:
     """Lets a disabled key work again. Changes nothing if it works already. Raises NotFound."""
     return _set_disabled(operator, key_id, Permission.CHANGE_KEYS, disabled=False)
+
+
+def change_key(operator: Operator, key_id: str, fields: KeyFields) -> KeyView:
+    """Gives the key these fields. Raises NotFound, InvalidValue, ChangedMeanwhile; Conflict where a file sets one."""
+    permit(operator.principal, Permission.CHANGE_KEYS)
+    change = operator.change()
+    with operator.writing() as connection:
+        key = key_for(operator, connection, key_id, Permission.CHANGE_KEYS)
+        operator.expected.check(_view(connection, key).as_json())
+        wanted = replace(
+            key,
+            name=fields.get("name", key.name),
+            models=fields.get("models", key.models),
+            expires_at=fields.get("expires_at", key.expires_at),
+            role=fields.get("role", key.role),
+        )
+        if "disabled" in fields:
+            wanted = replace(wanted, disabled_at=(key.disabled_at or change.now) if fields["disabled"] else None)
+        changed = {"models": wanted.models != key.models, "expires": wanted.expires_at != key.expires_at}
+        refuse_managed(key.managed_by, f"The key {key.id}", (field for field, is_new in changed.items() if is_new))
+        return _view(connection, key_records.change_key(connection, wanted, change=change))
 
 
 def rotate_key(operator: Operator, key_id: str, overlap: timedelta) -> MintedKeyView:

@@ -10,10 +10,13 @@ from app.admin.access.permissions import Permission, Reach, covers, permit
 from app.admin.access.reaching import key_for, sees_team, team_for, user_for
 from app.admin.operator import Operator
 from app.admin.views import LimitStatusView, LimitView, written_limit
+from app.database.changes import Change
+from app.errors import NotFound
 from app.identity.keys.keys import list_keys
 from app.identity.people.teams import list_teams
 from app.identity.people.users import list_users
 from app.quotas.limits import manage as administration
+from app.quotas.limits.many import LimitRow, limit_with_id, read_limits
 from app.quotas.reports.limit_status import limit_status_of_key
 from app.quotas.rules.limits import Limit, Scope, WrittenLimit
 from app.setup.managed import refuse_managed
@@ -59,16 +62,49 @@ def set_limits(
     change = operator.change()
     with operator.writing() as connection:
         scope_id, whose = _find(operator, connection, target, Permission.SET_LIMITS)
-        present = administration.list_limits(connection, target.scope, scope_id)
-        wanted = [each.on(target.scope, scope_id, shadow=shadow) for each in limits]
-        refuse_above_team(operator, connection, wanted, present)
-        _refuse_managed(connection, whose, wanted)
-        before = [each for each in present if not each.shadow]
-        for limit in wanted:
-            administration.set_limit(connection, limit, change=change)
+        before = [each for each in administration.list_limits(connection, target.scope, scope_id) if not each.shadow]
+        _set(operator, connection, whose, [each.on(target.scope, scope_id, shadow=shadow) for each in limits], change)
         after = administration.list_limits(connection, target.scope, scope_id)
     shadows = {_place(each) for each in after if each.shadow}
     return TargetLimits(whose, tuple(after), tuple(each for each in before if _place(each) in shadows))
+
+
+def put_limit(
+    operator: Operator, target: Target, written: WrittenLimit, *, shadow: bool = False
+) -> tuple[LimitView, bool]:
+    """One limit as wanted; whether there was none of its unit, window and model before.
+
+    Raises NotFound for the target, ChangedMeanwhile, and Conflict if a file sets it.
+    """
+    change = operator.change()
+    with operator.writing() as connection:
+        scope_id, whose = _find(operator, connection, target, Permission.SET_LIMITS)
+        wanted = written.on(target.scope, scope_id, shadow=shadow)
+        before = _same_place(connection, wanted)
+        operator.expected.check(before.as_json() if before else None)
+        _set(operator, connection, whose, [wanted], change)
+        after = _same_place(connection, wanted)
+        assert after is not None
+        return after, before is None
+
+
+def show_limit(operator: Operator, limit_id: int) -> LimitView:
+    """The limit with this id. Raises NotFound."""
+    permit(operator.principal, Permission.READ_PEOPLE)
+    with operator.reading() as connection:
+        return _existing(operator, connection, limit_id)
+
+
+def remove_limit(operator: Operator, limit_id: int) -> LimitView:
+    """Removes the limit with this id. Raises NotFound, ChangedMeanwhile, and Conflict if a file sets it."""
+    permit(operator.principal, Permission.REMOVE_LIMITS)
+    change = operator.change()
+    with operator.writing() as connection:
+        view = _existing(operator, connection, limit_id)
+        operator.expected.check(view.as_json())
+        _refuse_managed(connection, view.name or view.limit.scope, [view.limit])
+        administration.remove_limit(connection, view.limit, change=change)
+        return view
 
 
 def remove_limits(operator: Operator, target: Target, limits: Sequence[WrittenLimit]) -> TargetLimits:
@@ -90,9 +126,9 @@ def list_limits(operator: Operator, target: Target | None = None) -> list[LimitV
     permit(operator.principal, Permission.READ_PEOPLE)
     with operator.reading() as connection:
         scope_id = _find(operator, connection, target)[0] if target is not None else None
-        found = administration.list_limits(connection, target.scope if target else None, scope_id)
+        found = read_limits(connection, target.scope if target else None, scope_id)
         names, reached = _names(connection), _reached(operator, connection)
-    return [LimitView(each, _name_of(each, names)) for each in found if reached(each)]
+    return [LimitView(row.id or 0, row.limit, _name_of(row.limit, names)) for row in found if reached(row.limit)]
 
 
 def show_target(operator: Operator, target: Target) -> TargetLimits:
@@ -144,6 +180,34 @@ def refuse_above_team(
     team_id = principal.team_id if principal is not None else None
     teams = administration.list_limits(connection, Scope.TEAM, team_id) if team_id is not None else []
     check_amounts(principal, wanted, present, teams)
+
+
+def _set(operator: Operator, connection: Connection, whose: str, wanted: Sequence[Limit], change: Change) -> None:
+    """All are of one owner."""
+    present = administration.list_limits(connection, wanted[0].scope, wanted[0].scope_id) if wanted else []
+    refuse_above_team(operator, connection, wanted, present)
+    _refuse_managed(connection, whose, wanted)
+    for limit in wanted:
+        administration.set_limit(connection, limit, change=change)
+
+
+def _existing(operator: Operator, connection: Connection, limit_id: int) -> LimitView:
+    found = limit_with_id(connection, limit_id)
+    if found is None or not _reached(operator, connection)(found.limit):
+        raise NotFound(f"There is no limit with the id {limit_id}.")
+    return _view(connection, found)
+
+
+def _same_place(connection: Connection, limit: Limit) -> LimitView | None:
+    """The limit of the same owner with the same unit, window and model."""
+    rows = read_limits(connection, limit.scope, limit.scope_id)
+    found = [row for row in rows if _place(row.limit) == _place(limit)]
+    return _view(connection, found[0]) if found else None
+
+
+def _view(connection: Connection, row: LimitRow) -> LimitView:
+    assert row.id is not None
+    return LimitView(row.id, row.limit, _name_of(row.limit, _names(connection)))
 
 
 def _refuse_managed(connection: Connection, whose: str, limits: Sequence[Limit]) -> None:

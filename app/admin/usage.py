@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from app.admin.access.permissions import Permission, permit_all
 from app.admin.operator import Operator
 from app.quotas.reports import usage as reports
 from app.quotas.reports.usage import Grouping, UsageRow
@@ -20,6 +21,7 @@ def usage_report(
 
     Raises Conflict if an edge would split a day of which only the total is kept.
     """
+    permit_all(operator.principal, Permission.READ_USAGE)
     with operator.reading() as connection:
         yield reports.usage_report(connection, by, since, until)
 

@@ -109,12 +109,14 @@ class LimitView:
     defaults.
     """
 
+    id: int
     limit: Limit
     name: str | None
 
     def as_json(self) -> dict[str, Any]:
         limit = self.limit
         return {
+            "id": str(self.id),
             "limit": format_limit(limit),
             "scope": limit.scope.value,
             "scope_id": limit.scope_id or None,

@@ -10,14 +10,16 @@ from starlette.responses import Response
 import app
 from app.admin_api.document import document_of, document_router
 from app.admin_api.requests import handle_invalid
-from app.admin_api.routes import status, teams, users
+from app.admin_api.routes import gateway, keys, limits, requests, setup, status, teams, usage, users
 from app.api.front import handle_gateway_error, handle_http_error
 from app.errors import GatewayError
 
 PREFIXES = ("/admin/v1/",)
 """Where its paths begin."""
 
-ROUTERS: tuple[APIRouter, ...] = (status.router, teams.router, users.router)
+ROUTERS: tuple[APIRouter, ...] = tuple(
+    each.router for each in (status, teams, users, keys, limits, requests, usage, gateway, setup)
+)
 
 
 def admin_door() -> FastAPI:

@@ -46,7 +46,7 @@ def listed(request: Request, shape: type[BaseModel], rows: Sequence[dict[str, An
     """The answer with one page. `shape` names the columns."""
     if "text/csv" in (header(request, b"accept") or ""):
         more = {"x-has-more": str(has_more).lower()}
-        columns = [name for name in shape.model_fields if name != "object"]
+        columns = [field.alias or name for name, field in shape.model_fields.items() if name != "object"]
         return Response(_csv(columns, rows), media_type="text/csv; charset=utf-8", headers=more)
     first, last = (rows[0]["id"], rows[-1]["id"]) if rows else (None, None)
     page = {"object": "list", "data": list(rows), "first_id": first, "last_id": last, "has_more": has_more}

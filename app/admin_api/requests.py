@@ -2,7 +2,8 @@
 400 that name the field.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -14,7 +15,7 @@ from starlette.types import Message
 
 from app.api.body import read_json_object
 from app.api.front import answer_gateway_error
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, InvalidValue
 
 _BODY_BYTES_MAX = 1_000_000
 _SHOWN_MAX = 100
@@ -39,6 +40,15 @@ class StrictRoute(APIRoute):
             return await handle(Request(request.scope, receive))
 
         return strict
+
+
+@contextmanager
+def of_field(param: str) -> Iterator[None]:
+    """What cannot be accepted in the block is refused as this field's."""
+    try:
+        yield
+    except InvalidValue as error:
+        raise InvalidRequest(error.message, param=param, code="invalid_value") from None
 
 
 async def handle_invalid(request: Request, error: Exception) -> Response:

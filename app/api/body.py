@@ -29,7 +29,7 @@ async def read_json_object(request: Request, bytes_max: int) -> dict[str, Any]:
     encoding = header(request, b"content-encoding")
     if encoding is not None and encoding.lower() != "identity":
         raise UnsupportedContentType("Compressed request bodies are not read. Send the body as it is.")
-    return parse_json_object(await _read(request, bytes_max))
+    return parse_json_object(await read_body(request, bytes_max))
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
@@ -53,7 +53,8 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
     return parsed
 
 
-async def _read(request: Request, bytes_max: int) -> bytes:
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """The request's body as it is. Raises BodyTooLarge, ClientLeft."""
     declared = header(request, b"content-length")
     if declared is not None and declared.isdecimal() and int(declared[:20]) > bytes_max:
         raise _too_large(bytes_max)

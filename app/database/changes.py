@@ -102,13 +102,16 @@ def differing(before: Values, after: Values) -> tuple[Values, Values]:
 class Wanted:
     """Which changes to list. None means any. `since` is included, `until` is not.
 
-    `actor` is any part of the name. `target` is an id: lists what was done to it, and to limits on it.
+    `actor` is any part of the name. `target` is an id: lists what was done to it, and to limits on it. `targets`, as
+    the list has them, and no other. `before_id`: older ones than that.
     """
 
     since: datetime | None = None
     until: datetime | None = None
     actor: str | None = None
     target: str | None = None
+    targets: frozenset[str] | None = None
+    before_id: int | None = None
 
 
 def list_changes(connection: Connection, limit: int, wanted: Wanted = Wanted()) -> Iterator[RecordedChange]:
@@ -121,6 +124,10 @@ def list_changes(connection: Connection, limit: int, wanted: Wanted = Wanted()) 
         query = query.where(table.c.at_ms >= to_ms(wanted.since))
     if wanted.until is not None:
         query = query.where(table.c.at_ms < to_ms(wanted.until))
+    if wanted.targets is not None:
+        query = query.where(table.c.target.in_(sorted(wanted.targets)))
+    if wanted.before_id is not None:
+        query = query.where(table.c.id < wanted.before_id)
     if wanted.actor is not None:
         query = query.where(table.c.actor.icontains(wanted.actor, autoescape=True))
     if wanted.target is not None:

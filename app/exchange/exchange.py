@@ -72,7 +72,7 @@ class Exchange:
     async def _run(self, downstream: Downstream, attempt: AttemptRow | None) -> None:
         shared = self._shared
         self._downstream = downstream
-        with Place(shared, self._caller.user_id, self._interrupt) as self._place:
+        with Place(shared, self._caller.user_id, self._interrupt, self._event) as self._place:
             self._estimate = estimate(self._request)
             async with OnAccount(shared, self._request.model.id, self._facts, self._event) as account:
                 self._event.mark("reserving")

@@ -11,6 +11,7 @@ from app.exchange.asgi import ErrorEvent, ErrorResponse
 from app.exchange.hosting import Hosting
 from app.exchange.tasks import Tasks
 from app.quotas.ledger.ledger import Ledger
+from app.telemetry.event import RequestEvent
 from app.upstream.zenmux import Upstream
 
 READ_ON_SECONDS = 5.0
@@ -57,6 +58,7 @@ class Exchanges:
     in_flight: int = 0
     abandoned: int = 0
     running: set[Callable[[], None]] = field(default_factory=set)  # `interrupt` calls one of these per exchange
+    events: dict[str, RequestEvent] = field(default_factory=dict)  # of the running exchanges, by their ids
     _in_flight_of: dict[str, int] = field(default_factory=dict)
     _turned_away: tuple[str, float] = ("", 0.0)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -109,6 +111,10 @@ class Exchanges:
         for interrupt_one in list(self.running):
             interrupt_one()
 
+    def progress(self) -> dict[str, tuple[str, int]]:
+        """How far each running exchange is: its phase, and the bytes its caller was sent."""
+        return {id_: (_phase(event), event.sent_bytes) for id_, event in self.events.items()}
+
     def end_abandoned(self) -> None:
         """The end of one answer that `abandon` counted."""
         self.abandoned -= 1
@@ -125,14 +131,23 @@ class Exchanges:
         return await self.tasks.drain(seconds)
 
 
+def _phase(event: RequestEvent) -> str:
+    if event.first_byte_at is not None:
+        return "receiving"
+    return "reserving" if event.dispatched_at is None else "waiting"
+
+
 class Place:
     """One exchange's place among those that run: use it as a context. Entering it raises what `begin` does.
 
-    `interrupt` is called when a stop does not wait any longer.
+    `interrupt` is called when a stop does not wait any longer. `event` shows how far it is.
     """
 
-    def __init__(self, exchanges: Exchanges, user_id: str, interrupt: Callable[[], None]) -> None:
+    def __init__(
+        self, exchanges: Exchanges, user_id: str, interrupt: Callable[[], None], event: RequestEvent | None = None
+    ) -> None:
         self._exchanges = exchanges
+        self._event = event
         self._user_id = user_id
         self._interrupt: Callable[[], None] | None = interrupt
         self._is_abandoned = False
@@ -141,6 +156,8 @@ class Place:
         self._exchanges.begin(self._user_id)
         if self._interrupt is not None:
             self._exchanges.running.add(self._interrupt)
+        if self._event is not None:
+            self._exchanges.events[self._event.request_id] = self._event
         return self
 
     def abandon(self) -> bool:
@@ -152,6 +169,8 @@ class Place:
         interrupt, self._interrupt = self._interrupt, None  # break the cycle place → interrupt → exchange → place
         if interrupt is not None:
             self._exchanges.running.discard(interrupt)
+        if self._event is not None:
+            self._exchanges.events.pop(self._event.request_id, None)
         if self._is_abandoned:
             self._exchanges.end_abandoned()
         self._exchanges.end(self._user_id)

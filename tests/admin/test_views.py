@@ -18,9 +18,9 @@ def test_limits_for_people() -> None:
 
 
 def test_a_limit_has_the_money_it_allows_twice_and_exact() -> None:
-    view = LimitView(parse_limit("usd:0.0412/day").on(Scope.USER, "user_1"), "alice").as_json()
+    view = LimitView(1, parse_limit("usd:0.0412/day").on(Scope.USER, "user_1"), "alice").as_json()
     assert (view["amount_usd"], view["amount_nanousd"], view["name"]) == ("0.0412", 41_200_000, "alice")
-    assert LimitView(parse_limit("images:3/day").on(Scope.GATEWAY), None).as_json()["amount"] == 3
+    assert LimitView(1, parse_limit("images:3/day").on(Scope.GATEWAY), None).as_json()["amount"] == 3
 
 
 def test_the_status_of_a_limit_is_the_same_for_its_caller_and_for_the_operator() -> None:

@@ -12,7 +12,7 @@ from app.admin.keys import WantedKey, create_key
 from app.admin.operator import Operator
 from app.admin.teams import create_team
 from app.admin.users import create_user
-from app.database.changes import list_changes
+from app.database.changes import RecordedChange, list_changes
 from app.database.engine import reading
 from app.identity.people.roles import Role
 from app.main import utc_now
@@ -45,10 +45,13 @@ class Admin:
         """A terminal on the server."""
         return Operator(self.gateway.store.engine, utc_now, "cli:test")
 
-    def actions(self) -> list[str]:
-        """Of the list of changes, oldest first."""
+    def changes(self) -> list[RecordedChange]:
+        """The list of changes, oldest first."""
         with reading(self.gateway.store.engine) as connection:
-            return [change.action for change in list_changes(connection, 1000)][::-1]
+            return list(list_changes(connection, 1000))[::-1]
+
+    def actions(self) -> list[str]:
+        return [change.action for change in self.changes()]
 
     def key_of(self, user: str, role: Role | None = None) -> str:
         """A new key's text."""
@@ -56,12 +59,18 @@ class Admin:
 
 
 @pytest.fixture
-def admin(tmp_path: Path, store_url: str) -> Iterator[Admin]:
+def upstream_url() -> str:
+    """Nobody answers there. Tests that buy have a sandbox instead."""
+    return "http://127.0.0.1:9/v1"
+
+
+@pytest.fixture
+def admin(tmp_path: Path, store_url: str, upstream_url: str) -> Iterator[Admin]:
     """The API as GATEWAY_ADMIN_KEY: an admin that is nobody."""
     settings = Settings(
         _env_file=None,
         zenmux_api_key=UPSTREAM_KEY,
-        zenmux_base_url="http://127.0.0.1:9/v1",
+        zenmux_base_url=upstream_url,
         data_dir=tmp_path / "data",
         database_url=store_url,
         key_cache_seconds=0,

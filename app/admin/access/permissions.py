@@ -74,6 +74,12 @@ def permit(principal: Principal | None, action: Permission) -> Reach:
     return reach
 
 
+def permit_all(principal: Principal | None, action: Permission) -> None:
+    """For what cannot be cut down to a part. Raises NotPermitted unless the action reaches all."""
+    if permit(principal, action) is not Reach.ALL:
+        raise NotPermitted("Your role reaches a part of this only, and this shows all. Ask an admin or auditor.")
+
+
 def covers(principal: Principal | None, action: Permission, user_id: str, team_id: str | None) -> bool:
     """Whether the action may touch what belongs to this user of this team. Raises NotPermitted as `permit` does."""
     match permit(principal, action), principal:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from app.admin.access.permissions import Permission, permit
 from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
 from app.admin.setup.overlay import Rules, overlay
@@ -31,6 +32,7 @@ class Applied:
 
 def plan_setup(operator: Operator, file: SetupFile, names: ModelNames, *, prune: bool = False) -> SetupPlan:
     """What applying the file would change. Changes nothing. Raises SetupError with the line at fault."""
+    permit(operator.principal, Permission.OPERATE)
     with operator.reading() as connection:
         return _plan(read_today(connection), file, _rules(operator, names, prune=prune))
 
@@ -40,6 +42,7 @@ def apply_setup(operator: Operator, file: SetupFile, names: ModelNames, *, prune
 
     Raises SetupError with the line at fault.
     """
+    permit(operator.principal, Permission.OPERATE)
     operator = replace(operator, actor=f"file:{file.digest}")
     rules = _rules(operator, names, prune=prune)
     with operator.reading() as connection:

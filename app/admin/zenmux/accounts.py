@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from app.admin.access.permissions import Permission, permit
 from app.admin.limits import limits_by_owner
 from app.admin.operator import Operator
 from app.errors import NotFound
@@ -50,6 +51,7 @@ class AccountView:
 
 def list_accounts(operator: Operator, specs: Sequence[AccountSpec]) -> list[AccountView]:
     """Every account of the settings, in their order."""
+    permit(operator.principal, Permission.READ_GATEWAY)
     with operator.reading() as connection:
         limits = limits_by_owner(connection, Scope.ACCOUNT)
         dead = look_at(connection, store_now_ms(connection)).dead
@@ -72,7 +74,8 @@ def list_accounts(operator: Operator, specs: Sequence[AccountSpec]) -> list[Acco
 
 def rest_account(operator: Operator, specs: Sequence[AccountSpec], name: str, until: datetime | None) -> None:
     """Takes an account out in every process, until then or until it is resumed. Raises NotFound."""
-    _check(specs, name)
+    permit(operator.principal, Permission.OPERATE)
+    check_account(specs, name)
     change = operator.change()
     with operator.writing() as connection:
         shared.rest_account(connection, name, until, change)
@@ -80,13 +83,15 @@ def rest_account(operator: Operator, specs: Sequence[AccountSpec], name: str, un
 
 def resume_account(operator: Operator, specs: Sequence[AccountSpec], name: str) -> None:
     """Takes an account in again in every process, whatever kept it out. Raises NotFound."""
-    _check(specs, name)
+    permit(operator.principal, Permission.OPERATE)
+    check_account(specs, name)
     change = operator.change()
     with operator.writing() as connection:
         shared.resume_account(connection, name, change)
 
 
-def _check(specs: Sequence[AccountSpec], name: str) -> None:
+def check_account(specs: Sequence[AccountSpec], name: str) -> None:
+    """Raises NotFound if no ZenMux account has this name."""
     known = [spec.name for spec in specs]
     if name not in known:
         raise NotFound(f"There is no account {name}; there is: {', '.join(known) or 'none'}.")

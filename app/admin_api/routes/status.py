@@ -7,7 +7,7 @@ import app
 from app.admin.reads.status import read_status
 from app.admin_api.calls import NoQuery, ReadingCall
 from app.admin_api.requests import StrictRoute
-from app.admin_api.shapes import StatusShape
+from app.admin_api.shapes.basics import StatusShape
 
 router = APIRouter(prefix="/admin/v1", tags=["status"], route_class=StrictRoute)
 

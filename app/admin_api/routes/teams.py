@@ -10,7 +10,8 @@ from app.admin.views import TeamView
 from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, thing
 from app.admin_api.lists import PageQuery, listed, page_of
 from app.admin_api.requests import StrictRoute
-from app.admin_api.shapes import DryRunShape, ListShape, TeamShape
+from app.admin_api.shapes.basics import DryRunShape, ListShape
+from app.admin_api.shapes.people import TeamShape
 
 router = APIRouter(prefix="/admin/v1/teams", tags=["teams"], route_class=StrictRoute)
 

@@ -11,7 +11,8 @@ from app.admin.views import UserView
 from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, thing
 from app.admin_api.lists import PageQuery, listed, page_of
 from app.admin_api.requests import StrictRoute
-from app.admin_api.shapes import DryRunShape, ListShape, UserShape
+from app.admin_api.shapes.basics import DryRunShape, ListShape
+from app.admin_api.shapes.people import UserShape
 from app.identity.people.roles import Role
 
 router = APIRouter(prefix="/admin/v1/users", tags=["users"], route_class=StrictRoute)

@@ -11,12 +11,13 @@ import typer
 
 from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
+from app.admin.zenmux.accounts import check_account
 from app.cli.terminal.output import PROGRAM, Terminal, say
 from app.cli.terminal.settings_view import read_settings
 from app.database import migrate, migrations
 from app.database.engine import opened
 from app.database.url import shown_place, sqlite_file
-from app.errors import ConfigurationError, NotFound
+from app.errors import ConfigurationError
 from app.images.catalog.catalog import Catalog, catalog_of
 from app.settings.settings import Settings
 
@@ -44,9 +45,7 @@ class Session:
 
     def check_account(self, name: str) -> None:
         """Raises NotFound if no ZenMux account has this name."""
-        known = [account.name for account in self.settings.accounts]
-        if name not in known:
-            raise NotFound(f"There is no account {name}; there is: {', '.join(known) or 'none'}.")
+        check_account(self.settings.accounts, name)
 
     @contextmanager
     def existing(self) -> Iterator[Operator]:

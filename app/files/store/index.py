@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import Engine, Row, delete, func, insert, select
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, tuple_
 
 from app.database.clock import from_ms, to_ms
 from app.database.engine import reading, writing
@@ -109,6 +109,18 @@ class Index:
         for some in _portions(ids):
             with writing(self._engine) as connection:
                 connection.execute(delete(_table).where(_rows.id.in_(some)))
+
+
+def list_files(
+    connection: Connection, user_ids: frozenset[str] | None, after: tuple[int, str] | None, limit: int
+) -> list[StoredFile]:
+    """At most `limit` files after that one (its time and id), the newest first: of these users, or of all."""
+    query = select(_table).order_by(_rows.created_at_ms.desc(), _rows.id.desc()).limit(limit)
+    if user_ids is not None:
+        query = query.where(_rows.user_id.in_(sorted(user_ids)))
+    if after is not None:
+        query = query.where(tuple_(_rows.created_at_ms, _rows.id) < after)
+    return [_file(row) for row in connection.execute(query)]
 
 
 def _portions(names: Sequence[str]) -> Iterable[Sequence[str]]:

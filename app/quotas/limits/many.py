@@ -12,7 +12,7 @@ from app.database.changes import Change, Values, record_changes, write_rows
 from app.database.clock import to_ms
 from app.database.schema.limit_tables import limits
 from app.quotas.limits.manage import limit_of, limit_target, lock_limits, remove_limit, shown_limit
-from app.quotas.rules.limits import Limit
+from app.quotas.rules.limits import Limit, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,18 @@ class LimitRow:
     managed_by: str | None
 
 
-def read_limits(connection: Connection) -> list[LimitRow]:
-    """All limits, by scope, id, and then in the order they were first set in."""
-    rows = connection.execute(select(limits).order_by(limits.c.scope, limits.c.scope_id, limits.c.id))
-    return [LimitRow(row.id, limit_of(row), row.managed_by) for row in rows]
+def read_limits(connection: Connection, scope: Scope | None = None, scope_id: str | None = None) -> list[LimitRow]:
+    """All limits, or those of one owner, by scope, id, and then in the order they were first set in."""
+    wanted = select(limits).order_by(limits.c.scope, limits.c.scope_id, limits.c.id)
+    if scope is not None:
+        wanted = wanted.where(limits.c.scope == scope.value, limits.c.scope_id == scope_id)
+    return [LimitRow(row.id, limit_of(row), row.managed_by) for row in connection.execute(wanted)]
+
+
+def limit_with_id(connection: Connection, limit_id: int) -> LimitRow | None:
+    """The limit with this id, or None."""
+    row = connection.execute(select(limits).where(limits.c.id == limit_id)).one_or_none()
+    return None if row is None else LimitRow(row.id, limit_of(row), row.managed_by)
 
 
 def write_limits(

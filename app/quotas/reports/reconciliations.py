@@ -1,7 +1,7 @@
 """Keeps the newest comparison of each day and account with the provider's bill, and reads the most recent."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select
 
@@ -9,6 +9,8 @@ from app.database.changes import lock_changes
 from app.database.clock import from_ms, to_ms
 from app.database.schema import total_tables
 from app.quotas.reports.reconcile_day import DayComparison, ModelDay, day_start
+
+_CHECKS_MAX = 50_000
 
 _table = total_tables.reconciliations
 _checks = _table.c
@@ -42,6 +44,16 @@ def keep(connection: Connection, comparison: DayComparison, now: datetime) -> No
         for name, model in (comparison.models or {"": ModelDay()}).items()
     ]
     connection.execute(insert(_table), rows)
+
+
+def read_checks(connection: Connection, since: datetime | None, until: datetime | None) -> list[dict[str, Any]]:
+    """The compared days from `since` on and before `until`, the newest first: a row for each model and account."""
+    query = select(_table).order_by(_checks.day_start_ms.desc(), _checks.account, _checks.model)
+    if since is not None:
+        query = query.where(_checks.day_start_ms >= to_ms(since))
+    if until is not None:
+        query = query.where(_checks.day_start_ms < to_ms(until))
+    return [dict(row) for row in connection.execute(query.limit(_CHECKS_MAX)).mappings()]
 
 
 def last_check(connection: Connection) -> LastCheck | None:

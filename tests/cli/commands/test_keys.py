@@ -36,6 +36,7 @@ def test_create_makes_the_user_the_key_and_its_limits(cli: Cli) -> None:
         "user_id": made["user_id"],
         "models": ["openai/gpt-image-2"],
         "limits": ["images:100/day", "usd:5.00/month"],
+        "role": None,
         "created_at": "2026-11-24T09:30:00Z",
         "expires_at": "2026-12-24T09:30:00Z",
         "disabled_at": None,

@@ -40,6 +40,7 @@ def test_limits_of_every_scope_are_set_and_listed(cli: Cli, key: str) -> None:
         ("user", "alice", "usd:5.00/month"),
     ]
     assert listed[1] == {
+        "id": listed[1]["id"],
         "limit": "usd:1000.00/month",
         "scope": "gateway",
         "scope_id": None,

@@ -1,0 +1,110 @@
+"""The use cases of the other long lists: refusals, comparisons with the bill, files."""
+
+from datetime import datetime
+from typing import Any
+
+from app.admin.access.permissions import Permission, Reach, covers, permit
+from app.admin.operator import Operator
+from app.admin.reads.pages import Page, Row, page_of_rows
+from app.admin.reads.requests import reached_values
+from app.admin.views import iso
+from app.database.clock import from_ms, to_ms
+from app.errors import InvalidValue
+from app.files.store.index import StoredFile, list_files
+from app.identity.people.users import list_users
+from app.quotas.reports.lists.refusals import read_refusals
+from app.quotas.reports.reconciliations import read_checks
+from app.quotas.rules.limits import format_usd
+
+_REFUSALS_MAX = 50_000
+
+
+def list_refusals(
+    operator: Operator, since: datetime, until: datetime, values: tuple[tuple[str, str], ...] = ()
+) -> list[Row]:
+    """Refused requests by hour, user, key and code, the newest hour first. `values` are exact, by column."""
+    mine = reached_values(operator)
+    with operator.reading() as connection:
+        rows = read_refusals(connection, since, until, (*values, *mine), _REFUSALS_MAX)
+    return [_refusal_json(row) for row in rows]
+
+
+def list_reconciliations(operator: Operator, since: datetime | None, until: datetime | None) -> list[Row]:
+    """The days that were compared with ZenMux's bill, the newest first: a row for each model and account."""
+    permit(operator.principal, Permission.READ_GATEWAY)
+    with operator.reading() as connection:
+        rows = read_checks(connection, since, until)
+    return [_check_json(row) for row in rows]
+
+
+def list_kept_files(operator: Operator, after: str | None, limit: int) -> Page:
+    """Files that are kept, the newest first. Their ids are a part of their links' secret, so only a beginning is shown.
+
+    Raises InvalidValue if `after` is none.
+    """
+    principal = operator.principal
+    reach = permit(principal, Permission.READ_USAGE)
+    with operator.reading() as connection:
+        users = {
+            user.id: user.name
+            for user in list_users(connection)
+            if covers(principal, Permission.READ_USAGE, user.id, user.team_id)
+        }
+        ids = None if reach is Reach.ALL else frozenset(users)
+        found = list_files(connection, ids, _file_place(after), limit + 1)
+    return page_of_rows([_file_json(file, users.get(file.owner.user_id)) for file in found], limit)
+
+
+def _file_place(after: str | None) -> tuple[int, str] | None:
+    if after is None:
+        return None
+    moment, dash, beginning = after.partition("-")
+    if not dash or not moment.isdecimal() or len(moment) > 15:
+        raise InvalidValue("There is no file with the id in 'after'. Begin again without it.")
+    return int(moment), beginning
+
+
+def _file_json(file: StoredFile, user: str | None) -> Row:
+    return {
+        "id": f"{to_ms(file.created_at)}-{file.id[:8]}",
+        "kind": file.kind.value,
+        "user": user,
+        "user_id": file.owner.user_id,
+        "key_id": file.owner.key_id,
+        "request_id": file.request_id,
+        "bytes": file.size,
+        "content_type": file.content_type,
+        "created_at": iso(file.created_at),
+        "expires_at": iso(file.expires_at),
+    }
+
+
+def _refusal_json(row: dict[str, Any]) -> Row:
+    start = iso(from_ms(row["hour_start_ms"]))
+    return {
+        "id": "/".join([str(start), row["user_id"], row["key_id"], row["code"]]),
+        "hour": start,
+        "user": row["user_name"],
+        "user_id": row["user_id"] or None,
+        "key_id": row["key_id"] or None,
+        "code": row["code"],
+        "count": row["count"],
+    }
+
+
+def _check_json(row: dict[str, Any]) -> Row:
+    day = f"{from_ms(row['day_start_ms']):%Y-%m-%d}"
+    drift = row["ledger_nanousd"] - row["billed_nanousd"]
+    sums: Row = {"drift_usd": format_usd(drift), "drift_nanousd": drift}
+    for whose in ("ledger", "billed"):
+        sums[f"{whose}_requests"] = row[f"{whose}_requests"]
+        sums[f"{whose}_usd"] = format_usd(row[f"{whose}_nanousd"])
+        sums[f"{whose}_nanousd"] = row[f"{whose}_nanousd"]
+    return {
+        "id": "/".join([day, row["account"], row["model"]]),
+        "day": day,
+        "account": row["account"] or None,
+        "model": row["model"] or None,
+        **sums,
+        "checked_at": iso(from_ms(row["checked_at_ms"])),
+    }

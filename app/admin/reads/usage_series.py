@@ -1,0 +1,87 @@
+"""The use case of usage over time: sums by bucket and words, for charts and for OpenAI's reports."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.admin.access.permissions import Permission, permit
+from app.admin.operator import Operator
+from app.admin.reads.pages import Row
+from app.admin.reads.requests import reached_values
+from app.admin.views import iso
+from app.identity.keys.keys import list_keys
+from app.identity.people.teams import find_team, list_teams
+from app.identity.people.users import find_user, list_users
+from app.quotas.reports.lists.series import SeriesRow, WantedSeries, usage_series
+from app.quotas.rules.limits import format_usd
+
+_SUMS = {
+    "requests": "requests",
+    "released": "released",
+    "refused": "refused",
+    "estimated": "estimated",
+    "unpriced": "unpriced",
+    "images": "charged_images",
+    "tokens": "charged_tokens",
+    "input_text_tokens": "input_text_tokens",
+    "input_image_tokens": "input_image_tokens",
+    "output_text_tokens": "output_text_tokens",
+    "output_image_tokens": "output_image_tokens",
+    "nanousd": "charged_nanousd",
+}
+
+
+def read_series(operator: Operator, wanted: WantedSeries) -> list[SeriesRow]:
+    """The sums that the role reaches. Users and teams in `only` may be names. Raises what `usage_series` does."""
+    permit(operator.principal, Permission.READ_USAGE)
+    with operator.reading() as connection:
+        only = [(word, _ids(connection, word, values)) for word, values in wanted.only]
+        only += [(word, frozenset([value])) for word, value in reached_values(operator)]
+        return list(usage_series(connection, replace(wanted, only=tuple(only))))
+
+
+def list_series(operator: Operator, wanted: WantedSeries) -> list[Row]:
+    """The same as JSON rows. `id` says which sum it is."""
+    rows = read_series(operator, wanted)
+    with operator.reading() as connection:
+        names = _names(connection, wanted.by)
+    return [_row_json(row, wanted.by, names) for row in rows]
+
+
+def _row_json(row: SeriesRow, by: Iterable[str], names: dict[str, dict[str, str]]) -> Row:
+    start = iso(row.start)
+    words: dict[str, Any] = dict.fromkeys(_WORDS)
+    for word, value in zip(by, row.words, strict=True):
+        words[word] = value
+        if word in names:
+            words[word.removesuffix("_id")] = names[word].get(value)
+    sums = {name: row.sums[column] for name, column in _SUMS.items()}
+    key = "/".join([start or "all", *row.words])
+    return {"id": key, "start": start, **words, **sums, "usd": format_usd(sums["nanousd"])}
+
+
+_WORDS = (
+    *("user", "user_id", "team", "team_id", "key", "key_id"),
+    *("model", "operation", "size", "quality", "outcome", "account"),
+)
+
+
+def _ids(connection: Connection, word: str, values: Iterable[str]) -> frozenset[str]:
+    if word == "user_id":
+        return frozenset(user.id if (user := find_user(connection, each)) else each for each in values)
+    if word == "team_id":
+        return frozenset(team.id if (team := find_team(connection, each)) else each for each in values)
+    return frozenset(values)
+
+
+def _names(connection: Connection, by: Iterable[str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    if "user_id" in by:
+        found["user_id"] = {user.id: user.name for user in list_users(connection)}
+    if "team_id" in by:
+        found["team_id"] = {team.id: team.name for team in list_teams(connection)}
+    if "key_id" in by:
+        found["key_id"] = {key.id: key.name or key.id for key in list_keys(connection)}
+    return found

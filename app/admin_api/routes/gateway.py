@@ -1,0 +1,137 @@
+"""/admin/v1/changes, catalog, accounts, reconciliations and files: what the gateway knows of itself and of ZenMux."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from app.admin.access.permissions import Permission, permit
+from app.admin.catalog import model_json
+from app.admin.changes import change_json, list_changes
+from app.admin.operator import Operator
+from app.admin.reads.others import list_kept_files, list_reconciliations
+from app.admin.zenmux.accounts import list_accounts, rest_account, resume_account
+from app.admin_api.calls import ChangingCall, Reading, ReadingCall, Strict, thing
+from app.admin_api.lists import PageQuery, listed, page_of, unknown_after
+from app.admin_api.requests import StrictRoute, of_field
+from app.admin_api.shapes.basics import DryRunShape, ListShape
+from app.admin_api.shapes.records import AccountShape, FileShape, ListedChangeShape, ModelShape, ReconciliationShape
+from app.admin_api.times import Moment, Since, Until
+from app.api.services import Services
+from app.database.changes import Wanted
+
+router = APIRouter(prefix="/admin/v1", tags=["gateway"], route_class=StrictRoute)
+
+AccountName = Annotated[str, Path(description="The account's name.", max_length=200)]
+_Word = Annotated[str | None, Field(max_length=200)]
+
+
+class ChangesQuery(PageQuery):
+    """Which changes."""
+
+    since: Since = None
+    until: Until = None
+    actor: _Word = Field(None, description="Any part of who made it.")
+    target: _Word = Field(None, description="A user, team or key, with limits on it; by name or id.")
+
+
+class DaysQuery(PageQuery):
+    """Which days."""
+
+    since: Since = None
+    until: Until = None
+
+
+class RestBody(Strict):
+    """How long an account is left out."""
+
+    until: Moment | None = Field(None, description="Until then; null: until it is resumed.")
+
+
+@router.get("/changes", response_model=ListShape[ListedChangeShape])
+async def list_all_changes(request: Request, call: ReadingCall, asked: Annotated[ChangesQuery, Query()]) -> Response:
+    """Who changed what, the newest first. The list only grows."""
+    before_id = None
+    if asked.after is not None:
+        if not asked.after.isascii() or not asked.after.isdecimal() or len(asked.after) > 18:
+            raise unknown_after()
+        before_id = int(asked.after)
+    wanted = Wanted(asked.since, asked.until, asked.actor, asked.target, before_id=before_id)
+
+    def read(operator: Operator) -> list[dict[str, Any]]:
+        with list_changes(operator, wanted, asked.limit + 1) as found:
+            return [{"object": "change", **change_json(each), "id": str(each.id)} for each in found]
+
+    rows = await call.read(read)
+    return listed(request, ListedChangeShape, rows[: asked.limit], has_more=len(rows) > asked.limit)
+
+
+@router.get("/catalog", response_model=ListShape[ModelShape])
+async def list_catalog(request: Request, call: ReadingCall, asked: Annotated[PageQuery, Query()]) -> Response:
+    """The models that can be asked for: what each accepts and costs."""
+    permit(call.principal, Permission.READ_CATALOG)
+    found = [{"object": "model", **model_json(spec)} for spec in call.services.policy.catalog.models]
+    rows, has_more = page_of(found, asked)
+    return listed(request, ModelShape, rows, has_more=has_more)
+
+
+@router.get("/accounts", response_model=ListShape[AccountShape])
+async def list_all_accounts(request: Request, call: ReadingCall, asked: Annotated[PageQuery, Query()]) -> Response:
+    """The ZenMux accounts, with what the running processes say of each."""
+    rows, has_more = page_of(await _accounts(call), asked)
+    return listed(request, AccountShape, rows, has_more=has_more)
+
+
+@router.post("/accounts/{name}/rest", response_model=AccountShape | DryRunShape)
+async def rest_one_account(name: AccountName, body: RestBody, call: ChangingCall) -> Response:
+    """Takes an account out, in every process."""
+    services = call.services
+
+    def rest(operator: Operator) -> dict[str, Any]:
+        rest_account(operator, services.settings.accounts, name, body.until)
+        return _account(operator, services, name)
+
+    return await call.change(rest, lambda done: thing("account", done))
+
+
+@router.post("/accounts/{name}/resume", response_model=AccountShape | DryRunShape)
+async def resume_one_account(name: AccountName, _: Strict, call: ChangingCall) -> Response:
+    """Takes an account in again, in every process, whatever kept it out."""
+    services = call.services
+
+    def resume(operator: Operator) -> dict[str, Any]:
+        resume_account(operator, services.settings.accounts, name)
+        return _account(operator, services, name)
+
+    return await call.change(resume, lambda done: thing("account", done))
+
+
+@router.get("/reconciliations", response_model=ListShape[ReconciliationShape])
+async def list_all_reconciliations(
+    request: Request, call: ReadingCall, asked: Annotated[DaysQuery, Query()]
+) -> Response:
+    """Days that were compared with ZenMux's bill (`ledger reconcile`), the newest first."""
+    found = await call.read(lambda operator: list_reconciliations(operator, asked.since, asked.until))
+    rows, has_more = page_of([{"object": "reconciliation", **row} for row in found], asked)
+    return listed(request, ReconciliationShape, rows, has_more=has_more)
+
+
+@router.get("/files", response_model=ListShape[FileShape])
+async def list_all_files(request: Request, call: ReadingCall, asked: Annotated[PageQuery, Query()]) -> Response:
+    """Files that are kept for a time, the newest first: whose they are, how large, and until when. No links."""
+    with of_field("after"):
+        page = await call.read(lambda operator: list_kept_files(operator, asked.after, asked.limit))
+    rows = [{"object": "file", **row} for row in page.rows]
+    return listed(request, FileShape, rows, has_more=page.has_more)
+
+
+async def _accounts(call: Reading) -> list[dict[str, Any]]:
+    specs = call.services.settings.accounts
+    views = await call.read(lambda operator: list_accounts(operator, specs))
+    return [{"object": "account", "id": view.spec.name, **view.as_json()} for view in views]
+
+
+def _account(operator: Operator, services: Services, name: str) -> dict[str, Any]:
+    view = next(each for each in list_accounts(operator, services.settings.accounts) if each.spec.name == name)
+    return {"id": name, **view.as_json()}

@@ -1,0 +1,97 @@
+"""/admin/v1/usage and /admin/v1/refusals: sums over time, for charts and tables."""
+
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from app.admin.reads.others import list_refusals
+from app.admin.reads.usage_series import list_series
+from app.admin_api.calls import ReadingCall
+from app.admin_api.lists import PageQuery, listed, page_of
+from app.admin_api.requests import StrictRoute, of_field
+from app.admin_api.shapes.basics import ListShape
+from app.admin_api.shapes.records import RefusalShape, UsageShape
+from app.admin_api.times import Since, Until
+from app.errors import InvalidRequest
+from app.quotas.reports.lists.series import Span, WantedSeries
+
+router = APIRouter(prefix="/admin/v1", tags=["usage"], route_class=StrictRoute)
+
+_Word = Annotated[str | None, Field(max_length=200)]
+_OWNERS = ("user", "team", "key")
+_WORDS = (*_OWNERS, "model", "operation", "size", "quality", "outcome", "account")
+_USUAL = timedelta(days=30)
+
+
+class UsageQuery(PageQuery):
+    """Which sums."""
+
+    by: str = Field("", description=f"Split by these words, with commas: {', '.join(_WORDS)}.", max_length=200)
+    bucket: Span = Field(Span.DAY, description="How long one sum is. `minute` needs the records, which are pruned.")
+    since: Since = None
+    until: Until = None
+    user: _Word = Field(None, description="Only of the user with this name or id.")
+    team: _Word = Field(None, description="Only of the team with this name or id.")
+    key: _Word = Field(None, description="Only of the key with this id.")
+    model: _Word = Field(None, description="Only of this model, by its full id.")
+    operation: _Word = None
+    size: _Word = None
+    quality: _Word = None
+    outcome: _Word = None
+    account: _Word = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Raises InvalidRequest for a word by which nothing is split."""
+        words = [word.strip() for word in self.by.split(",") if word.strip()]
+        for word in words:
+            if word not in _WORDS or words.count(word) > 1:
+                message = f"Invalid query parameter 'by': {word[:80]!a} is none of {', '.join(_WORDS)}, or there twice."
+                raise InvalidRequest(message, param="by", code="invalid_value")
+        return tuple(map(_column, words))
+
+
+class RefusalsQuery(PageQuery):
+    """Which refusals."""
+
+    since: Since = None
+    until: Until = None
+    user_id: _Word = None
+    key_id: _Word = None
+    code: _Word = None
+
+
+@router.get("/usage", response_model=ListShape[UsageShape])
+async def list_usage(request: Request, call: ReadingCall, asked: Annotated[UsageQuery, Query()]) -> Response:
+    """Sums of what was resolved, of the last 30 days if no time is given. Nothing that is pending is in them."""
+    only = tuple((_column(word), frozenset([value])) for word in _WORDS if (value := getattr(asked, word)) is not None)
+    since, until = _times(call.services.clock(), asked.since, asked.until)
+    wanted = WantedSeries(since, until, asked.bucket, asked.columns, only)
+    with of_field("since"):
+        found = await call.read(lambda operator: list_series(operator, wanted))
+    rows, has_more = page_of([{"object": "usage", **row} for row in found], asked)
+    return listed(request, UsageShape, rows, has_more=has_more)
+
+
+@router.get("/refusals", response_model=ListShape[RefusalShape])
+async def list_all_refusals(request: Request, call: ReadingCall, asked: Annotated[RefusalsQuery, Query()]) -> Response:
+    """How often requests were refused, by hour, user, key and code: of the last 30 days if no time is given."""
+    since, until = _times(call.services.clock(), asked.since, asked.until)
+    columns = ("user_id", "key_id", "code")
+    values = tuple((name, value) for name in columns if (value := getattr(asked, name)) is not None)
+    found = await call.read(lambda operator: list_refusals(operator, since, until, values))
+    rows, has_more = page_of([{"object": "refusal", **row} for row in found], asked)
+    return listed(request, RefusalShape, rows, has_more=has_more)
+
+
+def _column(word: str) -> str:
+    return f"{word}_id" if word in _OWNERS else word
+
+
+def _times(now: datetime, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
+    """The last 30 whole days and today, where nothing is said."""
+    end = until or now + timedelta(minutes=1)
+    return since or (min(end, now) - _USUAL).replace(hour=0, minute=0, second=0, microsecond=0), end

@@ -1,0 +1,1 @@
+"""The JSON of every answer, as the document describes it."""

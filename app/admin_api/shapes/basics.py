@@ -1,0 +1,62 @@
+"""What all answers share: pages, the list of changes, the status. Use cases make the JSON; tests compare."""
+
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.identity.people.roles import Role
+
+Item = TypeVar("Item")
+
+
+class Shape(BaseModel):
+    """An answer: every field is there, and no other."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ListShape(Shape, Generic[Item]):
+    """A page of a list."""
+
+    object: Literal["list"]
+    data: list[Item]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class ChangeShape(Shape):
+    """A line of the list of changes."""
+
+    id: int | None
+    at: str | None
+    actor: str
+    action: str
+    target: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class DryRunShape(Shape):
+    """What a change would have added to the list of changes. Nothing was changed."""
+
+    object: Literal["dry_run"]
+    changes: list[ChangeShape]
+
+
+class PrincipalShape(Shape):
+    """Who asks."""
+
+    actor: str
+    role: Role
+    permissions: dict[str, Literal["all", "team", "own", "none"]] = Field(description="How far each action reaches.")
+
+
+class StatusShape(Shape):
+    """Which gateway this is, and as whom one asks."""
+
+    object: Literal["status"]
+    version: str
+    schema_: str = Field(alias="schema")
+    revision: int = Field(description="It rises with every change.")
+    you: PrincipalShape
