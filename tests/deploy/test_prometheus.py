@@ -39,6 +39,7 @@ PROVOKED = {
     "Fault": "a part that raises",
     "ConnectionsRefused": "`GATEWAY_CONNECTIONS_MAX=16`, and thirty idle connections",
     "LogLost": "its log is a full disk (`/dev/full`)",
+    "ReloadFailed": "a catalog file that is wrong, then `kill -HUP`",
     "Slow": "`[sandbox: delay=3s]`, with 1 second called slow",
     "AccountFault": "`[sandbox: status=402]`",
     "AccountDown": "the same, with two accounts",
@@ -181,10 +182,14 @@ def traffic(site: Site) -> Callable[[], None]:
 
 
 def poor(site: Site) -> None:
-    """Two accounts, both without credit."""
+    """Two accounts, both without credit; and a configuration that cannot be read again."""
+    catalog = site.folder / "catalog.toml"
+    catalog.touch()
     keys = ",".join(f"{name}={UPSTREAM_KEY}-{name}" for name in ("main", "spare"))
-    gateway = site.start("poor", ZENMUX_API_KEY="", ZENMUX_API_KEYS=keys)
+    gateway = site.start("poor", ZENMUX_API_KEY="", ZENMUX_API_KEYS=keys, GATEWAY_CATALOG_FILE=str(catalog))
     assert ask(gateway.url, gateway.store.key(), "a house [sandbox: status=402]").status_code == 503
+    catalog.write_text("[models.")
+    gateway.process.send_signal(signal.SIGHUP)
 
 
 def connections(site: Site) -> GatewayProcess:

@@ -303,7 +303,7 @@ def test_an_edit_that_has_given_its_images_away_is_not_sent_to_an_account_that_c
     assert running.findings() == []
 
 
-@pytest.mark.long  # fifty readings of all files, with images bought between any two of them
+@pytest.mark.long("reads all files fifty times, with images bought between any two readings")
 def test_fifty_reloads_under_load_with_good_and_broken_files_fail_no_request(running: Reloaded) -> None:
     store = running.gateway.store
     keys = [store.key(user=f"user{number}") for number in range(4)]

@@ -54,6 +54,15 @@ local lib = import '../lib.libsonnet';
         ),
         lib.alert(
           config,
+          'ReloadFailed',
+          'warning',
+          'min by (job, instance) (%s) == 0' % m('config_last_reload_successful'),
+          '{{ $labels.instance }} could not read its configuration again, and uses the old one.',
+          'configuration_refused in its log says what is wrong. Mend it, and reload again.',
+          '5m'
+        ),
+        lib.alert(
+          config,
           'Slow',
           'warning',
           'histogram_quantile(0.95, sum by (job, instance, le) (rate(%s[15m]))) > %d' % [m('request_duration_seconds_bucket'), config.requestSeconds],
