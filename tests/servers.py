@@ -32,7 +32,7 @@ from app.quotas.limits.manage import set_limit
 from app.quotas.reports.audit import Finding, audit, compare_with_bill
 from app.quotas.rules.limits import Scope, parse_limit
 from app.server.http.bounds import Bounds
-from app.server.serving import server_config
+from app.server.serving import bound_buffers, server_config
 from app.settings.settings import Settings
 
 UPSTREAM_KEY = "sk-ai-v1-test-upstream-key"
@@ -145,6 +145,7 @@ class RunningGateway:
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
         self.settings = settings
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        bound_buffers(self.socket, settings.socket_buffer_bytes)
         self.root = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.url = f"{self.root}/v1"
         self.app = create_app(check(settings).configuration, clock)

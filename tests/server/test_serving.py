@@ -250,3 +250,19 @@ def test_what_the_kernel_keeps_for_a_slow_client_can_be_bounded(bound: int | Non
             kept = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
     # Linux doubles what it is asked for, for its own bookkeeping.
     assert (kept <= 2 * bound) if bound else (kept >= of_the_kernel)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system cannot")
+def test_the_kernel_takes_little_of_an_answer_before_it_can_send_it() -> None:
+    """An answer that is cut in the middle was not handed over to its end."""
+    with serving.listen("127.0.0.1", 0, "X") as listener, socket.socket() as caller:
+        serving.bound_buffers(listener, None)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        caller.connect(listener.getsockname())
+        with listener.accept()[0] as accepted:
+            accepted.setblocking(False)
+            taken = 0
+            with suppress(BlockingIOError):
+                while taken < 8_000_000:
+                    taken += accepted.send(b"a" * 65_536)
+    assert taken < 600_000
