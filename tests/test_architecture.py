@@ -186,6 +186,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("admin_api/test_document.py",): (
         "admin_api/shapes/basics.py", "admin_api/shapes/people.py", "admin_api/shapes/records.py",
     ),
+    ("admin_api/test_organization.py",): ("admin_api/routes/organization.py", "admin_api/shapes/reports.py"),
     ("admin_api/test_keys_and_limits.py",): ("admin_api/routes/keys.py", "admin_api/routes/limits.py"),
     ("admin_api/test_records.py",): (
         "admin_api/routes/requests.py", "admin_api/routes/usage.py", "admin_api/routes/gateway.py",

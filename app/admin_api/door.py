@@ -10,15 +10,15 @@ from starlette.responses import Response
 import app
 from app.admin_api.document import document_of, document_router
 from app.admin_api.requests import handle_invalid
-from app.admin_api.routes import gateway, keys, limits, requests, setup, status, teams, usage, users
+from app.admin_api.routes import gateway, keys, limits, organization, requests, setup, status, teams, usage, users
 from app.api.front import handle_gateway_error, handle_http_error
 from app.errors import GatewayError
 
-PREFIXES = ("/admin/v1/",)
+PREFIXES = ("/admin/v1/", "/v1/organization/")
 """Where its paths begin."""
 
 ROUTERS: tuple[APIRouter, ...] = tuple(
-    each.router for each in (status, teams, users, keys, limits, requests, usage, gateway, setup)
+    each.router for each in (status, teams, users, keys, limits, requests, usage, gateway, setup, organization)
 )
 
 

@@ -1,0 +1,65 @@
+"""/v1/organization: OpenAI's own reports of usage and costs, so that its SDK is a client of ours."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from app.admin.access.permissions import Permission, permit
+from app.admin.operator import Operator
+from app.admin.reads.usage_series import read_series
+from app.admin_api.calls import ReadingCall
+from app.admin_api.openai_reports import COSTS, USAGE, AskedReport, Report, costs_page, parse_report, usage_page
+from app.admin_api.requests import StrictRoute, of_field
+from app.admin_api.shapes.reports import CostsResultShape, ReportShape, UsageResultShape
+from app.quotas.reports.lists.series import SeriesRow
+
+router = APIRouter(prefix="/v1/organization", tags=["organization"], route_class=StrictRoute)
+
+Print = Callable[[AskedReport, Iterable[SeriesRow]], dict[str, Any]]
+
+
+def _parameters(report: Report) -> dict[str, Any]:
+    """What the document says of a report's query: it is read by our own rules, as OpenAI's SDKs write it."""
+
+    def described(name: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
+        return {"name": name, "in": "query", "required": required, "schema": schema}
+
+    seconds = {"type": "integer", "minimum": 0, "maximum": 7_258_118_400}
+    texts = {"type": "array", "items": {"type": "string", "pattern": "^[^,]*$"}}
+    most = max(most for _, most in report.limits.values())
+    found = [
+        described("start_time", seconds, required=True),
+        described("end_time", seconds),
+        described("bucket_width", {"type": "string", "enum": list(report.limits), "default": "1d"}),
+        described("limit", {"type": "integer", "minimum": 1, "maximum": most}),
+        described("page", {"type": "string"}),
+        described("group_by", {"type": "array", "items": {"type": "string", "enum": list(report.words)}}),
+        *(described(name, texts) for name in report.filters),
+    ]
+    return {"parameters": found}
+
+
+@router.get("/usage/images", response_model=ReportShape[UsageResultShape], openapi_extra=_parameters(USAGE))
+async def report_usage_of_images(request: Request, call: ReadingCall) -> Response:
+    """Images and requests, by minute, hour or day (UTC). A project is a team, an api_key_id the public id of a key."""
+    return await _report(request, call, USAGE, usage_page)
+
+
+@router.get("/costs", response_model=ReportShape[CostsResultShape], openapi_extra=_parameters(COSTS))
+async def report_costs(request: Request, call: ReadingCall) -> Response:
+    """Costs by day (UTC). `amount_nanousd` is exact."""
+    return await _report(request, call, COSTS, costs_page)
+
+
+async def _report(request: Request, call: ReadingCall, report: Report, shown: Print) -> Response:
+    permit(call.principal, Permission.READ_GATEWAY)
+    asked = parse_report(report, request.query_params.multi_items(), call.services.clock())
+
+    def read(operator: Operator) -> list[SeriesRow]:
+        return read_series(operator, asked.series)
+
+    with of_field("start_time"):
+        rows = await call.read(read)
+    return JSONResponse(shown(asked, rows))
