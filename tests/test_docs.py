@@ -24,6 +24,7 @@ from app.sandbox.server import SandboxServer
 from app.settings.settings import Settings, load_settings
 from app.telemetry.event import Outcome
 from app.telemetry.metrics import Metrics
+from tests.admin_api import admin_page
 from tests.image_files import image_file
 from tests.servers import RunningGateway
 from tests.test_architecture import ROOMS
@@ -447,3 +448,8 @@ def test_no_page_uses_a_retired_word(path: Path) -> None:
 def test_every_file_that_a_page_names_is_there(path: Path) -> None:
     named = re.findall(r"`((?:app|tests|deploy|docs|bench)/[\w/.-]+\.(?:py|toml|md|json|yml|c|conf))`", read(path))
     assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_the_page_of_the_admin_api_has_every_route() -> None:
+    page = admin_page.PAGE.read_text(encoding="utf-8")
+    assert page == admin_page.page_with_routes(page), "run `.venv/bin/python -m tests.admin_api.admin_page`"
