@@ -50,6 +50,8 @@ def refuse_unknown(version: str | None) -> None:
     """Raises Conflict for a schema that this version of the gateway, and all earlier ones, do not know: `upgrade`
     cannot help.
     """
+    if version == migrations.MOVING:
+        raise Conflict("An SQLite database is being moved here, and not all of it is here yet: start `db move` again.")
     if version is not None and version not in _known():
         raise Conflict(
             f"The database has schema {version}, this version of the gateway knows schemas up to {migrations.HEAD}; "
