@@ -10,7 +10,9 @@ COPY requirements.lock ./
 RUN uv pip install --no-build --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE requirements-dev.lock ./
 COPY app app
-RUN uv pip install --no-deps --build-constraints requirements-dev.lock .
+# docker build --build-arg COMMIT=$(git rev-parse --short=12 HEAD): what `zenmux-gateway version` says.
+ARG COMMIT=
+RUN echo "$COMMIT" > app/COMMIT && uv pip install --no-deps --build-constraints requirements-dev.lock .
 
 FROM python:3.13.16-slim-bookworm
 RUN useradd --uid 10001 --user-group --home-dir /data --no-create-home --no-log-init --shell /usr/sbin/nologin gateway \

@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 # Compiled tests and modules are kept for the next run, also where the machine's owner switched that off.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install run test test-quick test-full soak node clients tools mixin sbom bench bench-full check format lock clean
+.PHONY: help install run test test-quick test-full soak node clients tools mixin dist sbom bench bench-full check format lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -99,6 +99,12 @@ tools: ## unpack Debian's Prometheus and a Helm for the tests of deploy/, where 
 
 mixin: install ## render deploy/mixin into deploy/
 	$(BIN)/python deploy/mixin/render.py
+
+DIST ?= dist
+
+dist: install ## make wheel and sdist in dist/, with the commit they are from
+	@git rev-parse --short=12 HEAD > app/COMMIT
+	@$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir $(DIST); code=$$?; rm -f app/COMMIT; exit $$code
 
 SBOM ?= dist/zenmux-gateway.cdx.json
 

@@ -1,3 +1,3 @@
 """zenmux-gateway: an OpenAI-compatible image gateway in front of ZenMux. docs/design.md has the map."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

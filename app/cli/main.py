@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from app import __version__
 from app.cli.terminal.output import PROGRAM, Terminal, show
 from app.cli.terminal.root import Root
 
@@ -24,7 +23,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        show(f"{PROGRAM} {__version__}")
+        from app.cli.commands.version import described  # noqa: PLC0415 - nobody else needs it
+
+        show(described())
         raise typer.Exit
 
 

@@ -1,6 +1,7 @@
 """`version`."""
 
 import platform
+from importlib.resources import files
 
 from app import __version__
 from app.cli.terminal.options import Json, command
@@ -11,11 +12,23 @@ app = command()
 
 @app.command()
 def version(*, as_json: Json = False) -> None:
-    """Print the version.
+    """Print the version, and the commit it was built from.
 
     Example: zenmux-gateway version --json
     """
     if as_json:
-        show_json({"version": __version__, "python": platform.python_version()})
+        show_json({"version": __version__, "commit": commit(), "python": platform.python_version()})
     else:
-        show(f"{PROGRAM} {__version__}")
+        show(described())
+
+
+def described() -> str:
+    """The program, its version, and the commit where it is known."""
+    found = commit()
+    return f"{PROGRAM} {__version__}" + (f" ({found})" if found else "")
+
+
+def commit() -> str | None:
+    """What `make dist` and the image were built from; None in a checkout."""
+    file = files("app") / "COMMIT"
+    return file.read_text(encoding="ascii").strip() or None if file.is_file() else None
