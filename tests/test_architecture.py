@@ -129,7 +129,7 @@ ROOMS: dict[str, frozenset[str]] = {
     ),
     "server/loading": frozenset(),
     "server": frozenset({"server/http", "server/loading", "errors", "settings", "configuration", "telemetry", "main"}),
-    "cli/terminal": frozenset({"server/loading", "errors", "settings", "database", "images", "admin"}),
+    "cli/terminal": frozenset({"server/loading", "errors", "settings", "setup", "database", "images", "admin"}),
     "cli": frozenset(
         {
             *(

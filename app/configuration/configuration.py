@@ -5,7 +5,7 @@ fingerprint, which betrays no secret. Pure.
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from pydantic import SecretStr
@@ -44,8 +44,10 @@ def fingerprint(configuration: Configuration, secret: bytes) -> str:
 
     It is an HMAC: without the secret nobody can try out which keys are in it.
     """
+    accounts = configuration.settings.accounts
     settings = {field: getattr(configuration.settings, field) for field in sorted(RELOADED - _FILES)}
-    content = [settings, configuration.policy.catalog.override_toml, configuration.setup_digest]
+    keys = [[getattr(account, each.name) for each in fields(account)] for account in accounts]
+    content = [settings, configuration.policy.catalog.override_toml, configuration.setup_digest, keys]
     return hmac.new(secret, json.dumps(content, default=_plain).encode(), hashlib.sha256).hexdigest()[:_HASH_LENGTH]
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from app.settings.accounts import ONLY_ACCOUNT, AccountOrder, AccountSpec, parse_accounts
 from app.settings.values import HeaderSecret, ProxyUrl, UpstreamTransport, UpstreamUrl
@@ -77,6 +77,8 @@ class ZenmuxSettings(BaseModel):
         description="Kernel buffer of each connection, which caps its speed at this per round trip; unset: automatic.",
     )
 
+    _file_accounts: tuple[AccountSpec, ...] = PrivateAttr(())
+
     @field_validator("zenmux_api_keys")
     @classmethod
     def _are_accounts(cls, value: SecretStr | None) -> SecretStr | None:
@@ -112,8 +114,19 @@ class ZenmuxSettings(BaseModel):
             found = parse_accounts(self.zenmux_api_keys.get_secret_value())
             return tuple(replace(spec, management_key=self._management_keys.get(spec.name)) for spec in found)
         if self.zenmux_api_key is None:
-            return ()
+            return self._file_accounts
         return (AccountSpec(ONLY_ACCOUNT, self.zenmux_api_key),)
+
+    def with_file_accounts(self, accounts: tuple[AccountSpec, ...]) -> Self:
+        """The same settings with the accounts of gateway.yaml, which are used if no setting names any."""
+        changed = self.model_copy()
+        changed._file_accounts = accounts  # noqa: SLF001 - of the same class
+        return changed
+
+    @property
+    def file_accounts(self) -> tuple[AccountSpec, ...]:
+        """Those of gateway.yaml, used or not."""
+        return self._file_accounts
 
     @field_validator("zenmux_management_key")
     @classmethod

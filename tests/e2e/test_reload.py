@@ -122,6 +122,28 @@ def test_what_changed_is_used_and_what_needs_a_restart_is_named(running: Reloade
     assert running.findings() == []
 
 
+def test_accounts_of_the_set_up_file_are_used_and_their_keys_replaced(running: Reloaded) -> None:
+    key, secret = running.gateway.store.key("images:9/day"), running.folder / "spare-key"
+    secret.write_text("sk-ai-v1-first\n")
+    running.setup.write_text(f"version: 1\naccounts: {{spare: {{key_file: {secret}}}}}\n")
+    running.write()
+    before = running.reload()["hash"]
+    assert running.ask(key).status_code == 200
+    secret.write_text("sk-ai-v1-second\n")
+    assert running.reload()["hash"] != before
+    assert running.ask(key).status_code == 200
+    secret.unlink()
+    assert running.reload()["is_newest"] is False
+    assert (
+        f"line 2: accounts.spare: the file {secret} cannot be read"
+        in running.lines("configuration_refused")[-1]["reason"]
+    )
+    assert running.ask(key).status_code == 200
+    assert (running.bought_with("first"), running.bought_with("second")) == (1, 2)
+    assert {row["account"] for row in running.gateway.store.settled(3)} == {"spare"}
+    assert running.findings() == []
+
+
 def break_settings(running: Reloaded) -> str:
     running.write(ZENMUX_API_KEYS="main=sk-ai-v1-other", GATEWAY_THRESHOLDS_PERCENT="101")
     return "GATEWAY_THRESHOLDS_PERCENT"

@@ -24,7 +24,7 @@ def list_all(context: typer.Context, as_json: Json = False) -> None:
     """
     session = Session(context)
     with session.existing() as operator:
-        found = list_accounts(operator, session.settings.accounts)
+        found = list_accounts(operator, session.settings_with_accounts.accounts)
     if as_json:
         show_json([each.as_json() for each in found])
     elif not found:
@@ -52,7 +52,7 @@ def rest(
     now = session.terminal.clock()
     until_at = read("--until", lambda: parse_expiry(until, now)) if until is not None else None
     with session.made() as operator:
-        rest_account(operator, session.settings.accounts, name, until_at)
+        rest_account(operator, session.settings_with_accounts.accounts, name, until_at)
     how_long = f"until {day_and_time(until_at)} (UTC)" if until_at else f"until: {PROGRAM} accounts resume {name}"
     say(f"The account {name} rests, {how_long}")
 
@@ -66,7 +66,7 @@ def resume(context: typer.Context, name: Name) -> None:
     """
     session = Session(context)
     with session.made() as operator:
-        resume_account(operator, session.settings.accounts, name)
+        resume_account(operator, session.settings_with_accounts.accounts, name)
     say(f"The account {name} is used again.")
 
 

@@ -73,6 +73,8 @@ def _show(plan: SetupPlan, did: str, *, as_json: bool) -> None:
 
 def _tell_what_is_not_used(file: SetupFile) -> None:
     document = file.document
-    sections = [name for name in ("accounts", "oidc", "catalog") if name in document.model_fields_set]
+    sections = [name for name in ("oidc", "catalog") if name in document.model_fields_set]
     if sections:
-        say(f"Mind: of {', '.join(sections)} only the limits of accounts are used yet; the rest was checked.")
+        say(f"Mind: {' and '.join(sections)} {'is' if len(sections) == 1 else 'are'} checked, and not used yet.")
+    if "accounts" in document.model_fields_set:
+        say("Mind: of accounts only limits are applied; a gateway takes the rest from its GATEWAY_BOOTSTRAP_FILE.")

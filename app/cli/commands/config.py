@@ -82,7 +82,7 @@ def show(context: typer.Context, as_json: Json = False) -> None:
 
 def _checks(context: typer.Context, *, connect: bool) -> Iterator[Check]:
     try:
-        settings = Session(context).settings
+        settings = Session(context).settings_with_accounts
     except ConfigurationError as error:
         yield from (Check("settings", _ERROR, line) for line in error.message.splitlines())
         return

@@ -43,17 +43,18 @@ def reconcile(
     now = session.terminal.clock()
     chosen = read("--day", lambda: _parse_day(day, now))
     catalog = session.catalog
-    bills = bills_to_compare(session.settings, account)
+    settings = session.settings_with_accounts
+    bills = bills_to_compare(settings, account)
     # Without a ledger to compare this refuses, before ZenMux is asked.
     with session.existing() as operator:
-        compared = [asyncio.run(reconcile_day(operator, chosen, catalog, session.settings, each)) for each in bills]
+        compared = [asyncio.run(reconcile_day(operator, chosen, catalog, settings, each)) for each in bills]
     if as_json:
         show_json(days_json(compared))
     else:
         for comparison in compared:
             _show(comparison, now)
-        if account is None and None not in bills and len(bills) < len(session.settings.accounts):
-            left = [spec.name for spec in session.settings.accounts if spec.management_key is None]
+        if account is None and None not in bills and len(bills) < len(settings.accounts):
+            left = [spec.name for spec in settings.accounts if spec.management_key is None]
             say(f"Not compared, for they have no management key: {', '.join(left)}.")
     raise typer.Exit(0 if all(comparison.explained for comparison in compared) else 1)
 

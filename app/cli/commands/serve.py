@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from app import __version__
 from app.cli.terminal.options import command
 from app.cli.terminal.output import PROGRAM, Terminal, say, utc_now
-from app.cli.terminal.settings_view import Advice, judge_keys, judge_workers, read_settings
+from app.cli.terminal.settings_view import Advice, judge_keys, judge_workers, read_settings, with_accounts
 from app.configuration.configuration import Configuration, ConfigurationState
 from app.configuration.reading import Checked, check, reread
 from app.database import migrate
@@ -64,7 +64,7 @@ def serve(context: typer.Context, host: Host = None, port: Port = None, workers:
 
     def read() -> Settings:
         """The same sources each time: the environment of this process, and the files."""
-        found = read_settings(Terminal.of(context).config_file, **options)
+        found = with_accounts(read_settings(Terminal.of(context).config_file, **options))
         for advice in _advices(found):
             if advice.serious:
                 raise ConfigurationError(advice.message)

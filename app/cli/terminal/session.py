@@ -13,7 +13,7 @@ from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
 from app.admin.zenmux.accounts import check_account
 from app.cli.terminal.output import PROGRAM, Terminal, say
-from app.cli.terminal.settings_view import read_settings
+from app.cli.terminal.settings_view import read_settings, with_accounts
 from app.database import migrate, migrations
 from app.database.engine import opened
 from app.database.url import shown_place, sqlite_file
@@ -34,6 +34,11 @@ class Session:
         return read_settings(self.terminal.config_file)
 
     @cached_property
+    def settings_with_accounts(self) -> Settings:
+        """Also with those of GATEWAY_BOOTSTRAP_FILE. Raises ConfigurationError with every fault."""
+        return with_accounts(self.settings)
+
+    @cached_property
     def catalog(self) -> Catalog:
         """The models, the operator's file over the built-in ones. Raises ConfigurationError that names the line."""
         return catalog_of(self.settings.catalog_file)
@@ -45,7 +50,7 @@ class Session:
 
     def check_account(self, name: str) -> None:
         """Raises NotFound if no ZenMux account has this name."""
-        check_account(self.settings.accounts, name)
+        check_account(self.settings_with_accounts.accounts, name)
 
     @contextmanager
     def existing(self) -> Iterator[Operator]:

@@ -3,6 +3,7 @@
 The only rules here are those that a validator of one field cannot know: the kind of ZenMux key, misspelt names.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from app.cli.terminal.parsing import MASK, mask_url
 from app.errors import ConfigurationError
 from app.settings.secret_files import secret_names
 from app.settings.settings import Settings, load_settings, setting_name
+from app.setup.accounts import accounts_of
+from app.setup.reading import read_setup_file
 
 _CONFIG_NAME = "GATEWAY_CONFIG"
 _OPTION_NAMES = frozenset({_CONFIG_NAME, "GATEWAY_ACTOR"})  # of the command line
@@ -61,6 +64,16 @@ def read_settings(config_file: Path | None, **overrides: Any) -> Settings:  # no
         raise ConfigurationError("\n".join(_explain(error))) from None
     except SettingsError as error:
         raise ConfigurationError(str(error).partition("\n")[0]) from None
+
+
+def with_accounts(settings: Settings) -> Settings:
+    """The settings, with the accounts of GATEWAY_BOOTSTRAP_FILE if no setting names any. Reads that file, and those
+    that it names. Raises SetupError with the line.
+    """
+    if settings.accounts or settings.bootstrap_file is None:
+        return settings
+    file = read_setup_file(settings.bootstrap_file)
+    return settings.with_file_accounts(accounts_of(file, os.environ, lambda name: Path(name).read_text("utf-8")))
 
 
 def _explain(error: ValidationError) -> Iterator[str]:

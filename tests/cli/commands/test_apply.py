@@ -68,5 +68,6 @@ def test_the_schema_describes_the_example_and_the_example_applies(cli: Cli) -> N
         "version", "gateway", "defaults", "teams", "users", "keys", "accounts", "oidc", "catalog"
     }  # fmt: skip
     applied = cli("apply", "-f", str(EXAMPLE))
-    assert "of accounts, oidc only the limits of accounts are used yet" in applied.stderr
+    assert "Mind: oidc is checked, and not used yet." in applied.stderr
+    assert "Mind: of accounts only limits are applied" in applied.stderr
     assert cli("apply", "-f", str(EXAMPLE), "--diff").stderr.startswith("Nothing to change.")
