@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 # Compiled tests and modules are kept for the next run, also where the machine's owner switched that off.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install run test test-quick test-full soak node clients tools mixin dist sbom bench bench-full check format lock clean
+.PHONY: help install run test test-quick test-full soak node clients tools mixin vendor dist sbom bench bench-full check format lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -99,6 +99,9 @@ tools: ## unpack Debian's Prometheus and a Helm for the tests of deploy/, where 
 
 mixin: install ## render deploy/mixin into deploy/
 	$(BIN)/python deploy/mixin/render.py
+
+vendor: install ## fetch the console's third-party files from npm anew, with their hashes and licences
+	$(BIN)/python deploy/console/vendor.py
 
 DIST ?= dist
 

@@ -34,6 +34,7 @@ from app.api.openapi.document import openapi_document
 from app.api.services import Services
 from app.configuration.configuration import Configuration
 from app.configuration.current import CurrentConfiguration
+from app.console.door import console_doors, show_root
 from app.database.clock import Clock
 from app.database.engine import create_engine
 from app.database.gateway_secrets import SECRET_BYTES, secret
@@ -137,7 +138,8 @@ def create_app(
     )
     gateway.add_exception_handler(GatewayError, handle_gateway_error)
     gateway.add_exception_handler(HTTPException, handle_http_error)
-    front = Front(gateway, images.DIRECT, {PREFIXES: admin_door()})
+    gateway.add_route("/", show_root, methods=["GET"], include_in_schema=False)
+    front = Front(gateway, images.DIRECT, {PREFIXES: admin_door(), **console_doors(settings, clock)})
     records = Records(metrics, traces, lambda *place: refusals.count(clock(), *place))
     return wrapped(front, _layers(settings, records))
 

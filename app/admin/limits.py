@@ -210,6 +210,11 @@ def _view(connection: Connection, row: LimitRow) -> LimitView:
     return LimitView(row.id, row.limit, _name_of(row.limit, _names(connection)))
 
 
+def names_of_owners(connection: Connection, limits: Sequence[Limit]) -> dict[str, str]:
+    """The names of the owners of these limits, by their ids."""
+    return _names(connection) if limits else {}
+
+
 def _refuse_managed(connection: Connection, whose: str, limits: Sequence[Limit]) -> None:
     for each in limits:
         managed_by = administration.managed_by_of(connection, each)

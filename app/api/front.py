@@ -22,8 +22,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Front:
-    """ASGI. `direct` has the handlers of a POST to these paths, in any spelling; `doors` the apps of what begins with
-    these paths; `app` handles everything else.
+    """ASGI. `direct` has the handlers of a POST to these paths, in any spelling; `doors` the apps of what is
+    below these paths, which end in a slash; `app` handles everything else.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Front:
             await answer_gateway_error(request, error)(scope, receive, send)
 
     def _door(self, path: str) -> ASGIApp:
-        return next((door for beginning, door in self._doors if path.startswith(beginning)), self._app)
+        return next((door for beginning, door in self._doors if f"{path}/".startswith(beginning)), self._app)
 
 
 def answer_gateway_error(request: Request, error: GatewayError) -> Response:

@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from app.settings.accounting import AccountingSettings
 from app.settings.callers import CallerSettings
+from app.settings.console.sessions import ConsoleSettings
 from app.settings.files import FileSettings
 from app.settings.process import ProcessSettings
 from app.settings.replay import ReplaySettings
@@ -20,6 +21,7 @@ class Settings(  # the last group comes first in every list
     SettingsWithSecretFiles,
     AccountingSettings,
     CallerSettings,
+    ConsoleSettings,
     FileSettings,
     ReplaySettings,
     RequestSettings,
@@ -42,6 +44,13 @@ class Settings(  # the last group comes first in every list
     def database(self) -> str:
         """The database's URL, with the default filled in."""
         return self.database_url or f"sqlite:///{self.data_dir / 'gateway.db'}"
+
+    @property
+    def has_console(self) -> bool:
+        """Whether /console is there, with the default filled in."""
+        if self.console is not None:
+            return self.console
+        return self.admin_key is not None and self.console_admin_key_login
 
     @property
     def connections_wished(self) -> int:

@@ -68,6 +68,7 @@ class Metrics:
         self._user_cost = self._counter("user_cost_usd", "Money charged, by user.", "user")
         self._refusals = self._counter("refusals", "Requests refused before anything was bought.", "reason")
         self._replays = self._counter("replays", "Requests answered with what others bought.", "kind")
+        self.logins = self._counter("logins", "Tries to sign in to the console, by how they ended.", "method", "result")
         self._shadow = self._counter("shadow_refusals", "Requests a shadow limit would have refused.", "scope", "unit")
         self._usage_missing = self._counter("usage_missing", "Answers settled at the estimate.", *by_model)
         self._implausible = self._counter("usage_implausible", "Reported usage that was not believed.", *by_model)

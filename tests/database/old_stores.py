@@ -27,6 +27,8 @@ from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
 from app.identity.keys.keys import NewKey, create_key, rotate_key
 from app.identity.people.teams import create_team
 from app.identity.people.users import create_user, set_user_disabled
+from app.identity.sessions.links import LoginLink, make_link
+from app.identity.sessions.sessions import NewSession, SessionBounds, open_session
 from app.quotas.ledger.attempts.rows import AttemptRow
 from app.quotas.ledger.liveness.heartbeat import Heartbeat
 from app.quotas.limits.manage import copy_defaults, set_limit
@@ -139,6 +141,15 @@ def add_attempts(engine: Engine) -> None:
         connection.execute(insert(attempts).values(**row._asdict()))
 
 
+def add_sessions(engine: Engine) -> None:
+    """Somebody who is signed in, and a link that was not used."""
+    change = Change("user:alice", NOON, lambda: "alice")
+    with writing(engine) as connection:
+        bounds = SessionBounds(timedelta(hours=8), timedelta(days=7))
+        open_session(connection, NewSession("user_alice", None, "link", "Browser/1"), bytes(32), bounds, change=change)
+        make_link(connection, LoginLink("user_alice", "alice", "admin", is_direct=False), bytes(32), change=change)
+
+
 def add_states_and_refusals(engine: Engine) -> None:
     """An account as a process saw it, and an hour with refusals."""
     state = {"account": "main", "instance": "0123456789abcdef", "state": "up", "at_ms": to_ms(NOON)}
@@ -153,6 +164,7 @@ def make(engine: Engine) -> None:
     add_people(engine)
     add_files(engine)
     add_attempts(engine)
+    add_sessions(engine)
     add_states_and_refusals(engine)
     asyncio.run(add_requests(engine))
     Heartbeat(engine, "one", 10, lambda: 0.0, lambda _: to_ms(NOON)).beat()

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, MetaData, func, select
 
 from app.database import migrate, migrations
 from app.database.engine import create_engine, reading
-from app.database.schema import total_tables
+from app.database.schema import ledger_tables
 from app.errors import Conflict
 from app.quotas.reports.limit_status import read_limit_status
 from app.quotas.reports.usage import Grouping, usage_report
@@ -65,16 +65,17 @@ def test_there_is_a_row_in_every_table(old: Engine, version: str) -> None:
     assert [name for name, rows in held(old).items() if not rows] == []
 
 
-def test_an_upgrade_keeps_every_row_and_makes_todays_schema(old: Engine) -> None:
+def test_an_upgrade_keeps_every_row_and_makes_todays_schema(old: Engine, version: str) -> None:
     before = held(old)
     migrate.upgrade(old)
     assert migrate.is_current(old)
     after = held(old)
-    old_days = before.pop("usage_days", [])
-    assert [row for row in after["usage_days"] if not row["operation"]] == [
-        dict.fromkeys(("operation", "size", "quality", "outcome"), "") | {"account": "main", "refused": 0} | row
-        for row in old_days
-    ]
+    if version < "0007":  # its totals of days did not say so much, and had only what was pruned
+        old_days = before.pop("usage_days", [])
+        assert [row for row in after["usage_days"] if not row["operation"]] == [
+            dict.fromkeys(("operation", "size", "quality", "outcome"), "") | {"account": "main", "refused": 0} | row
+            for row in old_days
+        ]
     for name, rows in before.items():
         kept = [{column: row[column] for column in was} for was, row in zip(rows, after[name], strict=True)]
         assert kept == rows, name
@@ -88,8 +89,7 @@ async def test_the_ledger_goes_on(old: Engine, version: str) -> None:
     assert errors(old) == []
     with reading(old) as connection:
         (alice,) = usage_report(connection, Grouping.USER)
-        old_days = select(func.count()).where(total_tables.usage_days.c.operation == "")
-        pruned = connection.execute(old_days).scalar_one()
+        pruned = 9 - connection.execute(select(func.count(ledger_tables.reservations.c.id))).scalar_one()
     assert (alice.name, alice.requests, alice.pending, alice.released) == ("alice", 9, 1, 2)
     late, less = (1, 20_000_000) if version >= "0003" else (0, 0)  # what the correction took back: an image, $0.02
     assert (alice.estimated, alice.unpriced) == (2 - late, 1)

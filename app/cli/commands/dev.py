@@ -13,10 +13,11 @@ import typer
 from pydantic import SecretStr
 
 from app import __version__
+from app.admin.access.sign_in import create_link
 from app.admin.keys import WantedKey, create_key, key_opens
+from app.admin.texts.snippets import curl_snippet, python_snippet
 from app.admin.users import list_users
 from app.cli.commands.serve import DEV_KEY_FILE, Host, Port, chosen, make_gateway, prepared, run_gateway
-from app.cli.commands.snippets import curl_snippet, python_snippet
 from app.cli.terminal.options import command
 from app.cli.terminal.output import PROGRAM, Terminal, say, show
 from app.cli.terminal.session import operating
@@ -47,7 +48,9 @@ def dev(context: typer.Context, host: Host = None, port: Port = None) -> None:
     """
     terminal = Terminal.of(context)
     # A trial must not change a database that others use, and needs only one process.
-    settings = read_settings(terminal.config_file, database_url=None, workers=1, **chosen(host=host, port=port))
+    settings = read_settings(
+        terminal.config_file, database_url=None, workers=1, console=True, **chosen(host=host, port=port)
+    )
     if "log_format" not in settings.model_fields_set:
         settings = settings.model_copy(update={"log_format": "text"})
     for advice in judge_keys(settings) if settings.accounts else ():
@@ -61,7 +64,9 @@ def dev(context: typer.Context, host: Host = None, port: Port = None) -> None:
         gateway = make_gateway(checked.configuration)
         with prepared(checked):
             key = _key(settings, terminal)
-            greeting = Greeting(serving.base_url(listener), key, bill_url, _called())
+            with operating(terminal, settings.database) as operator:
+                link = create_link(operator, _USER, "admin", is_direct=True).get_secret_value()
+            greeting = Greeting(serving.base_url(listener), key, bill_url, _called(), link)
             code = run_gateway(gateway, settings, listener, lambda _: show(greeting.text()))
     raise typer.Exit(code)
 
@@ -74,6 +79,7 @@ class Greeting:
     key: str
     bill_url: str | None
     program: str
+    link_token: str
 
     def text(self) -> str:
         url = f"{self.root}/v1"
@@ -87,6 +93,7 @@ class Greeting:
         facts = [
             ("Base URL", url),
             ("Your key", self.key),
+            ("Console", f"{self.root}/console/link/{self.link_token} (opens signed in, once, within ten minutes)"),
             ("Limits", f"{', '.join(_LIMITS)}; what is left: {url}/usage"),
             ("Metrics", f"{self.root}/metrics"),
             *([("Bill", f"{self.bill_url} (the sandbox's)")] if self.bill_url else []),

@@ -34,6 +34,7 @@ _COMMANDS = {
     "keys": _Entry("commands.keys", "Make, list, rotate and disable keys.", _PEOPLE),
     "users": _Entry("commands.users", "Make, list and disable users.", _PEOPLE),
     "teams": _Entry("commands.teams", "Make teams and put users into them.", _PEOPLE),
+    "console": _Entry("commands.console", "Make a link that signs somebody in to the console.", _PEOPLE),
     "limits": _Entry("commands.limits", "Set, list, remove and explain limits.", _MONEY),
     "usage": _Entry("commands.usage", "Report who used what, and what it cost.", _MONEY),
     "ledger": _Entry("commands.ledger", "Prove that every request is accounted for.", _MONEY),

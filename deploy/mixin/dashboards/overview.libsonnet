@@ -39,8 +39,9 @@ local day(name) = 'sum(increase(%s[24h])) or vector(0)' % of(name);
             stacked=true
           ),
         ]),
-        p.row('Requests that were sent again', [
-          p.lines('Replays', 'Per minute, by what became of them: nothing is bought twice.', [[p.perMinute('replays_total', 'kind'), '{{kind}}']], 'cpm', w=24, h=6),
+        p.row('Requests that were sent again; logins', [
+          p.lines('Replays', 'Per minute, by what became of them: nothing is bought twice.', [[p.perMinute('replays_total', 'kind'), '{{kind}}']], 'cpm', w=16, h=6),
+          p.lines('Logins', 'Tries to sign in to the console, per minute.', [[p.perMinute('logins_total', 'method, result'), '{{method}} {{result}}']], 'cpm', w=8, h=6),
         ]),
         p.row('Times', [
           p.quantiles('Duration', 'From arrival to the end of the answer.', 'request_duration_seconds'),

@@ -61,15 +61,17 @@ def test_a_disabled_key_is_replaced_and_a_disabled_user_is_told(cli: Cli, settin
 
 
 def test_the_greeting_says_loudly_what_it_is() -> None:
-    pretended = dev.Greeting("http://127.0.0.1:8080", KEY, "http://127.0.0.1:9/sandbox/bill", "zenmux-gateway").text()
+    bill = "http://127.0.0.1:9/sandbox/bill"
+    pretended = dev.Greeting("http://127.0.0.1:8080", KEY, bill, "zenmux-gateway", "t").text()
     assert "SANDBOX" in pretended
     assert "Nothing is bought" in pretended
-    assert "http://127.0.0.1:9/sandbox/bill" in pretended
-    bought = dev.Greeting("http://127.0.0.1:8080", KEY, None, "zenmux-gateway").text()
+    assert bill in pretended
+    bought = dev.Greeting("http://127.0.0.1:8080", KEY, None, "zenmux-gateway", "t").text()
     assert "BOUGHT" in bought
     assert "SANDBOX" not in bought
     for text in (pretended, bought):
         assert "http://127.0.0.1:8080/metrics" in text
+        assert "http://127.0.0.1:8080/console/link/t " in text
         assert text.count(KEY) == 3
 
 

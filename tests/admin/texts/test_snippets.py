@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from app.cli.commands import snippets
+from app.admin.texts import snippets
 
 KEY = "sk-zg-abc-def"
 IMAGE = b"\x89PNG of a boat"

@@ -1,4 +1,4 @@
-"""Snippets that `dev` and `keys create` print. Pure text; the tests run every snippet unchanged."""
+"""A first request with a key, to paste: for `dev` and the console. Pure text; the tests run every snippet unchanged."""
 
 import json
 import shlex
@@ -52,6 +52,24 @@ answer = client.images.generate(
 )
 pathlib.Path({_quoted(IMAGE_FILE)}).write_bytes(base64.b64decode(answer.data[0].b64_json))
 print("saved {IMAGE_FILE}")"""
+
+
+def javascript_snippet(base_url: str, key: str) -> str:
+    """A JavaScript module that saves an image as boat.png with openai's own SDK."""
+    return f"""\
+// npm install openai; save as boat.mjs; node boat.mjs
+import {{ writeFileSync }} from "node:fs";
+import OpenAI from "openai";
+
+const client = new OpenAI({{ baseURL: {_quoted(base_url)}, apiKey: {_quoted(key)} }});
+const answer = await client.images.generate({{
+  model: {_quoted(_REQUEST["model"])},
+  prompt: {_quoted(_REQUEST["prompt"])},
+  size: {_quoted(_REQUEST["size"])},
+  quality: {_quoted(_REQUEST["quality"])},
+}});
+writeFileSync({_quoted(IMAGE_FILE)}, Buffer.from(answer.data[0].b64_json, "base64"));
+console.log("saved {IMAGE_FILE}");"""
 
 
 def _quoted(text: str) -> str:

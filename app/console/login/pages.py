@@ -1,0 +1,129 @@
+"""Signing in and out: one-time links, the admin key, the theme that is kept beside. Every try is counted."""
+
+import asyncio
+import hmac
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+
+from app.admin.access.sign_in import OpenedSession, show_link, sign_in_as_admin_key, sign_in_by_link, sign_out
+from app.console.web.guard import session_of
+from app.console.web.visit import Visit, see_other
+from app.identity.people.principal import Principal
+from app.identity.people.roles import Role
+
+HOME = "/console"
+_ADMIN_KEY = Principal("admin-key", Role.ADMIN)
+
+
+async def show_sign_in(visit: Visit) -> Response:
+    """The page with the ways to sign in; those who are signed in are sent on."""
+    if await session_of(visit.request, visit.site) is not None:
+        return see_other(HOME)
+    return visit.page("sign_in.html", next=safe_path(visit.asked("next")), error=None, providers=())
+
+
+async def sign_in_with_key(visit: Visit) -> Response:
+    """Signs in whoever has GATEWAY_ADMIN_KEY."""
+    form = await visit.form()
+    if not _admit(visit, "admin-key"):
+        return _throttled(visit)
+    admin_key = visit.services.settings.admin_key if visit.site.takes_admin_key else None
+    expected = b"" if admin_key is None else admin_key.get_secret_value().encode()
+    is_right = hmac.compare_digest(form.get("key").encode(), expected) and admin_key is not None
+    if not is_right:
+        _count(visit, "admin-key", "refused")
+        error = "This is not the admin key."
+        return visit.page("sign_in.html", 403, next=safe_path(form.get("next")), error=error, providers=())
+    agent, bounds = visit.request.headers.get("user-agent", ""), visit.site.bounds
+    opened = await visit.services.administration.change(
+        _ADMIN_KEY, lambda operator: sign_in_as_admin_key(operator, agent, bounds)
+    )
+    return _signed_in(visit, "admin-key", opened, safe_path(form.get("next")))
+
+
+async def show_link_page(visit: Visit) -> Response:
+    """A page with a button, because programs that preview a link fetch it too; the link of `dev` signs in at once."""
+    token: str = visit.request.path_params["token"]
+    link = await visit.services.administration.read(_ADMIN_KEY, lambda operator: show_link(operator, token))
+    if link is not None and link.is_direct and is_opened(visit):
+        return await use_link_page(visit)
+    return visit.page("link.html", 200 if link is not None else 404, link=link)
+
+
+async def use_link_page(visit: Visit) -> Response:
+    """Signs in with a link, which never works again."""
+    if not _admit(visit, "link"):
+        return _throttled(visit)
+    token: str = visit.request.path_params["token"]
+    agent, bounds = visit.request.headers.get("user-agent", ""), visit.site.bounds
+    opened = await visit.services.administration.change(
+        Principal("link", Role.MEMBER), lambda operator: sign_in_by_link(operator, token, agent, bounds)
+    )
+    if opened is None:
+        _count(visit, "link", "refused")
+        return visit.page("link.html", 404, link=None)
+    return _signed_in(visit, "link", opened, HOME)
+
+
+async def sign_out_page(visit: Visit) -> Response:
+    """Ends the session, here and in the database."""
+    session = visit.session
+    assert session is not None
+    await visit.change(lambda operator: sign_out(operator, session.id, session.user_id))
+    response = visit.to("/console/sign-in", "signed-out")
+    visit.cookies.drop_token(response)
+    return response
+
+
+async def keep_theme(visit: Visit) -> Response:
+    """Keeps the chosen theme in a cookie, and goes back."""
+    form = await visit.form()
+    response = see_other(safe_path(form.get("back")))
+    visit.cookies.keep_theme(response, form.get("theme"))
+    return response
+
+
+def safe_path(text: str) -> str:
+    """`text` if it is a path of the console, else its beginning: nobody is sent elsewhere after signing in."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return HOME
+    is_ours = not parts.scheme and not parts.netloc and (parts.path == HOME or parts.path.startswith(f"{HOME}/"))
+    if not is_ours or not text.isprintable() or "\\" in text or ".." in parts.path:
+        return HOME
+    return text
+
+
+def is_opened(visit: Visit) -> bool:
+    """Whether somebody opens the page, and no program looks ahead."""
+    headers = visit.request.headers
+    return visit.request.method == "GET" and "purpose" not in headers and "sec-purpose" not in headers
+
+
+def _admit(visit: Visit, method: str) -> bool:
+    """Whether this try is heard."""
+    client = visit.request.client
+    address = client.host if client is not None else ""
+    if visit.site.throttle.admit(address, asyncio.get_running_loop().time()):
+        return True
+    _count(visit, method, "throttled")
+    return False
+
+
+def _throttled(visit: Visit) -> Response:
+    error = "There were too many tries to sign in. Wait a minute, then try again."
+    return visit.page("error.html", 429, heading="Wait a minute", error=error)
+
+
+def _signed_in(visit: Visit, method: str, opened: OpenedSession, path: str) -> Response:
+    """Every login makes a new token, so one that was planted before is worth nothing."""
+    _count(visit, method, "ok")
+    response = see_other(path)
+    visit.cookies.keep_token(response, opened.token.get_secret_value(), visit.site.bounds)
+    return response
+
+
+def _count(visit: Visit, method: str, result: str) -> None:
+    visit.services.metrics.logins.labels(method, result).inc()

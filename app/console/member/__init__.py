@@ -1,0 +1,1 @@
+"""The pages that everybody has who is signed in."""

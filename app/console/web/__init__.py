@@ -1,0 +1,1 @@
+"""What every page needs: headers, forms, cookies, templates, static files, who is visiting."""

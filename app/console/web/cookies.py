@@ -1,0 +1,54 @@
+"""The cookies of the console: the session's, and the chosen theme."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.identity.sessions.sessions import SessionBounds
+
+THEMES = ("light", "dark")
+
+_PLAIN, _HOST = "zg_session", "__Host-zg_session"
+_THEME = "zg_theme"
+_YEAR_SECONDS = 31_536_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cookies:
+    """`is_secure`: the browser is on https. The prefix `__Host-` then keeps other hosts from setting ours."""
+
+    is_secure: bool
+
+    @property
+    def _session(self) -> str:
+        return _HOST if self.is_secure else _PLAIN
+
+    def token(self, request: Request) -> str:
+        """The session's token that the browser sent, or an empty text."""
+        return request.cookies.get(self._session, "")
+
+    def keep_token(self, response: Response, token: str, bounds: SessionBounds) -> None:
+        """Gives the browser the session's token, for as long as the session can last."""
+        seconds = int(bounds.lifetime.total_seconds())
+        response.set_cookie(
+            self._session, token, seconds, path="/", secure=self.is_secure, httponly=True, samesite="lax"
+        )
+
+    def drop_token(self, response: Response) -> None:
+        """Makes the browser forget it."""
+        response.delete_cookie(self._session, path="/", secure=self.is_secure, httponly=True, samesite="lax")
+
+    def theme(self, request: Request) -> str | None:
+        """`light`, `dark`, or None: whatever the system has."""
+        found = request.cookies.get(_THEME, "")
+        return found if found in THEMES else None
+
+    def keep_theme(self, response: Response, theme: str) -> None:
+        """Keeps a theme; a word that is none makes the browser forget it."""
+        if theme in THEMES:
+            response.set_cookie(
+                _THEME, theme, _YEAR_SECONDS, path="/", secure=self.is_secure, httponly=True, samesite="lax"
+            )
+        else:
+            response.delete_cookie(_THEME, path="/")

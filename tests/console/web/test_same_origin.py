@@ -1,0 +1,33 @@
+"""Whether a form comes from a page of ours."""
+
+import pytest
+
+from app.console.web.same_origin import is_from_here
+
+HOSTS = {"gateway.example", "127.0.0.1:8080"}
+
+
+@pytest.mark.parametrize(
+    ("method", "fetch_site", "origin", "is_ours"),
+    [
+        ("GET", "cross-site", "https://evil.example", True),
+        ("POST", "same-origin", None, True),
+        ("POST", "none", None, True),
+        ("POST", "same-site", "https://gateway.example", False),
+        ("POST", "cross-site", "https://gateway.example", False),
+        ("POST", "", "https://gateway.example", False),
+        ("POST", None, "https://gateway.example", True),
+        ("POST", None, "http://127.0.0.1:8080", True),
+        ("POST", None, "http://127.0.0.1:8081", False),
+        ("POST", None, "https://gateway.example.evil.example", False),
+        ("POST", None, "https://evil.example/gateway.example", False),
+        ("POST", None, "ftp://gateway.example", False),
+        ("POST", None, "null", False),
+        ("POST", None, "", False),
+        ("POST", None, "http://[", False),
+        ("POST", None, None, False),
+        ("DELETE", None, None, False),
+    ],
+)
+def test_the_rule(method: str, fetch_site: str | None, origin: str | None, *, is_ours: bool) -> None:
+    assert is_from_here(method, fetch_site, origin, HOSTS) is is_ours
