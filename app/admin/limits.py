@@ -1,7 +1,8 @@
 """Use cases of limits: set, remove, list, explain."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -11,14 +12,15 @@ from app.admin.access.reaching import key_for, sees_team, team_for, user_for
 from app.admin.operator import Operator
 from app.admin.views import LimitStatusView, LimitView, written_limit
 from app.database.changes import Change
-from app.errors import NotFound
+from app.database.clock import to_ms
+from app.errors import InvalidValue, NotFound
 from app.identity.keys.keys import list_keys
 from app.identity.people.teams import list_teams
 from app.identity.people.users import list_users
 from app.quotas.limits import manage as administration
 from app.quotas.limits.many import LimitRow, limit_with_id, read_limits
 from app.quotas.reports.limit_status import limit_status_of_key
-from app.quotas.rules.limits import Limit, Scope, WrittenLimit
+from app.quotas.rules.limits import Limit, Scope, WrittenLimit, format_limit
 from app.setup.managed import refuse_managed
 
 
@@ -69,23 +71,59 @@ def set_limits(
     return TargetLimits(whose, tuple(after), tuple(each for each in before if _place(each) in shadows))
 
 
-def put_limit(
-    operator: Operator, target: Target, written: WrittenLimit, *, shadow: bool = False
-) -> tuple[LimitView, bool]:
-    """One limit as wanted; whether there was none of its unit, window and model before.
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """A limit allows `amount` until then; after it, what it allows without."""
 
-    Raises NotFound for the target, ChangedMeanwhile, and Conflict if a file sets it.
+    amount: int
+    until: datetime
+
+    def of(self, limit: Limit, now: datetime) -> Limit:
+        """The limit, raised. Raises InvalidValue if that is over already, or no raise."""
+        if self.until <= now:
+            raise InvalidValue("The raise would have ended already; give a time to come.")
+        if self.amount <= limit.amount:
+            raise InvalidValue(f"A raise of {format_limit(limit)} must be to more than that.")
+        return replace(limit, raised_amount=self.amount, raised_until_ms=to_ms(self.until))
+
+
+def put_limit(
+    operator: Operator, target: Target, written: WrittenLimit, raised: Raise | None = None, *, shadow: bool = False
+) -> tuple[LimitView, bool]:
+    """One limit as wanted; whether there was none of its unit, window and model before. Without `raised`, a raise ends.
+
+    Raises NotFound for the target, InvalidValue for the raise, ChangedMeanwhile, and Conflict if a file sets it.
     """
     change = operator.change()
     with operator.writing() as connection:
         scope_id, whose = _find(operator, connection, target, Permission.SET_LIMITS)
         wanted = written.on(target.scope, scope_id, shadow=shadow)
+        wanted = raised.of(wanted, change.now) if raised is not None else wanted
         before = _same_place(connection, wanted)
         operator.expected.check(before.as_json() if before else None)
         _set(operator, connection, whose, [wanted], change)
         after = _same_place(connection, wanted)
         assert after is not None
         return after, before is None
+
+
+def raise_limits(operator: Operator, target: Target, limits: Sequence[WrittenLimit], until: datetime) -> TargetLimits:
+    """Raises existing limits to these amounts until then: all or none. After it the amounts of now count again.
+
+    Raises NotFound for the target, or for a limit that it does not have; InvalidValue for an amount that is no raise.
+    """
+    change = operator.change()
+    with operator.writing() as connection:
+        scope_id, whose = _find(operator, connection, target, Permission.SET_LIMITS)
+        present = {_place(each): each for each in administration.list_limits(connection, target.scope, scope_id)}
+        wanted = []
+        for written in limits:
+            limit = present.get(_place(written.on(target.scope, scope_id)))
+            if limit is None:
+                raise NotFound(f"{whose} has no limit on {written.unit} to raise; `limits list` shows those there are.")
+            wanted.append(Raise(written.amount, until).of(limit, change.now))
+        _set(operator, connection, whose, wanted, change)
+        return TargetLimits(whose, tuple(administration.list_limits(connection, target.scope, scope_id)))
 
 
 def show_limit(operator: Operator, limit_id: int) -> LimitView:

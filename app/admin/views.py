@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from app.database.clock import from_ms
 from app.identity.keys.keys import Key
 from app.identity.people.teams import Team
 from app.identity.people.users import User
@@ -14,7 +15,7 @@ from app.images.cost.pricing import estimate, least_estimate
 from app.images.request.normalize import ImageRequest
 from app.quotas.reports.forecast import Forecast
 from app.quotas.reports.limit_status import LimitStatus
-from app.quotas.rules.limits import Limit, Unit, format_limit, format_usd
+from app.quotas.rules.limits import Limit, Unit, describe_amount, format_limit, format_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,8 @@ class LimitView:
             "model": limit.model or None,
             "shadow": limit.shadow,
             **_set_amount(limit),
+            "raised_to": None if limit.raised_amount is None else _amount_json(limit.unit, limit.raised_amount),
+            "raised_until": _until(limit),
         }
 
 
@@ -157,6 +160,7 @@ def limit_status_json(status: LimitStatus) -> dict[str, Any]:
         "left": amount(status.left),
         "used_ratio": round(status.used / limit.amount, 2) if limit.amount else 1.0,
         "resets_at": status.resets_at.isoformat() if status.resets_at else None,
+        "raised_until": _until(limit),
     }
 
 
@@ -179,7 +183,11 @@ def forecast_json(request: ImageRequest, found: Forecast) -> dict[str, Any]:
 
 def written_limit(limit: Limit) -> str:
     """A limit for people: as it is typed, and whether it is a shadow limit."""
-    return format_limit(limit) + (" (shadow)" if limit.shadow else "")
+    raised = ""
+    if limit.raised_amount is not None and limit.raised_until_ms is not None:
+        amount = describe_amount(limit.unit, limit.raised_amount)
+        raised = f" (raised to {amount} until {from_ms(limit.raised_until_ms):%Y-%m-%d %H:%M} UTC)"
+    return format_limit(limit) + (" (shadow)" if limit.shadow else "") + raised
 
 
 def iso(moment: datetime | None) -> str | None:
@@ -189,6 +197,10 @@ def iso(moment: datetime | None) -> str | None:
 
 def _amount_json(unit: Unit, value: int) -> int | str:
     return format_usd(value) if unit is Unit.USD else value
+
+
+def _until(limit: Limit) -> str | None:
+    return None if limit.raised_until_ms is None else iso(from_ms(limit.raised_until_ms))
 
 
 def _set_amount(limit: Limit) -> dict[str, Any]:

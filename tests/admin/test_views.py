@@ -39,4 +39,5 @@ def test_the_status_of_a_limit_is_the_same_for_its_caller_and_for_the_operator()
         "left": "3.75",
         "used_ratio": 0.25,
         "resets_at": "2026-11-24T09:30:00+00:00",
+        "raised_until": None,
     }

@@ -35,7 +35,7 @@ def check_amounts(
         bounds = [each for each in of_team if _counts_the_same(each, limit) and each.model in ("", limit.model)]
         bounds = bounds or [each for each in present if _counts_the_same(each, limit) and each.model == limit.model]
         for bound in bounds:
-            if limit.amount > bound.amount:
+            if max(limit.amount, limit.raised_amount or 0) > bound.amount:
                 most = describe_amount(bound.unit, bound.amount)
                 whose = "the team's limit" if bound.scope is Scope.TEAM else "the limit now"
                 raise NotPermitted(

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from app.admin.limits import Target, list_limits, put_limit, remove_limit, show_limit
+from app.admin.limits import Raise, Target, list_limits, put_limit, remove_limit, show_limit
 from app.admin.lookup.model_names import ModelNames
 from app.admin.reads.explain import explain_request
 from app.admin.views import LimitView
@@ -17,11 +17,12 @@ from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import DryRunShape, ListShape
 from app.admin_api.shapes.people import LimitShape
 from app.admin_api.shapes.records import ExplanationShape
+from app.admin_api.times import Moment
 from app.api.endpoints.usage import shown_limit
 from app.errors import InvalidRequest
 from app.identity.people.roles import Role
 from app.images.request.normalize import normalize
-from app.quotas.rules.limits import Scope, Unit, Window
+from app.quotas.rules.limits import Scope, Unit, Window, parse_limit
 
 router = APIRouter(prefix="/admin/v1/limits", tags=["limits"], route_class=StrictRoute)
 
@@ -41,6 +42,21 @@ class LimitBody(Strict):
     model: str | None = Field(None, description="Counts only this model.", max_length=200)
     amount: int | str = Field(description='A whole number; for `usd` a text: "5.50".', examples=[100, "5.50"])
     shadow: bool = Field(default=False, description="Only counts, and shows what it would refuse.")
+    raised_to: int | str | None = Field(None, description="Allows so much until `raised_until`.")
+    raised_until: Moment | None = Field(None, description="After it, `amount` counts again.")
+
+    @property
+    def raised(self) -> Raise | None:
+        """Raises InvalidRequest if half of it is missing, or its amount is none."""
+        if self.raised_to is None and self.raised_until is None:
+            return None
+        if self.raised_to is None or self.raised_until is None:
+            missing = "raised_to" if self.raised_to is None else "raised_until"
+            message = "A raise needs both raised_to and raised_until."
+            raise InvalidRequest(message, param=missing, code="missing_required_parameter")
+        window = "" if self.unit is Unit.CONCURRENT else "/day"
+        with of_field("raised_to"):
+            return Raise(parse_limit(f"{self.unit}:{self.raised_to}{window}").amount, self.raised_until)
 
     @property
     def written(self) -> str:
@@ -92,9 +108,10 @@ async def set_one_limit(body: LimitBody, call: ChangingCall) -> Response:
     target, services = body.target, call.services
     with of_field("amount"):
         written = ModelNames.of(services.settings, services.policy.catalog).limit_of(body.written)
+    raised = body.raised
     if body.scope is Scope.ACCOUNT:
         check_account(services.settings.accounts, target.name)
-    return await call.change(lambda operator: put_limit(operator, target, written, shadow=body.shadow), _put)
+    return await call.change(lambda operator: put_limit(operator, target, written, raised, shadow=body.shadow), _put)
 
 
 @router.post("/explain", response_model=ExplanationShape)

@@ -76,3 +76,5 @@ class LimitShape(Shape):
     amount: int | None = None
     amount_usd: str | None = None
     amount_nanousd: int | None = None
+    raised_to: int | str | None = Field(description="Until `raised_until` it allows so much, dollars as text.")
+    raised_until: str | None

@@ -221,6 +221,7 @@ class ExplainedLimitShape(Shape):
     left: int | str | None
     used_ratio: float
     resets_at: str | None
+    raised_until: str | None = Field(description="Until then the amount is more than usual.")
     needed: int | str
     fits: bool
 

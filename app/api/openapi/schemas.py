@@ -147,6 +147,11 @@ def _usage() -> dict[str, Schema]:
             **dict.fromkeys(("amount", "used", "pending", "left"), amount),
             "used_ratio": {"type": "number"},
             "resets_at": {"type": ["string", "null"], "format": "date-time"},
+            "raised_until": {
+                "type": ["string", "null"],
+                "format": "date-time",
+                "description": "Until then `amount` is more than usual.",
+            },
         }
     )
     least_and_most = _object({"at_least": _count(), "at_most": _count()})

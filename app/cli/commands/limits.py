@@ -1,6 +1,7 @@
 """`limits`: set, list, remove and explain limits on keys, users, teams, ZenMux accounts and the whole gateway."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -10,14 +11,16 @@ from app.admin.limits import (
     explain_key,
     explain_user,
     list_limits,
+    raise_limits,
     remove_limits,
     set_limits,
     show_target,
 )
+from app.admin.reads.explain import explain_request
 from app.admin.views import LimitStatusView, LimitView, written_limit
 from app.cli.terminal.options import Json, Yes, commands
-from app.cli.terminal.output import PROGRAM, WrongUse, confirm, read_as_written, say, show_json, show_table
-from app.cli.terminal.parsing import day_and_time
+from app.cli.terminal.output import PROGRAM, WrongUse, confirm, read, read_as_written, say, show_json, show_table
+from app.cli.terminal.parsing import day_and_time, parse_expiry
 from app.cli.terminal.session import Session
 from app.quotas.rules.limits import Scope, Unit, describe_amount, format_limit
 
@@ -49,6 +52,9 @@ def set_(
     gateway: Gateway = False,
     default: Default = False,
     shadow: Annotated[bool, typer.Option("--shadow", help="Only count and tell what it would refuse.")] = False,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Raise limits that are, until 2027-01-31 (UTC) or for 7d.")
+    ] = None,
 ) -> None:
     """Set limits, or change the amounts of those that are. What was used in the window before counts.
 
@@ -61,6 +67,7 @@ def set_(
     zenmux-gateway limits set --gateway usd:50/day@gpt-image-2
     zenmux-gateway limits set --default images:100/day concurrent:4
     zenmux-gateway limits set --user alice images:10/day --shadow
+    zenmux-gateway limits set --user alice images:50/day --until 7d     afterwards what counts now counts again
     """
     session = Session(context)
     models = session.models
@@ -68,6 +75,14 @@ def set_(
     target = _required(_target((key, user, team, account), gateway=gateway, default=default))
     if target.scope is Scope.ACCOUNT:
         session.check_account(target.name)
+    if until is not None and shadow:
+        raise WrongUse("A shadow limit refuses nothing, so nothing is raised: leave --shadow or --until out.")
+    if until is not None:
+        ends_at = read("--until", lambda: parse_expiry(until, session.terminal.clock()))
+        with session.existing() as operator:
+            now = raise_limits(operator, target, limits, ends_at)
+        say(f"The limits of {now.whose} are now: {', '.join(map(written_limit, now.limits))}.")
+        return
     with session.made() as operator:
         now = set_limits(operator, target, limits, shadow=shadow)
     say(f"The limits of {now.whose} are now: {', '.join(map(written_limit, now.limits))}.")
@@ -132,15 +147,30 @@ def list_all(
 
 
 @app.command()
-def explain(context: typer.Context, key: Key = None, user: User = None, as_json: Json = False) -> None:
-    """Show every limit that applies to a key or a user: what is used, pending and left, and when it resets.
+def explain(
+    context: typer.Context,
+    key: Key = None,
+    user: User = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Of a request for this model.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="In this size.")] = None,
+    quality: Annotated[str | None, typer.Option(metavar="WORD", help="In this quality.")] = None,
+    n: Annotated[int | None, typer.Option("--n", metavar="N", min=1, max=1000, help="For so many images.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show every limit that applies to a key or a user: what is used, pending and left, and when it resets. With a
+    request: what it would be held for at most, and which limit would refuse it.
 
     \b
     zenmux-gateway limits explain --key 7y2mbq4k9x0a
     zenmux-gateway limits explain --user alice
+    zenmux-gateway limits explain --user alice --model gpt-image-2 --size 1536x1024 --quality high --n 4
     """
     if (key is None) == (user is None):
         raise WrongUse("Say whose limits: either --key ID or --user NAME.")
+    fields = {"model": model, "size": size, "quality": quality, "n": n}
+    if given := {name: value for name, value in fields.items() if value is not None}:
+        _explain_request(Session(context), given, (user, key), as_json=as_json)
+        return
     with Session(context).existing() as operator:
         found = explain_key(operator, key) if key is not None else explain_user(operator, str(user))
     if as_json:
@@ -150,6 +180,31 @@ def explain(context: typer.Context, key: Key = None, user: User = None, as_json:
     else:
         columns = ["limit", "of", "used", "of it pending", "left", "resets (UTC)"]
         show_table(columns, [_status_row(each) for each in found.statuses], right=columns[2:5])
+
+
+def _explain_request(
+    session: Session, fields: Mapping[str, object], whose: tuple[str | None, str | None], *, as_json: bool
+) -> None:
+    wanted = read_as_written(lambda: session.image_request(fields))
+    user, key_id = whose
+    with session.existing() as operator:
+        found = explain_request(operator, wanted, user=user, key_id=key_id)
+    shown = found.as_json()
+    if as_json:
+        show_json(shown)
+        return
+    what = f"{shown['images']} x {shown['model']}, {shown['size']} {shown['quality']}"
+    held = f"${shown['cost_usd']['at_most']} and {shown['tokens']['at_most']:,} tokens"
+    say(f"{what}: held at most {held}{'' if shown['priced'] else '; its price is unknown'}.")
+    if not found.model_allowed:
+        say(f"The key may not use the model {shown['model']}.")
+    say(shown["refusal"] or "Every limit lets it pass now.")
+    rows = [
+        [each["limit"], each["scope"], str(each["needed"]), str(each["left"]), "yes" if each["fits"] else "no"]
+        for each in shown["limits"]
+    ]
+    if rows:
+        show_table(["limit", "of", "needed", "left", "fits"], rows, right=["needed", "left"])
 
 
 def _target(

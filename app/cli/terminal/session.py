@@ -3,7 +3,7 @@
 Reading makes nothing; the first change sets an empty database up. Knows no SQL.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -17,8 +17,10 @@ from app.cli.terminal.settings_view import read_settings, with_accounts
 from app.database import migrate, migrations
 from app.database.engine import opened
 from app.database.url import shown_place, sqlite_file
-from app.errors import ConfigurationError
+from app.errors import CallerError, ConfigurationError, InvalidValue
 from app.images.catalog.catalog import Catalog, catalog_of
+from app.images.request.normalize import ImageRequest, normalize
+from app.images.request.policy import request_policy
 from app.settings.settings import Settings
 
 
@@ -47,6 +49,14 @@ class Session:
     def models(self) -> ModelNames:
         """The names of models. Raises ConfigurationError as `catalog` does."""
         return ModelNames.of(self.settings, self.catalog)
+
+    def image_request(self, fields: Mapping[str, object]) -> ImageRequest:
+        """A request with these fields, as the gateway would take it. Raises InvalidValue that says what is wrong."""
+        policy, today = request_policy(self.settings, self.catalog), self.terminal.clock().date()
+        try:
+            return normalize({"prompt": "-", **fields}, policy, today)
+        except CallerError as error:
+            raise InvalidValue(error.message) from None
 
     def check_account(self, name: str) -> None:
         """Raises NotFound if no ZenMux account has this name."""

@@ -16,7 +16,7 @@ from sqlalchemy import (
 from app.database.schema.base import AUTOINCREMENT, ID, NAME, metadata
 
 # scope: gateway | team | user | key | default (copied to every new user). scope_id: '' for gateway and default.
-# `raised_amount` and `raised_until_ms` are for raises that end; nothing reads or writes them yet.
+# Until `raised_until_ms`, the limit allows `raised_amount`. NULL: it is not raised.
 # window: minute | hour | day | week | month | total | now (for unit `concurrent`). model: '' or a catalog id.
 limits = Table(
     "limits",

@@ -242,7 +242,8 @@ def _correct(record: Record, closing: Closing, loaded: Loaded, writes: Writes) -
     for limit, look in applicable.limits:
         key, counter = applicable.keys[look], applied.counters[look]
         writes.threshold_events += loaded.thresholds.crossed(limit, key, counter, delta, closing.resolved_at_ms)
-        if amount_of(delta, limit.unit) > 0 and counter.settled(limit.unit) > limit.amount:
+        most = limit.at(closing.resolved_at_ms).amount
+        if amount_of(delta, limit.unit) > 0 and counter.settled(limit.unit) > most:
             passed.append((limit.scope.value, limit.unit.value))
     writes.touched.add(applicable)
     writes.corrections.append(correction)

@@ -63,7 +63,10 @@ def _insert(table: str, names: Sequence[str]) -> str:
 
 _REVISION = "SELECT value FROM revision"
 _DATA_VERSION = "PRAGMA data_version"
-_LIMITS = 'SELECT unit, amount, "window", model, shadow FROM limits WHERE scope = ? AND scope_id = ? ORDER BY id'
+_LIMITS = (
+    'SELECT unit, amount, "window", model, shadow, raised_amount, raised_until_ms '
+    "FROM limits WHERE scope = ? AND scope_id = ? ORDER BY id"
+)
 _RECORDS = f"SELECT {_comma(RECORD_COLUMNS)} FROM reservations WHERE id %s ORDER BY id%s"  # noqa: S608 - names of ours
 _NEW_RESERVATION = _insert("reservations", NewRow._fields)
 _FORGET_RESERVATION = "DELETE FROM reservations WHERE id = ?"
@@ -137,8 +140,8 @@ class Store:
         """The limits of each scope, in the order of `scopes`."""
         return [
             [
-                Limit(Unit(unit), amount, Window(window), Scope(scope), scope_id, model, bool(shadow))
-                for unit, amount, window, model, shadow in rows
+                Limit(Unit(unit), amount, Window(window), Scope(scope), scope_id, model, bool(shadow), *raised)
+                for unit, amount, window, model, shadow, *raised in rows
             ]
             for (scope, scope_id), rows in zip(scopes, self._each(_LIMITS, scopes), strict=True)
         ]

@@ -4,12 +4,13 @@ Limits are changed under a lock that waits for the running batches. So no reserv
 gone, or missed by a new one.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, text, true, update
 
 from app.database.changes import Change, lock_changes, record_change
-from app.database.clock import to_ms
+from app.database.clock import from_ms, to_ms
 from app.database.schema import limit_tables
 from app.errors import NotFound
 from app.quotas.rules.limits import Limit, Scope, Unit, Window, format_limit
@@ -26,7 +27,10 @@ def limits_where(connection: Connection, condition: ColumnElement[bool]) -> list
 
 def limit_of(row: Row[Any]) -> Limit:
     """The limit in a row of the table."""
-    return Limit(Unit(row.unit), row.amount, Window(row.window), Scope(row.scope), row.scope_id, row.model, row.shadow)
+    return Limit(
+        *(Unit(row.unit), row.amount, Window(row.window), Scope(row.scope), row.scope_id, row.model, row.shadow),
+        *(row.raised_amount, row.raised_until_ms),
+    )
 
 
 def managed_by_of(connection: Connection, limit: Limit) -> str | None:
@@ -35,7 +39,8 @@ def managed_by_of(connection: Connection, limit: Limit) -> str | None:
 
 
 def set_limit(connection: Connection, limit: Limit, *, change: Change) -> None:
-    """Sets a limit, or changes the amount and the shadow flag of the one with the same scope, unit, window and model.
+    """Sets a limit, or changes the amount, the raise and the shadow flag of the one with the same scope, unit, window
+    and model.
 
     Usage counts from the window's beginning, even if there was no limit then. Changes nothing when it is so already.
     """
@@ -46,7 +51,7 @@ def set_limit(connection: Connection, limit: Limit, *, change: Change) -> None:
     if before is None:
         connection.execute(insert(_limits).values(**_values(limit), created_at_ms=to_ms(change.now)))
     else:
-        connection.execute(update(_limits).where(_is(limit)).values(amount=limit.amount, shadow=limit.shadow))
+        connection.execute(update(_limits).where(_is(limit)).values(**_values(limit)))
     record_change(connection, change, "limit.set", limit_target(limit), shown_limit(before), shown_limit(limit))
 
 
@@ -131,6 +136,8 @@ def _values(limit: Limit) -> dict[str, object]:
         "model": limit.model,
         "amount": limit.amount,
         "shadow": limit.shadow,
+        "raised_amount": limit.raised_amount,
+        "raised_until_ms": limit.raised_until_ms,
     }
 
 
@@ -141,4 +148,10 @@ def limit_target(limit: Limit) -> str:
 
 def shown_limit(limit: Limit | None) -> dict[str, object] | None:
     """As the list of changes has it."""
-    return None if limit is None else {"limit": format_limit(limit), "shadow": limit.shadow}
+    if limit is None:
+        return None
+    shown: dict[str, object] = {"limit": format_limit(limit), "shadow": limit.shadow}
+    if limit.raised_amount is not None and limit.raised_until_ms is not None:
+        raised = replace(limit, amount=limit.raised_amount)
+        shown |= {"raised": format_limit(raised), "until": from_ms(limit.raised_until_ms).isoformat()}
+    return shown

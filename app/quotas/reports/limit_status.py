@@ -90,8 +90,8 @@ def limit_statuses(connection: Connection, limits: Iterable[Limit], now: datetim
 
 def status_of(limit: Limit, counter: Counter, now: datetime) -> LimitStatus:
     """The status of a limit that looks at `counter`."""
-    pending = counter.pending(limit.unit)
-    return LimitStatus(limit, counter.settled(limit.unit) + pending, pending, window_end(limit.window, now))
+    pending, present = counter.pending(limit.unit), limit.at(to_ms(now))
+    return LimitStatus(present, counter.settled(limit.unit) + pending, pending, window_end(limit.window, now))
 
 
 def read_counter(connection: Connection, key: CounterKey) -> Counter:

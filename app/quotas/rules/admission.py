@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from app.database.clock import to_ms
 from app.errors import RETRY_AFTER_SECONDS_MAX, LimitReached, QuotaExceeded, RateLimited
 from app.quotas.rules.counters import Counter, amount_of
 from app.quotas.rules.limits import Limit, Scope, Unit, Window, describe_amount, format_limit
@@ -119,7 +120,8 @@ def decide(limits_and_counters: Iterable[tuple[Limit, Counter]], amounts: Amount
     refusals: list[LimitRefusal] = []
     shadow: list[LimitRefusal] = []
     tightest: tuple[int, Limit] | None = None
-    for limit, counter in limits_and_counters:
+    for each, counter in limits_and_counters:
+        limit = each if each.raised_until_ms is None else each.at(to_ms(now))
         unit = limit.unit
         needed = amount_of(amounts, unit)
         left = limit.amount - counter.settled(unit) - counter.pending(unit)

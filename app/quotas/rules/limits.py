@@ -4,7 +4,7 @@ Pure values and text. Counts nothing and refuses nobody: admission.py decides.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -61,8 +61,8 @@ _HOW = "write unit:amount/window, such as images:100/day, or concurrent:3, and @
 class Limit:
     """At most `amount` (nano-USD for usd) of `unit` in each `window`, by `scope_id`, with `model` ('': any model).
 
-    A shadow limit counts and reports what it would have refused, and refuses nothing. Raises ValueError if the parts do
-    not fit together.
+    A shadow limit counts and reports what it would have refused, and refuses nothing. Until `raised_until_ms` it allows
+    `raised_amount`, if that is more. Raises ValueError if the parts do not fit together.
     """
 
     unit: Unit
@@ -72,14 +72,26 @@ class Limit:
     scope_id: str
     model: str = ""
     shadow: bool = False
+    raised_amount: int | None = None
+    raised_until_ms: int | None = None
 
     def __post_init__(self) -> None:
+        if (self.raised_amount is None) != (self.raised_until_ms is None):
+            raise ValueError("a limit is raised to an amount until a moment")
         if (self.unit is Unit.CONCURRENT) != (self.window is Window.NOW):
             raise ValueError("concurrent counts now, everything else counts in a window")
         if not 0 <= self.amount <= _amount_max(self.unit):
             raise ValueError(f"{self.unit} {self.amount} is negative or beyond what can be counted")
         if (self.scope in (Scope.GATEWAY, Scope.DEFAULT)) != (self.scope_id == ""):
             raise ValueError(f"scope {self.scope} with id {self.scope_id!r}: gateway and default have none, others one")
+
+    def at(self, now_ms: int) -> "Limit":
+        """The limit as it counts at a moment: with the amount of then; without a raise that has ended."""
+        if self.raised_until_ms is None or self.raised_amount is None:
+            return self
+        if now_ms < self.raised_until_ms:
+            return replace(self, amount=max(self.amount, self.raised_amount))
+        return replace(self, raised_amount=None, raised_until_ms=None)
 
     @property
     def counter_window(self) -> Window:

@@ -100,6 +100,7 @@ class Thresholds:
         """
         if not self._percents:
             return []
+        limit = limit.at(at_ms)
         used = counter.settled(limit.unit)
         if not used or used * 100 < self._percents[0] * limit.amount:
             return []

@@ -51,6 +51,8 @@ def test_limits_of_every_scope_are_set_and_listed(cli: Cli, key: str) -> None:
         "shadow": True,
         "amount_usd": "1000.00",
         "amount_nanousd": 10**12,
+        "raised_to": None,
+        "raised_until": None,
     }
     assert [each["limit"] for each in cli.json("limits", "list", "--team", "design")] == ["usd:300.00/month"]
     assert len(cli("limits", "list").stdout.splitlines()) == 2 + len(listed)
@@ -173,3 +175,38 @@ def test_a_total_limit_counts_the_past_from_its_first_moment(cli: Cli) -> None:
         ("openai/gpt-image-2", 4),
     ]
     assert cli.json("ledger", "audit") == {"clean": True, "findings": []}
+
+
+def test_a_limit_is_raised_for_a_time(cli: Cli) -> None:
+    cli("users", "create", "alice")
+    cli("limits", "set", "--user", "alice", "images:5/day")
+    said = cli("limits", "set", "--user", "alice", "images:50/day", "--until", "7d").stderr
+    assert "images:5/day (raised to 50 images until 2026-12-01 09:30 UTC)" in said
+    (listed,) = cli.json("limits", "list", "--user", "alice")
+    assert (listed["amount"], listed["raised_to"], listed["raised_until"]) == (5, 50, "2026-12-01T09:30:00Z")
+    (now,) = cli.json("limits", "explain", "--user", "alice")
+    assert (now["amount"], now["left"], now["raised_until"]) == (50, 50, "2026-12-01T09:30:00Z")
+    cli.now = NOW + timedelta(days=7)
+    (after,) = cli.json("limits", "explain", "--user", "alice")
+    assert (after["amount"], after["raised_until"]) == (5, None)
+    for code, wrong, why in (
+        (1, ("images:5/day", "--until", "7d"), "more than that"),
+        (1, ("usd:5/day", "--until", "7d"), "no limit on usd"),
+        (2, ("images:50/day", "--until", "2020-01-01"), "in the past"),
+        (2, ("images:50/day", "--until", "7d", "--shadow"), "refuses nothing"),
+    ):
+        refused = cli("limits", "set", "--user", "alice", *wrong, code=code)
+        assert why in " ".join(refused.stderr.split())
+
+
+def test_a_request_is_explained(cli: Cli) -> None:
+    cli("users", "create", "alice", "--limit", "images:3/day")
+    asked = ("limits", "explain", "--user", "alice", "--model", "gpt-image-2", "--size", "1536x1024", "--n", "4")
+    shown = cli.json(*asked)
+    assert (shown["admitted"], shown["images"], shown["limits"][0]["needed"]) == (False, 4, 4)
+    said = cli(*asked).stderr
+    assert "4 x openai/gpt-image-2, 1536x1024" in said
+    assert "images:3/day" in said
+    assert cli.json(*asked[:-1], "3")["admitted"] is True
+    refused = cli("limits", "explain", "--user", "alice", "--model", "gpt-image-2", "--size", "1x1", code=2)
+    assert "Invalid" in refused.stderr
