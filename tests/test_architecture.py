@@ -191,7 +191,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("admin_api/test_people.py",): (
         "admin_api/calls.py", "admin_api/lists.py", "admin_api/requests.py",
         "admin_api/routes/teams.py", "admin_api/routes/users.py",
-        "admin/access/expected.py", "admin/access/reaching.py",
+        "admin/access/expected.py", "admin/access/once.py", "admin/access/reaching.py",
     ),
     ("admin_api/test_document.py",): (
         "admin_api/shapes/basics.py", "admin_api/shapes/people.py", "admin_api/shapes/records.py",

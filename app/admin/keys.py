@@ -1,6 +1,6 @@
 """Use cases of keys: mint, list, disable, rotate. A key's text is returned once, in a MintedKeyView."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypedDict
@@ -8,6 +8,7 @@ from typing import TypedDict
 from sqlalchemy import Connection
 
 from app.admin.access.leads import check_owner
+from app.admin.access.once import Once
 from app.admin.access.permissions import Permission, Reach, covers, permit
 from app.admin.access.reaching import key_for, user_for
 from app.admin.limits import limits_by_owner, limits_of, refuse_above_team
@@ -15,6 +16,7 @@ from app.admin.lookup.owners import existing_user
 from app.admin.operator import Operator
 from app.admin.users import add_user
 from app.admin.views import KeyView, MintedKeyView, UserView
+from app.database.changes import Change
 from app.identity.keys import keys as key_records
 from app.identity.keys.credentials import read_credential
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint, mint_again, parse
@@ -55,22 +57,18 @@ def create_key(operator: Operator, wanted: WantedKey) -> MintedKeyView:
 
     Raises InvalidValue for impossible names, models and times.
     """
-    permit(operator.principal, Permission.MINT_KEYS)
-    if wanted.role is not None:
-        permit(operator.principal, Permission.CHANGE_KEYS)
     change = operator.change()
-    minted = mint(operator.random_bytes(PUBLIC_ID_BYTES), operator.random_bytes(SECRET_BYTES))
     with operator.writing() as connection:
-        found = _owner_for(operator, connection, wanted.user)
-        owner = found or add_user(connection, wanted.user, None, change)
-        if wanted.limits:
-            check_owner(operator.principal, Scope.KEY, owner.id)
-            refuse_above_team(operator, connection, [each.on(Scope.KEY, minted.id) for each in wanted.limits])
-        new = NewKey(owner.id, wanted.name, wanted.models, wanted.expires_at, wanted.role)
-        key = key_records.create_key(connection, new, minted, change=change)
-        for written in wanted.limits:
-            set_limit(connection, written.on(Scope.KEY, key.id), change=change)
-        return MintedKeyView(minted.text, _view(connection, key), _owner(connection, key), found is None)
+        return _create(operator, connection, wanted, change)
+
+
+def create_key_once(operator: Operator, wanted: WantedKey, once: Once) -> MintedKeyView | KeyView:
+    """The same for a request that may come twice: the second time, the key without its text.
+
+    Raises IdempotencyKeyReused if the first was another request.
+    """
+    change = operator.change()
+    return _mint_once(operator, once, change, lambda connection: _create(operator, connection, wanted, change))
 
 
 def list_keys(operator: Operator, user: str | None = None) -> list[KeyView]:
@@ -130,11 +128,17 @@ def rotate_key(operator: Operator, key_id: str, overlap: timedelta) -> MintedKey
 
     Raises NotFound; InvalidValue for an overlap that is not between 0 and 366 days.
     """
-    change, secret = operator.change(), operator.random_bytes(SECRET_BYTES)
+    change = operator.change()
     with operator.writing() as connection:
-        minted = mint_again(key_for(operator, connection, key_id, Permission.MINT_KEYS).id, secret)
-        key = key_records.rotate_key(connection, minted.id, minted, overlap, change=change)
-        return MintedKeyView(minted.text, _view(connection, key), _owner(connection, key))
+        return _rotate(operator, connection, (key_id, overlap), change)
+
+
+def rotate_key_once(operator: Operator, key_id: str, overlap: timedelta, once: Once) -> MintedKeyView | KeyView:
+    """The same for a request that may come twice, as with `create_key_once`."""
+    change = operator.change()
+    return _mint_once(
+        operator, once, change, lambda connection: _rotate(operator, connection, (key_id, overlap), change)
+    )
 
 
 def key_opens(operator: Operator, text: str) -> bool:
@@ -145,6 +149,44 @@ def key_opens(operator: Operator, text: str) -> bool:
     with operator.reading() as connection:
         credential = read_credential(connection, presented)
     return credential is not None and credential.refusal(operator.now) is None
+
+
+def _create(operator: Operator, connection: Connection, wanted: WantedKey, change: Change) -> MintedKeyView:
+    permit(operator.principal, Permission.MINT_KEYS)
+    if wanted.role is not None:
+        permit(operator.principal, Permission.CHANGE_KEYS)
+    minted = mint(operator.random_bytes(PUBLIC_ID_BYTES), operator.random_bytes(SECRET_BYTES))
+    found = _owner_for(operator, connection, wanted.user)
+    owner = found or add_user(connection, wanted.user, None, change)
+    if wanted.limits:
+        check_owner(operator.principal, Scope.KEY, owner.id)
+        refuse_above_team(operator, connection, [each.on(Scope.KEY, minted.id) for each in wanted.limits])
+    new = NewKey(owner.id, wanted.name, wanted.models, wanted.expires_at, wanted.role)
+    key = key_records.create_key(connection, new, minted, change=change)
+    for written in wanted.limits:
+        set_limit(connection, written.on(Scope.KEY, key.id), change=change)
+    return MintedKeyView(minted.text, _view(connection, key), _owner(connection, key), found is None)
+
+
+def _rotate(operator: Operator, connection: Connection, how: tuple[str, timedelta], change: Change) -> MintedKeyView:
+    key_id, overlap = how
+    key = key_for(operator, connection, key_id, Permission.MINT_KEYS)
+    minted = mint_again(key.id, operator.random_bytes(SECRET_BYTES))
+    key = key_records.rotate_key(connection, key.id, minted, overlap, change=change)
+    return MintedKeyView(minted.text, _view(connection, key), _owner(connection, key))
+
+
+def _mint_once(
+    operator: Operator, once: Once, change: Change, mint_key: Callable[[Connection], MintedKeyView]
+) -> MintedKeyView | KeyView:
+    permit(operator.principal, Permission.MINT_KEYS)
+    with operator.writing() as connection:
+        key_id = once.find(connection, change)
+        if key_id is not None:
+            return _view(connection, key_for(operator, connection, key_id))
+        made = mint_key(connection)
+        once.remember(connection, made.key.key.id, change)
+        return made
 
 
 def _set_disabled(operator: Operator, key_id: str, action: Permission, *, disabled: bool) -> KeyView:

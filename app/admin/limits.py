@@ -10,7 +10,7 @@ from app.admin.access.leads import check_amounts, check_owner
 from app.admin.access.permissions import Permission, Reach, covers, permit
 from app.admin.access.reaching import key_for, sees_team, team_for, user_for
 from app.admin.operator import Operator
-from app.admin.views import LimitStatusView, LimitView, written_limit
+from app.admin.views import LimitView, written_limit
 from app.database.changes import Change
 from app.database.clock import to_ms
 from app.errors import InvalidValue, NotFound
@@ -19,7 +19,6 @@ from app.identity.people.teams import list_teams
 from app.identity.people.users import list_users
 from app.quotas.limits import manage as administration
 from app.quotas.limits.many import LimitRow, limit_with_id, read_limits
-from app.quotas.reports.limit_status import limit_status_of_key
 from app.quotas.rules.limits import Limit, Scope, WrittenLimit, format_limit
 from app.setup.managed import refuse_managed
 
@@ -44,14 +43,6 @@ class TargetLimits:
     whose: str
     limits: tuple[Limit, ...]
     replaced: tuple[Limit, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Every limit that applies to one key or user, the key's own first, the gateway's last."""
-
-    whose: str
-    statuses: tuple[LimitStatusView, ...]
 
 
 def set_limits(
@@ -165,7 +156,7 @@ def list_limits(operator: Operator, target: Target | None = None) -> list[LimitV
     with operator.reading() as connection:
         scope_id = _find(operator, connection, target)[0] if target is not None else None
         found = read_limits(connection, target.scope if target else None, scope_id)
-        names, reached = _names(connection), _reached(operator, connection)
+        names, reached = owner_names(connection), _reached(operator, connection)
     return [LimitView(row.id or 0, row.limit, _name_of(row.limit, names)) for row in found if reached(row.limit)]
 
 
@@ -174,27 +165,6 @@ def show_target(operator: Operator, target: Target) -> TargetLimits:
     with operator.reading() as connection:
         scope_id, whose = _find(operator, connection, target)
         return TargetLimits(whose, tuple(administration.list_limits(connection, target.scope, scope_id)))
-
-
-def explain_key(operator: Operator, key_id: str) -> Explanation:
-    """The limits that apply to a key, and how much of each is used and left. Raises NotFound."""
-    with operator.reading() as connection:
-        key = key_for(operator, connection, key_id)
-        owner = user_for(operator, connection, key.user_id)
-        found = limit_status_of_key(connection, key.id, owner.id, owner.team_id, operator.now)
-        names = _names(connection)
-    mine = [status for status in found if status.may_apply_to(key.models)]
-    return Explanation(key.id, tuple(LimitStatusView(status, names.get(status.limit.scope_id)) for status in mine))
-
-
-def explain_user(operator: Operator, name: str) -> Explanation:
-    """The limits that apply to every key of a user, and how much of each is used and left. Raises NotFound."""
-    with operator.reading() as connection:
-        owner = user_for(operator, connection, name)
-        # No key has the empty id, so only the wider scopes match.
-        found = limit_status_of_key(connection, "", owner.id, owner.team_id, operator.now)
-        names = _names(connection)
-    return Explanation(owner.name, tuple(LimitStatusView(each, names.get(each.limit.scope_id)) for each in found))
 
 
 def limits_of(connection: Connection, scope: Scope, scope_id: str) -> tuple[str, ...]:
@@ -245,12 +215,12 @@ def _same_place(connection: Connection, limit: Limit) -> LimitView | None:
 
 def _view(connection: Connection, row: LimitRow) -> LimitView:
     assert row.id is not None
-    return LimitView(row.id, row.limit, _name_of(row.limit, _names(connection)))
+    return LimitView(row.id, row.limit, _name_of(row.limit, owner_names(connection)))
 
 
 def names_of_owners(connection: Connection, limits: Sequence[Limit]) -> dict[str, str]:
     """The names of the owners of these limits, by their ids."""
-    return _names(connection) if limits else {}
+    return owner_names(connection) if limits else {}
 
 
 def _refuse_managed(connection: Connection, whose: str, limits: Sequence[Limit]) -> None:
@@ -296,7 +266,8 @@ def _reached(operator: Operator, connection: Connection) -> Callable[[Limit], bo
     return lambda limit: (limit.scope, limit.scope_id) in owners
 
 
-def _names(connection: Connection) -> dict[str, str]:
+def owner_names(connection: Connection) -> dict[str, str]:
+    """How people know the owners of limits, by id."""
     owners = {user.id: user.name for user in list_users(connection)}
     owners |= {team.id: team.name for team in list_teams(connection)}
     return owners | {key.id: f"{key.id} ({key.user_name})" for key in list_keys(connection)}

@@ -87,6 +87,7 @@ def _refusals(method: str, *, takes_body: bool) -> list[GatewayError]:
         ]
     if takes_body:
         found += [
+            errors.IdempotencyKeyReused("Another request was sent with this Idempotency-Key. Send a new one."),
             InvalidRequest("The request's body is not JSON.", param=None, code="invalid_json"),
             errors.BodyTooLarge("The request's body is larger than 1000000 bytes."),
             errors.UnsupportedContentType("This route reads JSON."),

@@ -111,6 +111,7 @@ class Wanted:
     actor: str | None = None
     target: str | None = None
     targets: frozenset[str] | None = None
+    action: str | None = None
     before_id: int | None = None
 
 
@@ -124,6 +125,8 @@ def list_changes(connection: Connection, limit: int, wanted: Wanted = Wanted()) 
         query = query.where(table.c.at_ms >= to_ms(wanted.since))
     if wanted.until is not None:
         query = query.where(table.c.at_ms < to_ms(wanted.until))
+    if wanted.action is not None:
+        query = query.where(table.c.action == wanted.action)
     if wanted.targets is not None:
         query = query.where(table.c.target.in_(sorted(wanted.targets)))
     if wanted.before_id is not None:

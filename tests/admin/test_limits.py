@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import insert
 
 from app.admin.keys import WantedKey, create_key
-from app.admin.limits import Target, explain_key, explain_user, list_limits, remove_limits, set_limits, show_target
+from app.admin.limits import Target, list_limits, remove_limits, set_limits, show_target
 from app.admin.operator import Operator
+from app.admin.reads.explain import explain_key, explain_user
 from app.admin.teams import add_to_team, create_team
 from app.database.schema import ledger_tables
 from app.errors import NotFound

@@ -158,3 +158,25 @@ def test_a_lead_sets_limits_below_the_team_and_never_the_own(admin: Admin, every
     assert lead.ask("POST", "/keys", json={"user": "mia", "limits": ["images:51/day"]}).status_code == 403
     assert {each["name"] for each in lead.get("/limits").json()["data"]} == {"a", "mia"}
     assert [each["name"] for each in everybody[Role.MEMBER].get("/limits").json()["data"]] == ["mia"]
+
+
+def test_a_request_that_comes_twice_mints_once(admin: Admin, everybody: dict[Role, Admin]) -> None:
+    once = {"idempotency-key": "order-1"}
+    body = {"user": "mia", "name": "laptop"}
+    made = admin.ask("POST", "/keys", json=body, headers=once)
+    again = admin.ask("POST", "/keys", json=body, headers=once)
+    assert (made.status_code, again.status_code) == (201, 200)
+    assert (again.json(), again.headers["x-gateway-replayed"]) == (made.json() | {"key": None}, "true")
+    other = admin.ask("POST", "/keys", json=body | {"name": "phone"}, headers=once)
+    assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reuse")
+    lead = everybody[Role.LEAD].ask("POST", "/keys", json=body, headers=once)  # somebody else's key of the same name
+    assert (lead.status_code, lead.json()["id"] != made.json()["id"]) == (201, True)
+    rotate = f"/keys/{made.json()['id']}/rotate"
+    turned = {"idempotency-key": "turn-1"}
+    first = admin.ask("POST", rotate, json={"overlap_seconds": 0}, headers=turned).json()
+    assert admin.ask("POST", rotate, json={"overlap_seconds": 0}, headers=turned).json()["key"] is None
+    assert admin.as_(first["key"]).get("/status").status_code == 200  # the second did not end it
+    assert admin.ask("POST", rotate, json={"overlap_seconds": 5}, headers=turned).status_code == 422
+    assert admin.ask("POST", "/keys?dry_run=true", json=body, headers={"idempotency-key": "try"}).status_code == 200
+    assert admin.ask("POST", "/keys", json=body, headers={"idempotency-key": "try"}).status_code == 201
+    assert first["key"] not in str(admin.changes())

@@ -2,17 +2,31 @@
 else.
 """
 
+import hashlib
 from datetime import timedelta
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from app.admin.access.expected import etag_of
-from app.admin.keys import KeyFields, WantedKey, change_key, create_key, disable_key, list_keys, rotate_key, show_key
+from app.admin.access.once import Once
+from app.admin.keys import (
+    KeyFields,
+    WantedKey,
+    change_key,
+    create_key,
+    create_key_once,
+    disable_key,
+    list_keys,
+    rotate_key,
+    rotate_key_once,
+    show_key,
+)
 from app.admin.lookup.model_names import ModelNames
-from app.admin.views import MintedKeyView
+from app.admin.operator import Operator
+from app.admin.views import KeyView, MintedKeyView
 from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, thing
 from app.admin_api.lists import PageQuery, listed, page_of
 from app.admin_api.requests import StrictRoute, of_field
@@ -24,6 +38,10 @@ from app.identity.people.roles import Role
 
 router = APIRouter(prefix="/admin/v1/keys", tags=["keys"], route_class=StrictRoute)
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", description="A new one for each key that is to be made.", pattern="^[!-~]{1,255}$"),
+]
 KeyId = Annotated[str, Path(description="Its id, which is the middle of its text.", max_length=200)]
 Models = Annotated[list[Annotated[str, Field(max_length=200)]] | None, Field(max_length=100)]
 
@@ -79,16 +97,23 @@ async def list_all_keys(request: Request, call: ReadingCall, asked: Annotated[Ke
     return listed(request, KeyShape, rows, has_more=has_more)
 
 
-@router.post("", response_model=DryRunShape, responses={201: {"model": MintedKeyShape}})
-async def make_key(body: NewKeyBody, call: ChangingCall) -> Response:
-    """Makes a key. Its text is in this answer only."""
+@router.post("", response_model=MintedKeyShape | DryRunShape, responses={201: {"model": MintedKeyShape}})
+async def make_key(body: NewKeyBody, call: ChangingCall, idempotency_key: IdempotencyKey = None) -> Response:
+    """Makes a key. Its text is in this answer only. The same request with the same Idempotency-Key, within a week,
+    makes no other one, and is answered without the text.
+    """
     names = _names(call.services)
     with of_field("models"):
         models = None if body.models is None else tuple(map(names.id_of, body.models))
     with of_field("limits"):
         limits = names.limits_of(body.limits)
     wanted = WantedKey(body.user, body.name, models, body.expires_at, limits, body.role)
-    return await call.change(lambda operator: create_key(operator, wanted), lambda made: _minted(made, 201))
+    once = _once(idempotency_key, "keys", body)
+
+    def make(operator: Operator) -> MintedKeyView | KeyView:
+        return create_key(operator, wanted) if once is None else create_key_once(operator, wanted, once)
+
+    return await call.change(make, lambda made: _minted(made, 201))
 
 
 @router.get("/{key_id}", response_model=KeyShape)
@@ -116,13 +141,34 @@ async def disable_one_key(key_id: KeyId, call: ChangingCall) -> Response:
 
 
 @router.post("/{key_id}/rotate", response_model=MintedKeyShape | DryRunShape)
-async def rotate_one_key(key_id: KeyId, body: RotateBody, call: ChangingCall) -> Response:
-    """Gives the key a new text, which is in this answer only. Its id, limits and records stay."""
-    overlap = timedelta(seconds=body.overlap_seconds)
-    return await call.change(lambda operator: rotate_key(operator, key_id, overlap), lambda made: _minted(made, 200))
+async def rotate_one_key(
+    key_id: KeyId, body: RotateBody, call: ChangingCall, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Gives the key a new text, which is in this answer only. Its id, limits and records stay. Idempotency-Key as for
+    a new key.
+    """
+    overlap, once = timedelta(seconds=body.overlap_seconds), _once(idempotency_key, f"keys/{key_id}/rotate", body)
+
+    def rotate(operator: Operator) -> MintedKeyView | KeyView:
+        if once is None:
+            return rotate_key(operator, key_id, overlap)
+        return rotate_key_once(operator, key_id, overlap, once)
+
+    return await call.change(rotate, lambda made: _minted(made, 200))
 
 
-def _minted(made: MintedKeyView, status: int) -> Response:
+def _once(idempotency_key: str | None, path: str, body: Strict) -> Once | None:
+    if idempotency_key is None:
+        return None
+    asked = f"{path}\n{body.model_dump_json()}"
+    return Once(*(hashlib.sha256(text.encode()).hexdigest() for text in (idempotency_key, asked)))
+
+
+def _minted(made: MintedKeyView | KeyView, status: int) -> Response:
+    if isinstance(made, KeyView):
+        answer = thing("key", made.as_json() | {"key": None})
+        answer.headers["x-gateway-replayed"] = "true"
+        return answer
     headers = {"etag": etag_of(made.key.as_json()), "cache-control": "no-store"}
     return JSONResponse({"object": "key", **made.as_json()}, status, headers)
 

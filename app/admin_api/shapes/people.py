@@ -57,7 +57,7 @@ class KeyShape(Shape):
 class MintedKeyShape(KeyShape):
     """A key with its text, which nobody sees again."""
 
-    key: str
+    key: str | None = Field(description="null: the same request made it before.")
 
 
 class LimitShape(Shape):

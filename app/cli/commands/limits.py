@@ -8,15 +8,13 @@ import typer
 
 from app.admin.limits import (
     Target,
-    explain_key,
-    explain_user,
     list_limits,
     raise_limits,
     remove_limits,
     set_limits,
     show_target,
 )
-from app.admin.reads.explain import explain_request
+from app.admin.reads.explain import explain_key, explain_request, explain_user
 from app.admin.views import LimitStatusView, LimitView, written_limit
 from app.cli.terminal.options import Json, Yes, commands
 from app.cli.terminal.output import PROGRAM, WrongUse, confirm, read, read_as_written, say, show_json, show_table

@@ -5,7 +5,7 @@ from datetime import timedelta
 from markupsafe import Markup
 from starlette.responses import Response
 
-from app.admin.limits import explain_user
+from app.admin.reads.explain import explain_user
 from app.admin.usage import days_of_own
 from app.console.drawing import words
 from app.console.drawing.charts import Column, stacked_bars

@@ -9,7 +9,7 @@ from app.admin import teams as team_cases
 from app.admin import users as user_cases
 from app.admin.access.permissions import Permission
 from app.admin.keys import WantedKey
-from app.admin.limits import explain_user
+from app.admin.reads.explain import explain_user
 from app.admin.views import MintedKeyView
 from app.console.pages.limits import model_names
 from app.console.web.forms import NO_FORM, Form
