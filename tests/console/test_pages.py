@@ -17,7 +17,10 @@ from app.quotas.rules.limits import format_limit
 from tests.console.conftest import Browser, Console
 from tests.console.week import TEAMS, fill_week
 
-OPERATORS = ("/console/now", "/console/usage", "/console/limits", "/console/people", "/console/system")
+OPERATORS = (
+    *("/console/now", "/console/requests", "/console/reservations", "/console/usage", "/console/limits"),
+    *("/console/people", "/console/system"),
+)
 MEMBERS = ("/console/me/keys", "/console/me/usage", "/console/me/sessions")
 _VOID = frozenset({"meta", "link", "input", "br", "use", "rect", "line"})
 
@@ -93,6 +96,32 @@ def test_the_heat_table_has_a_mean_of_every_size_and_quality(admin: Browser) -> 
     assert re.findall(r'<th scope="col" class="num">(\w+)</th>', heat) == ["low", "medium", "high"]
     assert heat.count("<tr>") == 1 + 6
     assert "step-5" in heat
+
+
+def test_requests_are_listed_filtered_and_shown_in_full(week: Console, admin: Browser) -> None:
+    """Every row of the ledger is there once, page by page, and each has a page of its own."""
+    rows = week.gateway.store.rows()
+    file = list(csv.DictReader(io.StringIO(admin.get("/console/requests?format=csv").text)))
+    assert {row["id"] for row in file} == {row["id"] for row in rows}
+    assert sum(float(row["charged_usd"] or 0) for row in file) == pytest.approx(
+        sum(row["charged_nanousd"] or 0 for row in rows) / 10**9
+    )
+    seen: list[str] = []
+    path: str | None = "/console/requests?state=settled"
+    while path:
+        page = admin.get(path).text
+        seen += re.findall(r'<a href="/console/requests/(req_\w+)">', page)
+        older = re.search(r'href="(/console/requests\?[^"]*after=[^"]*)"', page)
+        path = older[1].replace("&amp;", "&") if older else None
+    assert sorted(seen) == sorted(row["id"] for row in rows if row["state"] == "settled")
+    user = rows[0]["user_id"]
+    mine = list(csv.DictReader(io.StringIO(admin.get(f"/console/requests?format=csv&user_id={user}").text)))
+    assert len(mine) == sum(row["user_id"] == user for row in rows)
+    one = admin.get(f"/console/requests/{seen[0]}")
+    assert (one.status_code, seen[0] in one.text, "Held, the worst case" in one.text) == (200, True, True)
+    assert admin.get("/console/requests/req_nothing").status_code == 404
+    assert admin.get("/console/requests?state=lost").status_code == 400
+    assert admin.get("/console/requests?after=nothing").status_code == 400
 
 
 def test_people_are_found_made_moved_and_disabled(week: Console, admin: Browser) -> None:

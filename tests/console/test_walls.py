@@ -11,7 +11,7 @@ from tests.console.conftest import Console
 
 
 def filled(path: str) -> str:
-    return path.replace("{name}", "nobody").replace("{key}", "nothing")
+    return path.replace("{name}", "nobody").replace("{id}", "nothing").replace("{key}", "nothing")
 
 
 def test_nobody_gets_a_page_without_signing_in(console: Console) -> None:

@@ -33,6 +33,7 @@ def templates(assets: Assets, clock: Callable[[], datetime]) -> Environment:
         milliseconds=words.milliseconds,
         size_of=words.size_of,
         time=_time,
+        moment_of=lambda text: _time(datetime.fromisoformat(text)),
         since=lambda at: _time(at, words.since(at, clock())),
     )
     found.globals.update(asset=assets.url, icon=_icon(assets), limit_bar=_limit_bar)
