@@ -114,7 +114,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "console/web": frozenset({"errors", "settings", "identity", "telemetry", "admin", "api", "console/drawing"}),
     "console": frozenset(
         {
-            *("errors", "settings", "identity", "quotas", "telemetry", "admin", "api"),
+            *("errors", "settings", "database", "identity", "quotas", "telemetry", "admin", "api"),
             *("console/drawing", "console/web"),
         }
     ),

@@ -16,7 +16,7 @@ from app.console.login import pages as login
 from app.console.member import keys as own_keys
 from app.console.member import sessions as own_sessions
 from app.console.member import usage as own_usage
-from app.console.pages import limits, now, people, requests, system, usage
+from app.console.pages import changes, limits, now, people, requests, system, usage
 from app.console.web.assets import Assets
 from app.console.web.guard import guarded, open_page
 from app.console.web.site import Site
@@ -90,6 +90,7 @@ PAGES = (
     *usage.PAGES,
     *limits.PAGES,
     *people.PAGES,
+    *changes.PAGES,
     *system.PAGES,
     *own_keys.PAGES,
     *own_usage.PAGES,

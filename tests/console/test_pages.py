@@ -19,7 +19,7 @@ from tests.console.week import TEAMS, fill_week
 
 OPERATORS = (
     *("/console/now", "/console/requests", "/console/reservations", "/console/usage", "/console/limits"),
-    *("/console/people", "/console/system"),
+    *("/console/people", "/console/changes", "/console/system"),
 )
 MEMBERS = ("/console/me/keys", "/console/me/usage", "/console/me/sessions")
 _VOID = frozenset({"meta", "link", "input", "br", "use", "rect", "line"})
