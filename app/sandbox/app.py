@@ -23,6 +23,7 @@ from app.sandbox.requests.refusals import SandboxRefusal, zenmux
 
 API_PATH: Final = "/api/v1"
 BILL_PATH: Final = "/sandbox/bill"
+HEALTH_PATH: Final = "/healthz"
 KEYS_PATH: Final = "/sandbox/keys"
 
 _ROWS_PER_CHUNK: Final = 500
@@ -37,7 +38,7 @@ def create_sandbox(options: SandboxOptions | None = None) -> ASGIApp:
     bill = Bill(options.bill_rows_max)
     key_rules = KeyRules()
     studio = Studio(options, catalog, bill, key_rules)
-    doors = _Doors(catalog, bill, key_rules)
+    doors = _Doors(studio)
     app = Starlette(
         routes=[
             Route(f"{API_PATH}/images/generations", ImageEndpoint("generation", studio), methods=["POST"]),
@@ -47,7 +48,7 @@ def create_sandbox(options: SandboxOptions | None = None) -> ASGIApp:
             Route(BILL_PATH, doors.bill, methods=["GET"]),
             Route(BILL_PATH, doors.empty_bill, methods=["DELETE"]),
             Route(f"{KEYS_PATH}/{{key}}", doors.rule_key, methods=["PUT", "DELETE"]),
-            Route("/healthz", doors.health, methods=["GET"]),
+            Route(HEALTH_PATH, doors.health, methods=["GET"]),
         ],
         exception_handlers={SandboxRefusal: _refused, HTTPException: _refused_by_routing},
     )
@@ -79,10 +80,11 @@ class _RequestIds:
 class _Doors:
     """Everything but the images."""
 
-    def __init__(self, catalog: Catalog, bill: Bill, key_rules: KeyRules) -> None:
-        self._catalog = catalog
-        self._bill = bill
-        self._key_rules = key_rules
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._catalog = studio.catalog
+        self._bill = studio.bill
+        self._key_rules = studio.key_rules
 
     async def models(self, _: Request) -> Response:
         return JSONResponse({"object": "list", "data": [_model(spec) for spec in self._catalog.models]})
@@ -137,7 +139,8 @@ class _Doors:
         return Response(status_code=204)
 
     async def health(self, _: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+        """With the number of image requests that arrived whole since the start, refused ones too."""
+        return JSONResponse({"status": "ok", "requests_received": self._studio.requests_received})
 
 
 def _model(spec: ModelSpec) -> dict[str, object]:

@@ -65,6 +65,7 @@ class Studio:
         self.key_rules = key_rules
         self.catalog = catalog
         self.bill = bill
+        self.requests_received = 0
         self._lettering = Lettering(options.font)
         self._places = anyio.CapacityLimiter(options.draws_at_a_time)
 
@@ -113,6 +114,7 @@ class ImageEndpoint:
                 body = await read_body(request, self._operation, self._studio.options, files)
             except ClientDisconnect:
                 return  # a request that did not arrive completely is not performed
+            self._studio.requests_received += 1
             refused = self._studio.key_rules.refusal_of(key)
             if refused is not None and (refusal := _refusal(refused, request_id)) is not None:
                 raise refusal

@@ -216,7 +216,7 @@ class TestRetries:
     def test_an_undelivered_answer_is_had_by_the_next_equal_request_once(
         self, gateway: RunningGateway, sandbox: SandboxServer, key: Key, headers: dict[str, str]
     ) -> None:
-        ask_and_leave(gateway, key, "a house [sandbox: delay=300ms]", after_bytes=0)
+        ask_and_leave(gateway, sandbox, "a house [sandbox: delay=300ms]", key=key, after_bytes=0)
         gateway.store.settled(1)
         prompt = "a house [sandbox: delay=300ms]"
         taken = send(gateway, key, prompt, headers=headers, stream=False)
@@ -233,7 +233,7 @@ class TestRetries:
         self, gateway: RunningGateway, sandbox: SandboxServer, key: Key, number: int
     ) -> None:
         prompt = f"house {number} [sandbox: delay=200ms]"
-        ask_and_leave(gateway, key, prompt, after_bytes=0)
+        ask_and_leave(gateway, sandbox, prompt, key=key, after_bytes=0)
         assert "x-gateway-replayed" in send(gateway, key, prompt, headers=RETRY, stream=False).headers
         assert "x-gateway-replayed" not in send(gateway, key, prompt, headers=RETRY, stream=False).headers
         assert bought(sandbox) == 2
@@ -243,7 +243,7 @@ class TestRetries:
         self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
     ) -> None:
         prompt = "a house [sandbox: body=20MB slow=4MB/s]"
-        ask_and_leave(gateway, key, prompt, after_bytes=100_000)
+        ask_and_leave(gateway, sandbox, prompt, key=key, after_bytes=100_000)
         gateway.store.settled(1)
         lost = send(gateway, key, prompt, headers=RETRY, stream=False)
         assert (lost.status_code, lost.json()["error"]["code"]) == (410, "answer_lost")
@@ -256,7 +256,7 @@ class TestRetries:
     ) -> None:
         gateway = start_gateway(sandbox.url, keep_answers="always")
         key, prompt = gateway.store.key(), "a house [sandbox: body=2MB slow=1MB/s]"
-        ask_and_leave(gateway, key, prompt, after_bytes=100_000)
+        ask_and_leave(gateway, sandbox, prompt, key=key, after_bytes=100_000)
         whole = send(gateway, key, prompt, headers=RETRY, stream=False)
         assert (whole.status_code, whole.headers["x-gateway-replayed"]) == (200, "true")
         assert base64.b64decode(whole.json()["data"][0]["b64_json"]).startswith(PNG)
@@ -268,9 +268,10 @@ class TestRetries:
     ) -> None:
         gateway = start_gateway(sandbox.url, join_retries=False)
         key, prompt = gateway.store.key(), "a house [sandbox: delay=300ms]"
-        ask_and_leave(gateway, key, prompt, after_bytes=0)
+        ask_and_leave(gateway, sandbox, prompt, key=key, after_bytes=0)
         anew = send(gateway, key, prompt, headers=RETRY, stream=False)
         assert "x-gateway-replayed" not in anew.headers
+        gateway.store.settled(2)
         assert bought(sandbox) == 2
         keyed_twice = [send(gateway, key, prompt, headers=keyed("k")) for _ in range(2)]
         assert keyed_twice[0].content == keyed_twice[1].content
@@ -282,7 +283,7 @@ class TestRetries:
     ) -> None:
         gateway = start_gateway(sandbox.url, join_abandoned_seconds=0)
         key, prompt = gateway.store.key(), "a house [sandbox: delay=300ms]"
-        ask_and_leave(gateway, key, prompt, after_bytes=0)
+        ask_and_leave(gateway, sandbox, prompt, key=key, after_bytes=0)
         gateway.store.settled(1)
         assert "x-gateway-replayed" not in send(gateway, key, prompt, stream=False).headers
         assert "x-gateway-replayed" in send(gateway, key, prompt, headers=RETRY, stream=False).headers

@@ -23,7 +23,7 @@ from app.database.schema.replay_tables import attempts
 from app.main import utc_now
 from app.sandbox.server import SandboxServer
 from app.settings.settings import Settings
-from tests.e2e.test_client_leaves import asking
+from tests.e2e.test_client_leaves import asking, received
 from tests.examples import examples
 from tests.servers import UPSTREAM_KEY, RunningGateway, fetch_json, wait_until
 
@@ -161,14 +161,14 @@ class Machine(RuleBasedStateMachine):
         if self.takeable(prompt, 0) is not None:
             self.ask(prompt, 0)
             return
-        sent = len(self.sent())
+        before = received(self.sandbox)
         with asking(self.gateway, self.key, prompt, stream=False) as connection:
             if prompt == LONG:
-                received = 0
-                while received < BEGINNING_BYTES:
-                    received += len(connection.recv(BEGINNING_BYTES))
+                count_bytes = 0
+                while count_bytes < BEGINNING_BYTES:
+                    count_bytes += len(connection.recv(BEGINNING_BYTES))
             else:
-                wait_until(lambda: len(self.sent()) > sent, "it is sent")
+                wait_until(lambda: received(self.sandbox) > before, "it is sent")
         self.bought += 1
         is_kept = self.keep_answers == "always" or prompt != LONG
         self.undelivered.setdefault(prompt, []).append(Undelivered(self.now, is_kept))
@@ -181,9 +181,6 @@ class Machine(RuleBasedStateMachine):
         query = select(attempts.c.undelivered_at_ms).where(attempts.c.request_id == request_id)
         with reading(self.gateway.store.engine) as connection:
             return connection.execute(query).scalar() is not None
-
-    def sent(self) -> list[dict[str, Any]]:
-        return [row for row in self.gateway.store.rows() if row["dispatched_at_ms"]]
 
     @rule(seconds=st.sampled_from((30 * SECOND, 61 * SECOND, 11 * MINUTE, 25 * HOUR)))
     def let_time_pass(self, seconds: float) -> None:
