@@ -1,49 +1,8 @@
 """Every error the gateway raises on purpose. Knows nothing about HTTP: api/error_responses.py translates.
 
-GatewayError
-  + CallerError                 the request is at fault; nothing was reserved, nothing was bought
-    - AuthenticationFailed
-    - ModelForbidden
-    - ModelNotFound
-    - FileGone
-    - InvalidRequest
-    - BodyTooLarge
-    - UnsupportedContentType
-    - MalformedHttp
-    - HeadTooLarge
-    - RequestTooSlow
-  + LimitReached                the request is fine, the caller may not spend more
-    - QuotaExceeded
-    - RateLimited
-  + GatewayFault                this process cannot serve now
-    - StoreUnavailable
-    - DuplicateReservation
-    - Overloaded
-    - IdempotencyKeyTaken       another request took the key a moment ago; the gateway looks it up again
-    - UploadsFull
-    - FilesUnavailable
-    - Draining
-    - NoAccountUp               none of our ZenMux accounts may take it
-    - Interrupted               this process stopped before the answer was whole; the request was sent
-  + AnsweredBefore              the request was made before; nothing is bought for it again
-    - IdempotencyInProgress     it runs in another process
-    - IdempotencyKeyReused      its Idempotency-Key belongs to another request
-    - AnswerLost                it was bought, or may have been, and there is no answer to give
-  + ClientLeft                  the client left before its request was sent
-  + UpstreamError               ZenMux, or the way to it
-    - UpstreamUnreachable       the request was never sent
-    - UpstreamTimeout           sent, no answer in time
-    - UpstreamBroken            sent, the connection or the answer broke
-    - UpstreamRefused           answered with an error
-    - UpstreamAccountFault      answered that our own account or key is at fault
-  + AdministrationError         what an operator asked for cannot be done
-    - NotFound                  it names something that is not there
-    - Conflict                  what is there does not allow it
-    - InvalidValue              a value that can never be accepted
-    - ConfigurationError        the settings, or the files they name, must be changed first
-    - NotPermitted              the role of who asks does not allow it
-    - ChangedMeanwhile          what is there is not what a change was made for
-    - RemoteFailure             another service, asked for the operator, gives no usable answer
+Families: the request is at fault (CallerError), a limit refuses it (LimitReached), this process cannot serve it now
+(GatewayFault), it was made before (AnsweredBefore), ZenMux or the way to it failed (UpstreamError), what an operator
+asked for cannot be done (AdministrationError).
 """
 
 from dataclasses import dataclass, field
@@ -78,6 +37,14 @@ class ModelNotFound(CallerError):
 
 class FileGone(CallerError):
     """The link was good, and its file is kept no longer."""
+
+
+class JobNotFound(CallerError):
+    """There is no such job, or it is somebody else's, or it has expired."""
+
+
+class JobWithoutAnswer(CallerError):
+    """The job has no answer to give: it was cancelled, never ended, or its answer is kept no longer."""
 
 
 class InvalidRequest(CallerError):

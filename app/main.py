@@ -26,6 +26,7 @@ from app.alerts.watch import account_watch, threshold_watch
 from app.api.cors import Cors
 from app.api.edits.reading import EditBounds
 from app.api.endpoints import files, health, images, models, usage
+from app.api.endpoints import jobs as job_routes
 from app.api.endpoints.docs import docs_router
 from app.api.error_responses import error_event, error_response, wire_error
 from app.api.front import Front, fault_response, handle_gateway_error, handle_http_error, stopping_response
@@ -42,11 +43,11 @@ from app.database.migrate import upgrade
 from app.errors import GatewayError
 from app.exchange.hosting import Hosting
 from app.exchange.in_flight import ExchangeBounds, Exchanges
+from app.exchange.jobs.opening import open_jobs
 from app.exchange.replay.opening import open_replays
 from app.files.fetching import Fetcher
-from app.files.opening import open_files
+from app.files.opening import open_files, open_uploads
 from app.files.upkeep import keep_up
-from app.files.uploads import Uploads
 from app.identity.keys.authentication import Authenticator
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.liveness.heartbeat import Heartbeat
@@ -131,7 +132,7 @@ def create_app(
         # Our own metrics and log lines contain only what may be shown; the framework's would contain headers and paths.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for door in (images, models, usage, files, health):
+    for door in (images, job_routes, models, usage, files, health):
         gateway.include_router(door.router)
     gateway.include_router(
         docs_router(lambda: current.policy, lambda policy: openapi_document(policy, app.__version__))
@@ -167,9 +168,7 @@ async def _open(
     engine = create_engine(settings.database)
     stack.callback(engine.dispose)
     await asyncio.to_thread(upgrade, engine)
-    secret_of_hashes = await asyncio.to_thread(
-        secret, engine, "configuration", secrets.token_bytes(SECRET_BYTES), clock()
-    )
+    hash_secret = await asyncio.to_thread(secret, engine, "configuration", secrets.token_bytes(SECRET_BYTES), clock())
     sender = _sender(engine, settings, clock, metrics)
     ledger = Ledger(
         engine,
@@ -182,8 +181,7 @@ async def _open(
     stack.push_async_callback(ledger.close)
     heartbeat = Heartbeat(engine, instance, settings.heartbeat_seconds, asyncio.get_running_loop().time)
     files, links = await open_files(engine, settings, clock, heartbeat, stack)
-    spool = Spool(settings.spool_dir, instance, settings.spool_bytes_max)
-    await ledger.start(spool, metrics.show_waiting, heartbeat)
+    await ledger.start(Spool(settings.spool_dir, instance, settings.spool_bytes_max), metrics.show_waiting, heartbeat)
     if expired := await ledger.expire_orphans(clock()):
         logger.warning("reservations_expired_at_start", extra={"reservations": len(expired)})
     upstream = await _open_upstream(settings, clock, metrics, stack)
@@ -209,9 +207,10 @@ async def _open(
         ("files", keep_up(files, links, settings.sweep_seconds)),
     ):
         stack.callback(exchanges.tasks.start(running, name).cancel)
-    authenticator = Authenticator(engine, clock, settings.key_cache_seconds, settings.key_cache_entries)
     stack.push_async_callback(sender.finish, exchanges.tasks.start(sender.run(), "webhooks"), _SENDING_CLOSE_SECONDS)
-    current.start(secret_of_hashes, clock().timestamp(), partial(_hand_on, upstream, ledger, sender, metrics))
+    replays = await open_replays(engine, exchanges, files, settings, instance, metrics.count_replay)
+    authenticator = Authenticator(engine, clock, settings.key_cache_seconds, settings.key_cache_entries)
+    current.start(hash_secret, clock().timestamp(), partial(_hand_on, upstream, ledger, sender, metrics))
     return Services(
         configuration=current,
         clock=clock,
@@ -219,10 +218,11 @@ async def _open(
         authenticator=authenticator,
         ledger=ledger,
         exchanges=exchanges,
-        uploads=await _open_uploads(settings, stack),
+        uploads=await open_uploads(settings, stack),  # before the jobs: it is there until the last of them has ended
         files=files,
         links=links,
-        replays=await open_replays(engine, exchanges, files, settings, instance, metrics.count_replay),
+        replays=replays,
+        submissions=open_jobs(engine, replays, settings, metrics, stack),
         edit_bounds=_edit_bounds(settings),
         new_boundary=lambda: f"zenmux-gateway-{secrets.token_hex(16)}",
         metrics=metrics,
@@ -261,14 +261,6 @@ def _edit_bounds(settings: Settings) -> EditBounds:
         forwards_urls=urls is ImageUrls.FORWARD,
         fetcher=Fetcher(settings.image_url_hosts, lambda: network.tls) if urls is ImageUrls.FETCH else None,
     )
-
-
-async def _open_uploads(settings: Settings, stack: AsyncExitStack) -> Uploads:
-    bytes_max, user_bytes_max = settings.uploads_bytes_max, settings.user_uploads_bytes_max
-    uploads = Uploads(settings.uploads_dir, bytes_max, user_bytes_max, settings.requests_in_flight_max)
-    stack.callback(uploads.close)
-    await asyncio.to_thread(uploads.prepare)
-    return uploads
 
 
 def _server_hooks(services: Services) -> Hooks:

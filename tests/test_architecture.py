@@ -69,6 +69,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "configuration/configuration",
         }
     ),
+    "exchange/jobs": frozenset({"errors", "database", "identity", "quotas", "telemetry", "exchange"}),
     "exchange": frozenset({"errors", "images", "database", "identity", "quotas", "files", "upstream", "telemetry"}),
     "admin": frozenset(
         {
@@ -231,6 +232,11 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("e2e/test_faults.py", "e2e/test_client_leaves.py", "e2e/test_pass_through.py"): (
         "exchange/exchange.py", "exchange/relay.py",
     ),
+    ("e2e/test_jobs.py",): (
+        "api/endpoints/jobs.py", "api/endpoints/submission.py", "api/openapi/jobs.py", "exchange/jobs/downstream.py",
+        "exchange/jobs/jobs.py", "exchange/jobs/opening.py", "exchange/jobs/running.py", "exchange/jobs/submitting.py",
+        "exchange/jobs/table.py", "exchange/replay/kept_response.py",
+    ),
     ("e2e/test_dry_run.py",): ("api/endpoints/dry_run.py",),
     ("e2e/test_replay.py",): (
         "exchange/replay/answering.py", "exchange/replay/opening.py", "exchange/replay/records.py",
@@ -257,7 +263,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("e2e/test_thresholds.py",): ("alerts/watch.py",),
     ("database/test_migrate.py",): (
         "database/schema/base.py", "database/schema/change_tables.py", "database/schema/file_tables.py",
-        "database/schema/identity_tables.py", "database/schema/replay_tables.py",
+        "database/schema/identity_tables.py", "database/schema/replay_tables.py", "database/schema/job_tables.py",
         "database/schema/account_tables.py", "database/schema/ledger_tables.py", "database/schema/limit_tables.py",
         "database/schema/session_tables.py", "database/schema/total_tables.py",
     ),

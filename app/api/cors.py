@@ -13,7 +13,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _READABLE = (
     *("x-request-id", "x-should-retry", "retry-after", "x-gateway-normalized", "x-gateway-estimated-cost-usd"),
     *("x-gateway-replayed", "x-gateway-sandbox", "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"),
-    "x-ratelimit-reset-requests",
+    *("x-ratelimit-reset-requests", "location", "preference-applied"),
 )
 _PREFLIGHT_SECONDS = 600
 _ENTITY = ("content-type", "content-length")

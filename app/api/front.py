@@ -10,6 +10,7 @@ from types import MappingProxyType
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.error_responses import error_response, http_refusal, wire_error
@@ -17,6 +18,8 @@ from app.api.routes import canonical
 from app.api.services import event_of
 from app.errors import CallerError, Draining, GatewayError, GatewayFault, Interrupted, LimitReached
 from app.telemetry.event import RequestEvent
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -77,9 +80,20 @@ async def handle_http_error(request: Request, error: Exception) -> Response:
     """The framework's own refusals: no such path, no such method."""
     assert isinstance(error, HTTPException)
     event = event_of(request)
-    wire = http_refusal(error.status_code, str(error.detail), request.method, event.path, error.headers)
+    headers = {"Allow": ", ".join(_methods_here(request))} if error.status_code == 405 else error.headers
+    wire = http_refusal(error.status_code, str(error.detail), request.method, event.path, headers)
     event.outcome, event.refusal, event.error_code = wire.outcome, wire.code, wire.code
     return error_response(wire)
+
+
+def _methods_here(request: Request) -> list[str]:
+    """All that the path takes: the framework's own answer names those of one route."""
+    routes = request.app.routes
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 def fault_response() -> Response:

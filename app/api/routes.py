@@ -11,13 +11,16 @@ EDITS = "/v1/images/edits"
 MODELS = "/v1/models"
 USAGE = "/v1/usage"
 FILES = "/files"
+JOBS = "/v1/images/jobs"
+TASKS = "/v1/images/tasks"
+GENERATION_JOBS, EDIT_JOBS = f"{GENERATIONS}/async", f"{EDITS}/async"
 
 _VERSION = "/v1"
-API = (GENERATIONS, EDITS, MODELS, USAGE)
+API = (GENERATIONS, EDITS, GENERATION_JOBS, EDIT_JOBS, JOBS, MODELS, USAGE)
 """The callers' routes. Each is also reached without /v1, as some clients build their URLs."""
 OTHERS = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
 _CANONICAL = {path: path for path in (*API, *OTHERS)} | {path.removeprefix(_VERSION): path for path in API}
-_BELOW = f"{MODELS}/"  # followed by a model's name, which may contain slashes
+_BELOW = (f"{MODELS}/", f"{JOBS}/", f"{TASKS}/")  # followed by a model's name, which may contain slashes, or an id
 
 _SLASHES = re.compile("/{2,}")
 _NOT_HERE = re.compile(r"(chat/completions|completions|responses|embeddings|audio|assistants|threads|moderations)(/|$)")

@@ -15,6 +15,8 @@ from app.api.headers import header
 from app.configuration.current import CurrentConfiguration
 from app.database.readers import Readers
 from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges
+from app.exchange.jobs.jobs import Jobs
+from app.exchange.jobs.submitting import Submissions
 from app.exchange.replay.replays import Replays
 from app.files.link_secrets import LinkSecrets
 from app.files.store.store import FileStore
@@ -48,6 +50,7 @@ class Services:
     files: FileStore
     links: LinkSecrets
     replays: Replays
+    submissions: Submissions
     new_boundary: Callable[[], str]
     edit_bounds: EditBounds
     metrics: Metrics
@@ -62,6 +65,10 @@ class Services:
     def settings(self) -> Settings:
         """The present ones: a reload may change them between two requests."""
         return self.configuration.settings
+
+    @property
+    def jobs(self) -> Jobs:
+        return self.submissions.jobs
 
     @property
     def policy(self) -> RequestPolicy:

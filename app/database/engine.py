@@ -24,6 +24,7 @@ from sqlalchemy.exc import (
     OperationalError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.database.store_file import OPTION, StoreFile
 from app.database.url import parse_url
@@ -60,6 +61,7 @@ _POSTGRESQL_SESSION = """
 # A missing table or column (PostgreSQL's SQLSTATE): the database was never migrated.
 _NOT_MIGRATED = {"42P01", "42703"}
 _ENDED = "57014"  # a statement took longer than it may
+_DISPOSALS = "disposals"  # how often the engine had been disposed of when the connection was taken
 _SQLITE_STEPS = 20_000  # some milliseconds
 
 
@@ -73,9 +75,28 @@ def create_engine(url: str, connections_max: int = _CONNECTIONS_MAX) -> Engine:
     parsed = parse_url(url)
     kept = min(connections_max, 5)
     pool = _POOL | {"pool_size": kept, "max_overflow": connections_max - kept}
-    if parsed.drivername == "sqlite":
-        return _sqlite_engine(parsed, pool)
-    return _postgresql_engine(parsed, pool)
+    engine = (_sqlite_engine if parsed.drivername == "sqlite" else _postgresql_engine)(parsed, pool)
+    _close_what_comes_back_late(engine)
+    return engine
+
+
+def _close_what_comes_back_late(engine: Engine) -> None:
+    """A connection in use while its engine is disposed of goes back to a pool that nobody closes any more."""
+    disposals = 0
+
+    @event.listens_for(engine, "engine_disposed")
+    def disposed(_: Engine) -> None:
+        nonlocal disposals
+        disposals += 1
+
+    @event.listens_for(engine, "checkout")
+    def checkout(_: object, record: ConnectionPoolEntry, __: object) -> None:
+        record.info[_DISPOSALS] = disposals
+
+    @event.listens_for(engine, "checkin")
+    def checkin(_: object, record: ConnectionPoolEntry) -> None:
+        if record.info.get(_DISPOSALS, disposals) != disposals:
+            record.invalidate()
 
 
 @contextmanager

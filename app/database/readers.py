@@ -12,6 +12,8 @@ from app.errors import StoreUnavailable
 
 _T = TypeVar("_T")
 
+_AGAIN_SECONDS = 1.0  # between two tries
+
 
 class Readers:
     """At most `at_a_time` reads run, so they use no more connections than that, however many are requested.
@@ -41,6 +43,18 @@ class Readers:
                 return await asyncio.wrap_future(reading)
         except TimeoutError:
             raise StoreUnavailable("The gateway's database is busy; try again shortly.") from None
+
+    async def run_until_answered(self, read: Callable[[], _T], wait_seconds: float, seconds_max: float) -> _T:
+        """The same, asked again for `seconds_max` while the database is away. `read` may have run before, unnoticed."""
+        monotonic = asyncio.get_running_loop().time
+        deadline = monotonic() + seconds_max
+        while True:
+            try:
+                return await self.run(read, wait_seconds)
+            except StoreUnavailable:
+                if monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     def _leave(self, loop: asyncio.AbstractEventLoop, _: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits for a slot any more

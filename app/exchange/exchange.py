@@ -169,10 +169,10 @@ class Exchange:
             deadline.reschedule(min(moment, deadline.when() or moment))
 
     def _on_leave(self) -> None:
-        """The answer is read on without its caller, unless too many are read on so already."""
+        """What was sent is read on without its caller, unless too many are read on so already."""
         self._facts.client_left = True
         self._event.mark("left")
-        if not self._place.abandon():
+        if not (self._facts.dispatched and self._place.abandon()):
             self._end_by(self._shared.monotonic())
 
     def _interrupt(self) -> None:

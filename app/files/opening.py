@@ -1,5 +1,6 @@
 """Makes the store of files and the secrets of links, as the operator's settings say. Reads settings as plain values."""
 
+import asyncio
 import secrets
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack, suppress
@@ -16,6 +17,7 @@ from app.files.store.folder import Folder
 from app.files.store.index import Index
 from app.files.store.place import FilePlace
 from app.files.store.store import FileStore, Keeping
+from app.files.uploads import Uploads
 
 _ID_BYTES = 16
 
@@ -31,6 +33,19 @@ class FileChoices(Protocol):
     def files_bytes_max(self) -> int: ...
     @property
     def files_seconds(self) -> int: ...
+
+
+class UploadChoices(Protocol):
+    """The same, of uploads."""
+
+    @property
+    def uploads_dir(self) -> Path: ...
+    @property
+    def uploads_bytes_max(self) -> int: ...
+    @property
+    def user_uploads_bytes_max(self) -> int: ...
+    @property
+    def requests_in_flight_max(self) -> int: ...
 
 
 class LivingProcess(Protocol):
@@ -67,3 +82,12 @@ async def open_files(
         await store.start()
     await links.load()
     return store, links
+
+
+async def open_uploads(settings: UploadChoices, stack: AsyncExitStack) -> Uploads:
+    """Where the files of edits wait until they are sent. `stack` closes it."""
+    bytes_max, user_bytes_max = settings.uploads_bytes_max, settings.user_uploads_bytes_max
+    uploads = Uploads(settings.uploads_dir, bytes_max, user_bytes_max, settings.requests_in_flight_max)
+    stack.callback(uploads.close)
+    await asyncio.to_thread(uploads.prepare)
+    return uploads

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.images.catalog.catalog import Catalog, ModelSpec, load_catalog
+from app.images.catalog.catalog import ModelSpec, load_catalog
 from app.images.catalog.model_spec import ImagePrice, TokenPrices
 from app.sandbox.answers.bill import Bill, Row, UnknownPeriod, cost_report, usd
 from app.sandbox.generations import MANAGEMENT_KEY_PREFIX, ImageEndpoint, Studio, check_key
@@ -23,7 +23,6 @@ from app.sandbox.requests.refusals import SandboxRefusal, zenmux
 
 API_PATH: Final = "/api/v1"
 BILL_PATH: Final = "/sandbox/bill"
-HEALTH_PATH: Final = "/healthz"
 KEYS_PATH: Final = "/sandbox/keys"
 
 _ROWS_PER_CHUNK: Final = 500
@@ -48,7 +47,7 @@ def create_sandbox(options: SandboxOptions | None = None) -> ASGIApp:
             Route(BILL_PATH, doors.bill, methods=["GET"]),
             Route(BILL_PATH, doors.empty_bill, methods=["DELETE"]),
             Route(f"{KEYS_PATH}/{{key}}", doors.rule_key, methods=["PUT", "DELETE"]),
-            Route(HEALTH_PATH, doors.health, methods=["GET"]),
+            Route("/healthz", doors.health, methods=["GET"]),
         ],
         exception_handlers={SandboxRefusal: _refused, HTTPException: _refused_by_routing},
     )

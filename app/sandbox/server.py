@@ -10,7 +10,7 @@ from typing import Final, Self
 import uvicorn
 
 from app.sandbox.answers.connection import BreakableProtocol
-from app.sandbox.app import API_PATH, BILL_PATH, HEALTH_PATH, create_sandbox
+from app.sandbox.app import API_PATH, BILL_PATH, create_sandbox
 from app.sandbox.options import SandboxOptions
 
 _START_SECONDS_MAX: Final = 30.0
@@ -40,11 +40,6 @@ class SandboxServer:
     def bill_url(self) -> str:
         """Where the bill is read (GET) and emptied (DELETE). Known once entered."""
         return self._origin + BILL_PATH
-
-    @property
-    def health_url(self) -> str:
-        """Where it says how many image requests it received. Known once entered."""
-        return self._origin + HEALTH_PATH
 
     def __enter__(self) -> Self:
         listener = _listen(*self._address)

@@ -16,6 +16,10 @@ class FileSettings(BaseModel):
         description="For requests that name none: b64_json, url, or auto (url for dall-e names, as those answered).",
     )
     files_seconds: int = Field(3600, ge=60, le=604_800, description="How long an image can be fetched by its link.")
+    job_seconds: int = Field(86_400, ge=60, le=2_592_000, description="How long a job and its answer are kept.")
+    user_jobs_max: int = Field(
+        1000, ge=1, le=100_000, description="Most jobs that are kept of each user; the oldest that ended go first."
+    )
     files_bytes_max: int = Field(
         2_147_483_648,
         ge=1_000_000,

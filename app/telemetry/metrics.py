@@ -79,6 +79,7 @@ class Metrics:
         self.account_rests = self._counter("account_rests", "Times an account was taken out.", "account", "why")
         self._corrections = self._counter("corrections", "Settlements after their reservation had expired.", "charged")
         self._limits_passed = self._counter("limits_passed", "Limits passed by a correction.", "scope", "unit")
+        self._jobs = self._live("jobs", "Jobs: those running now, and those that ended since the start.", "state")
         self.in_flight = self._live("in_flight_requests", "Image requests being served now.").labels()
         self._connection_faults = self._counter("connection_faults", "Connections refused or ended.", "kind")
         self.connections = self._live("connections", "Connections of callers.").labels()
@@ -100,6 +101,9 @@ class Metrics:
         )
         self._gauge("build_info", "This build.", "version").labels(version).set(1)
         self._make_config_gauges()
+        self._make_gen_ai_histograms()
+
+    def _make_gen_ai_histograms(self) -> None:
         self._gen_ai_tokens = self._gen_ai(
             "client_token_usage", "Tokens of a request", _TOKEN_BUCKETS, "gen_ai_token_type"
         )
@@ -145,6 +149,10 @@ class Metrics:
     def count_connection_fault(self, kind: str) -> None:
         """Counts one fault. `kind` is one of app/server/http/bounds.py."""
         self._connection_faults.labels(kind).inc()
+
+    def show_jobs(self, state: str, count: int) -> None:
+        """How many jobs of this process are in a state."""
+        self._jobs.labels(state).set(count)
 
     def count_replay(self, kind: str) -> None:
         """Counts a request that was not bought because it was made before. `kind` is one of app/exchange/replay."""

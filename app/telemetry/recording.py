@@ -102,9 +102,8 @@ class Recording:
             self._metrics.record(event)
             if event.refusal is not None:
                 self._count_refusal(event.user_id or "", event.key_id or "", event.refusal)
-            level = logging.ERROR if event.status is None or event.status >= 500 else logging.INFO
-            if event.path not in _QUIET_PATHS and logger.isEnabledFor(level) and self._is_to_be_logged(event):
-                logger.handle(FieldsRecord(logger.name, level, "request", request_line(event)))
+            if event.path not in _QUIET_PATHS and self._is_to_be_logged(event):
+                _log(event)
         except Exception:
             logger.exception("request_not_recorded", extra={"request_id": event.request_id})
 
@@ -121,3 +120,18 @@ class Recording:
 
     def _tell_left_out(self) -> None:
         logger.warning("requests_not_logged", extra={"count": self._unauthenticated.take_left_out()})
+
+
+def record_event(metrics: Metrics, event: RequestEvent) -> None:
+    """Records what ended after its request did, once: a job. Never raises."""
+    try:
+        metrics.record(event)
+        _log(event)
+    except Exception:
+        logger.exception("request_not_recorded", extra={"request_id": event.request_id})
+
+
+def _log(event: RequestEvent) -> None:
+    level = logging.ERROR if event.status is None or event.status >= 500 else logging.INFO
+    if logger.isEnabledFor(level):
+        logger.handle(FieldsRecord(logger.name, level, "request", request_line(event)))

@@ -52,6 +52,8 @@ TABLE = [
     (errors.ChangedMeanwhile("m"), 412, "invalid_request_error", "changed_meanwhile", None, None),
     (errors.ConfigurationError("m"), 409, "invalid_request_error", "configuration_error", None, None),
     (errors.RemoteFailure("m"), 502, "upstream_error", "remote_failure", None, None),
+    (errors.JobNotFound("m"), 404, "invalid_request_error", "job_not_found", None, None),
+    (errors.JobWithoutAnswer("m"), 410, "invalid_request_error", "job_without_answer", "false", None),
     (errors.FileGone("m"), 410, "invalid_request_error", "file_gone", None, None),
     (errors.FilesUnavailable("m"), 503, "server_error", "files_unavailable", None, "5"),
     (errors.UploadsFull("m"), 503, "server_error", "uploads_full", None, "5"),

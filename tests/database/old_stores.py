@@ -22,6 +22,8 @@ from app.database.gateway_secrets import secret
 from app.database.schema.account_tables import account_states
 from app.database.schema.replay_tables import attempts
 from app.database.schema.total_tables import refusal_hours
+from app.exchange.jobs.rules import Job, JobState
+from app.exchange.jobs.table import JobTable
 from app.files.store.index import Index, Kind, Owner, StoredFile
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
 from app.identity.keys.keys import NewKey, create_key, rotate_key
@@ -128,9 +130,21 @@ def look_back(engine: Engine) -> None:
 
 
 def add_files(engine: Engine) -> None:
-    """One image that is kept, and the secret its link is signed with."""
+    """One image that is kept, the secret its link is signed with, and a job."""
     secret(engine, "file-links", bytes(range(SECRET_BYTES)), NOON)
     owner, hour = Owner(KEY_ID, "user_alice"), timedelta(hours=1)
+    job = Job(
+        id="job_1",
+        request_id="req_1",
+        key_id=owner.key_id,
+        user_id=owner.user_id,
+        operation="generation",
+        model="gpt-image-2",
+        state=JobState.IN_PROGRESS,
+        created_at_ms=to_ms(NOON),
+        expires_at_ms=to_ms(NOON + hour),
+    )
+    JobTable(engine, 10).add(job, to_ms(NOON))
     Index(engine).add(StoredFile("0" * 32, Kind.IMAGE, owner, "req_1", 1000, "image/png", NOON, NOON + hour))
 
 

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
@@ -93,6 +95,19 @@ def test_the_pool_is_bounded_and_its_end_is_said_with_a_clear_error(engine: Engi
         with pytest.raises(StoreUnavailable, match="busy"), reading(engine):
             pass
     teams_of(engine)
+
+
+def test_a_connection_that_comes_back_after_its_engine_was_disposed_of_is_closed(empty_store_url: str) -> None:
+    engine = create_engine(empty_store_url)
+    with engine.connect() as connection:
+        late: Any = connection.connection.driver_connection
+        engine.dispose()
+    with pytest.raises((psycopg.OperationalError, sqlite3.ProgrammingError), match="closed"):
+        late.execute("SELECT 1")
+    with engine.connect() as connection:  # it may be used again
+        again: Any = connection.connection.driver_connection
+    again.execute("SELECT 1")
+    engine.dispose()
 
 
 # --- errors

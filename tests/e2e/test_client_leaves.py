@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import orjson
 import pytest
@@ -33,7 +33,7 @@ def asking(gateway: RunningGateway, key: Key, prompt: str, *, stream: bool) -> I
 
 
 def received(sandbox: SandboxServer) -> int:
-    count: int = fetch_json(sandbox.health_url)["requests_received"]
+    count: int = fetch_json(urljoin(sandbox.bill_url, "/healthz"))["requests_received"]
     return count
 
 
@@ -47,10 +47,10 @@ def ask_and_leave(
             # Not until its row says that it is sent: a client that leaves between that and the sending stops it.
             wait_until(lambda: received(sandbox) > before, "the request was sent on")
         while after_bytes > 0:
-            received = connection.recv(min(after_bytes, 65536))
-            if not received:
+            chunk = connection.recv(min(after_bytes, 65536))
+            if not chunk:
                 return
-            after_bytes -= len(received)
+            after_bytes -= len(chunk)
 
 
 def test_a_client_that_leaves_while_waiting_is_charged_the_truth(

@@ -58,6 +58,7 @@ def ask_everything(gateway: RunningGateway, key: Key, folder: Path, *options: st
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+@pytest.mark.timeout(SECONDS_MAX)
 def test_no_answer_is_another_than_the_document_says(
     gateway: RunningGateway, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
@@ -67,6 +68,7 @@ def test_no_answer_is_another_than_the_document_says(
     assert_the_bill_is_the_ledger(gateway, sandbox)
 
 
+@pytest.mark.timeout(SECONDS_MAX)
 def test_no_answer_is_another_in_strict_mode(
     start_gateway: StartGateway, sandbox: SandboxServer, tmp_path: Path
 ) -> None:

@@ -111,7 +111,7 @@ def test_cost_needs_a_management_key_and_a_sound_question(client: Client) -> Non
 
 def test_health(client: Client) -> None:
     origin = client.server.bill_url.removesuffix("/sandbox/bill")
-    assert httpx2.get(origin + "/healthz").json() == {"status": "ok", "requests_received": 0}
+    assert httpx2.get(origin + "/healthz").json()["status"] == "ok"
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,16 @@ from fastapi import APIRouter, Request, Response
 from app.api.body import read_json_object
 from app.api.edits.reading import digests_of, files_of, read_edit
 from app.api.endpoints.dry_run import answer_dry_run, is_dry_run
+from app.api.endpoints.submission import CheckedRequest, check_background, run_or_submit
 from app.api.link_base import with_link_base
 from app.api.retry_headers import RetryHeaders, retry_headers_of
-from app.api.routes import EDITS, GENERATIONS
+from app.api.routes import EDIT_JOBS, EDITS, GENERATION_JOBS, GENERATIONS
 from app.api.services import authenticated, event_of, services_of
 from app.errors import Draining, ModelForbidden
 from app.exchange.bodies import edit_body, json_body
 from app.exchange.exchange import Exchange
 from app.exchange.replay.fingerprint import edit_document
 from app.exchange.replay.replays import Sent
-from app.exchange.replay.serving import Serving
 from app.identity.keys.authentication import Caller
 from app.images.request.normalize import ImageRequest, normalize
 from app.telemetry.event import RequestEvent
@@ -43,11 +43,12 @@ async def _exchange_of(request: Request) -> Response:
     _check_model(caller, image_request)
     if dry:
         return await answer_dry_run(request, caller, image_request)
+    check_background(request, image_request)
     body = json_body(image_request.fields)
     assert isinstance(body.content, bytes), "a document is in memory"
     ask = services.replays.ask(caller.key_id, _sent(image_request, body.content, retry))
-    new_exchange = partial(Exchange, services.exchanges, caller, image_request, event, body)
-    return Serving(services.replays, ask, caller.user_id, event, new_exchange)
+    new_exchange = partial(Exchange, services.exchanges, caller, image_request, body=body)
+    return run_or_submit(request, CheckedRequest(caller, image_request, ask, new_exchange))
 
 
 @router.post(EDITS)
@@ -75,6 +76,7 @@ async def _edit_of(request: Request) -> Response:
         if dry:
             await upload.aclose()
             return await answer_dry_run(request, caller, image_request)
+        check_background(request, image_request)
         # With several accounts the upload may be sent again, to the next one.
         on_sent = None if services.exchanges.upstream.accounts.are_several else upload.aclose
         sent = edit_body(image_request.fields, files_of(body, upload), services.new_boundary, on_sent)
@@ -83,8 +85,8 @@ async def _edit_of(request: Request) -> Response:
     except BaseException:
         await upload.aclose()
         raise
-    new_exchange = partial(Exchange, services.exchanges, caller, image_request, event, sent)
-    return Serving(services.replays, ask, caller.user_id, event, new_exchange, on_end=upload.aclose)
+    new_exchange = partial(Exchange, services.exchanges, caller, image_request, body=sent)
+    return run_or_submit(request, CheckedRequest(caller, image_request, ask, new_exchange, on_end=upload.aclose))
 
 
 def _sent(request: ImageRequest, document: bytes, retry: RetryHeaders) -> Sent:
@@ -104,5 +106,17 @@ def _note_request(event: RequestEvent, request: ImageRequest) -> None:
     event.changes = request.changes
 
 
-DIRECT = {GENERATIONS: create_image, EDITS: edit_image}
+@router.post(GENERATION_JOBS)
+async def create_image_job(request: Request) -> Response:
+    """Create images as a job, as `Prefer: respond-async` does."""
+    return await create_image(request)
+
+
+@router.post(EDIT_JOBS)
+async def edit_image_job(request: Request) -> Response:
+    """Edit images as a job, as `Prefer: respond-async` does."""
+    return await edit_image(request)
+
+
+DIRECT = {GENERATIONS: create_image, EDITS: edit_image, GENERATION_JOBS: create_image_job, EDIT_JOBS: edit_image_job}
 """What api/front.py enters without FastAPI."""

@@ -4,9 +4,10 @@ from typing import Any
 
 from app.api.openapi import errors, headers, schemas
 from app.api.openapi.edits import edit_examples, edit_form_schema, edit_schema
+from app.api.openapi.jobs import accepted, job_errors, job_operations, job_schemas
 from app.api.openapi.parameters import generation_examples, generation_schema
 from app.api.openapi.schemas import ref
-from app.api.routes import EDITS, FILES, GENERATIONS, MODELS, USAGE
+from app.api.routes import EDIT_JOBS, EDITS, FILES, GENERATION_JOBS, GENERATIONS, JOBS, MODELS, TASKS, USAGE
 from app.errors import GatewayError
 from app.images.request.normalize import RequestPolicy
 
@@ -41,6 +42,9 @@ def openapi_document(policy: RequestPolicy, version: str) -> dict[str, Any]:
         "paths": {
             GENERATIONS: {"post": _create_image(policy)},
             EDITS: {"post": _edit_image(policy)},
+            GENERATION_JOBS: {"post": _as_job(_create_image(policy), "create_image_job")},
+            EDIT_JOBS: {"post": _as_job(_edit_image(policy), "edit_image_job")},
+            **_jobs(),
             MODELS: {"get": _list_models()},
             f"{MODELS}/{{model}}": {"get": _retrieve_model()},
             USAGE: {"get": _show_usage()},
@@ -59,6 +63,7 @@ def openapi_document(policy: RequestPolicy, version: str) -> dict[str, Any]:
                 "ImageEditRequest": edit_schema(policy),
                 "ImageEditForm": edit_form_schema(policy),
                 **schemas.schema_components(),
+                **job_schemas(),
             },
             "responses": errors.elsewhere(),
             "headers": headers.header_components(),
@@ -99,9 +104,37 @@ def _of_images(name: str, about: str, content: dict[str, Any]) -> dict[str, Any]
             "text/event-stream": stream,
         },
     }
-    operation = _operation(name, "images", f"{about}, as OpenAI's endpoint of this name does.", {"200": answer})
+    operation = _operation(
+        name,
+        "images",
+        f"{about}, as OpenAI's endpoint of this name does.",
+        {"200": answer, "202": accepted("ImageJob")},
+    )
     operation["parameters"] = headers.IMAGE_REQUEST_HEADERS
     return _with_key(operation | {"requestBody": {"required": True, "content": content}}, errors.of_images())
+
+
+def _as_job(operation: dict[str, Any], name: str) -> dict[str, Any]:
+    """The same request by a path that makes it a job."""
+    answer = operation["responses"]["200"]
+    document = {"application/json": answer["content"]["application/json"]}
+    answers = {"200": answer | {"content": document}, "202": accepted("ImageTask")}
+    about = "As the path without `/async` does with `Prefer: respond-async`; `stream` is refused."
+    responses = operation["responses"] | answers
+    return operation | {"operationId": name, "description": about, "responses": responses}
+
+
+def _jobs() -> dict[str, Any]:
+    described = {
+        name: _with_key({"operationId": name, **operation}, job_errors(name))
+        for name, operation in job_operations().items()
+    }
+    return {
+        JOBS: {"get": described["list_jobs"]},
+        f"{JOBS}/{{job_id}}": {"get": described["show_job"], "delete": described["delete_job"]},
+        f"{JOBS}/{{job_id}}/result": {"get": described["show_result"]},
+        f"{TASKS}/{{task_id}}": {"get": described["show_task"]},
+    }
 
 
 def _list_models() -> dict[str, Any]:

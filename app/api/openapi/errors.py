@@ -66,6 +66,26 @@ def of_files() -> list[GatewayError]:
     ]
 
 
+def of_job_lists() -> list[GatewayError]:
+    return [errors.InvalidRequest("'limit' is 1 to 100.", param="limit", code="invalid_value")]
+
+
+def of_jobs() -> list[GatewayError]:
+    return [
+        errors.JobNotFound("There is no such job of yours. Jobs are forgotten after a time: GATEWAY_JOB_SECONDS."),
+        errors.FilesUnavailable("The gateway's disk for files is full or does not answer."),
+    ]
+
+
+def of_job_results() -> list[GatewayError]:
+    """A job's own error, and what is said of one without an answer."""
+    return [
+        *of_images(),
+        errors.JobWithoutAnswer("This job was cancelled before it was sent. Nothing was bought."),
+        errors.FileGone("The answer of this job is kept no longer: the gateway needed the room for newer ones."),
+    ]
+
+
 def of_images() -> list[GatewayError]:
     """What a request for an image may be answered besides."""
     return [*_refused_requests(), *_refused_limits(), *_refused_upstream(), *_failed_upstream()]

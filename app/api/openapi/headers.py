@@ -13,9 +13,11 @@ _ABOUT: Mapping[str, tuple[str, dict[str, Any], str]] = {
     "retry-after": (
         "integer",
         {"minimum": 1, "maximum": 60},
-        "Seconds after which the same request may pass. Where it stands, nothing was bought for this one.",
+        "Of an error: seconds after which the same request may pass; nothing was bought. Of a job: when to look again.",
     ),
     "www-authenticate": ("string", {"enum": ["Bearer"]}, "How a key is sent."),
+    "location": ("string", {}, "Where the job is found."),
+    "preference-applied": ("string", {}, "What was done of Prefer."),
     "allow": ("string", {}, "The methods there are."),
     "x-gateway-estimated-cost-usd": (
         "string",
@@ -56,6 +58,13 @@ IMAGE_REQUEST_HEADERS: list[dict[str, Any]] = [
         "in": "header",
         "description": "A new one for each image: the same request with the same key is bought once. May be quoted.",
         "schema": {"type": "string", "pattern": "^[!#-~]{1,255}$"},
+    },
+    {
+        "name": "Prefer",
+        "in": "header",
+        "description": "`respond-async[, wait=SECONDS]`: the request becomes a job. Not for streams.",
+        "schema": {"type": "string"},
+        "example": "wait=10",
     },
 ]
 

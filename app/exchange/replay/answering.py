@@ -147,6 +147,7 @@ class Answering:
                     await downstream.start(head.status, head.content_length)
                 await downstream.write(chunk, is_whole=True)
                 last = bytes(chunk[-2:])
+                del chunk  # not kept while the next one is read
         if not downstream.started:
             await downstream.start(head.status, head.content_length)
         await downstream.finish()
@@ -166,6 +167,14 @@ def answer_lost(request_id: str) -> AnswerLost:
         f"This request was sent to ZenMux before, as {request_id}, and was or may have been bought. Its answer is "
         "lost, or kept where this gateway does not reach it. Nothing was bought now. Send it again to buy it anew; if "
         "it has an Idempotency-Key, with another one."
+    )
+
+
+def answer_not_kept(request_id: str, reason: str) -> AnswerLost:
+    """For an attempt that was bought, and whose answer could not be kept."""
+    return AnswerLost(
+        f"The image was bought, and is charged as {request_id}. Its answer could not be kept, and is lost: {reason} "
+        "Send the request again to buy it anew; if it has an Idempotency-Key, with another one."
     )
 
 

@@ -13,6 +13,9 @@ from app.files.store.writer import FileWriter
 
 _log = logging.getLogger("gateway")
 
+ONLY_COPY_SECONDS = 120.0
+"""How long an answer that nobody else has waits for a database that is away."""
+
 ErrorEvent = Callable[[GatewayError, EventEnd], bytes]
 MakeFile = Callable[[KeptHead], Awaitable[FileWriter]]
 
@@ -31,7 +34,8 @@ class KeepingDownstream:
     """A Downstream. The answer is kept if `is_kept` says so from the beginning, or if the caller is gone before it was
     sent any of the body. `on_file` is called with the file once it is there, `on_left` when the caller is gone.
 
-    `file` is the file of a kept answer, whole once `is_whole`. A failure of the disk ends the keeping, not the answer.
+    `file` is the file of a kept answer, whole once `is_whole`. A failure of the disk ends the keeping, not the answer;
+    `loss` says so.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class KeepingDownstream:
         self.inner = inner
         self.file: FileWriter | None = None
         self.is_whole = False
+        self.loss: str | None = None
         self.error: GatewayError | None = None  # what the caller was to be told after the answer had begun
         self.has_body = False
         self._is_begun = False
@@ -97,7 +102,7 @@ class KeepingDownstream:
         try:
             self.file = await self._make_file(self._head)
         except FilesUnavailable as error:
-            _log.warning("answer_not_kept", extra={"reason": error.message})
+            self._note_loss(error)
             return
         self._on_file(self.file)
 
@@ -120,16 +125,21 @@ class KeepingDownstream:
             await self._lose_file(self.file, error)
 
     async def _lose_file(self, file: FileWriter, error: FilesUnavailable) -> None:
-        _log.warning("answer_not_kept", extra={"reason": error.message})
+        self._note_loss(error)
         self.file = None
         await file.abort()
+
+    def _note_loss(self, error: FilesUnavailable) -> None:
+        self.loss = error.message
+        _log.warning("answer_not_kept", extra={"reason": error.message})
 
     async def _commit(self) -> None:
         file = self.file
         if file is None:
             return
         try:
-            await file.commit()
+            # Nobody else has an answer whose caller is gone.
+            await file.commit(ONLY_COPY_SECONDS if self.inner.left else 0)
             self.is_whole = True
         except FilesUnavailable as error:
             await self._lose_file(file, error)

@@ -32,10 +32,11 @@ class KeptHead(NamedTuple):
 
 
 class KeptAnswer(NamedTuple):
-    """One kept answer, to be read once."""
+    """One kept answer, to be read once. `head_bytes`: how many of its file come before the body."""
 
     head: KeptHead
     body: AsyncGenerator[bytes]
+    head_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,10 @@ class KeptAnswers:
     async def open(self, file_id: str) -> KeptAnswer | None:
         """None if it is gone, or kept where this process cannot reach it. Raises FilesUnavailable, StoreUnavailable."""
         file = await self.files.open(file_id)
-        return None if file is None else await read_kept(cast("AsyncGenerator[bytes]", file.chunks()))
+        if file is None:
+            return None
+        answer = await read_kept(cast("AsyncGenerator[bytes]", file.chunks()))
+        return answer._replace(head=answer.head._replace(content_length=file.size - answer.head_bytes))
 
 
 def head_of(status: int, headers: Headers, content_length: int | None) -> KeptHead:
@@ -72,7 +76,7 @@ async def read_kept(chunks: AsyncGenerator[bytes]) -> KeptAnswer:
         begun += chunk
         line, separator, rest = begun.partition(b"\n")
         if separator:
-            return KeptAnswer(_decoded(line), _with_first(rest, chunks))
+            return KeptAnswer(_decoded(line), _with_first(rest, chunks), len(line) + 1)
         if len(begun) > _HEAD_BYTES_MAX:
             break
     await chunks.aclose()
@@ -85,6 +89,7 @@ async def _with_first(first: bytes, chunks: AsyncGenerator[bytes]) -> AsyncGener
             yield first
         async for chunk in chunks:
             yield chunk
+            del chunk  # not kept while the next one is read
 
 
 def _encoded(head: KeptHead) -> bytes:

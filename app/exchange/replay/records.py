@@ -42,6 +42,10 @@ class AttemptRecords:
     def now_ms(self) -> int:
         return to_ms(self._clock())
 
+    def seconds_left(self, attempt: Attempt) -> float:
+        """Until the attempt is forgotten."""
+        return max(1.0, (attempt.expires_at_ms - self.now_ms()) / 1000)
+
     async def decide(self, ask: Ask) -> tuple[ReplayDecision, AttemptRow | None]:
         """What is done with a request, and the row of the attempt that this process knows from the database alone."""
         now_ms = self.now_ms()
@@ -92,6 +96,12 @@ class AttemptRecords:
             return is_mine or attempt is not None
         self.here.remove(attempt)
         return False
+
+    def offer(self, attempt: Attempt) -> None:
+        """Whoever asked for it is being answered while it runs. `answered` says whether the answer came through."""
+        attempt.undelivered_at_ms = now_ms = self.now_ms()
+        attempt.is_taken = True
+        self.here.add(attempt, now_ms)
 
     async def answered(self, attempt: Attempt, *, is_takeover: bool, is_delivered: bool) -> None:
         """A request was answered with the attempt. Who received the last byte of a takeover ends it; else the attempt

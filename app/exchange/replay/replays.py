@@ -7,7 +7,7 @@ from typing import NamedTuple
 from app.errors import ClientLeft, GatewayError, IdempotencyInProgress, IdempotencyKeyReused, IdempotencyKeyTaken
 from app.exchange.exchange import Exchange
 from app.exchange.in_flight import Exchanges
-from app.exchange.replay.answering import Answering, NothingBought, failure_head
+from app.exchange.replay.answering import Answering, NothingBought, answer_not_kept, failure_head
 from app.exchange.replay.attempts import Attempt
 from app.exchange.replay.fingerprint import fingerprint, key_digest
 from app.exchange.replay.keeping import KeepingDownstream, ReceivingDownstream
@@ -66,9 +66,9 @@ class Replays:
     ) -> None:
         self.exchanges = exchanges
         self._secret = secret
-        self._kept = kept
-        self._records = records
-        self._policy = policy
+        self.kept = kept
+        self.records = records
+        self.policy = policy
         self._count = count
 
     def ask(self, key_id: str, sent: Sent) -> Ask:
@@ -85,9 +85,9 @@ class Replays:
     async def serve(self, incoming: Incoming, new_exchange: Callable[[], Exchange]) -> None:
         """Answers the request; `new_exchange` makes what buys. Raises GatewayError only if nothing was sent."""
         for _ in range(_DECISIONS_MAX):
-            decision, row = await self._records.decide(incoming.ask)
+            decision, row = await self.records.decide(incoming.ask)
             if decision.known is None:
-                is_done = await self._run(incoming, new_exchange())
+                is_done = await self._buy(incoming, new_exchange())
             else:
                 is_done = await self._answer(decision, decision.known.request_id, row, incoming)
             if is_done:
@@ -98,24 +98,13 @@ class Replays:
         self, decision: ReplayDecision, request_id: str, row: AttemptRow | None, incoming: Incoming
     ) -> bool:
         """False: what was decided is not so any more."""
-        if decision.action is Action.IN_PROGRESS:
-            self._count("in_progress")
-            raise IdempotencyInProgress(
-                f"The same request is running as {request_id} in another process. Send it again in a while: it is then "
-                "answered with what that one bought."
-            )
-        if decision.action is Action.REUSED:
-            self._count("key_reuse")
-            raise IdempotencyKeyReused(
-                "This Idempotency-Key was sent with another request. Use a new key for each request, and the same one "
-                "only to send the same request again."
-            )
-        attempt, is_takeover = self._records.here.find(request_id), decision.is_takeover
-        if is_takeover and not await self._records.take(attempt, row):
+        self.refuse(decision)
+        attempt, is_takeover = self.records.here.find(request_id), decision.is_takeover
+        if is_takeover and not await self.records.take(attempt, row):
             return False
         answering = Answering(
             self.exchanges,
-            self._kept,
+            self.kept,
             incoming.user_id,
             incoming.downstream,
             is_stream=bool(incoming.event.stream),
@@ -133,9 +122,9 @@ class Replays:
         finally:
             is_delivered = incoming.downstream.delivered
             if attempt is not None:
-                await self._records.answered(attempt, is_takeover=is_takeover, is_delivered=is_delivered)
+                await self.records.answered(attempt, is_takeover=is_takeover, is_delivered=is_delivered)
             elif is_takeover and row is not None:
-                await self._records.answered_from_row(row, is_delivered=is_delivered)
+                await self.records.answered_from_row(row, is_delivered=is_delivered)
         event = incoming.event
         event.replay = "taken_over" if is_takeover else "joined" if is_running else "replayed"
         event.replay_of, event.outcome = request_id, Outcome.REPLAYED
@@ -145,17 +134,43 @@ class Replays:
             self._count(event.replay)
         return True
 
-    async def _run(self, incoming: Incoming, exchange: Exchange) -> bool:
-        """False: another request has its Idempotency-Key since a moment ago."""
-        ask, event, records = incoming.ask, incoming.event, self._records
-        is_keyed, now_ms = ask.idempotency_key is not None, records.now_ms()
-        seconds = self._policy.replay_seconds if is_keyed else _SHORT_SECONDS
-        attempt = Attempt(ask, event.request_id, now_ms + round(seconds * 1000))
-        if is_keyed:
-            records.here.add(attempt, now_ms)
+    def refuse(self, decision: ReplayDecision) -> None:
+        """Raises IdempotencyInProgress or IdempotencyKeyReused, if that is what was decided."""
+        if decision.action is Action.IN_PROGRESS and decision.known is not None:
+            self._count("in_progress")
+            raise IdempotencyInProgress(
+                f"The same request is running as {decision.known.request_id} in another process. Send it again in a "
+                "while: it is then answered with what that one bought."
+            )
+        if decision.action is Action.REUSED:
+            self._count("key_reuse")
+            raise IdempotencyKeyReused(
+                "This Idempotency-Key was sent with another request. Use a new key for each request, and the same one "
+                "only to send the same request again."
+            )
+
+    async def _buy(self, incoming: Incoming, exchange: Exchange) -> bool:
+        is_keyed = incoming.ask.idempotency_key is not None
+        seconds = self.policy.replay_seconds if is_keyed else _SHORT_SECONDS
+        attempt = self.begin(incoming.ask, incoming.event.request_id, seconds)
+        return await self.run(attempt, incoming, exchange, is_kept=is_keyed or self.policy.is_always)
+
+    def begin(self, ask: Ask, request_id: str, seconds: float) -> Attempt:
+        """The attempt that `run` makes. With an Idempotency-Key others find it from now on."""
+        now_ms = self.records.now_ms()
+        attempt = Attempt(ask, request_id, now_ms + round(seconds * 1000))
+        if ask.idempotency_key is not None:
+            self.records.here.add(attempt, now_ms)
+        return attempt
+
+    async def run(self, attempt: Attempt, incoming: Incoming, exchange: Exchange, *, is_kept: bool) -> bool:
+        """Buys. `is_kept`: the answer is kept from its first byte. False: another request has its Idempotency-Key since
+        a moment ago. Raises GatewayError only if nothing was sent."""
+        ask, event, records = incoming.ask, incoming.event, self.records
 
         async def make_file(head: KeptHead) -> FileWriter:
-            return await self._kept.create(head, Owner(ask.key_id, incoming.user_id), event.request_id, seconds)
+            owner = Owner(ask.key_id, incoming.user_id)
+            return await self.kept.create(head, owner, event.request_id, records.seconds_left(attempt))
 
         keeping = KeepingDownstream(
             incoming.downstream,
@@ -163,11 +178,12 @@ class Replays:
             self.exchanges.error_event,
             on_file=attempt.begin,
             on_left=lambda: self._note_left(attempt, keeping),
-            is_kept=is_keyed or self._policy.is_always,
+            is_kept=is_kept,
         )
         error: GatewayError | None = None
         try:
-            await exchange.run(keeping, ask.fingerprint, records.row(attempt) if is_keyed else None)
+            row = records.row(attempt) if ask.idempotency_key is not None else None
+            await exchange.run(keeping, ask.fingerprint, row)
         except IdempotencyKeyTaken:
             records.forget(attempt)
             return False
@@ -185,7 +201,7 @@ class Replays:
         """Its caller is gone, or was told that the gateway stops, while it ran."""
         if attempt.undelivered_at_ms is not None or keeping.inner.delivered:
             return
-        records = self._records
+        records = self.records
         attempt.undelivered_at_ms = now_ms = records.now_ms()
         if keeping.has_body and keeping.file is None:
             attempt.end(AttemptState.LOST)
@@ -207,7 +223,7 @@ class Replays:
         if is_delivered and attempt.ask.idempotency_key is None and attempt.undelivered_at_ms is None:
             return  # nobody will ask for it again
         if not is_delivered and attempt.undelivered_at_ms is None:
-            attempt.undelivered_at_ms = self._records.now_ms()
+            attempt.undelivered_at_ms = self.records.now_ms()
         attempt.is_free = event.state in (None, "released") or event.usage_source == "none"
         if file is not None:
             attempt.end(AttemptState.KEPT, file.id)
@@ -215,17 +231,18 @@ class Replays:
             attempt.failure = self.exchanges.error_response(error)
             attempt.end(AttemptState.KEPT, None if attempt.is_free else await self._keep_failure(attempt, incoming))
         elif not attempt.is_free:
+            if keeping.loss is not None:
+                attempt.failure = self.exchanges.error_response(answer_not_kept(attempt.request_id, keeping.loss))
             attempt.end(AttemptState.LOST)
-        await self._records.remember(attempt, is_delivered=is_delivered)
+        await self.records.remember(attempt, is_delivered=is_delivered)
 
     async def _keep_failure(self, attempt: Attempt, incoming: Incoming) -> str | None:
         """A failure that may have bought something is kept as answers are. Returns its file, if it could be written."""
         failure = attempt.failure
         assert failure is not None, "it failed"
-        seconds = max(1.0, (attempt.expires_at_ms - self._records.now_ms()) / 1000)
         with suppress(GatewayError):
-            owner = Owner(attempt.ask.key_id, incoming.user_id)
-            file = await self._kept.create(failure_head(failure), owner, attempt.request_id, seconds)
+            owner, seconds = Owner(attempt.ask.key_id, incoming.user_id), self.records.seconds_left(attempt)
+            file = await self.kept.create(failure_head(failure), owner, attempt.request_id, seconds)
             await file.write(bytes(failure.body))
             return (await file.commit()).id
         return None

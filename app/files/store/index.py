@@ -3,12 +3,14 @@ raises StoreUnavailable.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, tuple_
+from sqlalchemy.exc import IntegrityError
 
 from app.database.clock import from_ms, to_ms
 from app.database.engine import reading, writing
@@ -54,7 +56,8 @@ class Index:
         self._engine = engine
 
     def add(self, file: StoredFile) -> None:
-        with writing(self._engine) as connection:
+        """Does nothing if it is there: the try before may have come through after all."""
+        with suppress(IntegrityError), writing(self._engine) as connection:
             connection.execute(
                 insert(_table).values(
                     id=file.id,

@@ -69,8 +69,9 @@ class OpenFile:
                 data = await self._disk.run(partial(self._content.read, start, count))
                 if not data:
                     raise FilesUnavailable("The file is shorter than it was.")
-                yield data
                 start += len(data)
+                yield data
+                del data  # not kept while the next ones are read
         finally:
             self.close()
 
@@ -117,24 +118,28 @@ class FileStore:
         return not self._strangers
 
     def require_shared(self) -> None:
-        """Raises FilesUnavailable unless every process has the same files: a link may lead to any of them."""
+        """Raises FilesUnavailable unless every process has the same files: who asks for one may meet any of them."""
         if self._strangers:
             raise FilesUnavailable(
-                "The gateways of this database do not share their files, so a link could lead to one that does not "
-                "have the image. Nothing was bought. Mount one volume as GATEWAY_DATA_DIR/files in all of them, or "
-                "name a bucket in GATEWAY_FILES_URL."
+                "The gateways of this database do not share their files, so a link, or a job, could lead to one that "
+                "does not have the image. Nothing was bought. Mount one volume as GATEWAY_DATA_DIR/files in all of "
+                "them, or name a bucket in GATEWAY_FILES_URL."
             )
 
-    async def create(self, kind: Kind, owner: Owner, request_id: str, content_type: str, seconds: float) -> FileWriter:
-        """A new, empty file, which is kept for `seconds` once it is whole. End it with `commit` or `abort`. Raises
-        FilesUnavailable where the disk, or the bucket, takes none.
-        """
+    async def require_room(self) -> None:
+        """Raises FilesUnavailable where the disk, or the bucket, takes no file now."""
         if sum(self._writing.values()) >= self._keeping.bytes_max:
             raise _no_room()
         monotonic = asyncio.get_running_loop().time
         if monotonic() >= self._checked_until:
             await self._disk.run(self._keeping.place.check)
             self._checked_until = monotonic() + _CHECKED_SECONDS
+
+    async def create(self, kind: Kind, owner: Owner, request_id: str, content_type: str, seconds: float) -> FileWriter:
+        """A new, empty file, which is kept for `seconds` once it is whole. End it with `commit` or `abort`. Raises
+        FilesUnavailable where the disk, or the bucket, takes none.
+        """
+        await self.require_room()
         file_id = self._keeping.new_id()
         draft = await self._disk.run(partial(Draft, self._keeping.folder, file_id))
         self._writing[file_id] = 0
@@ -189,7 +194,7 @@ class FileStore:
     async def read(self, descriptor: int, offset: int, size: int) -> bytes:
         return await self._disk.read(descriptor, offset, size)
 
-    async def keep(self, draft: Draft, writer: FileWriter) -> StoredFile:
+    async def keep(self, draft: Draft, writer: FileWriter, wait_seconds: float) -> StoredFile:
         purpose, now = writer.purpose, self._keeping.clock()
         stored = StoredFile(
             id=writer.id,
@@ -203,7 +208,7 @@ class FileStore:
         )
         try:
             await self._disk.run(partial(self._keeping.place.put, draft.path, stored.id))
-            await self._ask(partial(self._index.add, stored))
+            await self._readers.run_until_answered(partial(self._index.add, stored), _INDEX_SECONDS_MAX, wait_seconds)
         except StoreUnavailable as error:
             raise FilesUnavailable(error.message) from error
         except FilesUnavailable:

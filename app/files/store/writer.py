@@ -41,8 +41,8 @@ class Keeper(Protocol):
 
     async def read(self, descriptor: int, offset: int, size: int) -> bytes: ...
 
-    async def keep(self, draft: Draft, writer: "FileWriter") -> StoredFile:
-        """Makes the whole draft a file of the store. Raises FilesUnavailable."""
+    async def keep(self, draft: Draft, writer: "FileWriter", wait_seconds: float) -> StoredFile:
+        """Makes the whole draft a file of the store. Waits so long for the database. Raises FilesUnavailable."""
         ...
 
     async def discard(self, draft: Draft, file_id: str) -> None: ...
@@ -88,16 +88,16 @@ class FileWriter:
         if len(self._gathered) >= _GATHERED_BYTES:
             await self._flush()
 
-    async def commit(self) -> StoredFile:
-        """The file is whole: others find it from now on. Raises FilesUnavailable; it can be followed even then, until
-        it is aborted.
+    async def commit(self, wait_seconds: float = 0) -> StoredFile:
+        """The file is whole: others find it from now on. Waits so long for a database that is away. Raises
+        FilesUnavailable; it can be followed even then, until it is aborted.
         """
         if self._stored is None:
             if self._failed:
                 raise _unavailable()
             await self._flush()
             try:
-                self._stored = await self._keeper.keep(self._draft, self)
+                self._stored = await self._keeper.keep(self._draft, self, wait_seconds)
             except BaseException:
                 self._failed = True
                 raise

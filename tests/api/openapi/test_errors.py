@@ -13,6 +13,8 @@ EVERYTHING = [
     *errors.of_metrics(),
     *errors.of_models(),
     *errors.of_files(),
+    *errors.of_jobs(),
+    *errors.of_job_results(),
     *errors.of_images(),
 ]
 

@@ -1,0 +1,1 @@
+"""Image requests that their callers do not wait for."""
