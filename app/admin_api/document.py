@@ -67,11 +67,11 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     shown = answers["200"]["content"]["application/json"]["schema"]
     if "ListShape" in shown.get("$ref", ""):
         answers["200"]["content"] |= _CSV
-    for status, refusal in responses(_refusals(method, takes_body="requestBody" in operation), _REASONS).items():
+    for status, refusal in responses(_refusals(method, operation), _REASONS).items():
         answers.setdefault(status, refusal)
 
 
-def _refusals(method: str, *, takes_body: bool) -> list[GatewayError]:
+def _refusals(method: str, operation: dict[str, Any]) -> list[GatewayError]:
     found = [*of_every_route(), *of_keys()]
     found += [
         InvalidRequest("Invalid query parameter 'limit'.", param="limit", code="invalid_value"),
@@ -85,9 +85,10 @@ def _refusals(method: str, *, takes_body: bool) -> list[GatewayError]:
             errors.Conflict("The user alice: the team is set by the file gateway.yaml."),
             errors.ChangedMeanwhile("It was changed since you read it. Read it again."),
         ]
-    if takes_body:
+    if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
+        found.append(errors.IdempotencyKeyReused("Another request was sent with this Idempotency-Key. Send a new one."))
+    if "requestBody" in operation:
         found += [
-            errors.IdempotencyKeyReused("Another request was sent with this Idempotency-Key. Send a new one."),
             InvalidRequest("The request's body is not JSON.", param=None, code="invalid_json"),
             errors.BodyTooLarge("The request's body is larger than 1000000 bytes."),
             errors.UnsupportedContentType("This route reads JSON."),

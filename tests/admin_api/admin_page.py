@@ -38,7 +38,8 @@ def _parameters(operation: dict[str, Any]) -> Iterator[str]:
     for each in operation.get("parameters", ()):
         if each["in"] != "path" and each["name"].lower() not in _COMMON:
             about = each.get("description") or each["schema"].get("description", "")
-            yield f"- `?{each['name']}`{_of(each['schema'])}{': ' + about if about else ''}"
+            name = f"{'?' if each['in'] == 'query' else ''}{each['name']}"
+            yield f"- `{name}`{_of(each['schema'])}{': ' + about if about else ''}"
 
 
 def _body(operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
