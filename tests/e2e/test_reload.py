@@ -16,6 +16,7 @@ import pytest
 
 from app.sandbox.server import SandboxServer
 from tests.alerts.receiver import SECRET, receiving
+from tests.e2e.test_client_leaves import received
 from tests.image_files import image_file
 from tests.servers import GatewayProcess, Key, fetch_json, read_metric, wait_until
 
@@ -237,14 +238,14 @@ def test_a_new_key_is_used_by_new_requests_and_the_old_one_finishes_what_it_has(
     running.write(ZENMUX_API_KEYS_FILE=str(secret))
     running.reload()
     with ExitStack() as stack:
-        connections = [stack.enter_context(running.gateway.begin(key, "slow [sandbox: delay=5s]")) for _ in range(8)]
+        connections = [stack.enter_context(running.gateway.begin(key, "slow [sandbox: delay=10s]")) for _ in range(8)]
         rows = running.gateway.store.rows
-        wait_until(lambda: sum(bool(row["dispatched_at_ms"]) for row in rows()) == 8, "all are sent")
+        wait_until(lambda: received(running.sandbox) == 8, "all are sent")
         secret.write_text("main=sk-ai-v1-new\n")
         running.reload()
+        assert [row["state"] for row in rows()] == ["pending"] * 8  # they wait for ZenMux
         for _ in range(6):
             assert running.ask(key).status_code == 200
-        assert sum(row["state"] == "pending" for row in rows()) == 8  # while the others still wait
         for connection in connections:
             answer = b"".join(iter(lambda connection=connection: connection.recv(65536), b""))  # type: ignore[misc]
             assert answer.startswith(b"HTTP/1.1 200")
