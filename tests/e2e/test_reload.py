@@ -237,14 +237,14 @@ def test_a_new_key_is_used_by_new_requests_and_the_old_one_finishes_what_it_has(
     running.write(ZENMUX_API_KEYS_FILE=str(secret))
     running.reload()
     with ExitStack() as stack:
-        connections = [stack.enter_context(running.gateway.begin(key, "slow [sandbox: delay=5s]")) for _ in range(8)]
+        connections = [stack.enter_context(running.gateway.begin(key, "slow [sandbox: delay=8s]")) for _ in range(8)]
         rows = running.gateway.store.rows
         wait_until(lambda: sum(bool(row["dispatched_at_ms"]) for row in rows()) == 8, "all are sent")
         secret.write_text("main=sk-ai-v1-new\n")
         running.reload()
+        assert [row["state"] for row in rows()] == ["pending"] * 8  # they wait for ZenMux
         for _ in range(6):
             assert running.ask(key).status_code == 200
-        assert sum(row["state"] == "pending" for row in rows()) == 8  # while the others still wait
         for connection in connections:
             answer = b"".join(iter(lambda connection=connection: connection.recv(65536), b""))  # type: ignore[misc]
             assert answer.startswith(b"HTTP/1.1 200")
@@ -297,6 +297,30 @@ def test_a_worker_that_starts_later_has_the_last_good_configuration(
         assert running.metric("info", hash=good["hash"]) == 1
         assert running.ask(key).status_code == 200
         assert running.bought_with("new") == 1
+
+
+def test_an_admin_reloads_over_http_and_is_answered_with_the_result(running: Reloaded) -> None:
+    admin_key = "0123456789abcdef0123456789abcdef"
+    secret = {"GATEWAY_ADMIN_KEY": admin_key, "ZENMUX_API_KEYS": "main=sk-ai-v1-old"}
+
+    def ask(key: str = admin_key) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {key}"}
+        return running.client.post(f"{running.gateway.root}/admin/v1/reload", headers=headers)
+
+    assert ask().status_code == 401
+    running.write(**secret)
+    running.reload()
+    assert ask(running.gateway.store.key().text).status_code == 403
+    for number in range(4):  # each worker is asked
+        running.write(**secret, GATEWAY_THRESHOLDS_PERCENT=str(number + 1), GATEWAY_LOG_LEVEL="debug")
+        answer = ask().json()
+        assert (answer["object"], answer["needs_restart"]) == ("reload", ["GATEWAY_LOG_LEVEL"])
+        wait_until(lambda: running.lines("configuration_in_use")[-1]["hash"] == answer["hash"], "all use it")  # noqa: B023 - at once
+    running.write(**secret, GATEWAY_THRESHOLDS_PERCENT="101")
+    refused = ask()
+    assert refused.status_code == 409, refused.text
+    assert "GATEWAY_THRESHOLDS_PERCENT" in refused.json()["error"]["message"]
+    assert running.metric("info", hash=answer["hash"]) == 1
 
 
 def test_an_edit_that_has_given_its_images_away_is_not_sent_to_an_account_that_came_meanwhile(
