@@ -13,7 +13,7 @@ from app.files.store.writer import FileWriter
 
 _log = logging.getLogger("gateway")
 
-ONLY_COPY_SECONDS = 120.0
+ONLY_COPY_SECONDS = 15.0
 """How long an answer that nobody else has waits for a database that is away."""
 
 ErrorEvent = Callable[[GatewayError, EventEnd], bytes]
