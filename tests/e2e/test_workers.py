@@ -97,7 +97,7 @@ def test_what_a_killed_worker_ran_is_closed_at_once(
     with two_workers(tmp_path, sandbox, postgresql_url) as gateway, ExitStack() as stack:
         key = gateway.store.key("concurrent:12")
         for _ in range(12):
-            stack.enter_context(gateway.begin(key, "a house [sandbox: delay=8s]"))
+            stack.enter_context(gateway.begin(key, "a house [sandbox: delay=15s]"))
         wait_until(lambda: sum(bool(row["dispatched_at_ms"]) for row in gateway.store.rows()) == 12, "all are sent")
         ran = Counter(row["instance"] for row in gateway.store.rows())
         assert len(ran) == 2
@@ -105,7 +105,7 @@ def test_what_a_killed_worker_ran_is_closed_at_once(
         killed_at = time.monotonic()
         wait_until(lambda: any(row["state"] == "expired" for row in gateway.store.rows()), "the killed ones expire")
         buy(gateway, key, 1)
-        assert time.monotonic() - killed_at < 8  # while what the other runs is still in flight
+        assert time.monotonic() - killed_at < 15  # while what the other runs is still in flight
         gateway.store.settled(13)
         expired = Counter(row["instance"] for row in gateway.store.rows() if row["state"] == "expired")
         [(dead, count)] = expired.items()
