@@ -37,6 +37,7 @@ local of = p.of;
             [[p.perMinute('requests_total', 'instance', 'outcome="unavailable"'), '{{instance}}']],
             'cpm'
           ),
+          p.lines('Jobs', 'Running now, and ended since the start, of the processes that live.', [['sum by (state) (%s)' % of('jobs'), '{{state}}']], 'none'),
           p.lines('Kept files', 'Bytes of all gateways on the database; bounded by GATEWAY_FILES_BYTES_MAX.', [['max(%s)' % of('files_bytes'), 'bytes']], 'bytes'),
           p.quantiles('Added latency', 'A reservation is written before the first byte is sent to ZenMux.', 'overhead_seconds', w=12),
         ]),
