@@ -31,6 +31,7 @@ from app.main import create_app, utc_now
 from app.quotas.limits.manage import set_limit
 from app.quotas.reports.audit import Finding, audit, compare_with_bill
 from app.quotas.rules.limits import Scope, parse_limit
+from app.sandbox.server import SandboxServer
 from app.server.http.bounds import Bounds
 from app.server.serving import bound_buffers, server_config
 from app.settings.settings import Settings
@@ -137,6 +138,16 @@ class Store:
             if bill is not None:
                 found += compare_with_bill(connection, bill)
         return [finding for finding in found if finding.severity == "error"]
+
+
+def assert_bill_is_ledger(
+    gateway: "RunningGateway | GatewayProcess", sandbox: SandboxServer, bought: int | None = None
+) -> None:
+    """Once all is settled, the sandbox has charged what the ledger says; for so many generations, where it is given."""
+    gateway.store.settled()
+    bill = fetch_json(sandbox.bill_url)
+    assert bought is None or len(bill["generations"]) == bought
+    assert gateway.store.findings(bill) == []
 
 
 class RunningGateway:

@@ -13,9 +13,9 @@ from app.files.store.draft import Draft
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
 from tests.e2e.test_client_leaves import received
-from tests.e2e.test_jobs import ask, assert_books_are_right, ended, post, submit
+from tests.e2e.test_jobs import ask, ended, post, submit
 from tests.e2e.test_store_outage import Outage, Start, kept_on_disk, outage, start
-from tests.servers import GatewayProcess, RunningGateway, fetch_json, wait_until
+from tests.servers import GatewayProcess, RunningGateway, assert_bill_is_ledger, fetch_json, wait_until
 
 __all__ = ["outage", "start"]
 
@@ -40,7 +40,7 @@ class TestSubmittedAgain:
         assert post(url, key, KEYED, prompt=SLOW).json() == job["result"], "a call that waits has the job's answer"
         other = post(url, key, headers, prompt="another")
         assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reuse")
-        assert_books_are_right(gateway, sandbox, 1)
+        assert_bill_is_ledger(gateway, sandbox, 1)
 
     def test_twenty_at_once_are_one_job(self, gateway: RunningGateway, sandbox: SandboxServer) -> None:
         key, url = gateway.store.key(), f"{gateway.url}/images/generations"
@@ -51,7 +51,7 @@ class TestSubmittedAgain:
         assert {answer.status_code for answer in answers} == {202}
         assert len({answer.json()["id"] for answer in answers}) == 1
         ended(gateway, key, answers[0].headers["location"])
-        assert_books_are_right(gateway, sandbox, 1)
+        assert_bill_is_ledger(gateway, sandbox, 1)
 
     def test_without_a_key_two_are_two_jobs(self, gateway: RunningGateway, sandbox: SandboxServer) -> None:
         key = gateway.store.key()
@@ -59,7 +59,7 @@ class TestSubmittedAgain:
         assert len({answer.json()["id"] for answer in answers}) == 2
         for answer in answers:
             ended(gateway, key, answer.headers["location"])
-        assert_books_are_right(gateway, sandbox, 2)
+        assert_bill_is_ledger(gateway, sandbox, 2)
 
     def test_a_call_that_waits_can_be_had_as_a_job(self, gateway: RunningGateway, sandbox: SandboxServer) -> None:
         key, url = gateway.store.key(), f"{gateway.url}/images/generations"
@@ -69,7 +69,7 @@ class TestSubmittedAgain:
         job = ended(gateway, key, made.headers["location"])
         assert (job["status"], job["result"]) == ("completed", direct.json())
         assert job["request_id"] == direct.headers["x-request-id"]
-        assert_books_are_right(gateway, sandbox, 1)
+        assert_bill_is_ledger(gateway, sandbox, 1)
 
     def test_whose_acceptance_was_lost_it_is_the_same_job(
         self, gateway: RunningGateway, sandbox: SandboxServer
@@ -91,7 +91,7 @@ class TestSubmittedAgain:
         assert (again.status_code, again.headers["x-gateway-replayed"]) == (202, "true")
         assert [again.json()["id"]] == [job["id"] for job in jobs]
         assert ended(gateway, key, again.headers["location"])["status"] == "completed"
-        assert_books_are_right(gateway, sandbox, 1)
+        assert_bill_is_ledger(gateway, sandbox, 1)
 
 
 class TestFailures:
@@ -119,7 +119,7 @@ class TestFailures:
             (row,) = second.store.settled(1)
             assert (row["state"], row["charged_nanousd"]) == ("expired", 0)
             assert submit(second, key, "respond-async, wait=30").status_code == 200, "the limit has room again"
-            assert_books_are_right(second, sandbox, 1)
+            assert_bill_is_ledger(second, sandbox, 1)
 
     def test_a_database_that_is_away_at_its_end_is_waited_for(
         self, start: Start, outage: Outage, sandbox: SandboxServer
@@ -134,7 +134,7 @@ class TestFailures:
             outage.end()
             job = ended(gateway, key, path)
             assert job["status"] == "completed", job
-            assert_books_are_right(gateway, sandbox, 1)
+            assert_bill_is_ledger(gateway, sandbox, 1)
 
     def test_a_disk_that_takes_no_answer_leaves_an_error_that_says_so(
         self, gateway: RunningGateway, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
@@ -150,7 +150,7 @@ class TestFailures:
         assert (job["status"], job["error"]["code"]) == ("failed", "answer_lost")
         assert job["request_id"] in job["error"]["message"]
         assert ask(gateway, key, f"{path}/result").status_code == 410
-        assert_books_are_right(gateway, sandbox, 1)
+        assert_bill_is_ledger(gateway, sandbox, 1)
 
     def test_an_answer_that_had_to_make_room_says_so(self, start_gateway: StartGateway, sandbox: SandboxServer) -> None:
         gateway = start_gateway(sandbox.url, files_bytes_max=1_500_000)
@@ -162,7 +162,7 @@ class TestFailures:
         gone = ask(gateway, key, oldest["poll_url"]).json()
         assert (gone["status"], gone["result"], gone["error"]["code"]) == ("completed", None, "file_gone")
         assert ask(gateway, key, f"{oldest['poll_url']}/result").status_code == 410
-        assert_books_are_right(gateway, sandbox, 2)
+        assert_bill_is_ledger(gateway, sandbox, 2)
 
     def test_of_each_user_so_many_jobs_are_kept(self, start_gateway: StartGateway, sandbox: SandboxServer) -> None:
         gateway = start_gateway(sandbox.url, user_jobs_max=2)
@@ -196,7 +196,7 @@ class TestTwoGateways:
             assert ask(one, key, f"{path}/result").json() == job["result"]
             assert ask(two, key, path, "DELETE").json()["deleted"]
             assert ask(one, key, path).status_code == 404
-            assert_books_are_right(one, sandbox, 1)
+            assert_bill_is_ledger(one, sandbox, 1)
 
     def test_what_one_ran_when_it_was_killed_is_incomplete_at_the_other(
         self, postgresql_url: str, sandbox: SandboxServer, tmp_path: Path
@@ -225,4 +225,4 @@ class TestTwoGateways:
             answer = submit(two, key)
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "files_unavailable")
             assert "GATEWAY_FILES_URL" in answer.json()["error"]["message"]
-            assert_books_are_right(two, sandbox, 0)
+            assert_bill_is_ledger(two, sandbox, 0)

@@ -11,8 +11,9 @@ import pytest
 
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
+from tests.e2e.test_client_leaves import received
 from tests.image_files import image_file
-from tests.servers import GatewayProcess, Key, RunningGateway, fetch_json, wait_until
+from tests.servers import GatewayProcess, Key, RunningGateway, assert_bill_is_ledger, wait_until
 
 BODY = {"model": "gpt-image-2", "prompt": "a house", "size": "1024x1024", "quality": "low"}
 ASYNC = {"prefer": "respond-async"}
@@ -46,13 +47,6 @@ def ended(gateway: RunningGateway | GatewayProcess, key: Key, path: str) -> dict
     return found
 
 
-def assert_books_are_right(gateway: RunningGateway | GatewayProcess, sandbox: SandboxServer, bought: int) -> None:
-    gateway.store.settled()
-    bill = fetch_json(sandbox.bill_url)
-    assert len(bill["generations"]) == bought
-    assert gateway.store.findings(bill) == []
-
-
 def test_a_job_from_its_submission_to_its_answer(gateway: RunningGateway, sandbox: SandboxServer) -> None:
     key = gateway.store.key("images:9/day")
     answer = submit(gateway, key, prompt="a house [sandbox: delay=1s]", style="vivid")
@@ -75,7 +69,7 @@ def test_a_job_from_its_submission_to_its_answer(gateway: RunningGateway, sandbo
     assert (bare.status_code, bare.headers["content-type"]) == (200, "application/json")
     assert bare.json() == done["result"]
     assert int(bare.headers["content-length"]) == len(bare.content)
-    assert_books_are_right(gateway, sandbox, 1)
+    assert_bill_is_ledger(gateway, sandbox, 1)
     assert gateway.metric("zenmux_gateway_requests_total", outcome="completed") == 1
     assert gateway.metric("zenmux_gateway_jobs", state="completed") == 1
     assert gateway.metric("zenmux_gateway_jobs", state="in_progress") == 0
@@ -101,7 +95,7 @@ def test_whoever_waits_long_enough_has_the_whole_answer(gateway: RunningGateway,
     late = submit(gateway, key, "wait=1, respond-async", prompt="a house [sandbox: delay=3s]")
     assert late.status_code == 202
     assert ended(gateway, key, late.headers["location"])["status"] == "completed"
-    assert_books_are_right(gateway, sandbox, 2)
+    assert_bill_is_ledger(gateway, sandbox, 2)
 
 
 def test_a_failure_is_the_error_of_the_direct_call(gateway: RunningGateway, sandbox: SandboxServer) -> None:
@@ -113,7 +107,7 @@ def test_a_failure_is_the_error_of_the_direct_call(gateway: RunningGateway, sand
     assert (job["status"], job["result"]) == ("failed", None)
     assert direct.json()["error"] == waited.json()["error"] == job["error"] == result.json()["error"]
     assert direct.status_code == waited.status_code == result.status_code == 400
-    assert_books_are_right(gateway, sandbox, 0)
+    assert_bill_is_ledger(gateway, sandbox, 0)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +121,7 @@ def test_what_is_refused_is_no_job(
     answer = submit(gateway, key, **fields)
     assert answer.status_code == status, answer.text
     assert ask(gateway, key, "/v1/images/jobs").json()["data"] == []
-    assert_books_are_right(gateway, sandbox, 0)
+    assert_bill_is_ledger(gateway, sandbox, 0)
 
 
 def test_a_job_is_its_users_alone(gateway: RunningGateway) -> None:
@@ -145,8 +139,8 @@ def test_a_job_is_its_users_alone(gateway: RunningGateway) -> None:
 
 def test_a_list_of_jobs_goes_page_by_page(gateway: RunningGateway) -> None:
     key = gateway.store.key()
-    made = [submit(gateway, key, "respond-async, wait=50") and None for _ in range(3)]
-    assert len(made) == 3
+    for _ in range(3):
+        submit(gateway, key, "respond-async, wait=50")
     first = ask(gateway, key, "/v1/images/jobs?limit=2").json()
     assert (len(first["data"]), first["has_more"]) == (2, True)
     second = ask(gateway, key, f"/v1/images/jobs?limit=2&after={first['last_id']}").json()
@@ -168,12 +162,10 @@ def test_a_deleted_job_is_forgotten_and_its_image_charged(gateway: RunningGatewa
     }  # fmt: skip
     assert ask(gateway, key, path).status_code == 404
     running = submit(gateway, key, prompt="a house [sandbox: delay=1s]").headers["location"]
-    wait_until(
-        lambda: fetch_json(sandbox.bill_url) is not None and gateway.store.rows()[-1]["dispatched_at_ms"], "sent"
-    )
+    wait_until(lambda: received(sandbox) == 2, "it is sent")
     assert ask(gateway, key, running, "DELETE").json()["deleted"]
     assert ask(gateway, key, running).status_code == 404
-    assert_books_are_right(gateway, sandbox, 2)
+    assert_bill_is_ledger(gateway, sandbox, 2)
     wait_until(lambda: not list((gateway.settings.data_dir / "files").glob("*answer*")), "its file is gone")
 
 
@@ -190,12 +182,11 @@ def test_a_job_that_is_not_sent_yet_is_cancelled(start_gateway: StartGateway) ->
             gateway = start_gateway(f"http://127.0.0.1:{silent.getsockname()[1]}/api/v1")
             key = gateway.store.key("images:1/day")
             path = submit(gateway, key).headers["location"]
-            ask(gateway, key, path, "DELETE")
-            job = ended(gateway, key, path)
-            assert job["status"] in ("cancelled", "failed")
+            cancelled = ask(gateway, key, path, "DELETE")
+            assert cancelled.json()["status"] == "cancelled", cancelled.text
             (row,) = gateway.store.settled(1)
             assert (row["state"], row["charged_nanousd"]) == ("released", 0)
-            assert ask(gateway, key, f"{path}/result").status_code in (410, 502, 504)
+            assert ask(gateway, key, f"{path}/result").status_code == 410
         finally:
             for filler in fillers:
                 filler.close()
@@ -224,7 +215,7 @@ def test_the_paths_of_other_gateways(gateway: RunningGateway, sandbox: SandboxSe
     failed = post(f"{gateway.url}/images/generations/async", key, prompt="a house [sandbox: moderation]").json()
     found = ended(gateway, key, failed["poll_url"])
     assert (found["status"], found["http_status"], found["error"]["code"]) == ("failed", 400, "moderation_blocked")
-    assert_books_are_right(gateway, sandbox, 1)
+    assert_bill_is_ledger(gateway, sandbox, 1)
 
 
 def test_no_prompt_is_on_the_disk(gateway: RunningGateway) -> None:
@@ -259,7 +250,7 @@ def test_a_stopping_gateway_finishes_its_jobs(sandbox: SandboxServer, tmp_path: 
         job = ask(second, key, path).json()
         assert job["status"] == "completed"
         assert base64.b64decode(job["result"]["data"][0]["b64_json"]).startswith(PNG)
-        assert_books_are_right(second, sandbox, 1)
+        assert_bill_is_ledger(second, sandbox, 1)
 
 
 def test_a_stop_that_waits_no_longer_leaves_an_incomplete_job(sandbox: SandboxServer, tmp_path: Path) -> None:

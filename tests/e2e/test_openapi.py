@@ -15,7 +15,7 @@ from jsonschema_rs import Draft202012Validator
 
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
-from tests.servers import Key, RunningGateway, fetch_json
+from tests.servers import Key, RunningGateway, assert_bill_is_ledger, fetch_json
 
 NODE = Path(__file__).parents[1] / "node"
 SECONDS_MAX = 240  # on a busy machine; alone it is done in ten
@@ -24,11 +24,6 @@ SECONDS_MAX = 240  # on a busy machine; alone it is done in ten
 def validator(document: dict[str, Any], name: str) -> Draft202012Validator:
     """Of one named schema of the document."""
     return Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": document["components"]})
-
-
-def assert_the_bill_is_the_ledger(gateway: RunningGateway, sandbox: SandboxServer) -> None:
-    gateway.store.settled()
-    assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
 
 
 def ask_everything(gateway: RunningGateway, key: Key, folder: Path, *options: str) -> None:
@@ -65,7 +60,7 @@ def test_no_answer_is_another_than_the_document_says(
     key = gateway.store.key("requests:100000/day", "usd:1000/month")
     ask_everything(gateway, key, tmp_path, "--phases", "examples,coverage,fuzzing")
     assert len(gateway.store.settled()) >= 6
-    assert_the_bill_is_the_ledger(gateway, sandbox)
+    assert_bill_is_ledger(gateway, sandbox)
 
 
 @pytest.mark.timeout(SECONDS_MAX)
@@ -74,7 +69,7 @@ def test_no_answer_is_another_in_strict_mode(
 ) -> None:
     gateway = start_gateway(sandbox.url, compatibility="strict")
     ask_everything(gateway, gateway.store.key(), tmp_path, "--phases", "coverage", "--include-tag", "images")
-    assert_the_bill_is_the_ledger(gateway, sandbox)
+    assert_bill_is_ledger(gateway, sandbox)
 
 
 @pytest.mark.parametrize("compatibility", ["lenient", "strict"])
@@ -93,7 +88,7 @@ def test_every_example_is_accepted_as_it_stands(
         if answer.headers["content-type"].startswith("application/json"):
             validator(document, "ImagesResponse").validate(answer.json())
     assert len(gateway.store.settled()) == len(content["examples"])
-    assert_the_bill_is_the_ledger(gateway, sandbox)
+    assert_bill_is_ledger(gateway, sandbox)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +114,7 @@ def test_the_events_of_a_stream_are_those_of_the_document(
     assert [event["type"] for event in events] == kinds
     for event in events:
         validator(document, "ImageStreamEvent").validate(event)
-    assert_the_bill_is_the_ledger(gateway, sandbox)
+    assert_bill_is_ledger(gateway, sandbox)
 
 
 def ask(gateway: RunningGateway, key: Key | None, **fields: Any) -> httpx2.Response:
@@ -152,7 +147,7 @@ def test_what_zenmux_makes_of_a_request_is_documented(gateway: RunningGateway, s
         answer = ask(gateway, key, prompt=f"[sandbox: {directive}]")
         assert answer.status_code == status, (directive, answer.text)
         assert_is_documented(document, answer)
-    assert_the_bill_is_the_ledger(gateway, sandbox)
+    assert_bill_is_ledger(gateway, sandbox)
 
 
 def test_what_the_gateway_refuses_is_documented(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
@@ -174,7 +169,7 @@ def test_what_the_gateway_refuses_is_documented(start_gateway: StartGateway, san
     for status, answer in refused:
         assert answer.status_code == status, answer.text
         assert_is_documented(document, answer)
-    assert_the_bill_is_the_ledger(gateway, sandbox)
+    assert_bill_is_ledger(gateway, sandbox)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not here")
@@ -207,4 +202,4 @@ def test_a_client_made_from_the_document_works(gateway: RunningGateway, sandbox:
     assert told["refused"] == {"code": "integer_above_max_value", "param": "n", "type": "invalid_request_error"}
     assert told["limits"] == [["images:10/day", 2, 8]]
     assert told["ready"] == "ready"
-    assert_the_bill_is_the_ledger(gateway, sandbox)
+    assert_bill_is_ledger(gateway, sandbox)

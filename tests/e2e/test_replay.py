@@ -20,7 +20,7 @@ from app.settings.settings import Settings
 from tests.e2e.conftest import StartGateway
 from tests.e2e.test_client_leaves import ask_and_leave
 from tests.e2e.test_openai_node import run as run_node
-from tests.servers import UPSTREAM_KEY, Key, RunningGateway, fetch_json
+from tests.servers import UPSTREAM_KEY, Key, RunningGateway, assert_bill_is_ledger, fetch_json
 
 CHEAP: dict[str, Any] = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low"}
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -33,11 +33,6 @@ def key(gateway: RunningGateway) -> Key:
 
 def bought(sandbox: SandboxServer) -> int:
     return len(fetch_json(sandbox.bill_url)["generations"])
-
-
-def ledger_equals_bill(gateway: RunningGateway, sandbox: SandboxServer) -> None:
-    gateway.store.settled()
-    assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
 
 
 def send(
@@ -75,7 +70,7 @@ class TestIdempotencyKey:
         assert bought(sandbox) == 1
         assert len(gateway.store.rows()) == 1  # a replay is no record: it bought nothing
         assert gateway.metric("zenmux_gateway_replays_total") == 2
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
     def test_twenty_at_once_buy_one_image_and_have_the_same_bytes(
         self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
@@ -88,7 +83,7 @@ class TestIdempotencyKey:
         assert len({answer.content for answer in answers}) == 1
         assert sum("x-gateway-replayed" in answer.headers for answer in answers) == 19
         assert bought(sandbox) == 1
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
     def test_a_stream_is_joined_and_replayed_with_its_events(
         self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
@@ -103,7 +98,7 @@ class TestIdempotencyKey:
         assert answers[0].content.count(b"event: image_generation") == 3
         assert answers[3].headers["content-type"].startswith("text/event-stream")
         assert bought(sandbox) == 1
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
     def test_another_request_under_the_key_is_refused(
         self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
@@ -129,7 +124,7 @@ class TestIdempotencyKey:
         again = send(gateway, gateway.store.key(), "a [sandbox: status=400]", headers=keyed("k7"))
         assert (refused.status_code, again.status_code) == (400, 400)
         assert "x-gateway-replayed" not in again.headers
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
     def test_a_failure_whose_outcome_is_unknown_is_stored(self, gateway: RunningGateway, key: Key) -> None:
         failed = send(gateway, key, "a house [sandbox: reset]", headers=keyed("k8"))
@@ -161,7 +156,7 @@ class TestIdempotencyKey:
             assert again.content == first.content
             assert again.headers["x-gateway-replayed"] == "true"
             assert bought(sandbox) == 1
-            ledger_equals_bill(gateway, sandbox)
+            assert_bill_is_ledger(gateway, sandbox)
 
 
 class TestRetries:
@@ -176,7 +171,7 @@ class TestRetries:
         assert base64.b64decode(images.data[0].b64_json or "").startswith(PNG)
         assert bought(sandbox) == 1
         assert gateway.metric("zenmux_gateway_replays_total", kind="taken_over") == 1
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
     @pytest.mark.parametrize("is_keyed", [False, True])
     @pytest.mark.parametrize("fault", ["cut=0.5", "reset"])
@@ -189,7 +184,7 @@ class TestRetries:
             with pytest.raises(openai.InternalServerError, match="broke before its answer was whole"):
                 client.images.generate(prompt=f"a house [sandbox: {fault}]", **CHEAP)
         assert bought(sandbox) == 1
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
     def test_openai_python_joins_its_own_first_try_by_its_key(
         self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
@@ -201,7 +196,7 @@ class TestRetries:
             client.images.generate(prompt="a house", **CHEAP)  # another call has another key: not 422
         assert gateway.metric("zenmux_gateway_replays_total", kind="taken_over") == 0
         assert bought(sandbox) == 2
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
     def test_openai_node_gets_the_image_of_its_first_try(
         self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
@@ -210,7 +205,7 @@ class TestRetries:
         assert reported["error"] is None
         assert reported["result"]["images"][0]["begins"] == PNG.hex()
         assert bought(sandbox) == 1
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
     @pytest.mark.parametrize("headers", [RETRY, {}])
     def test_an_undelivered_answer_is_had_by_the_next_equal_request_once(
@@ -226,7 +221,7 @@ class TestRetries:
         anew = send(gateway, key, prompt, headers=headers, stream=False)
         assert "x-gateway-replayed" not in anew.headers
         assert bought(sandbox) == 2
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
     @pytest.mark.parametrize("number", range(5))
     def test_who_takes_over_a_running_attempt_ends_it_even_if_faster_than_the_attempt_itself(
@@ -237,7 +232,7 @@ class TestRetries:
         assert "x-gateway-replayed" in send(gateway, key, prompt, headers=RETRY, stream=False).headers
         assert "x-gateway-replayed" not in send(gateway, key, prompt, headers=RETRY, stream=False).headers
         assert bought(sandbox) == 2
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
     def test_an_answer_that_was_cut_in_the_middle_is_lost_once(
         self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
@@ -261,7 +256,7 @@ class TestRetries:
         assert (whole.status_code, whole.headers["x-gateway-replayed"]) == (200, "true")
         assert base64.b64decode(whole.json()["data"][0]["b64_json"]).startswith(PNG)
         assert bought(sandbox) == 1
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
     def test_where_joining_is_off_a_retry_buys_anew_and_a_key_still_holds(
         self, start_gateway: StartGateway, sandbox: SandboxServer
@@ -276,7 +271,7 @@ class TestRetries:
         keyed_twice = [send(gateway, key, prompt, headers=keyed("k")) for _ in range(2)]
         assert keyed_twice[0].content == keyed_twice[1].content
         assert bought(sandbox) == 3
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
     def test_an_equal_request_that_says_nothing_takes_over_for_as_long_as_is_set(
         self, start_gateway: StartGateway, sandbox: SandboxServer
@@ -303,7 +298,7 @@ class TestRetries:
         anew = send(gateway, key, "a house", headers=keyed("k"))
         assert (anew.status_code, "x-gateway-replayed" in anew.headers) == (200, False)
         assert bought(sandbox) == 2
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
     def test_five_equal_requests_on_purpose_buy_five_though_one_is_refused_at_first(
         self, gateway: RunningGateway, sandbox: SandboxServer
@@ -332,7 +327,7 @@ class TestRetries:
         assert refused.is_set()
         assert replayed == [False] * 5
         assert bought(sandbox) == 5
-        ledger_equals_bill(gateway, sandbox)
+        assert_bill_is_ledger(gateway, sandbox)
 
 
 def test_thirty_megabytes_are_replayed_whole(gateway: RunningGateway, sandbox: SandboxServer, key: Key) -> None:

@@ -4,8 +4,8 @@ from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text
 
 from app.database.schema.base import ID, NAME, metadata
 
-# Written before the reservation of the same request, ended by the process that runs it. No prompt is here: what a job
-# was asked for is only in the memory of that process.
+# Written once the reservation of the same request is there, ended by the process that runs it. No prompt is here: what
+# a job was asked for is only in the memory of that process.
 jobs = Table(
     "jobs",
     metadata,
