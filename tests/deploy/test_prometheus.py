@@ -80,6 +80,7 @@ ENVOY = (
     " or (sum by (gen_ai_original_model) (gen_ai_server_request_duration_seconds_count) * 0))"
     " / sum by (gen_ai_original_model) (gen_ai_server_request_duration_seconds_count)",
 )
+ADMIN_KEY = "0123456789abcdef0123456789abcdef"
 BODY = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low"}
 IMAGE = json.dumps({"created": 1, "data": [{"b64_json": "aGVsbG8="}]}).encode()
 
@@ -153,11 +154,19 @@ class Site:
 
 def traffic(site: Site) -> Callable[[], None]:
     """A gateway with all sorts of requests, good and bad. Returns one round of them."""
-    gateway = site.start("usual", GATEWAY_WEBHOOK_URL="http://127.0.0.1:9/", GATEWAY_WEBHOOK_SECRET="x" * 32)
+    gateway = site.start(
+        "usual",
+        GATEWAY_WEBHOOK_URL="http://127.0.0.1:9/",
+        GATEWAY_WEBHOOK_SECRET="x" * 32,
+        GATEWAY_ADMIN_KEY=ADMIN_KEY,
+    )
+    sign_in = f"{gateway.root}/console/sign-in"
+    assert httpx2.post(sign_in, data={"key": ADMIN_KEY}, headers={"sec-fetch-site": "same-origin"}).status_code == 303
     key = gateway.store.key()
     ask_for = partial(ask, gateway.url, key)
     for prompt in ("no-usage", "usage=100x"):
         ask_for(f"a house [sandbox: {prompt}]")
+    assert ask_for("a boat", {"Prefer": "respond-async"}).status_code == 202
     limited = gateway.store.key("images:1/day", shadow_limits=("requests:1/day",))
     assert [ask(gateway.url, limited).status_code for _ in range(2)] == [200, 429]
     shadowed = gateway.store.key(shadow_limits=("images:1/day",))

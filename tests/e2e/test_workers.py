@@ -54,7 +54,7 @@ def test_both_serve_and_whoever_is_scraped_tells_the_sums(
         rows = gateway.store.settled(14)
         assert len({row["instance"] for row in rows}) == 2
         cost_usd = sum(row["charged_nanousd"] for row in rows) / 1e9
-        assert scraped(gateway, "zenmux_gateway_requests_total", outcome="completed") == {14}
+        wait_until(lambda: scraped(gateway, "zenmux_gateway_requests_total", outcome="completed") == {14}, "all count")
         assert scraped(gateway, "zenmux_gateway_user_images_total", user="bob") == {4}
         assert scraped(gateway, "zenmux_gateway_request_duration_seconds_count") == {14}
         assert scraped(gateway, "zenmux_gateway_request_duration_seconds_bucket", le="+Inf") == {14}
@@ -86,7 +86,8 @@ def test_requests_of_both_are_in_flight_and_the_killed_ones_are_not(
         assert scraped(gateway, "zenmux_gateway_workers") == {2}
         assert scraped(gateway, "zenmux_gateway_requests_total", outcome="completed") == {6}  # nothing is forgotten
         buy(gateway, key, 6)
-        assert scraped(gateway, "zenmux_gateway_requests_total", outcome="completed") == {12}
+        # A request is counted a moment after its caller has the answer.
+        wait_until(lambda: scraped(gateway, "zenmux_gateway_requests_total", outcome="completed") == {12}, "all count")
         assert killed.pid not in {worker.pid for worker in workers_of(gateway)}
 
 
