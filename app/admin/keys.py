@@ -98,7 +98,9 @@ def disable_key(operator: Operator, key_id: str) -> KeyView:
 
 
 def enable_key(operator: Operator, key_id: str) -> KeyView:
-    """Lets a disabled key work again. Changes nothing if it works already. Raises NotFound."""
+    """Lets a disabled key work again. Changes nothing if it works already. Raises NotFound; Conflict where a file says
+    that it is disabled.
+    """
     return _set_disabled(operator, key_id, Permission.CHANGE_KEYS, disabled=False)
 
 
@@ -118,7 +120,11 @@ def change_key(operator: Operator, key_id: str, fields: KeyFields) -> KeyView:
         )
         if "disabled" in fields:
             wanted = replace(wanted, disabled_at=(key.disabled_at or change.now) if fields["disabled"] else None)
-        changed = {"models": wanted.models != key.models, "expires": wanted.expires_at != key.expires_at}
+        changed = {
+            "models": wanted.models != key.models,
+            "expires": wanted.expires_at != key.expires_at,
+            "state": wanted.disabled_at is None and key.disabled_at is not None,
+        }
         refuse_managed(key.managed_by, f"The key {key.id}", (field for field, is_new in changed.items() if is_new))
         return _view(connection, key_records.change_key(connection, wanted, change=change))
 
@@ -194,6 +200,8 @@ def _set_disabled(operator: Operator, key_id: str, action: Permission, *, disabl
     with operator.writing() as connection:
         key = key_for(operator, connection, key_id, action)
         operator.expected.check(_view(connection, key).as_json())
+        if not disabled and key.disabled_at is not None:
+            refuse_managed(key.managed_by, f"The key {key.id}", ("state",))
         return _view(connection, key_records.set_key_disabled(connection, key.id, disabled=disabled, change=change))
 
 

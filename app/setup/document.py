@@ -67,6 +67,7 @@ Expiry = Annotated[
 ]
 Variable = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$", examples=["ZENMUX_KEY_SPARE"])]
 
+TokenSha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 AccountName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}$")]
 
 
@@ -105,6 +106,10 @@ class KeyPart(Limited):
     name: Name | None = Field(None, description="The key's name, if the address does not say.")
     models: list[Model] | None = Field(None, description="The models it may use; null: every model.")
     expires: Expiry = Field(None, description="When it ends, UTC: a date (that day included) or a time; null: never.")
+    disabled: bool = Field(default=False, description="true: it is disabled. false says nothing: apply enables no key.")
+    imported_sha256: TokenSha256 | None = Field(
+        None, description="SHA-256 of the whole key that another gateway made: it works here too."
+    )
 
 
 class AccountPart(_Part):

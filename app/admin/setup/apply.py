@@ -13,7 +13,7 @@ from app.admin.setup.state import LimitAt, LimitState
 from app.admin.setup.today import Today, disabled_since, read_today
 from app.database.changes import Change, lock_changes
 from app.identity.keys.format import PUBLIC_ID_BYTES, new_public_id
-from app.identity.keys.many import KeyRow, write_keys
+from app.identity.keys.many import KeyRow, add_imported_secrets, write_keys
 from app.identity.people.many import TeamRow, UserRow, write_teams, write_users
 from app.quotas.limits.many import LimitRow, write_limits
 from app.quotas.rules.limits import Limit, Scope
@@ -65,7 +65,7 @@ def _rules(operator: Operator, names: ModelNames, *, prune: bool) -> Rules:
 
 def _plan(today: Today, file: SetupFile, rules: Rules) -> SetupPlan:
     ids = frozenset({team.id for team in today.teams.values()} | {user.id for user in today.users.values()})
-    rules = replace(rules, ambiguous=today.ambiguous, ids=ids)
+    rules = replace(rules, ambiguous=today.ambiguous, ids=ids, secrets=today.secrets)
     return plan(today.state, overlay(file, today.state, rules), file)
 
 
@@ -114,7 +114,7 @@ class _Writing:
         write_users(self._connection, steps, self._change)
 
     def _write_keys(self, changes: SetupPlan) -> tuple[tuple[tuple[str, str], str], ...]:
-        steps, unclaimed = [], []
+        steps, unclaimed, imported = [], [], list[tuple[str, bytes]]()
         for step in changes.keys:
             after, (user, name) = step.after, step.name
             assert after is not None
@@ -124,13 +124,17 @@ class _Writing:
             role = key.role if key else None
             if key is not None:
                 was = KeyRow(key.id, user_id, name, key.models, key.expires_at, key.disabled_at, role, key.managed_by)
-            else:
+            elif not after.secrets:
                 unclaimed.append((step.name, key_id))
             disabled_at = disabled_since(key, disabled=after.disabled, now=self._change.now)
             now = KeyRow(key_id, user_id, name, after.models, after.expires_at, disabled_at, role, after.managed_by)
-            steps.append((was, now))
+            if now != was:
+                steps.append((was, now))
+            before = step.before.secrets if step.before else frozenset[bytes]()
+            imported += [(key_id, secret) for secret in after.secrets - before]
             self._today.owners[Scope.KEY, step.name] = key_id
         write_keys(self._connection, steps, self._change)
+        add_imported_secrets(self._connection, imported, self._change)
         return tuple(unclaimed)
 
     def _write_limits(self, changes: SetupPlan) -> None:

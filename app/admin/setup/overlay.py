@@ -12,6 +12,7 @@ from app.admin.lookup.model_names import ModelNames
 from app.admin.lookup.suggestion import suggestion
 from app.admin.setup.state import KeyState, LimitAt, LimitState, Owner, SetupState, TeamState, UserState
 from app.errors import AdministrationError
+from app.identity.keys.format import imported_secret_sha256
 from app.quotas.rules.limits import Scope
 from app.setup.document import AccountPart, KeyPart, Limited, UserPart
 from app.setup.managed import Managed
@@ -31,7 +32,7 @@ _Object = TypeVar("_Object", bound=_Managed)
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How a file is laid over a set-up. `ambiguous`: names that several keys of one user have. `ids`: those of all
-    teams and users; no name may hide one.
+    teams and users; no name may hide one. `secrets`: hashes of all keys' secrets.
     """
 
     names: ModelNames
@@ -39,6 +40,7 @@ class Rules:
     prune: bool = False
     ambiguous: frozenset[tuple[str, str]] = frozenset()
     ids: frozenset[str] = frozenset()
+    secrets: Container[bytes] = frozenset()
 
 
 def overlay(file: SetupFile, before: SetupState, rules: Rules) -> SetupState:
@@ -60,6 +62,7 @@ class _Laying:
         self._file = file
         self._rules = rules
         self._limits: set[LimitAt] = set()
+        self._imported: set[bytes] = set()
         self._name = file.file
         self._marks: dict[str | None, Managed | None] = {}
 
@@ -126,7 +129,19 @@ class _Laying:
             if was is None and part.expires is not None and part.expires <= self._rules.now:
                 self._file.tree.refuse((*path, "expires"), "the key would have expired already")
             now = replace(now, expires_at=part.expires)
+        if part.disabled:
+            fields.add("state")
+            now = replace(now, disabled=True)
+        if part.imported_sha256 is not None:
+            now = replace(now, secrets=now.secrets | {self._secret(part.imported_sha256, now, path)})
         return replace(now, managed_by=self._mark(now.managed_by, fields, is_new=was is None))
+
+    def _secret(self, token_sha256: str, key: KeyState, path: Path) -> bytes:
+        secret = imported_secret_sha256(token_sha256)
+        if secret in self._imported or (secret in self._rules.secrets and secret not in key.secrets):
+            self._file.tree.refuse((*path, "imported_sha256"), "another key has this one already")
+        self._imported.add(secret)
+        return secret
 
     def _models(self, part: KeyPart, path: Path) -> tuple[str, ...] | None:
         if part.models is None:

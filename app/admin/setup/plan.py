@@ -75,7 +75,7 @@ def _notices(after: SetupState, file: SetupFile) -> Iterator[str]:
         if after.users[name].disabled:
             yield f"The user {name} is disabled, and apply enables nobody: zenmux-gateway users enable {name}"
     for user, name in file.keys:
-        if after.keys[user, name].disabled:
+        if after.keys[user, name].disabled and not file.keys[user, name][1].disabled:
             yield f"The key {user}/{name} is disabled, and apply enables nothing: zenmux-gateway keys enable ID"
 
 
@@ -102,6 +102,8 @@ def _key_words(step: KeyStep) -> Iterator[str]:
         yield f"models {', '.join(after.models) if after.models else 'all'}"
     if before.expires_at != after.expires_at:
         yield f"expires {after.expires_at:%Y-%m-%dT%H:%M:%SZ}" if after.expires_at else "never expires"
+    if before.secrets != after.secrets:
+        yield "the imported key works too"
     if before.disabled != after.disabled:
         yield "disabled"
 

@@ -30,12 +30,13 @@ class UserState:
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
-    """A key; `models` are full catalog ids."""
+    """A key; `models` are full catalog ids. `secrets`: the hashes of all that it has or had."""
 
     models: tuple[str, ...] | None
     expires_at: datetime | None
     disabled: bool
     managed_by: str | None
+    secrets: frozenset[bytes] = field(default=frozenset(), repr=False)
 
 
 class LimitAt(NamedTuple):

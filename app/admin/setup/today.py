@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from app.admin.setup.state import KeyState, LimitAt, LimitState, Owner, SetupState, TeamState, UserState
 from app.identity.keys.keys import Key, list_keys
+from app.identity.keys.many import read_secrets
 from app.identity.people.teams import Team, list_teams
 from app.identity.people.users import User, list_users
 from app.quotas.limits.many import LimitRow, read_limits
@@ -16,7 +17,7 @@ from app.quotas.rules.limits import Scope
 @dataclass(slots=True)
 class Today:
     """`state` has what a file can name. `unnamed` are the keys that it cannot: without a name, or with the same name as
-    another one of their user; `ambiguous` are those names. `owners` finds an owner's id.
+    another one of their user; `ambiguous` are those names. `owners` finds an owner's id, `secrets` a secret's key.
     """
 
     state: SetupState = field(default_factory=SetupState)
@@ -27,6 +28,7 @@ class Today:
     owners: dict[tuple[Scope, Owner], str] = field(default_factory=dict)
     unnamed: list[Key] = field(default_factory=list)
     ambiguous: frozenset[tuple[str, str]] = frozenset()
+    secrets: dict[bytes, str] = field(default_factory=dict, repr=False)
 
     def owner_id(self, scope: Scope, owner: Owner) -> str | None:
         """The id of a limit's owner; None if it is not there yet."""
@@ -34,7 +36,7 @@ class Today:
 
 
 def read_today(connection: Connection) -> Today:
-    """Everything, in four queries."""
+    """Everything, in five queries."""
     today = Today(owners={(Scope.GATEWAY, ()): "", (Scope.DEFAULT, ()): ""})
     for team in list_teams(connection):
         today.teams[team.name] = team
@@ -59,6 +61,10 @@ def read_today(connection: Connection) -> Today:
 
 
 def _read_keys(connection: Connection, today: Today) -> None:
+    today.secrets = read_secrets(connection)
+    secrets: dict[str, list[bytes]] = {}
+    for secret, key_id in today.secrets.items():
+        secrets.setdefault(key_id, []).append(secret)
     named: dict[tuple[str, str], list[Key]] = {}
     for key in list_keys(connection):
         if key.name is None:
@@ -74,7 +80,9 @@ def _read_keys(connection: Connection, today: Today) -> None:
             continue
         today.keys[address] = chosen
         disabled = chosen.disabled_at is not None
-        today.state.keys[address] = KeyState(chosen.models, chosen.expires_at, disabled, chosen.managed_by)
+        today.state.keys[address] = KeyState(
+            chosen.models, chosen.expires_at, disabled, chosen.managed_by, frozenset(secrets.get(chosen.id, ()))
+        )
         today.owners[Scope.KEY, address] = chosen.id
     today.ambiguous = frozenset(ambiguous)
 

@@ -88,7 +88,7 @@ class Authenticator:
             credential = await self._ask(presented)
             now = self._clock()
         if credential is None:
-            raise AuthenticationFailed(f"Incorrect API key provided: {shown_key(presented.id)}. {_WHERE_TO_GET_ONE}")
+            raise _unknown(presented)
         refusal = credential.refusal(now)
         if refusal is not None:
             raise AuthenticationFailed(f"{refusal} {_WHERE_TO_GET_ONE}")
@@ -176,8 +176,15 @@ def presented_key(authorization: str | None) -> PresentedKey:
         raise AuthenticationFailed(f"There is no API key after the word Bearer. {_WHERE_TO_GET_ONE}")
     presented = parse(key)
     if presented is None:
-        raise AuthenticationFailed(
-            f"Incorrect API key provided. Keys of this gateway begin with {PREFIX} and are copied whole, without "
-            f"quotes or spaces. {_WHERE_TO_GET_ONE}"
-        )
+        raise _unknown(None)
     return presented
+
+
+def _unknown(presented: PresentedKey | None) -> AuthenticationFailed:
+    """The same words for what is no key and for an imported key that nobody has."""
+    if presented is not None and presented.id is not None:
+        return AuthenticationFailed(f"Incorrect API key provided: {shown_key(presented.id)}. {_WHERE_TO_GET_ONE}")
+    return AuthenticationFailed(
+        f"Incorrect API key provided. Keys of this gateway begin with {PREFIX} and are copied whole, without "
+        f"quotes or spaces. {_WHERE_TO_GET_ONE}"
+    )

@@ -60,11 +60,12 @@ def shown_key(key_id: str) -> str:
 
 
 def read_credential(connection: Connection, presented: PresentedKey) -> Credential | None:
-    """The credential of the presented key, or None if no row has both its secret and its public id."""
+    """The credential of the presented key, or None if no row has both its secret and its public id, if it shows one."""
     # Found by the hash of the secret. No secrets are compared, so no timing can leak one.
-    row = connection.execute(
-        _SELECT.where(key_secrets.c.secret_sha256 == presented.secret_sha256, keys.c.id == presented.id)
-    ).first()
+    wanted = _SELECT.where(key_secrets.c.secret_sha256 == presented.secret_sha256)
+    if presented.id is not None:
+        wanted = wanted.where(keys.c.id == presented.id)
+    row = connection.execute(wanted).first()
     if row is None:
         return None
     caller = Caller(

@@ -1,4 +1,5 @@
-"""The form of a key, `sk-zg-<public id>-<secret>`, and the SHA-256 of its secret, which is all that is stored. Pure.
+"""The form of a key, `sk-zg-<public id>-<secret>`, and the SHA-256 of its secret, which is all that is stored. And the
+form of keys that another gateway made, and that go on working here. Pure.
 
 Random bytes are arguments. The letters are digits and lower case without i, l, o and u, which are easily misread.
 """
@@ -17,6 +18,7 @@ SECRET_BYTES = 40  # five bits of each are used: 200 bits
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PUBLIC_ID = re.compile(f"[{_ALPHABET}]{{{PUBLIC_ID_BYTES}}}")
 _KEY = re.compile(f"{PREFIX}(?P<id>{_PUBLIC_ID.pattern})-(?P<secret>[{_ALPHABET}]{{{SECRET_BYTES}}})")
+_IMPORTED = re.compile(rf"sk-(?!{PREFIX.removeprefix('sk-')})[!-~]{{17,}}")  # a shorter one could be guessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,9 @@ class MintedKey:
 
 
 class PresentedKey(NamedTuple):
-    """What a caller sent: the public id, and the SHA-256 of the secret."""
+    """What a caller sent: the public id, and the SHA-256 of the secret. `id` None: an imported key, which has none."""
 
-    id: str
+    id: str | None
     secret_sha256: bytes
 
     def __repr__(self) -> str:
@@ -57,9 +59,23 @@ def mint_again(key_id: str, secret_bytes: bytes) -> MintedKey:
 
 
 def parse(text: str) -> PresentedKey | None:
-    """The key in `text`, or None when it is not exactly one: no spaces, no capitals, no other length."""
+    """The key in `text`, or None when it is not exactly one: no spaces, no capitals, no other length. What begins with
+    `sk-` and not with our prefix may be an imported key.
+    """
     match = _KEY.fullmatch(text)
-    return PresentedKey(match["id"], _sha256(match["secret"])) if match else None
+    if match:
+        return PresentedKey(match["id"], _sha256(match["secret"]))
+    if _IMPORTED.fullmatch(text):
+        return PresentedKey(None, imported_secret_sha256(hashlib.sha256(text.encode("ascii")).hexdigest()))
+    return None
+
+
+def imported_secret_sha256(token_sha256: str) -> bytes:
+    """What is stored for an imported key: the hash of the SHA-256 (64 hex digits) of its whole text.
+
+    Our own secrets have 40 letters, so neither kind is found where the other is looked for.
+    """
+    return _sha256(token_sha256)
 
 
 def is_public_id(text: str) -> bool:

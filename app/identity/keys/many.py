@@ -1,4 +1,5 @@
-"""Keys, many at once, as a file wants them: made without a secret, or changed; one line in the list of changes each.
+"""Keys, many at once, as a file wants them: made without a secret, given the secret of an imported key, or changed; one
+line in the list of changes each.
 
 In the caller's transaction, which holds the lock on changes since it read what is there.
 """
@@ -8,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert, select
 
 from app.database.changes import Change, Values, differing, record_changes, write_rows
 from app.database.clock import to_ms
-from app.database.schema.identity_tables import keys
+from app.database.schema.identity_tables import key_secrets, keys
 from app.identity.people.roles import Role
 
 
@@ -51,6 +52,23 @@ def write_keys(connection: Connection, steps: Sequence[tuple[KeyRow | None, KeyR
             changed.append((now.id, values))
     write_rows(connection, keys, new, changed)
     record_changes(connection, change, [_line(was, now) for was, now in steps])
+
+
+def read_secrets(connection: Connection) -> dict[bytes, str]:
+    """The hash of every secret there is, replaced ones too, and whose it is: a key's id."""
+    rows = connection.execute(select(key_secrets.c.secret_sha256, key_secrets.c.key_id))
+    return {row.secret_sha256: row.key_id for row in rows}
+
+
+def add_imported_secrets(connection: Connection, secrets: Sequence[tuple[str, bytes]], change: Change) -> None:
+    """Lets keys be opened by what they were elsewhere: each is a key's id, and `imported_secret_sha256`."""
+    rows = [
+        {"secret_sha256": secret_sha256, "key_id": key_id, "created_at_ms": to_ms(change.now)}
+        for key_id, secret_sha256 in secrets
+    ]
+    if rows:
+        connection.execute(insert(key_secrets), rows)
+    record_changes(connection, change, [("key.import", key_id, None, None) for key_id, _ in secrets])
 
 
 def _line(was: KeyRow | None, now: KeyRow) -> tuple[str, str, Values | None, Values | None]:

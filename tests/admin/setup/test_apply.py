@@ -1,5 +1,6 @@
 """gateway.yaml applied to real stores: what it makes, changes and leaves alone; twice is once."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from app.admin.keys import WantedKey, create_key, disable_key, key_opens, list_keys, rotate_key
+from app.admin.keys import WantedKey, create_key, disable_key, enable_key, key_opens, list_keys, rotate_key
 from app.admin.limits import Target, list_limits, remove_limits, set_limits
 from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
@@ -18,6 +19,7 @@ from app.admin.users import create_user, disable_user, enable_user, list_users, 
 from app.database.engine import create_engine, reading
 from app.database.schema import change_tables, ledger_tables
 from app.errors import Conflict
+from app.identity.keys.format import imported_secret_sha256
 from app.images.catalog.catalog import load_catalog
 from app.quotas.reports.audit import audit
 from app.quotas.reports.limit_status import limit_status_of_key
@@ -116,6 +118,59 @@ def test_a_key_has_no_secret_until_it_is_rotated(operator: Operator) -> None:
     minted = rotate_key(operator, key_id, timedelta())
     assert minted.key.key.name == "figma"
     assert key_opens(operator, minted.text.get_secret_value())
+
+
+IMPORTED = "sk-1Zgh0hmwC3PpOYzkhcY9_A"
+IMPORTED_SHA256 = hashlib.sha256(IMPORTED.encode()).hexdigest()
+IMPORTING = f"version: 1\nusers:\n  alice: {{}}\nkeys:\n  alice/old: {{imported_sha256: {IMPORTED_SHA256}}}\n"
+
+
+def test_an_imported_key_works_from_the_moment_it_is_applied(operator: Operator) -> None:
+    assert not key_opens(operator, IMPORTED)
+    assert diff(operator, IMPORTING) == ["+ user alice", "+ key alice/old: the imported key works too"]
+    assert not apply(operator, IMPORTING).unclaimed
+    assert key_opens(operator, IMPORTED)
+    assert apply(operator, IMPORTING).plan.count == 0
+    assert ("file:" + read_setup(IMPORTING.encode(), "x").digest, "key.import") in recorded(operator.engine)
+    with reading(operator.engine) as connection:
+        rows = connection.execute(select(change_tables.admin_events)).all()
+    assert IMPORTED_SHA256 not in str(rows)
+    assert imported_secret_sha256(IMPORTED_SHA256).hex() not in str(rows)
+
+
+def test_a_key_that_is_there_already_takes_an_imported_one_too_and_a_rotation_ends_it_for_good(
+    operator: Operator,
+) -> None:
+    minted = create_key(operator, WantedKey("alice", "old"))
+    apply(operator, IMPORTING)
+    assert key_opens(operator, IMPORTED)
+    assert key_opens(operator, minted.text.get_secret_value())
+    rotate_key(operator, minted.key.key.id, timedelta())
+    assert apply(operator, IMPORTING).plan.count == 0
+    assert not key_opens(operator, IMPORTED)
+
+
+def test_two_keys_cannot_have_the_same_imported_one(operator: Operator) -> None:
+    twice = IMPORTING + f"  alice/new: {{imported_sha256: {IMPORTED_SHA256}}}\n"
+    with pytest.raises(SetupError, match=r"line 6: keys\.alice/new\.imported_sha256: another key has this one already"):
+        apply(operator, twice, name="gateway.yaml")
+    apply(operator, IMPORTING)
+    with pytest.raises(SetupError, match="another key has this one already"):
+        apply(operator, IMPORTING.replace("alice/old", "alice/new"))
+
+
+def test_a_key_is_made_disabled_and_stays_so_while_the_file_says_it(operator: Operator) -> None:
+    text = IMPORTING.replace("imported_sha256", "disabled: true, imported_sha256")
+    assert diff(operator, text)[1] == "+ key alice/old: the imported key works too, disabled"
+    apply(operator, text)
+    assert not key_opens(operator, IMPORTED)
+    assert apply(operator, text).plan.notices == ()
+    [key] = list_keys(operator)
+    with pytest.raises(Conflict, match=r"the state is set by the file gateway\.yaml"):
+        enable_key(operator, key.key.id)
+    apply(operator, IMPORTING)
+    enable_key(operator, key.key.id)
+    assert key_opens(operator, IMPORTED)
 
 
 def test_only_what_is_mentioned_is_changed(operator: Operator) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,8 +13,9 @@ from app.database.engine import create_engine, writing
 from app.errors import AuthenticationFailed, StoreUnavailable
 from app.identity.keys import authentication
 from app.identity.keys.authentication import Authenticator, presented_key
-from app.identity.keys.format import PresentedKey
+from app.identity.keys.format import PresentedKey, imported_secret_sha256
 from app.identity.keys.keys import Key, rotate_key, set_key_disabled
+from app.identity.keys.many import add_imported_secrets
 from app.identity.people.users import User, find_user, set_user_disabled
 from tests.identity.people_making import NOW, Clock, bearer, change_at, make_key, minted
 
@@ -111,7 +113,7 @@ def test_the_header_is_read_as_clients_spell_it(spelling: str) -> None:
         (f"Bearer \xa0{TEXT}", "Incorrect API key provided. Keys"),
         (f"Bearer {TEXT}\xe9\xff", "Incorrect API key provided. Keys"),
         (f"Bearer {TEXT}\udcff", "Incorrect API key provided. Keys"),
-        (f"Bearer sk-ai-v1-{SECRET}", "Incorrect API key provided. Keys"),
+        (f"Bearer ak-ai-v1-{SECRET}", "Incorrect API key provided. Keys"),
     ],
 )
 def test_other_headers_are_refused_saying_what_to_send_and_never_repeated(
@@ -131,7 +133,7 @@ async def test_a_key_tells_who_is_asking(authenticator: Authenticator, key: Key)
 async def test_what_has_not_the_form_of_a_key_is_not_looked_up(
     authenticator: Authenticator, readings: Readings
 ) -> None:
-    for authorization in (None, "Basic x", "Bearer x", f"Bearer {TEXT[:-1]}"):
+    for authorization in (None, "Basic x", "Bearer x", f"Bearer {TEXT[:-1]}", "Bearer sk-1234"):
         await refused(authenticator, authorization)
     assert readings.count == 0
 
@@ -140,6 +142,62 @@ async def test_an_unknown_key_is_named_by_its_public_id_only(authenticator: Auth
     unknown = minted(1, secret=9)
     said = await refused(authenticator, bearer(unknown))
     assert said == f"Incorrect API key provided: sk-zg-{key.id}-…. Ask whoever runs this gateway for one."
+
+
+# --- keys that another gateway made
+
+IMPORTED = "sk-1Zgh0hmwC3PpOYzkhcY9_A"
+
+
+@pytest.fixture
+def imported(engine: Engine, key: Key) -> Key:
+    """The key, which was IMPORTED elsewhere."""
+    secret = imported_secret_sha256(hashlib.sha256(IMPORTED.encode()).hexdigest())
+    with writing(engine) as connection:
+        add_imported_secrets(connection, [(key.id, secret)], change_at())
+    return key
+
+
+async def test_an_imported_key_tells_who_is_asking_and_is_remembered(
+    authenticator: Authenticator, imported: Key, readings: Readings
+) -> None:
+    for _ in range(3):
+        assert (await authenticator.authenticate(f"Bearer {IMPORTED}")).key_id == imported.id
+    assert readings.count == 1
+    assert (await authenticator.authenticate(bearer(ONE))).key_id == imported.id
+
+
+async def test_a_key_that_looks_imported_is_refused_in_the_words_for_what_is_no_key(
+    authenticator: Authenticator, imported: Key, readings: Readings
+) -> None:
+    assert await refused(authenticator, f"Bearer {IMPORTED}x") == await refused(authenticator, "Bearer sk-1234")
+    assert readings.count == 1
+
+
+async def test_an_imported_key_is_disabled_and_rotated_as_any_other(
+    engine: Engine, authenticator: Authenticator, imported: Key, clock: Clock
+) -> None:
+    with writing(engine) as connection:
+        rotate_key(connection, imported.id, minted(1, secret=2), timedelta(seconds=60), change=change_at())
+    await authenticator.authenticate(f"Bearer {IMPORTED}")
+    clock.move(60)
+    assert "was replaced by a newer one" in await refused(authenticator, f"Bearer {IMPORTED}")
+    disable_key(engine)
+    clock.move(2)
+    assert "is disabled" in await refused(authenticator, f"Bearer {IMPORTED}")
+
+
+async def test_guesses_at_imported_keys_stay_within_the_bounds_of_all_guesses(
+    authenticator: Authenticator, imported: Key, readings: Readings
+) -> None:
+    await authenticator.authenticate(f"Bearer {IMPORTED}")
+    for number in range(20):
+        await refused(authenticator, f"Bearer {IMPORTED}{number}")
+    before = readings.count
+    await authenticator.authenticate(f"Bearer {IMPORTED}")
+    assert readings.count == before
+    assert len(authenticator._unknown) == 3
+    assert not authenticator._flights
 
 
 # --- what ends a key

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, PresentedKey, is_public_id, mint, mint_again, parse
+from app.identity.keys.format import (
+    PUBLIC_ID_BYTES,
+    SECRET_BYTES,
+    PresentedKey,
+    imported_secret_sha256,
+    is_public_id,
+    mint,
+    mint_again,
+    parse,
+)
 
 ID_BYTES = bytes(range(PUBLIC_ID_BYTES))
 MINTED = mint(ID_BYTES, bytes(range(SECRET_BYTES)))
@@ -49,7 +58,8 @@ def test_what_was_minted_is_parsed(public_id_bytes: bytes, secret_bytes: bytes) 
 @given(st.text(), st.integers(0, len(TEXT)))
 def test_nothing_but_a_key_is_parsed(insertion: str, position: int) -> None:
     text = TEXT[:position] + insertion + TEXT[position:]
-    assert (parse(text) is None) == (insertion != "")
+    presented = parse(text)
+    assert (presented is not None and presented.id is not None) == (insertion == "")
 
 
 @pytest.mark.parametrize(
@@ -62,18 +72,34 @@ def test_nothing_but_a_key_is_parsed(insertion: str, position: int) -> None:
         TEXT + "0",
         TEXT + "\n",
         " " + TEXT,
-        TEXT.replace("sk-zg", "sk-zh"),
+        TEXT.replace("sk-zg", "pk-zg"),
         TEXT[:-1] + "u",
         TEXT[:-1] + "\N{ARABIC-INDIC DIGIT ONE}",
         f"sk-zg-{MINTED.id}",
         f"sk-zg-{MINTED.id}-",
         f"sk-zg--{SECRET}",
-        f"sk-ai-v1-{SECRET}",
+        "sk-tooshort-1234567",
+        f"sk-{SECRET} ",
+        f"sk-{SECRET}\N{CYRILLIC SMALL LETTER A}",
         "x" * 1_000_000,
     ],
 )
 def test_near_misses_are_no_keys(text: str) -> None:
     assert parse(text) is None
+
+
+def test_what_another_gateway_made_is_found_by_the_hash_of_its_whole_text_hashed_again() -> None:
+    token = "sk-1Zgh0hmwC3PpOYzkhcY9_A"
+    presented = parse(token)
+    assert presented == PresentedKey(None, imported_secret_sha256(hashlib.sha256(token.encode()).hexdigest()))
+    assert parse(hashlib.sha256(token.encode()).hexdigest()) is None  # who has read the file has no key
+    assert presented != parse(f"sk-{hashlib.sha256(token.encode()).hexdigest()}")
+
+
+def test_one_of_our_secrets_without_its_id_is_not_found_as_an_imported_key() -> None:
+    for text in (SECRET, f"sk-{SECRET}", f"sk-{TEXT}"):
+        presented = parse(text)
+        assert presented is None or presented.secret_sha256 != MINTED.secret_sha256
 
 
 def test_minting_again_keeps_the_id_and_changes_the_secret() -> None:
