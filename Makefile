@@ -41,8 +41,8 @@ test: install node clients tools browser ## set everything up and run every test
 	@# It keeps every core busy: beside it, tests that wait for a moment would miss it.
 	CHAOS_SECONDS="$${CHAOS_SECONDS:-20}" $(PYTEST) tests/chaos
 
-test-quick: install ## the tests that need no other process and no PostgreSQL, in about 50 seconds
-	HYPOTHESIS_PROFILE=quick $(PYTEST) -n 3 -m quick --ignore=tests/bench --ignore=tests/chaos --ignore=tests/deploy --ignore=tests/e2e
+test-quick: install ## rules and single parts, in about 40 seconds: no other process, no PostgreSQL, no gateway that listens
+	HYPOTHESIS_PROFILE=quick $(PYTEST) -n 3 -m quick
 
 test-full: install node clients tools browser ## every test, the long ones too, with five times the examples and a minute of chaos
 	HYPOTHESIS_PROFILE=full $(PYTEST) -n $(PROCESSES) --dist loadgroup --ignore=tests/chaos

@@ -13,8 +13,14 @@ from tests.memory import use_temporary_root
 pytest_plugins = ["tests.stores"]
 
 _ROOT = Path(__file__).parent
-_NOT_QUICK_FOLDERS = {"bench", "chaos", "deploy", "e2e"}
-_NOT_QUICK_NAMES = {"GatewayProcess", "Process", "multiprocessing", "subprocess"}  # of what starts processes
+# They start gateways or other processes, or make a store for nearly every test.
+_NOT_QUICK = [
+    _ROOT / name
+    for name in (
+        "admin_api", "bench", "chaos", "cli/commands", "console", "database/test_upgrades.py", "deploy", "e2e"
+    )
+]  # fmt: skip
+_NOT_QUICK_NAMES = {"GatewayProcess", "Process", "RunningGateway", "multiprocessing", "subprocess"}
 
 settings.register_profile("quick", max_examples=25)
 settings.register_profile("usual", max_examples=100)
@@ -28,6 +34,11 @@ def pytest_configure() -> None:
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "usual")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is not quick is not even read by `-m quick`."""
+    return True if config.option.markexpr == "quick" and collection_path in _NOT_QUICK else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_quick(item):
@@ -35,8 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_quick(item: Any) -> bool:
-    """It needs no other process."""
-    if item.path.relative_to(_ROOT).parts[0] in _NOT_QUICK_FOLDERS or _NOT_QUICK_NAMES & vars(item.module).keys():
+    """It needs no other process, no PostgreSQL and no gateway that listens."""
+    if {item.path, *item.path.parents} & {*_NOT_QUICK} or _NOT_QUICK_NAMES & vars(item.module).keys():
         return False
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     needs_postgresql = "postgresql" in parameters or any("postgresql" in name for name in item.fixturenames)
