@@ -404,9 +404,7 @@ class TestEveryFile:
         assert not wrong, "\n".join(wrong)
 
     def test_keeps_no_state_in_the_module(self) -> None:
-        wrong = [
-            f"app/{source.name}:{line} {what}" for source in sources() for what, line in module_state(source.tree)
-        ]
+        wrong = [f"app/{source.name}:{line} {what}" for source in sources() for what, line in module_state(source.tree)]
         assert not wrong, "\n".join(wrong)
 
 

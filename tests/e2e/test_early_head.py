@@ -166,7 +166,7 @@ def test_nodes_fetch_with_a_timeout_of_three_seconds(
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=SCRIPTS, check=True, timeout=300)
     gateway = start_gateway(sandbox.url, early_head_seconds=seconds, keepalive_seconds=1)
     environment = {**os.environ, "OPENAI_BASE_URL": gateway.url, "OPENAI_API_KEY": gateway.store.key().text}
-    fields = {"prompt": "a house [sandbox: delay=6s]", "stream": stream}
+    fields = {"prompt": "a house [sandbox: delay=10s]", "stream": stream}
     done = subprocess.run(
         [NODE, "early_head.mjs", json.dumps(fields)],
         cwd=SCRIPTS, env=environment, capture_output=True, timeout=90, check=True,
@@ -218,7 +218,7 @@ def test_behind_an_nginx_that_cuts_after_two_seconds(
     start_gateway: StartGateway, sandbox: SandboxServer, tmp_path: Path, seconds: float, stream: bool, arrives: bool
 ) -> None:
     gateway = start_gateway(sandbox.url, early_head_seconds=seconds, keepalive_seconds=1)
-    key, body = gateway.store.key(), {**BODY, "prompt": "a house [sandbox: delay=6s]", "stream": stream}
+    key, body = gateway.store.key(), {**BODY, "prompt": "a house [sandbox: delay=10s]", "stream": stream}
     with impatient_proxy(tmp_path, gateway) as url:
         headers = {"authorization": f"Bearer {key.text}"}
         answer = httpx2.post(f"{url}/images/generations", json=body, headers=headers, timeout=PATIENT)
