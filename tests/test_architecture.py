@@ -43,7 +43,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "quotas/reports": frozenset(
         {"errors", "images/catalog", "database", "quotas/rules", "quotas/ledger", "quotas/limits"}
     ),
-    "setup": frozenset({"errors", "settings", "identity/people", "quotas/rules"}),
+    "setup": frozenset({"errors", "settings", "images/catalog", "identity/people", "quotas/rules"}),
     "upstream/wire": frozenset({"errors", "settings"}),
     "upstream/http1": frozenset({"upstream/wire"}),
     "upstream/accounts": frozenset({"errors", "settings", "database"}),

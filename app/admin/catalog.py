@@ -3,7 +3,7 @@ what ZenMux lists.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,49 @@ def compare_catalogs(catalog: Catalog, base: Catalog) -> CatalogDifference:
         new=frozenset(spec.id for spec in differing if base.find(spec.id) is None),
         removed=tuple(spec.name for spec in base.models if catalog.find(spec.id) is None),
     )
+
+
+def catalog_lines(before: Catalog, after: Catalog) -> Iterator[str]:
+    """What differs from one catalog to the other: `+` a new model, `~` a changed one, `-` one that is gone."""
+    difference = compare_catalogs(after, before)
+    for spec in difference.changed:
+        was = before.find(spec.id)
+        if was is None:
+            yield f"+ model {spec.name}: {price_words(spec)}"
+        else:
+            yield f"~ model {spec.name}: {', '.join(_changed_words(was, spec))}"
+    for name in difference.removed:
+        yield f"- model {name}"
+    for name in sorted(after.retired ^ before.retired):
+        yield f"~ the name {name} is {'retired' if name in after.retired else 'not retired any more'}"
+    for key in ("successor", "unlisted_image_tokens"):
+        old, new = getattr(before, key), getattr(after, key)
+        if old != new:
+            yield f"~ {key} {old} -> {new}"
+
+
+def _changed_words(before: ModelSpec, after: ModelSpec) -> Iterator[str]:
+    if (before.prices, before.hold_nanousd) != (after.prices, after.hold_nanousd):
+        yield f"{price_words(before)} -> {price_words(after)}"
+    for field in fields(ModelSpec):
+        if field.name not in ("prices", "hold_nanousd") and getattr(before, field.name) != getattr(after, field.name):
+            yield {"token_rule": "tokens"}.get(field.name, field.name)
+
+
+def price_words(spec: ModelSpec) -> str:
+    """A model's prices for people."""
+    match spec.prices:
+        case ImagePrice(per_image=nanousd):
+            return f"${format_usd(nanousd)} an image"
+        case TokenPrices() as prices:
+            rates = ", ".join(
+                f"{name.replace('_', ' ')} ${format_usd(rate * 10**6)}"
+                for name, rate in asdict(prices).items()
+                if rate is not None
+            )
+            return f"{rates} a million tokens"
+        case None:
+            return f"unknown: ${format_usd(spec.hold_nanousd or 0)} is held and charged for an image"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
+from app.admin.catalog import catalog_lines
 from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
 from app.admin.setup.apply import apply_setup
@@ -12,14 +14,16 @@ from app.alerts.hook import webhook_of
 from app.configuration.configuration import Configuration
 from app.database.clock import Clock
 from app.database.engine import opened
-from app.images.catalog.catalog import catalog_of
 from app.images.request.policy import request_policy
 from app.settings.reloading import reloaded
 from app.settings.settings import Settings
-from app.setup.reading import SetupFile, read_setup_file
+from app.setup.catalog import catalog_of
+from app.setup.reading import SetupFile, bootstrap_of
 from app.upstream.wire.proxies import check_way, proxy_of
 
 logger = logging.getLogger("gateway")
+
+_MODELS_SHOWN_MAX = 20  # in a log line
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +52,27 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """What a reload found. `needs_restart` names the settings that have changed and stay as they were."""
+    """What a reload found. `needs_restart` names the settings that have changed and stay as they were; `models` has a
+    line for each model that has changed, if they are few.
+    """
 
     configuration: Configuration
     read_at: datetime
     needs_restart: tuple[str, ...]
+    models: tuple[str, ...] = ()
 
 
 def check(settings: Settings) -> Checked:
     """Reads the files that the settings name. Opens and changes nothing. Raises ConfigurationError for whatever cannot
     work: a catalog, a set-up file, a webhook without a secret, a server to which no way leads.
     """
-    policy = request_policy(settings, catalog_of(settings.catalog_file))
+    setup = bootstrap_of(settings)
+    policy = request_policy(settings, catalog_of(settings, setup))
     hook = webhook_of(settings)
     if hook is not None:
         proxy_of(settings, hook.url)
     for url in {settings.zenmux_base_url, *(spec.base_url or settings.zenmux_base_url for spec in settings.accounts)}:
         check_way(settings, url)
-    setup = None if settings.bootstrap_file is None else read_setup_file(settings.bootstrap_file)
     return Checked(Configuration(settings, policy, "" if setup is None else setup.digest), setup)
 
 
@@ -78,4 +85,5 @@ def reread(running: Configuration, read_settings: Callable[[], Settings], clock:
     settings, needs_restart = reloaded(running.settings, read_settings())
     checked = check(settings)
     checked.apply_setup(clock)
-    return Reread(checked.configuration, read_at, needs_restart)
+    models = catalog_lines(running.policy.catalog, checked.configuration.policy.catalog)
+    return Reread(checked.configuration, read_at, needs_restart, tuple(islice(models, _MODELS_SHOWN_MAX)))

@@ -67,7 +67,8 @@ class Rereader:
         except Exception:
             logger.exception("configuration_refused")
         else:
-            logger.info("configuration_read", extra={"needs_restart": list(found.needs_restart)})
+            about = {"needs_restart": list(found.needs_restart), "models": list(found.models)}
+            logger.info("configuration_read", extra=about)
             return ConfigurationState(number, found.configuration, found.read_at)
         return replace(before, number=number, is_newest=False)
 

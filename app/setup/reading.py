@@ -1,4 +1,5 @@
-"""Reads gateway.yaml: text to a checked document, every fault with its line; and its digest."""
+"""Reads gateway.yaml: text to a checked document, every fault with its line; and its digest. Its `catalog` section is
+checked by catalog.py."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,6 +7,7 @@ from pathlib import Path as FilePath
 
 from pydantic import ValidationError
 
+from app.settings.settings import Settings
 from app.setup.document import Document, KeyPart, Limited
 from app.setup.tree import Path, SetupError, Tree, read_tree
 
@@ -38,6 +40,11 @@ def read_setup_file(file: FilePath) -> SetupFile:
     except OSError as error:
         raise SetupError(f"{file} cannot be read: {error.strerror}.") from None
     return read_setup(content, str(file))
+
+
+def bootstrap_of(settings: Settings) -> SetupFile | None:
+    """The file of GATEWAY_BOOTSTRAP_FILE; None without one. Raises SetupError as `read_setup_file` does."""
+    return None if settings.bootstrap_file is None else read_setup_file(settings.bootstrap_file)
 
 
 def read_setup(content: bytes, name: str) -> SetupFile:

@@ -132,3 +132,20 @@ def test_the_same_fault_has_the_same_words_and_changes_nothing(
     assert refused is not None
     assert message in " ".join(refused.split())
     assert admin.actions() == before
+
+
+def test_a_file_says_how_its_models_differ_from_those_in_use_and_knows_them_itself(admin: Admin) -> None:
+    """Apply does not change what the gateway uses."""
+    text = (
+        'version: 1\ncatalog: {models: {house: {like: gpt-image-2, id: openai/house, hold_usd: "0.5"}}}\n'
+        "users: {alice: {}}\nkeys: {alice/laptop: {models: [house]}}\n"
+    )
+    for changes in (2, 0):
+        answer = admin.ask("POST", "/apply?file=one.yaml", content=text.encode()).json()
+        assert len(answer["changes"]) == changes
+        assert answer["models"] == ["+ model house: unknown: $0.50 is held and charged for an image"]
+    assert admin.ask("POST", "/apply?file=one.yaml", content=b"version: 1\nusers: {alice: {}}\n").json()["models"] == []
+    assert "house" not in {each["name"] for each in admin.get("/catalog").json()["data"]}
+    broken = admin.ask("POST", "/apply?file=one.yaml", content=text.replace("like", "lyke").encode())
+    assert broken.status_code == 400
+    assert broken.json()["error"]["message"].startswith("one.yaml, line 2: catalog.models.house.lyke: unknown key")

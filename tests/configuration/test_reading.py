@@ -49,6 +49,30 @@ def test_a_webhook_that_no_proxy_leads_to_is_refused(monkeypatch: pytest.MonkeyP
         )
 
 
+def test_the_catalog_of_the_set_up_file_is_used_and_its_faults_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text("version: 1\ncatalog:\n  models:\n    house: {like: gpt-image-2, id: openai/house}\n")
+    found = check(a(bootstrap_file=file, default_model="house")).configuration
+    assert found.policy.catalog.find("openai/house") is not None
+    file.write_text("version: 1\ncatalog:\n  models:\n    house: {like: gpt-image-9, id: openai/house}\n")
+    with pytest.raises(ConfigurationError, match=r"gateway.yaml, line 4: catalog.models.house.like: names no entry"):
+        check(a(bootstrap_file=file))
+
+
+def test_a_reload_says_which_models_have_changed(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    settings = a(data_dir=tmp_path, bootstrap_file=file)
+    file.write_text("version: 1\ncatalog:\n  models:\n    gpt-image-2: {n_max: 2}\n")
+    with opened(settings.database) as engine:
+        upgrade(engine)
+        assert rereading(tmp_path, lambda: settings).models == ("~ model gpt-image-2: n_max",)
+        models = "".join(f"    m{number}: {{like: gpt-image-2, id: a/m{number}}}\n" for number in range(30))
+        file.write_text(f"version: 1\ncatalog:\n  models:\n{models}")
+        assert len(rereading(tmp_path, lambda: settings).models) == 20
+        file.write_text("version: 1\n")
+        assert rereading(tmp_path, lambda: settings).models == ()
+
+
 def rereading(tmp_path: Path, found: Callable[[], Settings]) -> Any:
     running = check(a(data_dir=tmp_path)).configuration
     return reread(running, found, lambda: NOON)

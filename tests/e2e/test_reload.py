@@ -145,6 +145,66 @@ def test_accounts_of_the_set_up_file_are_used_and_their_keys_replaced(running: R
     assert running.findings() == []
 
 
+def test_models_of_the_set_up_file_come_and_change_and_go_without_a_failed_request(running: Reloaded) -> None:
+    key = running.gateway.store.key()
+    headers, done, results = {"authorization": f"Bearer {key.text}"}, threading.Event(), Counter[int]()
+
+    def buy() -> None:
+        while not done.is_set():
+            results[running.ask(key).status_code] += 1
+
+    def seen() -> tuple[bool, str, str]:
+        """Whether every process lists `house`; what the name means in a dry run, and what three images would hold."""
+        found = set()
+        for _ in range(3 * running.processes):
+            models = running.client.get(f"{running.gateway.url}/models", headers=headers).json()["data"]
+            dry = {**headers, "x-gateway-dry-run": "true"}
+            url, body = f"{running.gateway.url}/images/generations", {"model": "house", "prompt": "x", "n": 3}
+            answer = running.client.post(url, json=body, headers=dry).json()
+            is_listed = "house" in {each["id"] for each in models}
+            found.add((is_listed, answer["request"]["model"], answer["cost_usd"]["at_most"]))
+        assert len(found) == 1, found
+        return found.pop()
+
+    def write(models: str) -> None:
+        running.setup.write_text(f"version: 1\ncatalog:\n  models:{models}\n")
+
+    running.catalog.write_text('[models.house]\nlike = "gpt-image-2"\nid = "openai/house"\nhold_usd = "0.2"\n')
+    callers = [threading.Thread(target=buy) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    try:
+        for models, is_newest, held_usd in (
+            (" {}", True, "0.6"),
+            ("\n    house: {hold_usd: '0.1'}", True, "0.3"),
+            ("\n    house: {hold_usd: 0.4}", False, "0.3"),
+            ("\n    house: {hold_usd: '0.5'}\n    gpt-image-2: {aliases: [draw]}", True, "1.5"),
+            (" {}\n  retired: [house]", True, None),
+        ):
+            write(models)
+            before = results.total()
+            assert running.reload()["is_newest"] is is_newest
+            listed, model, at_most = seen()
+            if held_usd is None:  # the name of a retired model means its successor
+                assert (listed, model) == (False, "openai/gpt-image-2")
+            else:
+                assert (listed, model, float(at_most)) == (True, "openai/house", float(held_usd))
+            wait_until(lambda before=before: results.total() > before + 4, "images were bought after it")  # type: ignore[misc]
+    finally:
+        done.set()
+        for caller in callers:
+            caller.join()
+    said = running.lines("configuration_refused")[0]["reason"]
+    assert said.startswith(f"{running.setup}, line 4: catalog.models.house.hold_usd: must be dollars as text")
+    assert running.lines("configuration_read")[1]["models"] == [
+        "~ model house: unknown: $0.20 is held and charged for an image -> "
+        "unknown: $0.10 is held and charged for an image"
+    ]
+    assert set(results) == {200}
+    assert len(running.gateway.store.settled(results[200])) == results[200]
+    assert running.findings() == []
+
+
 def break_settings(running: Reloaded) -> str:
     running.write(ZENMUX_API_KEYS="main=sk-ai-v1-other", GATEWAY_THRESHOLDS_PERCENT="101")
     return "GATEWAY_THRESHOLDS_PERCENT"
@@ -187,6 +247,12 @@ def break_setup(running: Reloaded) -> str:
     return "line 4: users.bob.team"
 
 
+def break_models_of_setup(running: Reloaded) -> str:
+    running.write(ZENMUX_API_KEYS="main=sk-ai-v1-other")
+    running.setup.write_text("version: 1\ncatalog:\n  models:\n    house: {like: nothing, id: openai/house}\n")
+    return "line 4: catalog.models.house.like: names no entry"
+
+
 def remove_settings(running: Reloaded) -> str:
     running.file.unlink()
     return "gateway.env"
@@ -201,6 +267,7 @@ BREAKS = [
     break_catalog,
     lose_default_model,
     break_setup,
+    break_models_of_setup,
     remove_settings,
 ]
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from app.admin.access.expected import ANYTHING
+from app.admin.catalog import catalog_lines
 from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
 from app.admin.setup.apply import Applied, apply_setup
@@ -18,6 +19,7 @@ from app.admin_api.shapes.records import AppliedShape
 from app.api.body import read_body
 from app.api.services import services_of
 from app.errors import InvalidRequest
+from app.setup.catalog import catalog_with
 from app.setup.reading import read_setup
 from app.setup.tree import SetupError
 
@@ -47,11 +49,14 @@ async def apply_one_file(request: Request, principal: Asking, asked: Annotated[A
     """Makes teams, users, keys and limits be as the file says: all of it, or nothing."""
     services = services_of(request)
     content = await read_body(request, _FILE_BYTES_MAX)
-    names = ModelNames.of(services.settings, services.policy.catalog)
+    settings, catalog = services.settings, services.policy.catalog
     call = Changing(services, principal, ANYTHING, asked.dry_run)
 
-    def apply(operator: Operator) -> Applied:
-        return apply_setup(operator, read_setup(content, asked.file), names, prune=asked.prune)
+    def apply(operator: Operator) -> tuple[Applied, list[str]]:
+        file = read_setup(content, asked.file)
+        models = catalog_with(catalog, file)
+        applied = apply_setup(operator, file, ModelNames.of(settings, models), prune=asked.prune)
+        return applied, list(catalog_lines(catalog, models))
 
     try:
         return await call.change(apply, _applied)
@@ -59,8 +64,14 @@ async def apply_one_file(request: Request, principal: Asking, asked: Annotated[A
         raise InvalidRequest(error.message, param=None, code="invalid_value") from None
 
 
-def _applied(done: Applied) -> Response:
-    lines, notices = list(done.plan.lines()), list(done.plan.notices)
+def _applied(done: tuple[Applied, list[str]]) -> Response:
+    applied, models = done
     return JSONResponse(
-        {"object": "applied", "changes": lines, "notices": notices, "unclaimed": [id_ for _, id_ in done.unclaimed]}
+        {
+            "object": "applied",
+            "changes": list(applied.plan.lines()),
+            "notices": list(applied.plan.notices),
+            "unclaimed": [id_ for _, id_ in applied.unclaimed],
+            "models": models,
+        }
     )

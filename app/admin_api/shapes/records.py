@@ -204,6 +204,10 @@ class AppliedShape(Shape):
     changes: list[str]
     notices: list[str]
     unclaimed: list[str] = Field(description="The ids of keys that it made: rotate each for its first text.")
+    models: list[str] = Field(
+        description="How the file's `catalog` differs from the models in use, a line for each. Apply does not change "
+        "them: a gateway takes them from its GATEWAY_BOOTSTRAP_FILE, at its start and at a reload."
+    )
 
 
 class ExplainedLimitShape(Shape):

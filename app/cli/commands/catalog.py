@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, date
 from decimal import Decimal
 from pathlib import Path
@@ -20,14 +19,14 @@ from app.admin.catalog import (
     named_qualities,
     partial_images_max,
     plain_usd,
+    price_words,
 )
 from app.cli.terminal.options import Json, commands
 from app.cli.terminal.output import PROGRAM, say, show, show_json, show_lines, show_table
 from app.cli.terminal.session import Session
 from app.images.catalog.catalog import ModelSpec, load_catalog, read_catalog
-from app.images.catalog.model_spec import AUTO, AreaTokens, ImagePrice, TokenPrices
+from app.images.catalog.model_spec import AUTO, AreaTokens
 from app.images.catalog.sizes import AnySize, SizeBounds, SizeList, parse_size
-from app.quotas.rules.limits import format_usd
 
 if TYPE_CHECKING:
     from app.upstream.lookups.models import ListedPrice
@@ -65,7 +64,7 @@ def show_catalog(
         return
     show_table(
         ["model", "1024x1024 image", "price", "ends"],
-        [[spec.name, _span(spec), _prices(spec), _end(spec, today)] for spec in catalog.models],
+        [[spec.name, _span(spec), price_words(spec), _end(spec, today)] for spec in catalog.models],
     )
     say(f"More of one: {PROGRAM} catalog show MODEL")
 
@@ -88,7 +87,7 @@ def check(
         return
     show(f"{file} is right. With it the catalog has {len(catalog.models)} models:")
     for spec in difference.changed:
-        show(f"  {'added' if spec.id in difference.new else 'changed'} {spec.name}, {_prices(spec)}")
+        show(f"  {'added' if spec.id in difference.new else 'changed'} {spec.name}, {price_words(spec)}")
     for name in difference.removed:
         show(f"  removed {name}")
     if not difference.changed and not difference.removed:
@@ -121,7 +120,7 @@ def _show_comparison(comparison: ZenMuxComparison) -> None:
         [model.id, "not in the catalog", ", ".join(map(_listed_price, model.prices)), ""]
         for model in comparison.lacking
     ]
-    rows += [[spec.id, "not listed by ZenMux", "", _prices(spec)] for spec in comparison.vanished]
+    rows += [[spec.id, "not listed by ZenMux", "", price_words(spec)] for spec in comparison.vanished]
     rows += [
         [each.model, f"price of {each.key}", f"${plain_usd(each.zenmux_usd)} {each.unit}", _or(each.catalog_usd)]
         for each in comparison.prices
@@ -154,7 +153,7 @@ def _show_one(spec: ModelSpec, today: date) -> None:
             "streams": _streams(spec),
             "edits": _edits(spec),
             "at most": f"{spec.n_max} images a request, {spec.prompt_chars_max:,} characters of prompt",
-            "price": _prices(spec),
+            "price": price_words(spec),
         }
     )
     qualities = named_qualities(spec)
@@ -217,21 +216,6 @@ def _span(spec: ModelSpec) -> str:
 
 def _rounded(nanousd: int) -> str:
     return f"${nanousd / 1e9:.4f}"
-
-
-def _prices(spec: ModelSpec) -> str:
-    match spec.prices:
-        case ImagePrice(per_image=nanousd):
-            return f"${format_usd(nanousd)} an image"
-        case TokenPrices() as prices:
-            rates = ", ".join(
-                f"{name.replace('_', ' ')} ${format_usd(rate * 10**6)}"
-                for name, rate in asdict(prices).items()
-                if rate is not None
-            )
-            return f"{rates} a million tokens"
-        case None:
-            return f"unknown: ${format_usd(spec.hold_nanousd or 0)} is held and charged for an image"
 
 
 def _end(spec: ModelSpec, today: date) -> str:

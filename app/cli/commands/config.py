@@ -23,9 +23,10 @@ from app.database.engine import opened
 from app.database.pooling import refuse_transaction_pooling
 from app.database.url import shown_place, sqlite_file
 from app.errors import ConfigurationError, GatewayError, RemoteFailure
-from app.images.catalog.catalog import catalog_of
 from app.images.request.policy import request_policy
 from app.settings.settings import Settings
+from app.setup.catalog import catalog_of
+from app.setup.reading import bootstrap_of
 
 app = commands("Check and show the settings.")
 
@@ -105,7 +106,7 @@ def _checks(context: typer.Context, *, connect: bool) -> Iterator[Check]:
 
 def _check_models(settings: Settings) -> Iterator[Check]:
     try:
-        catalog = catalog_of(settings.catalog_file)
+        catalog = catalog_of(settings, bootstrap_of(settings))
         request_policy(settings, catalog)
     except ConfigurationError as error:
         yield Check("models", _ERROR, str(error))

@@ -24,10 +24,11 @@ from app.cli.terminal.session import operating
 from app.cli.terminal.settings_view import judge_keys, read_settings
 from app.configuration.reading import check
 from app.errors import ConfigurationError, Conflict
-from app.images.catalog.catalog import catalog_of
 from app.quotas.rules.limits import parse_limit
 from app.server import serving
 from app.settings.settings import Settings
+from app.setup.catalog import catalog_of
+from app.setup.reading import bootstrap_of
 
 app = command()
 
@@ -127,7 +128,8 @@ def _upstream(settings: Settings) -> Iterator[tuple[Settings, str | None]]:
     from app.sandbox.server import SandboxServer  # noqa: PLC0415 - and so is its server
 
     _logger.warning("SANDBOX: a stand-in plays ZenMux, nothing is bought")
-    with SandboxServer(options=SandboxOptions(catalog=catalog_of(settings.catalog_file))) as sandbox:
+    catalog = catalog_of(settings, bootstrap_of(settings))
+    with SandboxServer(options=SandboxOptions(catalog=catalog)) as sandbox:
         leading = {"zenmux_api_key": SecretStr(_SANDBOX_KEY), "zenmux_base_url": sandbox.url, "sandbox": True}
         yield settings.model_copy(update=leading), sandbox.bill_url
 

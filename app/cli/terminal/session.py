@@ -18,10 +18,12 @@ from app.database import migrate, migrations
 from app.database.engine import opened
 from app.database.url import shown_place, sqlite_file
 from app.errors import CallerError, ConfigurationError, InvalidValue
-from app.images.catalog.catalog import Catalog, catalog_of
+from app.images.catalog.catalog import Catalog
 from app.images.request.normalize import ImageRequest, normalize
 from app.images.request.policy import request_policy
 from app.settings.settings import Settings
+from app.setup.catalog import catalog_of
+from app.setup.reading import bootstrap_of
 
 
 class Session:
@@ -42,8 +44,8 @@ class Session:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The models, the operator's file over the built-in ones. Raises ConfigurationError that names the line."""
-        return catalog_of(self.settings.catalog_file)
+        """The models, the operator's files over the built-in ones. Raises ConfigurationError that names the line."""
+        return catalog_of(self.settings, bootstrap_of(self.settings))
 
     @property
     def models(self) -> ModelNames:

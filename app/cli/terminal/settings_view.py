@@ -18,7 +18,7 @@ from app.errors import ConfigurationError
 from app.settings.secret_files import secret_names
 from app.settings.settings import Settings, load_settings, setting_name
 from app.setup.accounts import accounts_of
-from app.setup.reading import read_setup_file
+from app.setup.reading import bootstrap_of
 
 _CONFIG_NAME = "GATEWAY_CONFIG"
 _OPTION_NAMES = frozenset({_CONFIG_NAME, "GATEWAY_ACTOR"})  # of the command line
@@ -70,9 +70,9 @@ def with_accounts(settings: Settings) -> Settings:
     """The settings, with the accounts of GATEWAY_BOOTSTRAP_FILE if no setting names any. Reads that file, and those
     that it names. Raises SetupError with the line.
     """
-    if settings.accounts or settings.bootstrap_file is None:
+    file = None if settings.accounts else bootstrap_of(settings)
+    if file is None:
         return settings
-    file = read_setup_file(settings.bootstrap_file)
     return settings.with_file_accounts(accounts_of(file, os.environ, lambda name: Path(name).read_text("utf-8")))
 
 

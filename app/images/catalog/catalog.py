@@ -1,5 +1,5 @@
-"""The models the gateway knows, by each of their names. Loads them from catalog.toml and the operator's own file. What
-a request may ask of a model is decided elsewhere.
+"""The models the gateway knows, by each of their names. Loads them from catalog.toml and the operator's own sources.
+What a request may ask of a model is decided elsewhere.
 """
 
 from collections.abc import Iterable, Mapping
@@ -7,11 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from app.errors import ConfigurationError
-from app.images.catalog.entry import CatalogError, Entry, Source
+from app.images.catalog.entry import CatalogError, CatalogSource, Entry, TomlSource
 from app.images.catalog.file import MODEL_NAME, read_model
 from app.images.catalog.model_spec import ModelSpec
 
-__all__ = ["Catalog", "CatalogError", "ModelSpec", "catalog_of", "load_catalog", "read_catalog"]
+__all__ = ["Catalog", "CatalogError", "ModelSpec", "load_catalog", "read_catalog"]
 
 _IDENTITY = frozenset({"id", "aliases", "created", "ends_on", "successor", "like"})  # what `like` does not copy
 
@@ -64,37 +64,36 @@ def names_of(spec: ModelSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys((spec.id, *bare, *(f"{provider}/{name}" for name in bare))))
 
 
-def catalog_of(file: Path | None) -> Catalog:
-    """The built-in catalog, with the operator's file over it if there is one. Raises ConfigurationError."""
-    return load_catalog() if file is None else read_catalog(file, f"GATEWAY_CATALOG_FILE ({file})")
-
-
-def read_catalog(file: Path, name: str) -> Catalog:
-    """The built-in catalog with `file` over it. Messages call the file `name`.
+def read_catalog(file: Path, name: str, *further: CatalogSource) -> Catalog:
+    """The built-in catalog with `file` over it, and the further sources over that. Messages call the file `name`.
 
     Raises ConfigurationError that names the line at fault, or says why the file cannot be read.
     """
     try:
-        return load_catalog(file.read_text(encoding="utf-8"), name)
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"{name} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{name} is not UTF-8 text.") from None
+    return load_catalog(text, name, *further)
 
 
-def load_catalog(override_toml: str | None = None, override_name: str = "GATEWAY_CATALOG_FILE") -> Catalog:
-    """The built-in catalog, with the operator's entries over it.
+def load_catalog(
+    override_toml: str = "", override_name: str = "GATEWAY_CATALOG_FILE", *further: CatalogSource
+) -> Catalog:
+    """The built-in catalog, with the operator's entries over it: first those of a file, then those of each further
+    source. An entry replaces the keys it gives, and keeps the others as the sources before left them.
 
     `override_toml` is the text of a file in the form of catalog.toml, `override_name` what messages call it. Raises
-    CatalogError naming the line and the entry at fault.
+    ConfigurationError naming the line and the entry at fault.
     """
-    builtin = Source("catalog.toml", files("app.images.catalog").joinpath("catalog.toml").read_text("utf-8"))
+    builtin = TomlSource("catalog.toml", files("app.images.catalog").joinpath("catalog.toml").read_text("utf-8"))
     tables: dict[str, dict[str, object]] = {}
     specs: dict[str, ModelSpec] = {}
     retired: set[str] = set()
     successor = ""
     unlisted_image_tokens = 0
-    for source in (builtin, Source(override_name, override_toml or "")):
+    for source in (builtin, TomlSource(override_name, override_toml), *further):
         file = Entry(source, (), source.parse())
         own = file.table("models").tables()
         tables |= {name: _complete(source, name, own, tables, ()) for name in own}
@@ -114,11 +113,11 @@ def load_catalog(override_toml: str | None = None, override_name: str = "GATEWAY
         for name in own:
             if specs[name].successor is not None and specs[name].successor not in specs.keys() - {name}:
                 source.refuse(("models", name, "successor"), "names no other entry")
-    return Catalog(specs.values(), retired, successor, unlisted_image_tokens, override_toml or "")
+    return Catalog(specs.values(), retired, successor, unlisted_image_tokens, override_toml)
 
 
 def _complete(
-    source: Source,
+    source: CatalogSource,
     name: str,
     own: Mapping[str, dict[str, object]],
     known: Mapping[str, dict[str, object]],
@@ -142,7 +141,7 @@ def _complete(
     return inherited | {key: value for key, value in table.items() if key != "like"}
 
 
-def _refuse_shared_names(source: Source, specs: Iterable[ModelSpec]) -> None:
+def _refuse_shared_names(source: CatalogSource, specs: Iterable[ModelSpec]) -> None:
     owners: dict[str, str] = {}
     for spec in specs:
         for name in names_of(spec):

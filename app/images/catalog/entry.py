@@ -1,5 +1,5 @@
-"""Reads the tables of a catalog file key by key: every value checked for type and range, every fault with its entry and
-line. Knows no key's meaning: file.py does."""
+"""Reads the tables of a catalog source key by key: every value checked for type and range, every fault with its entry
+and line. Knows no key's meaning: file.py does."""
 
 import re
 import tomllib
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from app.errors import ConfigurationError
 
@@ -20,8 +20,18 @@ class CatalogError(ConfigurationError):
     """A catalog file is at fault. The message names the file, the line and the entry."""
 
 
+class CatalogSource(Protocol):
+    """Where entries of a catalog are written: it reads them, and names the line of a fault in them."""
+
+    def parse(self) -> dict[str, object]:
+        """The tables. Raises ConfigurationError that names the line."""
+
+    def refuse(self, path: tuple[str, ...], message: str) -> NoReturn:
+        """Raises ConfigurationError about the key or table at `path`, or what is around it."""
+
+
 @dataclass(frozen=True, slots=True)
-class Source:
+class TomlSource:
     """One catalog file: its name for messages, and its text."""
 
     name: str
@@ -75,16 +85,16 @@ def _keys_of(line: str) -> tuple[str, ...]:
 
 
 class Entry:
-    """One table, read key by key. Every reader checks type and range and raises CatalogError."""
+    """One table, read key by key. Every reader checks type and range and raises ConfigurationError."""
 
-    def __init__(self, source: Source, path: tuple[str, ...], table: object) -> None:
+    def __init__(self, source: CatalogSource, path: tuple[str, ...], table: object) -> None:
         if not isinstance(table, dict):
-            source.refuse(path, "must be a table")
+            source.refuse(path, "must be a table of keys and values")
         self._source, self._path, self._table = source, path, table
         self._unread = set(table)
 
     def refuse(self, key: str | None, message: str) -> NoReturn:
-        """Raises CatalogError about a key of this table, or about the table itself."""
+        """Raises ConfigurationError about a key of this table, or about the table itself."""
         if key is not None and key not in self._table:
             message = f"missing; {message}"
         self._source.refuse(self._path if key is None else (*self._path, key), message)
@@ -97,7 +107,7 @@ class Entry:
         """The tables in this one, by name."""
         for name, table in self._table.items():
             if not isinstance(table, dict):
-                self.refuse(name, "must be a table")
+                self.refuse(name, "must be a table of keys and values")
         return dict(self._table)
 
     def finish(self) -> None:
@@ -145,7 +155,7 @@ class Entry:
         return value
 
     def day(self, key: str) -> date | None:
-        """A TOML date; None if the key is not there."""
+        """A date; None if the key is not there."""
         value = self._take(key, None)
         if isinstance(value, datetime) or not isinstance(value, date | None):
             self.refuse(key, "must be a date, such as 2026-12-01")

@@ -4,7 +4,7 @@ import calendar
 import re
 from collections.abc import Mapping
 
-from app.images.catalog.entry import MODEL_ID, Entry, Source
+from app.images.catalog.entry import MODEL_ID, CatalogSource, Entry
 from app.images.catalog.model_spec import (
     AUTO,
     INPUT_FIDELITIES,
@@ -34,8 +34,8 @@ _TOKENS_MAX = 10_000_000
 _EDGE_MAX = 16_384
 
 
-def read_model(source: Source, name: str, table: object) -> ModelSpec:
-    """The model of an entry that inherits nothing more. Raises CatalogError."""
+def read_model(source: CatalogSource, name: str, table: object) -> ModelSpec:
+    """The model of an entry that inherits nothing more. Raises ConfigurationError."""
     entry = Entry(source, ("models", name), table)
     if not MODEL_NAME.fullmatch(name):
         entry.refuse(None, "the name of an entry is bare: plain letters, digits and . _ -")

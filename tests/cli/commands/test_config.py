@@ -143,6 +143,12 @@ def test_what_would_stop_serve_is_an_error(ready: Cli, tmp_path: Path) -> None:
     del ready.environment["ZENMUX_API_KEY"]
     assert checks(ready, code=1)["key"][0] == "error"
     ready.environment["ZENMUX_API_KEY"] = "sk-ai-v1-key"
+    setup = tmp_path / "gateway.yaml"
+    setup.write_text("version: 1\ncatalog: {models: {x: 5}}\n")
+    ready.environment["GATEWAY_BOOTSTRAP_FILE"] = str(setup)
+    status, message = checks(ready, code=1)["models"]
+    assert (status, message) == ("error", f"{setup}, line 2: catalog.models.x: must be a table of keys and values")
+    del ready.environment["GATEWAY_BOOTSTRAP_FILE"]
     catalog = tmp_path / "models.toml"
     catalog.write_text("\n[models\n")
     ready.environment["GATEWAY_CATALOG_FILE"] = str(catalog)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError
-from app.images.catalog.catalog import Catalog, CatalogError, ModelSpec, catalog_of, load_catalog
+from app.images.catalog.catalog import Catalog, CatalogError, ModelSpec, load_catalog, read_catalog
 from app.images.catalog.model_spec import EditRules, FlatTokens, ImagePrice, TokenPrices
 
 CATALOG = load_catalog()
@@ -237,11 +237,11 @@ class TestTheOperatorsFile:
 def test_the_operators_catalog_lies_over_the_built_in_one(tmp_path: Path) -> None:
     file = tmp_path / "models.toml"
     file.write_text('[models.x]\nlike = "gpt-image-2"\nid = "openai/x"\n')
-    catalog = catalog_of(file)
+    catalog = read_catalog(file, "my file")
     assert catalog.find("x") is not None
     assert catalog.find("gpt-image-2") is not None
     file.write_bytes(b"\xff")
-    with pytest.raises(ConfigurationError, match=r"GATEWAY_CATALOG_FILE .* is not UTF-8"):
-        catalog_of(file)
+    with pytest.raises(ConfigurationError, match=r"my file is not UTF-8"):
+        read_catalog(file, "my file")
     with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
-        catalog_of(tmp_path / "nowhere.toml")
+        read_catalog(tmp_path / "nowhere.toml", "my file")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.images.catalog.entry import CatalogError, Entry, Source
+from app.images.catalog.entry import CatalogError, Entry, TomlSource
 
 
 @pytest.mark.parametrize(
@@ -23,11 +23,11 @@ def test_where_a_key_stands(path: tuple[str, ...], line: int) -> None:
         'retired = []\n[models.a]  # = a remark\nid = "a/a"\nn_max = 4\n[ models . "a" . prices ]\ntext_in = "1"\n\n'
         '[models."b.c".prices]\n\'image_out\' = "1"\n[models.d]\nprices.text_in = "1"\n'
     )
-    assert Source("x", text).line_of(path) == line
+    assert TomlSource("x", text).line_of(path) == line
 
 
 def test_a_key_that_nobody_read_is_refused() -> None:
-    source = Source("den.toml", "n_max = 4\nn_maxx = 5\n")
+    source = TomlSource("den.toml", "n_max = 4\nn_maxx = 5\n")
     entry = Entry(source, (), source.parse())
     assert entry.integer("n_max", 1, 10) == 4
     with pytest.raises(CatalogError, match=r"^den\.toml, line 2: n_maxx: unknown key$"):

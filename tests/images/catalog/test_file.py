@@ -3,7 +3,7 @@
 import pytest
 
 from app.images.catalog.catalog import CatalogError, load_catalog
-from app.images.catalog.entry import Source
+from app.images.catalog.entry import TomlSource
 from app.images.catalog.file import read_model
 from app.images.catalog.model_spec import AreaTokens, EditRules, FlatTokens, ModelSpec, TableTokens
 from app.images.catalog.sizes import AnySize, SizeBounds, SizeList
@@ -35,7 +35,7 @@ image_out = "0.001"
 
 
 def read(text: str) -> ModelSpec:
-    source = Source("den.toml", text)
+    source = TomlSource("den.toml", text)
     models = source.parse()["models"]
     assert isinstance(models, dict)
     return read_model(source, "fox", models["fox"])
