@@ -75,11 +75,13 @@ clients: $(CLIENT_VENVS) ## install openai-python 1.109, LiteLLM, LangChain, pyd
 	  $(BIN)/uv pip sync --quiet --python $(@D)/bin/python --require-hashes $< && touch $@; } || \
 	  { rm -rf $(@D); echo "$* could not be installed: the tests with it will be skipped"; }
 
-# Prometheus and promtool out of Debian's package, unpacked and not installed: nothing is started, and no right is needed but to read
-# the package lists, which root may fetch.
-tools: ## unpack Debian's Prometheus and a Helm for the tests of deploy/, where they are not there
+# Programs out of Debian's packages, unpacked and not installed: nothing is started, and no right is needed but to read the package
+# lists, which root may fetch.
+tools: ## unpack Debian's Prometheus and nginx, and a Helm, for tests and bench, where they are not there
 	@command -v promtool >/dev/null && command -v prometheus >/dev/null || $(MAKE) --no-print-directory .tools/prometheus/.unpacked || \
 	  echo "Prometheus could not be had: the tests with it will be skipped"
+	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || $(MAKE) --no-print-directory .tools/nginx/.unpacked || \
+	  echo "nginx could not be had: the tests with it will be skipped"
 	@command -v helm >/dev/null || $(MAKE) --no-print-directory .tools/helm/helm || \
 	  echo "Helm could not be had: the tests of the chart will be skipped"
 

@@ -157,9 +157,11 @@ class Nginx(Contender):
     name = "nginx"
 
     def prepare(self) -> str:
-        self._program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+        unpacked = ROOT / ".tools" / "nginx" / "usr" / "sbin"
+        path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{unpacked}"
+        self._program = shutil.which("nginx", path=path)
         if self._program is None:
-            raise BenchError("nginx is not installed (Debian: apt-get install nginx-light; it need not be started)")
+            raise BenchError("nginx is not here: `make tools` unpacks Debian's")
         told = subprocess.run([self._program, "-v"], capture_output=True, text=True, check=False)  # noqa: S603 - nginx
         return told.stderr.strip().rpartition("/")[2]
 

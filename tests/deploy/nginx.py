@@ -37,6 +37,9 @@ http {{
 """
 
 
+_UNPACKED = Path(__file__).parents[2] / ".tools" / "nginx" / "usr" / "sbin"
+
+
 @dataclass(frozen=True)
 class Nginx:
     """The program; `resolves` when it can ask for a group's addresses again while it runs (1.27.3)."""
@@ -50,10 +53,11 @@ class Nginx:
 
 
 def find_nginx() -> Nginx | None:
-    """NGINX in the environment, else the one on the PATH or where Debian puts it."""
+    """NGINX in the environment, else the one on the PATH, where Debian puts it, or where `make tools` unpacked it."""
     if sys.platform != "linux":
         return None
-    path = os.environ.get("NGINX") or shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    elsewhere = f"/usr/sbin:/usr/local/sbin:{_UNPACKED}"
+    path = os.environ.get("NGINX") or shutil.which("nginx") or shutil.which("nginx", path=elsewhere)
     if path is None:
         return None
     told = subprocess.run([path, "-v"], capture_output=True, text=True, check=True).stderr
