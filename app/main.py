@@ -270,6 +270,7 @@ def _server_hooks(services: Services) -> Hooks:
         show_open=services.metrics.connections.set,
         drain=services.drain,
         use=services.configuration.use,
+        offer_reload=services.configuration.take_reload,
     )
 
 

@@ -65,7 +65,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "configuration/configuration": frozenset({"settings", "images"}),
     "configuration": frozenset(
         {
-            *("settings", "images", "database", "setup", "admin", "alerts", "upstream/wire", "telemetry"),
+            *("errors", "settings", "images", "database", "setup", "admin", "alerts", "upstream/wire", "telemetry"),
             "configuration/configuration",
         }
     ),
@@ -206,6 +206,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "quotas/reports/lists/requests.py", "quotas/reports/lists/series.py", "quotas/reports/lists/refusals.py",
     ),
     ("admin/access/test_permissions.py",): ("identity/people/roles.py",),
+    ("e2e/test_reload.py",): ("admin_api/routes/reload.py",),
     ("server/test_supervisor.py",): ("server/shared_configuration.py",),
     ("console/test_pages.py", "console/test_walls.py", "console/test_attacks.py"): (
         "admin/reads/glance.py", "console/door.py", "console/member/keys.py", "console/member/sessions.py",

@@ -10,7 +10,19 @@ from starlette.responses import Response
 import app
 from app.admin_api.document import document_of, document_router
 from app.admin_api.requests import handle_invalid
-from app.admin_api.routes import gateway, keys, limits, organization, requests, setup, status, teams, usage, users
+from app.admin_api.routes import (
+    gateway,
+    keys,
+    limits,
+    organization,
+    reload,
+    requests,
+    setup,
+    status,
+    teams,
+    usage,
+    users,
+)
 from app.api.front import handle_gateway_error, handle_http_error
 from app.errors import GatewayError
 
@@ -18,7 +30,7 @@ PREFIXES = ("/admin/v1/", "/v1/organization/")
 """Where its paths begin."""
 
 ROUTERS: tuple[APIRouter, ...] = tuple(
-    each.router for each in (status, teams, users, keys, limits, requests, usage, gateway, setup, organization)
+    each.router for each in (status, teams, users, keys, limits, requests, usage, gateway, reload, setup, organization)
 )
 
 

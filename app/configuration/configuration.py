@@ -29,14 +29,22 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationState:
-    """The configuration after so many tries to read it again. `is_newest`: the last try succeeded, or there was none;
-    otherwise this is what was in use before.
+    """The configuration after so many tries to read it again. `refusal` says why the last try failed: then this is what
+    was in use before. `begun_at`: when that try began, on the clock of time.monotonic, which all processes share.
+    `needs_restart` names the settings that had changed and stay as they were.
     """
 
     number: int
     configuration: Configuration
     read_at: datetime
-    is_newest: bool = True
+    refusal: str | None = None
+    needs_restart: tuple[str, ...] = ()
+    begun_at: float = 0.0
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether the last try succeeded, or there was none."""
+        return self.refusal is None
 
 
 def fingerprint(configuration: Configuration, secret: bytes) -> str:

@@ -1,11 +1,16 @@
 """The configuration that this process works with, and its replacement by another one in one step of the event loop."""
 
+import asyncio
+import time
 from collections.abc import Callable
 
 from app.configuration.configuration import Configuration, ConfigurationState, fingerprint
+from app.errors import Conflict, StoreUnavailable
 from app.images.request.normalize import RequestPolicy
 from app.settings.settings import Settings
 from app.telemetry.metrics import Metrics
+
+_RELOAD_SECONDS_MAX = 60.0
 
 
 class CurrentConfiguration:
@@ -17,6 +22,9 @@ class CurrentConfiguration:
         self._secret = b""
         self._hand_on: Callable[[Settings], None] = lambda _: None
         self.hash = ""
+        self._reload: Callable[[], None] | None = None
+        self._state: ConfigurationState | None = None
+        self._used = asyncio.Event()  # set once by each `use`, which then makes another one
 
     @property
     def settings(self) -> Settings:
@@ -34,6 +42,29 @@ class CurrentConfiguration:
         self.hash = fingerprint(self._configuration, secret)
         self._metrics.show_configuration(self.hash, is_newest=True, read_at=read_at)
 
+    def take_reload(self, reload: Callable[[], None]) -> None:
+        """`reload` has the configuration read again, soon, and does not wait; what was read comes to `use`."""
+        self._reload = reload
+
+    async def reload(self) -> ConfigurationState:
+        """Has the configuration read again, and returns once this process uses the result.
+
+        Raises Conflict with what is wrong; then nothing has changed. Raises StoreUnavailable if it takes too long.
+        """
+        if self._reload is None:
+            raise Conflict("This gateway does not read its configuration again. Restart it.")
+        asked_at = time.monotonic()
+        self._reload()
+        try:
+            async with asyncio.timeout(_RELOAD_SECONDS_MAX):
+                while self._state is None or self._state.begun_at < asked_at:
+                    await self._used.wait()
+        except TimeoutError:
+            raise StoreUnavailable("The configuration is still being read; the gateway's log will say more.") from None
+        if self._state.refusal is not None:
+            raise Conflict(f"The gateway goes on with what it has. {self._state.refusal}")
+        return self._state
+
     def use(self, state: ConfigurationState) -> str:
         """Works with this configuration from now on; requests that run finish as they began. Returns its hash."""
         new_hash = fingerprint(state.configuration, self._secret)
@@ -41,4 +72,7 @@ class CurrentConfiguration:
             self._hand_on(state.configuration.settings)
             self._configuration, self.hash = state.configuration, new_hash
         self._metrics.show_configuration(new_hash, is_newest=state.is_newest, read_at=state.read_at.timestamp())
+        self._state = state
+        self._used.set()
+        self._used = asyncio.Event()
         return new_hash

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from app.configuration.configuration import ConfigurationState
 
 READY = b"ready\n"
+RELOAD = b"reload\n"  # a worker was asked to have the configuration read again
 ALIVE = b"\n"
 
 _DEAD, _CONFIGURATION, _USING = b"dead", b"configuration", b"using"

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -59,22 +60,27 @@ class Rereader:
             return self._is_reading
 
     def _next_state(self) -> ConfigurationState:
-        before, number = self._state, self._state.number + 1
+        before, number, begun_at = self._state, self._state.number + 1, time.monotonic()
         try:
             found = self._read(before.configuration)
         except GatewayError as error:
-            logger.error("configuration_refused", extra={"reason": error.message})
+            refusal = error.message
+            logger.error("configuration_refused", extra={"reason": refusal})
         except Exception:
+            refusal = "The gateway met a bug of its own; its log says where."
             logger.exception("configuration_refused")
         else:
             about = {"needs_restart": list(found.needs_restart), "models": list(found.models)}
             logger.info("configuration_read", extra=about)
-            return ConfigurationState(number, found.configuration, found.read_at)
-        return replace(before, number=number, is_newest=False)
+            names = found.needs_restart
+            return ConfigurationState(number, found.configuration, found.read_at, None, names, begun_at)
+        return replace(before, number=number, refusal=refusal, begun_at=begun_at)
 
 
 def reload_on_hangup(running: ConfigurationState, read: Read, hooks: Hooks) -> None:
-    """From now on SIGHUP has this process read its configuration again and use it. Call it in the event loop."""
+    """From now on SIGHUP, or whoever asks the app, has this process read its configuration again and use it. Call it
+    in the event loop.
+    """
     loop = asyncio.get_running_loop()
 
     def use(state: ConfigurationState) -> None:
@@ -85,4 +91,5 @@ def reload_on_hangup(running: ConfigurationState, read: Read, hooks: Hooks) -> N
             loop.call_soon_threadsafe(use, state)
 
     rereader = Rereader(running, read, hand_over)
+    hooks.offer_reload(rereader.request)
     signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(rereader.request))

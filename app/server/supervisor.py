@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from app.configuration.configuration import ConfigurationState
 from app.errors import ConfigurationError
 from app.server import serving
-from app.server.messages import Using, decode, encode_death
+from app.server.messages import RELOAD, Using, decode, encode_death
 from app.server.place import WorkerPlace
 from app.server.rereading import Read
 from app.server.restarts import Restarts
@@ -184,9 +184,12 @@ class Supervisor:
         place.heard_at = time.monotonic()
         if lines and place.ready_at is None:
             self._ready(place)
-        for said in map(decode, lines):
+        for line in lines:
+            said = decode(line)
             if isinstance(said, Using):
                 place.using = said
+            elif line + b"\n" == RELOAD:
+                self._configuration.request()
 
     def _ready(self, place: WorkerPlace) -> None:
         assert place.process is not None

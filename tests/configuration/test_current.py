@@ -1,5 +1,7 @@
 """The configuration in use: replaced as a whole, or not at all; the metrics say which it is."""
 
+import asyncio
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from app.configuration.configuration import Configuration, ConfigurationState
 from app.configuration.current import CurrentConfiguration
 from app.configuration.reading import check
+from app.errors import Conflict, StoreUnavailable
 from app.settings.settings import Settings
 from app.telemetry.metrics import Metrics
 
@@ -56,13 +59,50 @@ def test_what_has_not_changed_is_not_handed_on_again() -> None:
     """Turns of accounts and what is known of thresholds would begin anew."""
     desk = Desk(read(zenmux_api_key="sk-ai-v1-x"))
     before = desk.current.policy
-    failed = ConfigurationState(1, read(zenmux_api_key="sk-ai-v1-x"), NOON, is_newest=False)
+    failed = ConfigurationState(1, read(zenmux_api_key="sk-ai-v1-x"), NOON, "no such file")
     desk.current.use(failed)
     assert desk.handed_on == []
     assert desk.current.policy is before
     assert desk.shown == ({desk.current.hash: 1.0}, 0.0, NOON.timestamp())
-    desk.current.use(replace(failed, is_newest=True))
+    desk.current.use(replace(failed, refusal=None))
     assert desk.shown[1] == 1.0
+
+
+async def test_whoever_asks_for_a_reload_waits_for_a_reading_that_began_later() -> None:
+    """One that began before may have missed what was changed last."""
+    desk = Desk(read())
+    wishes: list[None] = []
+    desk.current.take_reload(lambda: wishes.append(None))
+    asked = asyncio.ensure_future(desk.current.reload())
+    await asyncio.sleep(0)
+    assert wishes == [None]
+    began_before = ConfigurationState(1, read(), NOON, begun_at=0.0)
+    desk.current.use(began_before)
+    await asyncio.sleep(0)
+    assert not asked.done()
+    desk.current.use(replace(began_before, number=2, begun_at=time.monotonic()))
+    assert (await asked).number == 2
+
+
+async def test_a_reload_that_fails_says_why() -> None:
+    desk = Desk(read())
+    with pytest.raises(Conflict, match="Restart it"):
+        await desk.current.reload()
+
+    def fail() -> None:
+        desk.current.use(ConfigurationState(1, read(), NOON, "no such file", begun_at=time.monotonic()))
+
+    desk.current.take_reload(fail)
+    with pytest.raises(Conflict, match="no such file"):
+        await desk.current.reload()
+
+
+async def test_a_reading_that_takes_too_long_is_no_failure_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.configuration.current._RELOAD_SECONDS_MAX", 0.0)
+    desk = Desk(read())
+    desk.current.take_reload(lambda: None)
+    with pytest.raises(StoreUnavailable, match="still being read"):
+        await desk.current.reload()
 
 
 def test_if_a_part_refuses_all_of_the_old_stays() -> None:

@@ -367,6 +367,30 @@ def test_a_worker_that_starts_later_has_the_last_good_configuration(
         assert running.bought_with("new") == 1
 
 
+def test_an_admin_reloads_over_http_and_is_answered_with_the_result(running: Reloaded) -> None:
+    admin_key = "0123456789abcdef0123456789abcdef"
+    secret = {"GATEWAY_ADMIN_KEY": admin_key, "ZENMUX_API_KEYS": "main=sk-ai-v1-old"}
+
+    def ask(key: str = admin_key) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {key}"}
+        return running.client.post(f"{running.gateway.root}/admin/v1/reload", headers=headers)
+
+    assert ask().status_code == 401
+    running.write(**secret)
+    running.reload()
+    assert ask(running.gateway.store.key().text).status_code == 403
+    for number in range(4):  # each worker is asked
+        running.write(**secret, GATEWAY_THRESHOLDS_PERCENT=str(number + 1), GATEWAY_LOG_LEVEL="debug")
+        answer = ask().json()
+        assert (answer["object"], answer["needs_restart"]) == ("reload", ["GATEWAY_LOG_LEVEL"])
+        wait_until(lambda: running.lines("configuration_in_use")[-1]["hash"] == answer["hash"], "all use it")  # noqa: B023 - at once
+    running.write(**secret, GATEWAY_THRESHOLDS_PERCENT="101")
+    refused = ask()
+    assert refused.status_code == 409, refused.text
+    assert "GATEWAY_THRESHOLDS_PERCENT" in refused.json()["error"]["message"]
+    assert running.metric("info", hash=answer["hash"]) == 1
+
+
 def test_an_edit_that_has_given_its_images_away_is_not_sent_to_an_account_that_came_meanwhile(
     running: Reloaded,
 ) -> None:

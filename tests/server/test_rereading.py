@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from queue import Queue
 from typing import Any
@@ -20,6 +21,9 @@ LATER = datetime(2026, 11, 24, 13, tzinfo=UTC)
 
 def read(**settings: Any) -> Configuration:
     return check(Settings(_env_file=None, **settings)).configuration
+
+
+NAMES = ("GATEWAY_PORT",)
 
 
 class Desk:
@@ -41,11 +45,11 @@ class Desk:
         result = self.results.pop(0)
         if isinstance(result, Exception):
             raise result
-        return Reread(result, LATER, ("GATEWAY_PORT",))
+        return Reread(result, LATER, NAMES)
 
     def next(self) -> ConfigurationState:
         self.may_end.release()
-        return self.handed.get(timeout=20)
+        return replace(self.handed.get(timeout=20), begun_at=0)
 
 
 def test_what_was_read_is_handed_over_and_the_next_reading_begins_from_it(caplog: pytest.LogCaptureFixture) -> None:
@@ -54,7 +58,7 @@ def test_what_was_read_is_handed_over_and_the_next_reading_begins_from_it(caplog
     desk = Desk(one, two)
     for number, configuration in ((1, one), (2, two)):
         desk.rereader.request()
-        assert desk.next() == ConfigurationState(number, configuration, LATER)
+        assert desk.next() == ConfigurationState(number, configuration, LATER, None, NAMES)
     assert desk.ran_with == [desk.first.configuration, one]
     assert [record.__dict__["needs_restart"] for record in caplog.records] == [["GATEWAY_PORT"]] * 2
 
@@ -66,11 +70,13 @@ def test_a_reading_that_fails_leaves_the_old_one_and_is_logged(
     good = read(default_model="gpt-image-2")
     desk = Desk(error, good)
     desk.rereader.request()
-    assert desk.next() == ConfigurationState(1, desk.first.configuration, NOON, is_newest=False)
+    failed = desk.next()
+    assert (failed.number, failed.configuration, failed.read_at) == (1, desk.first.configuration, NOON)
+    assert failed.refusal in ("no such file", "The gateway met a bug of its own; its log says where.")
     [refused] = caplog.records
     assert (refused.getMessage(), refused.levelno) == ("configuration_refused", logging.ERROR)
     desk.rereader.request()
-    assert desk.next() == ConfigurationState(2, good, LATER)
+    assert desk.next() == ConfigurationState(2, good, LATER, None, NAMES)
 
 
 def test_whoever_asks_while_it_reads_gets_one_reading_more() -> None:

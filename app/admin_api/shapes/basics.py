@@ -52,6 +52,15 @@ class PrincipalShape(Shape):
     permissions: dict[str, Literal["all", "team", "own", "none"]] = Field(description="How far each action reaches.")
 
 
+class ReloadShape(Shape):
+    """The configuration in use after a reload."""
+
+    object: Literal["reload"]
+    hash: str = Field(description="Equal for gateways of one database with the same configuration.")
+    read_at: str
+    needs_restart: list[str] = Field(description="Settings that have changed and stay as they were until a restart.")
+
+
 class StatusShape(Shape):
     """Which gateway this is, and as whom one asks."""
 
