@@ -45,6 +45,11 @@ def change_json(change: RecordedChange) -> dict[str, Any]:
     }
 
 
+def trial_change_json(change: RecordedChange) -> dict[str, Any]:
+    """A change that was tried: its number and time are given when it is really made."""
+    return change_json(change) | {"id": None, "at": None}
+
+
 def _reached(operator: Operator, connection: Connection) -> frozenset[str] | None:
     """The targets of changes that the role sees: its users, their keys, the team of a lead, and limits on them. None:
     all.

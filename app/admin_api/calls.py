@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from app.admin.access.expected import Expected, etag_of
-from app.admin.changes import change_json
+from app.admin.changes import trial_change_json
 from app.admin.operator import Operator
 from app.admin_api.access import Asking
 from app.api.services import Services, services_of
@@ -68,9 +68,7 @@ class Changing:
         done = await self.services.administration.change(self.principal, use_case, self.expected, trial)
         if trial is None:
             return answer(done)
-        # Their numbers and times are given when they are really made.
-        changes = [change_json(each) | {"id": None, "at": None} for each in trial]
-        return JSONResponse({"object": "dry_run", "changes": changes})
+        return JSONResponse({"object": "dry_run", "changes": list(map(trial_change_json, trial))})
 
 
 def thing(kind: str, shown: dict[str, Any], status: int = 200) -> Response:

@@ -7,6 +7,7 @@ import hmac
 import json
 from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -31,7 +32,8 @@ class Configuration:
 class ConfigurationState:
     """The configuration after so many tries to read it again. `refusal` says why the last try failed: then this is what
     was in use before. `begun_at`: when that try began, on the clock of time.monotonic, which all processes share.
-    `needs_restart` names the settings that had changed and stay as they were.
+    `needs_restart` names the settings that had changed and stay as they were. `trial_changes` None: it is to be used.
+    Otherwise it was a trial: nobody uses it, and these lines would be added to the list of changes.
     """
 
     number: int
@@ -40,6 +42,12 @@ class ConfigurationState:
     refusal: str | None = None
     needs_restart: tuple[str, ...] = ()
     begun_at: float = 0.0
+    trial_changes: tuple[dict[str, Any], ...] | None = None
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether nobody is to use it."""
+        return self.trial_changes is not None
 
     @property
     def is_newest(self) -> bool:

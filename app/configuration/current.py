@@ -22,9 +22,9 @@ class CurrentConfiguration:
         self._secret = b""
         self._hand_on: Callable[[Settings], None] = lambda _: None
         self.hash = ""
-        self._reload: Callable[[], None] | None = None
-        self._state: ConfigurationState | None = None
-        self._used = asyncio.Event()  # set once by each `use`, which then makes another one
+        self._reload: Callable[[bool], None] | None = None
+        self._newest: dict[bool, ConfigurationState] = {}  # by `is_trial`
+        self._came = asyncio.Event()  # set once by each `use`, which then makes another one
 
     @property
     def settings(self) -> Settings:
@@ -42,37 +42,49 @@ class CurrentConfiguration:
         self.hash = fingerprint(self._configuration, secret)
         self._metrics.show_configuration(self.hash, is_newest=True, read_at=read_at)
 
-    def take_reload(self, reload: Callable[[], None]) -> None:
-        """`reload` has the configuration read again, soon, and does not wait; what was read comes to `use`."""
+    def take_reload(self, reload: Callable[[bool], None]) -> None:
+        """`reload` has the configuration read again, soon, and does not wait; what was read comes to `use`. Its
+        argument: it is a trial.
+        """
         self._reload = reload
 
-    async def reload(self) -> ConfigurationState:
-        """Has the configuration read again, and returns once this process uses the result.
+    def hash_of(self, configuration: Configuration) -> str:
+        """What `hash` would be with this configuration."""
+        return fingerprint(configuration, self._secret)
+
+    async def reload(self, *, is_trial: bool = False) -> ConfigurationState:
+        """Has the configuration read again, and returns once this process uses the result (nobody does, of a trial).
 
         Raises Conflict with what is wrong; then nothing has changed. Raises StoreUnavailable if it takes too long.
         """
         if self._reload is None:
             raise Conflict("This gateway does not read its configuration again. Restart it.")
         asked_at = time.monotonic()
-        self._reload()
+        self._reload(is_trial)
         try:
             async with asyncio.timeout(_RELOAD_SECONDS_MAX):
-                while self._state is None or self._state.begun_at < asked_at:
-                    await self._used.wait()
+                while (state := self._newest.get(is_trial)) is None or state.begun_at < asked_at:
+                    await self._came.wait()
         except TimeoutError:
             raise StoreUnavailable("The configuration is still being read; the gateway's log will say more.") from None
-        if self._state.refusal is not None:
-            raise Conflict(f"The gateway goes on with what it has. {self._state.refusal}")
-        return self._state
+        if state.refusal is not None:
+            raise Conflict(f"The gateway goes on with what it has. {state.refusal}")
+        return state
 
     def use(self, state: ConfigurationState) -> str:
-        """Works with this configuration from now on; requests that run finish as they began. Returns its hash."""
-        new_hash = fingerprint(state.configuration, self._secret)
+        """Works with this configuration from now on, unless it is a trial; requests that run finish as they began.
+        Returns the hash of what is in use.
+        """
+        if not state.is_trial:
+            self._work_with(state)
+        self._newest[state.is_trial] = state
+        self._came.set()
+        self._came = asyncio.Event()
+        return self.hash
+
+    def _work_with(self, state: ConfigurationState) -> None:
+        new_hash = self.hash_of(state.configuration)
         if new_hash != self.hash:
             self._hand_on(state.configuration.settings)
             self._configuration, self.hash = state.configuration, new_hash
         self._metrics.show_configuration(new_hash, is_newest=state.is_newest, read_at=state.read_at.timestamp())
-        self._state = state
-        self._used.set()
-        self._used = asyncio.Event()
-        return new_hash

@@ -5,13 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 from app.admin.catalog import catalog_lines
+from app.admin.changes import trial_change_json
 from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
 from app.admin.setup.apply import apply_setup
 from app.alerts.hook import webhook_of
 from app.configuration.configuration import Configuration
+from app.database.changes import RecordedChange
 from app.database.clock import Clock
 from app.database.engine import opened
 from app.images.request.policy import request_policy
@@ -33,8 +36,8 @@ class Checked:
     configuration: Configuration
     setup: SetupFile | None = None
 
-    def apply_setup(self, clock: Clock) -> None:
-        """Applies the set-up file: all of it, or nothing. What it does not mention stays.
+    def apply_setup(self, clock: Clock, trial: list[RecordedChange] | None = None) -> None:
+        """Applies the set-up file: all of it, or nothing. What it does not mention stays. `trial` as of an Operator.
 
         Blocks. Raises SetupError with the line, StoreUnavailable.
         """
@@ -43,7 +46,9 @@ class Checked:
         settings, policy = self.configuration.settings, self.configuration.policy
         models = ModelNames.of(settings, policy.catalog)
         with opened(settings.database) as engine:
-            applied = apply_setup(Operator(engine, clock, f"file:{self.setup.digest}"), self.setup, models)
+            applied = apply_setup(Operator(engine, clock, f"file:{self.setup.digest}", trial=trial), self.setup, models)
+        if trial is not None:
+            return
         about = {"file": self.setup.file, "digest": self.setup.digest, "changes": applied.plan.count}
         logger.info("setup_applied", extra=about)
         for notice in applied.plan.notices:
@@ -52,14 +57,15 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """What a reload found. `needs_restart` names the settings that have changed and stay as they were; `models` has a
-    line for each model that has changed, if they are few.
+    """What a reload found. `needs_restart` and `trial_changes` as of a ConfigurationState; `models` has a line for each
+    model that has changed, if they are few.
     """
 
     configuration: Configuration
     read_at: datetime
     needs_restart: tuple[str, ...]
     models: tuple[str, ...] = ()
+    trial_changes: tuple[dict[str, Any], ...] | None = None
 
 
 def check(settings: Settings) -> Checked:
@@ -76,14 +82,20 @@ def check(settings: Settings) -> Checked:
     return Checked(Configuration(settings, policy, "" if setup is None else setup.digest), setup)
 
 
-def reread(running: Configuration, read_settings: Callable[[], Settings], clock: Clock) -> Reread:
-    """Reads everything again, for a gateway that runs with `running`, and applies the set-up file as the last step.
+def reread(
+    running: Configuration, read_settings: Callable[[], Settings], clock: Clock, *, is_trial: bool = False
+) -> Reread:
+    """Reads everything again, for a gateway that runs with `running`, and applies the set-up file as the last step; a
+    trial only sees what that would change.
 
     Blocks. Raises GatewayError for whatever cannot work; then nothing has changed.
     """
     read_at = clock()
     settings, needs_restart = reloaded(running.settings, read_settings())
     checked = check(settings)
-    checked.apply_setup(clock)
+    trial: list[RecordedChange] | None = [] if is_trial else None
+    checked.apply_setup(clock, trial)
+    changes = None if trial is None else tuple(map(trial_change_json, trial))
     models = catalog_lines(running.policy.catalog, checked.configuration.policy.catalog)
-    return Reread(checked.configuration, read_at, needs_restart, tuple(islice(models, _MODELS_SHOWN_MAX)))
+    shown = tuple(islice(models, _MODELS_SHOWN_MAX))
+    return Reread(checked.configuration, read_at, needs_restart, shown, changes)

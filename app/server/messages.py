@@ -10,6 +10,7 @@ from app.configuration.configuration import ConfigurationState
 
 READY = b"ready\n"
 RELOAD = b"reload\n"  # a worker was asked to have the configuration read again
+TRY = b"try\n"  # the same as a trial: the answer comes as a configuration that nobody is to use
 ALIVE = b"\n"
 
 _DEAD, _CONFIGURATION, _USING = b"dead", b"configuration", b"using"

@@ -27,17 +27,19 @@ class SharedConfiguration:
         self._rereader = Rereader(running, read, self._note)
         self._reported_number = running.number
 
-    def request(self) -> None:
+    def request(self, *, is_trial: bool = False) -> None:
         """Reads it again, soon. Does not wait."""
-        self._rereader.request()
+        self._rereader.request(is_trial=is_trial)
 
     def hand_out(self) -> None:
         """Gives what was read to the workers that serve. One that starts gets it with `greet`."""
         while not self._read_states.empty():
-            self.state = self._read_states.get()
+            state = self._read_states.get()
+            if not state.is_trial:
+                self.state = state
             for place in self._places:
                 if place.is_serving:
-                    place.say(encode_configuration(self.state))
+                    place.say(encode_configuration(state))
 
     def greet(self, place: WorkerPlace) -> None:
         """For a worker that begins to serve: what was read since it got its assignment."""

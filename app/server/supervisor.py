@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from app.configuration.configuration import ConfigurationState
 from app.errors import ConfigurationError
 from app.server import serving
-from app.server.messages import RELOAD, Using, decode, encode_death
+from app.server.messages import RELOAD, TRY, Using, decode, encode_death
 from app.server.place import WorkerPlace
 from app.server.rereading import Read
 from app.server.restarts import Restarts
@@ -188,8 +188,8 @@ class Supervisor:
             said = decode(line)
             if isinstance(said, Using):
                 place.using = said
-            elif line + b"\n" == RELOAD:
-                self._configuration.request()
+            elif (wish := line + b"\n") in (RELOAD, TRY):
+                self._configuration.request(is_trial=wish == TRY)
 
     def _ready(self, place: WorkerPlace) -> None:
         assert place.process is not None

@@ -23,7 +23,7 @@ from app.errors import GatewayError
 from app.server import serving
 from app.server.http.bounds import Hooks
 from app.server.loading import loading
-from app.server.messages import ALIVE, READY, RELOAD, Lines, Using, decode, encode_using
+from app.server.messages import ALIVE, READY, RELOAD, TRY, Lines, Using, decode, encode_using
 from app.telemetry.shared_counters import SharedCounters
 
 ALIVE_SECONDS = 2.0  # how often it reports that its event loop runs
@@ -115,6 +115,8 @@ def _tell_ready(line: socket.socket, dead_instances: "asyncio.Queue[str]", hooks
             match decode(said):
                 case str() as instance:
                     dead_instances.put_nowait(instance)
+                case ConfigurationState(is_trial=True) as trial:
+                    hooks.use(trial)
                 case ConfigurationState() as state:
                     line.sendall(encode_using(_use(state, hooks)))
 
@@ -123,7 +125,7 @@ def _tell_ready(line: socket.socket, dead_instances: "asyncio.Queue[str]", hooks
             line.send(ALIVE, socket.MSG_DONTWAIT)
         loop.call_later(ALIVE_SECONDS, show_life)
 
-    hooks.offer_reload(lambda: line.sendall(RELOAD))
+    hooks.offer_reload(lambda is_trial: line.sendall(TRY if is_trial else RELOAD))
     loop.add_reader(line, listen)
     line.sendall(READY)
     loop.call_later(ALIVE_SECONDS, show_life)

@@ -71,11 +71,11 @@ def test_what_has_not_changed_is_not_handed_on_again() -> None:
 async def test_whoever_asks_for_a_reload_waits_for_a_reading_that_began_later() -> None:
     """One that began before may have missed what was changed last."""
     desk = Desk(read())
-    wishes: list[None] = []
-    desk.current.take_reload(lambda: wishes.append(None))
+    wishes: list[bool] = []
+    desk.current.take_reload(wishes.append)
     asked = asyncio.ensure_future(desk.current.reload())
     await asyncio.sleep(0)
-    assert wishes == [None]
+    assert wishes == [False]
     began_before = ConfigurationState(1, read(), NOON, begun_at=0.0)
     desk.current.use(began_before)
     await asyncio.sleep(0)
@@ -89,7 +89,7 @@ async def test_a_reload_that_fails_says_why() -> None:
     with pytest.raises(Conflict, match="Restart it"):
         await desk.current.reload()
 
-    def fail() -> None:
+    def fail(_: bool) -> None:
         desk.current.use(ConfigurationState(1, read(), NOON, "no such file", begun_at=time.monotonic()))
 
     desk.current.take_reload(fail)
@@ -97,10 +97,27 @@ async def test_a_reload_that_fails_says_why() -> None:
         await desk.current.reload()
 
 
+async def test_a_trial_is_answered_and_used_by_nobody() -> None:
+    desk = Desk(read())
+    before, found = desk.current.hash, read(default_model="gpt-image-2")
+
+    def read_again(is_trial: bool) -> None:
+        changes = ({"action": "user.create"},) if is_trial else None
+        desk.current.use(ConfigurationState(1, found, NOON, None, (), time.monotonic(), changes))
+
+    desk.current.take_reload(read_again)
+    tried = await desk.current.reload(is_trial=True)
+    assert tried.trial_changes == ({"action": "user.create"},)
+    assert desk.current.hash_of(tried.configuration) != desk.current.hash == before
+    assert desk.handed_on == []
+    used = await desk.current.reload()
+    assert desk.current.hash_of(used.configuration) == desk.current.hash != before
+
+
 async def test_a_reading_that_takes_too_long_is_no_failure_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.configuration.current._RELOAD_SECONDS_MAX", 0.0)
     desk = Desk(read())
-    desk.current.take_reload(lambda: None)
+    desk.current.take_reload(lambda _: None)
     with pytest.raises(StoreUnavailable, match="still being read"):
         await desk.current.reload()
 

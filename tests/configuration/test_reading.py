@@ -73,9 +73,9 @@ def test_a_reload_says_which_models_have_changed(tmp_path: Path) -> None:
         assert rereading(tmp_path, lambda: settings).models == ()
 
 
-def rereading(tmp_path: Path, found: Callable[[], Settings]) -> Any:
+def rereading(tmp_path: Path, found: Callable[[], Settings], *, is_trial: bool = False) -> Any:
     running = check(a(data_dir=tmp_path)).configuration
-    return reread(running, found, lambda: NOON)
+    return reread(running, found, lambda: NOON, is_trial=is_trial)
 
 
 def test_the_set_up_file_is_applied_last(tmp_path: Path) -> None:
@@ -88,7 +88,12 @@ def test_the_set_up_file_is_applied_last(tmp_path: Path) -> None:
             rereading(tmp_path, lambda: settings)
         with reading(engine) as connection:
             assert find_user(connection, "alice") is None
+        tried = rereading(tmp_path, lambda: a(data_dir=tmp_path, bootstrap_file=file), is_trial=True)
+        assert [(each["action"], each["at"]) for each in tried.trial_changes] == [("user.create", None)]
+        with reading(engine) as connection:
+            assert find_user(connection, "alice") is None
         found = rereading(tmp_path, lambda: a(data_dir=tmp_path, bootstrap_file=file, port=1))
+        assert found.trial_changes is None
         with reading(engine) as connection:
             assert find_user(connection, "alice") is not None
     assert found.configuration.setup_digest

@@ -371,9 +371,9 @@ def test_an_admin_reloads_over_http_and_is_answered_with_the_result(running: Rel
     admin_key = "0123456789abcdef0123456789abcdef"
     secret = {"GATEWAY_ADMIN_KEY": admin_key, "ZENMUX_API_KEYS": "main=sk-ai-v1-old"}
 
-    def ask(key: str = admin_key) -> httpx2.Response:
+    def ask(key: str = admin_key, query: str = "") -> httpx2.Response:
         headers = {"authorization": f"Bearer {key}"}
-        return running.client.post(f"{running.gateway.root}/admin/v1/reload", headers=headers)
+        return running.client.post(f"{running.gateway.root}/admin/v1/reload{query}", headers=headers)
 
     assert ask().status_code == 401
     running.write(**secret)
@@ -384,10 +384,18 @@ def test_an_admin_reloads_over_http_and_is_answered_with_the_result(running: Rel
         answer = ask().json()
         assert (answer["object"], answer["needs_restart"]) == ("reload", ["GATEWAY_LOG_LEVEL"])
         wait_until(lambda: running.lines("configuration_in_use")[-1]["hash"] == answer["hash"], "all use it")  # noqa: B023 - at once
+    running.setup.write_text("version: 1\nusers: {zoe: {}}\n")
+    for _ in range(4):
+        tried = ask(query="?dry_run=true").json()
+        assert [each["action"] for each in tried["changes"]] == ["user.create"]
+        assert tried["hash"] != answer["hash"]
     running.write(**secret, GATEWAY_THRESHOLDS_PERCENT="101")
-    refused = ask()
-    assert refused.status_code == 409, refused.text
-    assert "GATEWAY_THRESHOLDS_PERCENT" in refused.json()["error"]["message"]
+    for query in ("?dry_run=true", ""):
+        refused = ask(query=query)
+        assert refused.status_code == 409, refused.text
+        assert "GATEWAY_THRESHOLDS_PERCENT" in refused.json()["error"]["message"]
+        assert running.metric("last_reload_successful") == bool(query)
+    assert {each["changes"] for each in running.lines("setup_applied")} == {0}
     assert running.metric("info", hash=answer["hash"]) == 1
 
 

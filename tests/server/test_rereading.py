@@ -24,6 +24,7 @@ def read(**settings: Any) -> Configuration:
 
 
 NAMES = ("GATEWAY_PORT",)
+CHANGES = ({"action": "user.create"},)
 
 
 class Desk:
@@ -38,14 +39,14 @@ class Desk:
         self.first = ConfigurationState(0, read(), NOON)
         self.rereader = Rereader(self.first, self._read, self.handed.put)
 
-    def _read(self, running: Configuration) -> Reread:
+    def _read(self, running: Configuration, is_trial: bool) -> Reread:
         self.ran_with.append(running)
         self.began.put(None)
         assert self.may_end.acquire(timeout=20)
         result = self.results.pop(0)
         if isinstance(result, Exception):
             raise result
-        return Reread(result, LATER, NAMES)
+        return Reread(result, LATER, NAMES, trial_changes=CHANGES if is_trial else None)
 
     def next(self) -> ConfigurationState:
         self.may_end.release()
@@ -90,6 +91,27 @@ def test_whoever_asks_while_it_reads_gets_one_reading_more() -> None:
     assert desk.next().number == 2
     assert len(desk.ran_with) == 2
     assert desk.handed.empty()
+
+
+def test_a_trial_is_handed_over_and_forgotten(caplog: pytest.LogCaptureFixture) -> None:
+    """A reading that is wished meanwhile comes first, and begins from what is in use."""
+    caplog.set_level(logging.INFO)
+    one, two = read(default_model="gpt-image-2"), read(default_model="gpt-image-1.5")
+    desk = Desk(one, ConfigurationError("no such file"), two, ZeroDivisionError("a bug"))
+    desk.rereader.request(is_trial=True)
+    desk.began.get(timeout=20)
+    assert desk.next() == ConfigurationState(0, one, LATER, None, NAMES, 0, CHANGES)
+    desk.rereader.request(is_trial=True)
+    refused = desk.next()
+    assert (refused.configuration, refused.refusal, refused.is_trial) == (
+        desk.first.configuration, "no such file", True,
+    )  # fmt: skip
+    assert caplog.records == []
+    desk.rereader.request()
+    assert desk.next() == ConfigurationState(1, two, LATER, None, NAMES)
+    desk.rereader.request(is_trial=True)
+    assert desk.next().refusal == "The gateway met a bug of its own; its log says where."
+    assert desk.ran_with == [*[desk.first.configuration] * 3, two]
 
 
 def test_without_a_thread_it_says_so_and_can_be_asked_again(

@@ -51,7 +51,7 @@ Run = Callable[..., Supervisor]
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def nothing_new(running: Configuration) -> Reread:
+def nothing_new(running: Configuration, is_trial: bool) -> Reread:
     return Reread(running, NOON, ())
 
 
@@ -255,7 +255,7 @@ def test_a_worker_that_starts_after_a_failed_reading_is_told_of_it(
         until_the_end()
         """
 
-    def refuse(_: Configuration) -> Reread:
+    def refuse(_: Configuration, is_trial: bool) -> Reread:
         raise ConfigurationError("no such file")
 
     assert supervisor(text, hang_up, refuse).run() == 0

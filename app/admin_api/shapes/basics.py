@@ -61,6 +61,13 @@ class ReloadShape(Shape):
     needs_restart: list[str] = Field(description="Settings that have changed and stay as they were until a restart.")
 
 
+class ReloadTrialShape(DryRunShape):
+    """What a reload would find, and what its set-up file would add to the list of changes."""
+
+    hash: str = Field(description="What it would be: another one than now, if something would change.")
+    needs_restart: list[str]
+
+
 class StatusShape(Shape):
     """Which gateway this is, and as whom one asks."""
 

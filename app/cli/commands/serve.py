@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from app.cli.terminal.options import command
 from app.cli.terminal.output import PROGRAM, Terminal, say, utc_now
 from app.cli.terminal.settings_view import Advice, judge_keys, judge_workers, read_settings, with_accounts
 from app.configuration.configuration import Configuration, ConfigurationState
-from app.configuration.reading import Checked, check, reread
+from app.configuration.reading import Checked, Reread, check, reread
 from app.database import migrate
 from app.database.engine import opened
 from app.database.instance import only_instance
@@ -95,7 +96,7 @@ def _serve_alone(checked: Checked, read: Callable[[], Settings]) -> int:
     listener = serving.listen(settings.host, settings.port, _PORT_SETTING)
 
     def on_ready(hooks: Hooks) -> None:
-        reload_on_hangup(running, lambda before: reread(before, read, utc_now), hooks)
+        reload_on_hangup(running, partial(_reread, read), hooks)
         _tell(listener)
 
     with listener, prepared(checked):
@@ -110,13 +111,17 @@ def _serve_with_workers(checked: Checked, read: Callable[[], Settings]) -> int:
     with holder, prepared(checked):
         supervisor = Supervisor(
             running,
-            lambda before: reread(before, read, utc_now),
+            partial(_reread, read),
             holder,
             lambda: _tell(holder, workers=settings.workers),
         )
         code = supervisor.run()
     _logger.info("stopped")
     return code
+
+
+def _reread(read: Callable[[], Settings], before: Configuration, is_trial: bool) -> Reread:
+    return reread(before, read, utc_now, is_trial=is_trial)
 
 
 def _tell(listener: socket.socket, **more: int) -> None:

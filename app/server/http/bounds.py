@@ -77,11 +77,12 @@ class Hooks:
     fault, `show_open` gets the number of open connections. `drain` is called once, when the server begins to stop: the
     app refuses new requests from then on, and returns within how many seconds every running one has ended by itself;
     None: it does not know. `use` makes the app work with another configuration, and returns that one's hash.
-    `offer_reload` gives the app what has the configuration read again, soon."""
+    `offer_reload` gives the app what has the configuration read again, soon: for use, or (True) as a trial, which comes
+    to `use` too."""
 
     answer: Callable[[GatewayError], Response] = field(default=_answer_plainly)
     count: Callable[[Fault], None] = field(default=_ignore)
     show_open: Callable[[int], None] = field(default=_ignore)
     drain: Callable[[], float | None] = field(default=_drain_nothing)
     use: Callable[[ConfigurationState], str] = field(default=_use_nothing)
-    offer_reload: Callable[[Callable[[], None]], None] = field(default=_ignore)
+    offer_reload: Callable[[Callable[[bool], None]], None] = field(default=_ignore)
