@@ -82,6 +82,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "quotas",
             "files",
             "upstream",
+            "exchange/jobs",
         }
     ),
     "api": frozenset(
@@ -110,7 +111,9 @@ ROOMS: dict[str, frozenset[str]] = {
             *("exchange", "admin", "api"),
         }
     ),
-    "admin_api": frozenset({*("errors", "images", "database", "identity", "quotas", "setup", "admin", "api")}),
+    "admin_api": frozenset(
+        {*("errors", "images", "database", "identity", "quotas", "setup", "admin", "api", "exchange/jobs")}
+    ),
     "console/drawing": frozenset({"images/catalog", "quotas/rules"}),
     "console/web": frozenset({"errors", "settings", "identity", "telemetry", "admin", "api", "console/drawing"}),
     "console": frozenset(
@@ -207,6 +210,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("admin/access/test_permissions.py",): ("identity/people/roles.py",),
     ("e2e/test_reload.py",): ("admin_api/routes/reload.py",),
+    ("admin_api/test_jobs.py",): ("admin_api/routes/jobs.py", "admin/reads/jobs.py"),
     ("server/test_supervisor.py",): ("server/shared_configuration.py",),
     ("console/test_pages.py", "console/test_walls.py", "console/test_attacks.py"): (
         "admin/reads/glance.py", "console/door.py", "console/member/keys.py", "console/member/sessions.py",

@@ -12,6 +12,7 @@ from app.admin_api.document import document_of, document_router
 from app.admin_api.requests import handle_invalid
 from app.admin_api.routes import (
     gateway,
+    jobs,
     keys,
     limits,
     organization,
@@ -30,7 +31,8 @@ PREFIXES = ("/admin/v1/", "/v1/organization/")
 """Where its paths begin."""
 
 ROUTERS: tuple[APIRouter, ...] = tuple(
-    each.router for each in (status, teams, users, keys, limits, requests, usage, gateway, reload, setup, organization)
+    each.router
+    for each in (status, teams, users, keys, limits, requests, jobs, usage, gateway, reload, setup, organization)
 )
 
 

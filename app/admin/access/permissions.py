@@ -25,7 +25,7 @@ class Permission(StrEnum):
     """What can be done; the value is the text of docs/roles.md."""
 
     READ_PEOPLE = "see teams, users, keys and limits; explain a request"
-    READ_USAGE = "see usage, requests, reservations, refusals and files"
+    READ_USAGE = "see usage, requests, reservations, refusals, jobs and files"
     READ_CHANGES = "see the list of changes"
     READ_CATALOG = "see the catalog; the status"
     READ_GATEWAY = "see accounts, reconciliations and OpenAI's reports"
@@ -36,7 +36,7 @@ class Permission(StrEnum):
     CHANGE_KEYS = "change or enable keys; give a key a role"
     SET_LIMITS = "set limits"
     REMOVE_LIMITS = "remove limits, make shadow limits"
-    OPERATE = "rest and resume accounts; reload; apply a file"
+    OPERATE = "rest and resume accounts; cancel jobs; reload; apply a file"
 
 
 _READ = {Role.ADMIN: Reach.ALL, Role.AUDITOR: Reach.ALL, Role.LEAD: Reach.TEAM, Role.MEMBER: Reach.OWN}

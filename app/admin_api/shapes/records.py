@@ -136,6 +136,25 @@ class FileShape(Shape):
     expires_at: str
 
 
+class JobShape(Shape):
+    """A request whose caller does not wait for it."""
+
+    object: Literal["job"]
+    id: str
+    status: Literal["in_progress", "completed", "failed", "cancelled", "incomplete"]
+    user: str | None
+    user_id: str
+    key_id: str
+    operation: str
+    model: str
+    request_id: str = Field(description="For GET /admin/v1/requests/{request_id}: what it held and cost.")
+    error_status: int | None = Field(description="Of the answer that a direct call would have got.")
+    error_code: str | None
+    created_at: str
+    ended_at: str | None
+    expires_at: str = Field(description="It is forgotten then, with its answer.")
+
+
 class ReconciliationShape(Shape):
     """A day and model: what the ledger charged, and what ZenMux billed."""
 

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -12,7 +11,7 @@ from typing import TypeVar
 from app.database.clock import to_ms
 from app.database.readers import Readers
 from app.errors import FilesUnavailable, StoreUnavailable
-from app.exchange.jobs.rules import Job, JobState
+from app.exchange.jobs.rules import Job, JobState, seen_by_its_process
 from app.exchange.jobs.running import RunningJob, Submission
 from app.exchange.jobs.table import JobTable
 from app.exchange.replay.keeping import ONLY_COPY_SECONDS
@@ -66,12 +65,12 @@ class Jobs:
     async def find(self, job_id: str, user_id: str) -> Job | None:
         """The job as it is now; None if there is none of this user. Raises StoreUnavailable."""
         found = await self._ask(partial(self._table.find, job_id, user_id, self.now_ms()))
-        return found and self._seen_from_here(found)
+        return found and seen_by_its_process(found, self.running)
 
     async def newest(self, user_id: str, count: int, after: str | None) -> list[Job]:
         """At most `count`, those older than the job `after`. Raises StoreUnavailable."""
         found = await self._ask(partial(self._table.newest, user_id, self.now_ms(), count, after))
-        return [self._seen_from_here(job) for job in found]
+        return [seen_by_its_process(job, self.running) for job in found]
 
     async def open(self, job: Job) -> KeptAnswer | None:
         """The answer of a completed job; None if it is kept no longer. Raises FilesUnavailable, StoreUnavailable."""
@@ -104,21 +103,22 @@ class Jobs:
     async def discard(self, job: Job) -> Job | None:
         """Cancels a job of this process that is not sent yet. Any other is forgotten, with its answer: returns None.
         Raises StoreUnavailable."""
-        running = self.running.get(job.request_id)
-        if running is not None and running.cancel():
+        if self.cancel(job.request_id):
             return await self.wait(job, _CANCEL_SECONDS_MAX)
         await self._ask(partial(self._table.remove, job.id))
         await self._delete_file(job.file_id)
         return None
 
+    def cancel(self, request_id: str, *, is_trial: bool = False) -> bool:
+        """Whether the job of this request ends without being sent: it does if it runs here and is not sent yet. A trial
+        only tells. Does not wait for its end.
+        """
+        running = self.running.get(request_id)
+        return running is not None and (not running.is_sent() if is_trial else running.cancel())
+
     def count(self, state: JobState, change: int) -> None:
         self._counts[state] += change
         self._show(state.value, self._counts[state])
-
-    def _seen_from_here(self, job: Job) -> Job:
-        """A job that runs here is in progress, whatever its reservation looks like."""
-        is_running = job.request_id in self.running and job.ended_at_ms is None
-        return replace(job, state=JobState.IN_PROGRESS) if is_running else job
 
     async def _delete_file(self, file_id: str | None) -> None:
         if file_id is not None:

@@ -1,5 +1,6 @@
 """What a job is, and what became of it. Pure: rows, endings and the time in, a state out."""
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -92,3 +93,11 @@ def state_now(job: Job, reservation: JobReservation | None, now_ms: int) -> JobS
         return JobState.IN_PROGRESS  # its process may be writing the end of it
     was_sent = reservation.is_dispatched and reservation.state != "released"
     return JobState.INCOMPLETE if was_sent else JobState.FAILED
+
+
+def seen_by_its_process(job: Job, running: Container[str]) -> Job:
+    """A job that runs in this process is in progress, whatever its reservation looks like. `running` has the ids of the
+    requests of those that do.
+    """
+    is_running = job.request_id in running and job.ended_at_ms is None
+    return replace(job, state=JobState.IN_PROGRESS) if is_running else job

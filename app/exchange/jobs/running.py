@@ -44,12 +44,20 @@ class Submission(NamedTuple):
 
 @dataclass(slots=True)
 class RunningJob:
-    """A job of this process. `cancel` returns whether the job ends without being sent."""
+    """A job of this process. `is_sent`: it cannot be cancelled any more. `leave` has it end before that."""
 
     job: Job
     attempt: Attempt
     accepted: "asyncio.Future[Submission]"
-    cancel: Callable[[], bool]
+    is_sent: Callable[[], bool]
+    leave: Callable[[], None]
     is_answered: bool = False  # its submission got its answer
     is_listed: bool = False  # its row is written
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def cancel(self) -> bool:
+        """Whether the job ends without being sent."""
+        if self.is_sent():
+            return False
+        self.leave()
+        return True

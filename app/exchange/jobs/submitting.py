@@ -97,14 +97,12 @@ class Submissions:
                 self._records.offer(attempt)
             adding = self._tasks.start(self._list(running), "list a job")
 
-        def cancel() -> bool:
-            if event.dispatched_at is not None:
-                return False
-            downstream.cancel()
-            return True
+        def is_sent() -> bool:
+            return event.dispatched_at is not None
 
         downstream = JobDownstream(event, self._exchanges.monotonic, admit)
-        running = RunningJob(self._new_job(new, event.request_id, attempt.expires_at_ms), attempt, accepted, cancel)
+        job = self._new_job(new, event.request_id, attempt.expires_at_ms)
+        running = RunningJob(job, attempt, accepted, is_sent, downstream.cancel)
         self.jobs.running[event.request_id] = running
         self.jobs.count(JobState.IN_PROGRESS, 1)
         is_mine = True
@@ -221,7 +219,7 @@ class Submissions:
             return False
         accepted.set_result(submission)
         if is_running and attempt is not None:
-            await self._follow(RunningJob(job, attempt, accepted, _is_sent, is_listed=True))
+            await self._follow(RunningJob(job, attempt, accepted, _is_sent, _nothing, is_listed=True))
         return True
 
     async def _follow(self, running: RunningJob) -> None:
@@ -274,8 +272,12 @@ def ending_of(attempt: Attempt) -> JobEnding:
 
 
 def _is_sent() -> bool:
-    """Whether the job ends without being sent: no, its request is another caller's."""
-    return False
+    """Its request is another caller's, who alone may take it back."""
+    return True
+
+
+def _nothing() -> None:
+    """It is not called."""
 
 
 def _look_at(future: Accepted) -> None:

@@ -1,15 +1,18 @@
 """Jobs in the database. Every function blocks, and raises StoreUnavailable."""
 
 from dataclasses import asdict, fields, replace
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Select, delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from app.database.engine import reading, writing
 from app.database.schema.job_tables import jobs
 from app.database.schema.ledger_tables import reservations
 from app.exchange.jobs.rules import Job, JobReservation, JobState, state_now
+
+_ROWS_AT_A_TIME = 200
 
 
 class JobTable:
@@ -50,32 +53,58 @@ class JobTable:
     def find(self, job_id: str, user_id: str, now_ms: int) -> Job | None:
         """The job as it is now; None if there is none of this user."""
         with reading(self._engine) as connection:
-            its = (jobs.c.id == job_id) & (jobs.c.user_id == user_id) & (jobs.c.expires_at_ms > now_ms)
-            row = connection.execute(select(jobs).where(its)).one_or_none()
-            return None if row is None else _job_now(connection, row, now_ms)
+            job = read_job(connection, job_id, now_ms)
+            return job if job is not None and job.user_id == user_id else None
 
     def newest(self, user_id: str, now_ms: int, count: int, after: str | None) -> list[Job]:
         """The newest jobs of a user, at most `count`; those older than the job `after`."""
-        mine = (jobs.c.user_id == user_id) & (jobs.c.expires_at_ms > now_ms)
         with reading(self._engine) as connection:
-            query = select(jobs).where(mine).order_by(jobs.c.created_at_ms.desc(), jobs.c.id.desc()).limit(count)
-            if after is not None:
-                last = connection.execute(select(jobs.c.created_at_ms).where(mine, jobs.c.id == after)).scalar()
-                if last is None:
-                    return []
-                is_older = (jobs.c.created_at_ms < last) | ((jobs.c.created_at_ms == last) & (jobs.c.id < after))
-                query = query.where(is_older)
-            return [_job_now(connection, row, now_ms) for row in connection.execute(query).all()]
+            last = None if after is None else read_job(connection, after, now_ms)
+            if after is not None and (last is None or last.user_id != user_id):
+                return []
+            return read_jobs(connection, WantedJobs(frozenset([user_id]), None, last), now_ms, count)
 
 
-def _job_now(connection: Connection, row: Row[Any], now_ms: int) -> Job:
+class WantedJobs(NamedTuple):
+    """Which jobs. `user_ids` None: of all. `after`: older ones than this."""
+
+    user_ids: frozenset[str] | None = None
+    state: JobState | None = None
+    after: Job | None = None
+
+
+def read_job(connection: Connection, job_id: str, now_ms: int) -> Job | None:
+    """The job as it is now."""
+    row = connection.execute(_kept(now_ms).where(jobs.c.id == job_id)).one_or_none()
+    return None if row is None else _job_now(row, now_ms)
+
+
+def read_jobs(connection: Connection, wanted: WantedJobs, now_ms: int, count: int) -> list[Job]:
+    """At most `count` jobs as they are now, the newest first."""
+    query = _kept(now_ms).order_by(jobs.c.created_at_ms.desc(), jobs.c.id.desc())
+    if wanted.user_ids is not None:
+        query = query.where(jobs.c.user_id.in_(sorted(wanted.user_ids)))
+    if wanted.after is not None:
+        place = wanted.after.created_at_ms, wanted.after.id
+        query = query.where(tuple_(jobs.c.created_at_ms, jobs.c.id) < place)
+    if wanted.state is not None:  # one that nobody ended may be in any state
+        query = query.where(jobs.c.state.in_([wanted.state.value, JobState.IN_PROGRESS.value]))
+    with connection.execute(query, execution_options={"yield_per": _ROWS_AT_A_TIME}) as rows:
+        found = (_job_now(row, now_ms) for row in rows)
+        return list(islice((job for job in found if wanted.state in (None, job.state)), count))
+
+
+def _kept(now_ms: int) -> Select[Any]:
+    its = reservations.c
+    of_reservation = (its.state.label("reservation"), its.dispatched_at_ms, its.resolved_at_ms)
+    joined = select(jobs, *of_reservation).outerjoin(reservations, its.id == jobs.c.request_id)
+    return joined.where(jobs.c.expires_at_ms > now_ms)
+
+
+def _job_now(row: Row[Any], now_ms: int) -> Job:
     columns = {field.name: getattr(row, field.name) for field in fields(Job)}
     job = Job(**{**columns, "state": JobState(row.state)})
-    if job.state is not JobState.IN_PROGRESS:
-        return job
-    its = (reservations.c.state, reservations.c.dispatched_at_ms, reservations.c.resolved_at_ms)
-    found = connection.execute(select(*its).where(reservations.c.id == job.request_id)).one_or_none()
     reservation = None
-    if found is not None:
-        reservation = JobReservation(found.state, found.dispatched_at_ms is not None, found.resolved_at_ms)
+    if row.reservation is not None:
+        reservation = JobReservation(row.reservation, row.dispatched_at_ms is not None, row.resolved_at_ms)
     return replace(job, state=state_now(job, reservation, now_ms))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.exchange.jobs.rules import Job, JobReservation, JobState, state_now
+from app.exchange.jobs.rules import Job, JobReservation, JobState, seen_by_its_process, state_now
 
 MADE_MS, MINUTE_MS = 1_000_000, 60_000
 JOB = Job("job_1", "req_1", "k", "u", "generation", "gpt-image-2", JobState.IN_PROGRESS, MADE_MS, MADE_MS + 86_400_000)
@@ -32,3 +32,11 @@ def test_a_job_that_nobody_ended(reservation: JobReservation | None, after_ms: i
 @pytest.mark.parametrize("state", [each for each in JobState if each is not JobState.IN_PROGRESS])
 def test_what_has_ended_stays_so(state: JobState) -> None:
     assert state_now(replace(JOB, state=state), JobReservation("expired", True, 1), MADE_MS * 9) is state
+
+
+def test_what_runs_here_is_in_progress_whatever_its_reservation_looks_like() -> None:
+    judged = replace(JOB, state=JobState.INCOMPLETE)
+    assert seen_by_its_process(judged, {"req_1"}).state is JobState.IN_PROGRESS
+    assert seen_by_its_process(judged, {"req_2"}) is judged
+    ended = replace(judged, ended_at_ms=MADE_MS + 1)
+    assert seen_by_its_process(ended, {"req_1"}) is ended
