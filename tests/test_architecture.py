@@ -232,6 +232,9 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "identity/people/many.py", "identity/keys/many.py", "quotas/limits/many.py", "setup/managed.py",
     ),
     ("setup/test_reading.py",): ("setup/document.py", "setup/tree.py"),
+    ("admin/litellm/test_translate.py", "admin/litellm/test_limits.py"): (
+        "admin/litellm/models.py", "admin/litellm/names.py", "admin/litellm/objects.py", "admin/litellm/report.py",
+    ),
     ("cli/commands/test_apply.py",): ("cli/commands/export.py",),
     ("upstream/lookups/test_costs.py", "upstream/lookups/test_models.py"): ("upstream/lookups/asking.py",),
     ("e2e/test_faults.py", "e2e/test_client_leaves.py", "e2e/test_pass_through.py"): (

@@ -117,8 +117,10 @@ def show_json_rows(rows: Iterable[object]) -> None:
     typer.echo("[]" if between == "[" else "\n]")
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """Prints the result as a table; the columns named in `right` contain numbers."""
+def show_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = (), on_stderr: bool = False
+) -> None:
+    """Prints the result as a table, or what stands beside it; the columns named in `right` contain numbers."""
     from rich import box  # noqa: PLC0415 - a tenth of a second that JSON answers need not wait for
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -131,8 +133,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: 
         table.add_column(column, justify=justify, overflow="fold", no_wrap=keeps_whole)
     for row in rows:
         table.add_row(*(printable(cell) for cell in row))
-    width = None if sys.stdout.isatty() else _WIDTH_UNBOUNDED
-    Console(file=sys.stdout, markup=False, emoji=False, highlight=False, width=width).print(table)
+    file = sys.stderr if on_stderr else sys.stdout
+    width = None if file.isatty() else _WIDTH_UNBOUNDED
+    Console(file=file, markup=False, emoji=False, highlight=False, width=width).print(table)
 
 
 def confirm(question: str, *, yes: bool) -> None:

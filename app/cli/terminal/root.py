@@ -44,6 +44,7 @@ _COMMANDS = {
     "files": _Entry("commands.files", "Replace the secret of links to images.", _CARE),
     "apply": _Entry("commands.apply", "Make teams, users, keys and limits be as a file says.", _CARE),
     "export": _Entry("commands.export", "Print today's set-up as such a file.", _CARE),
+    "import": _Entry("commands.importing", "Make such a file out of a LiteLLM proxy.", _CARE),
     "db": _Entry("commands.database", "Bring the database to the newest schema.", _CARE),
     "changes": _Entry("commands.changes", "Show who changed keys, users, teams and limits.", _CARE),
     "version": _Entry("commands.version", "Print the version.", _CARE),
