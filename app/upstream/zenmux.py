@@ -83,14 +83,17 @@ class Upstream:
         self.routes.prepare(account.origin for account in self.accounts.all)
 
     def replace_accounts(self, specs: Sequence[AccountSpec], order: AccountOrder) -> None:
-        """Takes these accounts from now on. Requests that run finish with the account and the key they have.
+        """Takes these accounts from now on. Requests that run finish with the account and the key they have. Those
+        to a server that no account has any more close its connections when they have ended.
 
         Raises ConfigurationError for a server to which no way can work, and ValueError for accounts that do not go
         together: then nothing has changed.
         """
         checked = check_accounts(specs)
-        self.routes.prepare(spec.base_url or self._settings.zenmux_base_url for spec in checked)
+        origins = {spec.base_url or self._settings.zenmux_base_url for spec in checked}
+        self.routes.prepare(origins)
         self.accounts.replace(checked, order)
+        self.routes.keep_only(origins)
 
     async def aclose(self) -> None:
         """Closes every connection. Answers that are still being read break. May be called more than once."""

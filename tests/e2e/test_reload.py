@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import orjson
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from app.sandbox.server import SandboxServer
+from app.upstream.http1.connection import IDLE_SECONDS_MAX
 from tests.alerts.receiver import SECRET, receiving
 from tests.e2e.test_client_leaves import received
 from tests.image_files import image_file
@@ -203,6 +205,41 @@ def test_models_of_the_set_up_file_come_and_change_and_go_without_a_failed_reque
     assert set(results) == {200}
     assert len(running.gateway.store.settled(results[200])) == results[200]
     assert running.findings() == []
+
+
+def test_a_server_that_an_account_has_left_is_closed_when_its_last_request_has_ended(running: Reloaded) -> None:
+    key, secret = running.gateway.store.key(), running.folder / "secret"
+    secret.write_text("sk-ai-v1-key\n")
+    running.write()
+
+    def lead_to(sandbox: SandboxServer) -> None:
+        account = f"{{key_file: {secret}, base_url: {sandbox.url}}}"
+        running.setup.write_text(f"version: 1\naccounts: {{main: {account}}}\n")
+        assert running.reload()["is_newest"]
+
+    def connections_to(sandbox: SandboxServer) -> int:
+        main = psutil.Process(running.gateway.process.pid)
+        found = [each for process in (main, *main.children()) for each in process.net_connections("tcp4")]
+        port = urlsplit(sandbox.url).port
+        return sum(bool(each.raddr) and each.raddr.port == port and each.status == "ESTABLISHED" for each in found)
+
+    with SandboxServer() as old:
+        lead_to(old)
+        assert {running.ask(key).status_code for _ in range(6)} == {200}
+        with ExitStack() as stack:
+            slow = [stack.enter_context(running.gateway.begin(key, "x [sandbox: delay=6s]")) for _ in range(2)]
+            wait_until(lambda: received(old) == 8, "they are sent")
+            lead_to(running.sandbox)
+            assert running.ask(key).status_code == 200
+            assert connections_to(old) >= 2
+            for connection in slow:
+                answer = b"".join(iter(lambda connection=connection: connection.recv(65536), b""))  # type: ignore[misc]
+                assert answer.startswith(b"HTTP/1.1 200")
+        less_than_idle = IDLE_SECONDS_MAX - 1
+        wait_until(lambda: connections_to(old) == 0, "the connections to it are closed", less_than_idle)
+        assert len(fetch_json(old.bill_url)["generations"]) == 8
+    assert (running.bought_with("key"), len(running.gateway.store.settled(9))) == (1, 9)
+    assert running.gateway.store.findings() == []
 
 
 def break_settings(running: Reloaded) -> str:
