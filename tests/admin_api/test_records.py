@@ -120,6 +120,15 @@ def test_usage_equals_the_report_to_the_nanodollar(
     assert sum(row["images"] for row in rows(everybody[Role.MEMBER], "/usage?bucket=all")) == 3
     assert admin.get("/usage?by=prompt").json()["error"]["param"] == "by"
     assert rows(admin, "/usage?until=2020-01-01&since=2019-01-01") == []
+    for query in ("by=size,model,user", "by=size,model,user&bucket=all", "bucket=hour&by=model", "", "bucket=all"):
+        whole, after = rows(admin, f"/usage?{query}"), ""
+        for number, row in enumerate(whole, 1):
+            page = admin.get(f"/usage?limit=1&{query}{after}").json()
+            assert (page["data"], page["has_more"]) == ([row], number < len(whole)), query
+            after = f"&after={row['id']}"
+        assert rows(admin, f"/usage?{query}{after}") == []
+    for after in ("nothing", "all", "2026-11-01/x", "2026-11-01T00:00:00Z", "2026-13-01T00:00:00Z/x", "a/b/c"):
+        assert admin.get(f"/usage?by=user&after={after}").json()["error"]["param"] == "after"
     assert admin.gateway.store.findings(fetch_json(sandbox.bill_url)) == []
 
 

@@ -2,19 +2,21 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from app.admin.access.permissions import Permission, permit
 from app.admin.operator import Operator
-from app.admin.reads.pages import Row
+from app.admin.reads.pages import Page, Row, page_of_rows
 from app.admin.reads.requests import reached_values
 from app.admin.views import iso
+from app.errors import InvalidValue
 from app.identity.keys.keys import list_keys
 from app.identity.people.teams import find_team, list_teams
 from app.identity.people.users import find_user, list_users
-from app.quotas.reports.lists.series import SeriesRow, WantedSeries, usage_series
+from app.quotas.reports.lists.series import SeriesPage, SeriesRow, Span, WantedSeries, usage_series
 from app.quotas.rules.limits import format_usd
 
 _SUMS = {
@@ -33,21 +35,40 @@ _SUMS = {
 }
 
 
-def read_series(operator: Operator, wanted: WantedSeries) -> list[SeriesRow]:
+def read_series(operator: Operator, wanted: WantedSeries, page: SeriesPage | None = None) -> list[SeriesRow]:
     """The sums that the role reaches. Users and teams in `only` may be names. Raises what `usage_series` does."""
     permit(operator.principal, Permission.READ_USAGE)
     with operator.reading() as connection:
         only = [(word, _ids(connection, word, values)) for word, values in wanted.only]
         only += [(word, frozenset([value])) for word, value in reached_values(operator)]
-        return list(usage_series(connection, replace(wanted, only=tuple(only))))
+        return list(usage_series(connection, replace(wanted, only=tuple(only)), page))
 
 
-def list_series(operator: Operator, wanted: WantedSeries) -> list[Row]:
-    """The same as JSON rows. `id` says which sum it is."""
-    rows = read_series(operator, wanted)
+def list_series(operator: Operator, wanted: WantedSeries, page: SeriesPage) -> Page:
+    """A page of them as JSON rows. `id` says which sum it is."""
+    rows = read_series(operator, wanted, replace(page, limit=page.limit + 1))
     with operator.reading() as connection:
         names = _names(connection, wanted.by)
-    return [_row_json(row, wanted.by, names) for row in rows]
+    return page_of_rows([_row_json(row, wanted.by, names) for row in rows], page.limit)
+
+
+def series_page(wanted: WantedSeries, after: str | None, limit: int) -> SeriesPage:
+    """The page behind the sum with this id. Raises InvalidValue if it is the id of no such sum."""
+    if after is None:
+        return SeriesPage(limit)
+    written, *words = after.split("/")
+    if "model" in wanted.by:  # the only word that may have a slash
+        first = wanted.by.index("model")
+        end = len(words) - (len(wanted.by) - first - 1)
+        words[first:end] = ["/".join(words[first:end])]
+    try:
+        start = None if wanted.bucket is Span.ALL and written == "all" else datetime.fromisoformat(written)
+        is_one = (start is None) == (wanted.bucket is Span.ALL) and (start is None or start.tzinfo is not None)
+    except ValueError:
+        is_one = False
+    if not is_one or len(words) != len(wanted.by):
+        raise InvalidValue("There is no sum with the id in 'after'. Begin again without it.")
+    return SeriesPage(limit, (start, tuple(words)))
 
 
 def _row_json(row: SeriesRow, by: Iterable[str], names: dict[str, dict[str, str]]) -> Row:

@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from app.admin.reads.others import list_refusals
-from app.admin.reads.usage_series import list_series
+from app.admin.reads.usage_series import list_series, series_page
 from app.admin_api.calls import ReadingCall
 from app.admin_api.lists import PageQuery, listed, page_of
 from app.admin_api.requests import StrictRoute, of_field
@@ -70,10 +70,12 @@ async def list_usage(request: Request, call: ReadingCall, asked: Annotated[Usage
     only = tuple((_column(word), frozenset([value])) for word in _WORDS if (value := getattr(asked, word)) is not None)
     since, until = _times(call.services.clock(), asked.since, asked.until)
     wanted = WantedSeries(since, until, asked.bucket, asked.columns, only)
+    with of_field("after"):
+        page = series_page(wanted, asked.after, asked.limit)
     with of_field("since"):
-        found = await call.read(lambda operator: list_series(operator, wanted))
-    rows, has_more = page_of([{"object": "usage", **row} for row in found], asked)
-    return listed(request, UsageShape, rows, has_more=has_more)
+        found = await call.read(lambda operator: list_series(operator, wanted, page))
+    rows = [{"object": "usage", **row} for row in found.rows]
+    return listed(request, UsageShape, rows, has_more=found.has_more)
 
 
 @router.get("/refusals", response_model=ListShape[RefusalShape])

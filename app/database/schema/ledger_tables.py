@@ -5,6 +5,7 @@ from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey,
 from app.database.schema.base import ID, NAME, metadata
 
 IS_EXPIRED = text("state = 'expired'")
+IS_UNUSUAL = text("outcome <> 'completed'")
 IS_PENDING = text("state = 'pending'")
 """As in the reservations' partial index, and without a parameter: otherwise SQLite does not use that index."""
 
@@ -60,6 +61,14 @@ reservations = Table(
     ),
     # For a retry of what a process left when it died.
     Index("ix_reservations_expired", "key_id", "fingerprint", sqlite_where=IS_EXPIRED, postgresql_where=IS_EXPIRED),
+    # Of few rows, so that most settlements do not write it.
+    Index(
+        "ix_reservations_unusual",
+        "outcome",
+        "reserved_at_ms",
+        sqlite_where=IS_UNUSUAL,
+        postgresql_where=IS_UNUSUAL,
+    ),
     Index(None, "key_id", "reserved_at_ms"),
     Index(None, "user_id", "reserved_at_ms"),
     Index(None, "team_id", "reserved_at_ms"),

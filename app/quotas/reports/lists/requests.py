@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, literal_column, select, tuple_
 
 from app.database.clock import to_ms
 from app.database.schema import identity_tables, ledger_tables
@@ -49,6 +49,10 @@ def read_request(connection: Connection, request_id: str) -> dict[str, Any] | No
 
 def _conditions(wanted: WantedRequests) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [_rows[column] == value for column, value in wanted.values]
+    if any(column == "outcome" and value != "completed" for column, value in wanted.values):
+        found.append(_rows.outcome != literal_column("'completed'"))  # as the index of these says it: IS_UNUSUAL
+    if ("state", "expired") in wanted.values:
+        found.append(_rows.id.in_(select(_rows.id).where(ledger_tables.IS_EXPIRED)))
     if wanted.is_pending:
         found.append(_rows.id.in_(select(_rows.id).where(ledger_tables.IS_PENDING)))
     if wanted.since is not None:

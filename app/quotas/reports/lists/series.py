@@ -15,8 +15,10 @@ from sqlalchemy import (
     FromClause,
     Select,
     cast,
+    false,
     func,
     select,
+    tuple_,
     union_all,
 )
 
@@ -66,9 +68,17 @@ class SeriesRow:
     sums: Mapping[str, int]
 
 
-def usage_series(connection: Connection, wanted: WantedSeries) -> Iterator[SeriesRow]:
-    """The sums, by time and words. Raises InvalidValue if only totals are left that an edge would split, if minutes are
-    asked for where the records are gone, and for more than 50,000 sums.
+@dataclass(frozen=True, slots=True)
+class SeriesPage:
+    """At most `limit` sums, those after the one of this time (None: of the whole time) and these words."""
+
+    limit: int
+    after: tuple[datetime | None, tuple[str, ...]] | None = None
+
+
+def usage_series(connection: Connection, wanted: WantedSeries, page: SeriesPage | None = None) -> Iterator[SeriesRow]:
+    """The sums, by time and words: all, or a page of them. Raises InvalidValue if only totals are left that an edge
+    would split, if minutes are asked for where the records are gone, and for more than 50,000 sums.
     """
     for edge in (wanted.since, wanted.until):
         if (cut := split_total(connection, edge)) is not None:
@@ -87,7 +97,12 @@ def usage_series(connection: Connection, wanted: WantedSeries) -> Iterator[Serie
     parts = union_all(*_parts(wanted, since_ms, until_ms)).subquery()
     words, sums = list(parts.c)[: -len(TOTAL_SUMS)], list(parts.c)[-len(TOTAL_SUMS) :]
     query = select(*words, *(cast(func.sum(column), BigInteger) for column in sums)).group_by(*words).order_by(*words)
-    for number, row in enumerate(connection.execute(query.limit(ROWS_MAX + 1))):
+    if page is not None and page.after is not None:
+        start, after = page.after
+        place = (*([] if start is None else [to_ms(start)]), *after)
+        query = query.where(tuple_(*words) > place if place else false())
+    rows_max = ROWS_MAX + 1 if page is None else page.limit
+    for number, row in enumerate(connection.execute(query.limit(rows_max))):
         if number == ROWS_MAX:
             raise InvalidValue(f"That are more than {ROWS_MAX} sums. Ask for a shorter time, or for fewer words.")
         found = row[len(words) :]
