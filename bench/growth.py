@@ -49,7 +49,8 @@ PRUNE_SECONDS_MAX = 10
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FIRST_MS = to_ms(NOW - timedelta(days=DAYS))
 
-# Ids in no order, as real ones are; the keys in turn; three models; one record in a hundred was never billed.
+# Ids in no order, as real ones are; the keys in turn; three models; one record in a hundred was never billed, one in
+# 50,000 ended in a way of its own.
 FILL = """
 INSERT INTO reservations (
   id, key_id, user_id, team_id, instance, operation, model, size, quality, streamed, state, reserved_at_ms,
@@ -62,7 +63,8 @@ WITH RECURSIVE numbers (n) AS (SELECT CAST({first} AS BIGINT) UNION ALL SELECT n
 SELECT 'req_' || (n * 2654435761 % 4294967296) || '_' || n, 'key-' || (n * 7919 % {keys}),
   'user-' || (n * 7919 % {keys} % 1000), CASE WHEN n % 10 = 0 THEN NULL ELSE 'team-' || (n * 7919 % {keys} % 20) END,
   'bench', 'generation', 'openai/gpt-image-' || (n % 3), '1024x1024', 'high', FALSE,
-  CASE WHEN free THEN 'released' ELSE 'settled' END, at, at, at + 1200000, 1, 4160, 130000000, at + 30000, 'completed',
+  CASE WHEN free THEN 'released' ELSE 'settled' END, at, at, at + 1200000, 1, 4160, 130000000, at + 30000,
+  CASE WHEN n % 50000 = 7 THEN 'rare' ELSE 'completed' END,
   CASE WHEN free THEN 'none' ELSE 'reported' END, TRUE, CASE WHEN free THEN 0 ELSE 1 END,
   CASE WHEN free THEN 0 ELSE 1 END, CASE WHEN free THEN 0 ELSE 4100 END,
   CASE WHEN free THEN 0 ELSE 120000000 + n % 1000 END, 50, 0, 0, 4050, FALSE, 200, 'gen_' || n, 1200, 30000
