@@ -118,7 +118,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "console/web": frozenset({"errors", "settings", "identity", "telemetry", "admin", "api", "console/drawing"}),
     "console": frozenset(
         {
-            *("errors", "settings", "database", "identity", "quotas", "telemetry", "admin", "api"),
+            *("errors", "settings", "images", "database", "identity", "quotas", "telemetry", "admin", "api"),
             *("console/drawing", "console/web"),
         }
     ),

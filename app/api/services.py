@@ -119,7 +119,11 @@ def event_of(connection: HTTPConnection) -> RequestEvent:
 
 async def authenticated(connection: HTTPConnection) -> Caller:
     """Who is asking. Raises AuthenticationFailed, StoreUnavailable."""
-    caller = await services_of(connection).authenticator.authenticate(presented(connection))
+    return noted(connection, await services_of(connection).authenticator.authenticate(presented(connection)))
+
+
+def noted(connection: HTTPConnection, caller: Caller) -> Caller:
+    """The caller, who is now in the request's event."""
     event = event_of(connection)
     event.key_id, event.user, event.user_id = caller.key_id, caller.user_name, caller.user_id
     return caller

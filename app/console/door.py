@@ -11,9 +11,11 @@ from starlette.routing import Route
 
 import app
 from app.admin.access.permissions import Permission
+from app.api.front import handle_gateway_error
 from app.api.services import event_of, services_of
 from app.console.login import pages as login
 from app.console.member import keys as own_keys
+from app.console.member import playground
 from app.console.member import sessions as own_sessions
 from app.console.member import usage as own_usage
 from app.console.pages import changes, limits, now, people, requests, system, usage
@@ -22,6 +24,7 @@ from app.console.web.guard import guarded, open_page
 from app.console.web.site import Site
 from app.console.web.templates import templates
 from app.console.web.visit import Visit, see_other
+from app.errors import GatewayError
 from app.identity.sessions.throttle import Throttle
 from app.settings.settings import Settings
 from app.telemetry.event import Outcome
@@ -48,8 +51,11 @@ def console_door(settings: Settings, clock: Callable[[], datetime]) -> Starlette
             Route("/console/static/{path:path}", static, methods=["GET"]),
             *(Route(path, open_page(site, page), methods=[method]) for method, path, page in OPEN_PAGES),
             *(Route(path, guarded(site, page, action), methods=[method]) for method, path, page, action in PAGES),
+            *(Route(path, guarded(site, page, is_for_programs=True), methods=[method]) for method, path, page in CALLS),
             Route("/console/{path:path}", nowhere),
-        ]
+        ],
+        # An exchange raises after its page has returned it, and only while it has sent nothing.
+        exception_handlers={GatewayError: handle_gateway_error},
     )
 
 
@@ -92,8 +98,12 @@ PAGES = (
     *people.PAGES,
     *changes.PAGES,
     *system.PAGES,
+    *playground.PAGES,
     *own_keys.PAGES,
     *own_usage.PAGES,
     *own_sessions.PAGES,
 )
 """The others: method, path, function, and what a role must be able to do to others; None: signing in is enough."""
+
+CALLS = playground.CALLS
+"""What scripts of the pages call, and any signed-in visitor may: method, path, function."""

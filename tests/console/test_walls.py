@@ -5,7 +5,7 @@ import pytest
 from app.admin.access.permissions import PERMISSIONS, Reach
 from app.admin.teams import create_team
 from app.admin.users import create_user, disable_user
-from app.console.door import PAGES
+from app.console.door import CALLS, PAGES
 from app.identity.people.roles import Role
 from tests.console.conftest import Console
 
@@ -24,6 +24,8 @@ def test_nobody_gets_a_page_without_signing_in(console: Console) -> None:
         else:
             assert answer.status_code == 401, path
             assert "nothing was done" in answer.text, path
+    for _, path, _ in CALLS:
+        assert browser.post(path).status_code == 401, path
 
 
 @pytest.mark.parametrize("role", list(Role))

@@ -10,7 +10,7 @@ from app.admin.views import forecast_json
 from app.api.endpoints.usage import shown_limit
 from app.api.error_responses import wire_error
 from app.api.headers import header
-from app.api.services import event_of, services_of
+from app.api.services import Services, event_of, services_of
 from app.errors import InvalidRequest
 from app.identity.keys.authentication import Caller
 from app.images.cost.pricing import estimate
@@ -40,18 +40,21 @@ def is_dry_run(request: Request) -> bool:
 
 async def answer_dry_run(request: Request, caller: Caller, image_request: ImageRequest) -> Response:
     """Raises StoreUnavailable."""
-    services, most, now = services_of(request), estimate(image_request), services_of(request).clock()
+    return JSONResponse(await foreseen(services_of(request), caller, image_request))
+
+
+async def foreseen(services: Services, caller: Caller, image_request: ImageRequest) -> dict[str, Any]:
+    """What the request would cost and meet, as the answer of a dry run has it. Raises StoreUnavailable."""
+    most, now = estimate(image_request), services.clock()
     # Which account would be asked is not known beforehand, so limits of accounts are left out.
     party = Party(caller.key_id, caller.user_id, caller.team_id, image_request.model.id, account="")
     amounts = Amounts(1, most.images, most.tokens, most.nanousd)
     found = await services.usage_readers.run(
         lambda: read_forecast(services.engine, party, amounts, now), services.settings.ledger_wait_seconds
     )
-    foreseen = forecast_json(image_request, found)
-    foreseen["limits"] = [shown_limit(each, services) for each in foreseen["limits"]]
-    return JSONResponse(
-        {"object": "image.dry_run", **_request_json(image_request), "refusal": _refusal(found), **foreseen}
-    )
+    shown = forecast_json(image_request, found)
+    shown["limits"] = [shown_limit(each, services) for each in shown["limits"]]
+    return {"object": "image.dry_run", **_request_json(image_request), "refusal": _refusal(found), **shown}
 
 
 def _request_json(request: ImageRequest) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """/v1/images: parse a request, return an Exchange. Everything that refuses it does so before anything is reserved."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
@@ -31,16 +32,24 @@ async def create_image(request: Request) -> Response:
 
 
 async def _exchange_of(request: Request) -> Response:
+    event_of(request).operation = "generation"
+    return await generation_of(request, await authenticated(request), read_json_object)
+
+
+async def generation_of(
+    request: Request, caller: Caller, read: Callable[[Request, int], Awaitable[Mapping[str, object]]]
+) -> Response:
+    """What answers a generation of this caller, whoever found out who calls. `read` gets the request and the most bytes
+    that its body may have, and returns the fields. Raises GatewayError before anything is reserved.
+    """
     services, event = services_of(request), event_of(request)
     event.operation = "generation"
-    caller = await authenticated(request)
     if services.draining:
         raise Draining("The gateway is stopping. Please try again shortly.")
     dry, retry = is_dry_run(request), retry_headers_of(request)
-    fields = await read_json_object(request, services.settings.body_bytes_max)
-    image_request = with_link_base(request, normalize(fields, services.policy, services.today))
+    fields = await read(request, services.settings.body_bytes_max)
+    image_request = checked_generation(request, caller, fields)
     _note_request(event, image_request)
-    _check_model(caller, image_request)
     if dry:
         return await answer_dry_run(request, caller, image_request)
     check_background(request, image_request)
@@ -49,6 +58,14 @@ async def _exchange_of(request: Request) -> Response:
     ask = services.replays.ask(caller.key_id, _sent(image_request, body.content, retry))
     new_exchange = partial(Exchange, services.exchanges, caller, image_request, body=body)
     return run_or_submit(request, CheckedRequest(caller, image_request, ask, new_exchange))
+
+
+def checked_generation(request: Request, caller: Caller, fields: Mapping[str, object]) -> ImageRequest:
+    """The generation that the fields ask for. Raises CallerError, FilesUnavailable."""
+    services = services_of(request)
+    image_request = with_link_base(request, normalize(fields, services.policy, services.today))
+    _check_model(caller, image_request)
+    return image_request
 
 
 @router.post(EDITS)

@@ -42,7 +42,7 @@ def parse_form(body: bytes) -> Form:
     return Form(fields)
 
 
-async def read_form(request: Request) -> Form:
+async def read_form(request: Request, bytes_max: int = _BYTES_MAX) -> Form:
     """The request's form. Raises UnsupportedContentType, BodyTooLarge, InvalidValue, ClientLeft."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/x-www-form-urlencoded":
@@ -54,7 +54,7 @@ async def read_form(request: Request) -> Form:
         if message["type"] == "http.disconnect":
             raise ClientLeft("The browser left while it was sending its form.")
         body += message.get("body", b"")
-        if len(body) > _BYTES_MAX:
-            raise BodyTooLarge(f"The form is larger than {_BYTES_MAX} bytes.")
+        if len(body) > bytes_max:
+            raise BodyTooLarge(f"The form is larger than {bytes_max} bytes.")
         is_whole = not message.get("more_body", False)
     return parse_form(bytes(body))

@@ -1,10 +1,13 @@
-"""A first request with a new key, to copy: curl, Python, JavaScript, and the environment of an SDK."""
+"""Requests to copy: a first one with a new key, and the one that somebody tries in the playground."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.admin.texts.snippets import curl_snippet, javascript_snippet, python_snippet
 from app.console.web.visit import Visit
+
+PLACEHOLDER = "sk-zg-YOUR-KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +34,14 @@ def snippets_for(visit: Visit, key: str) -> list[Snippet]:
         Snippet("snippet-python", "Python", python_snippet(url, key)),
         Snippet("snippet-javascript", "JavaScript", javascript_snippet(url, key)),
         Snippet("snippet-environment", "Environment, for any OpenAI SDK", environment),
+    ]
+
+
+def snippets_of_request(visit: Visit, fields: Mapping[str, object]) -> list[Snippet]:
+    """This request, with a place for the key."""
+    url = base_url(visit)
+    return [
+        Snippet("snippet-curl", "curl", curl_snippet(url, PLACEHOLDER, fields, "image")),
+        Snippet("snippet-python", "Python", python_snippet(url, PLACEHOLDER, fields, "image")),
+        Snippet("snippet-javascript", "JavaScript, for Node.js", javascript_snippet(url, PLACEHOLDER, fields, "image")),
     ]

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -66,8 +67,19 @@ def read_credential(connection: Connection, presented: PresentedKey) -> Credenti
     if presented.id is not None:
         wanted = wanted.where(keys.c.id == presented.id)
     row = connection.execute(wanted).first()
-    if row is None:
-        return None
+    return None if row is None else _credential(row)
+
+
+def read_credential_of(connection: Connection, key_id: str) -> Credential | None:
+    """The credential of the key with this public id, by the secret that no rotation has replaced; None if there is no
+    such key. Only for those whom something else has identified: the id alone proves nothing.
+    """
+    wanted = _SELECT.where(keys.c.id == key_id, key_secrets.c.expires_at_ms.is_(None))
+    row = connection.execute(wanted).first()
+    return None if row is None else _credential(row)
+
+
+def _credential(row: Any) -> Credential:  # noqa: ANN401 - a row of _SELECT
     caller = Caller(
         key_id=row.key_id,
         key_name=row.key_name,

@@ -105,8 +105,38 @@ def test_python_saves_the_image(gateway: Gateway, tmp_path: Path) -> None:
     assert gateway.asked[0][1] == f"Bearer {KEY}"
 
 
+def test_several_images_are_saved_by_number(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.answer["data"] = [{"b64_json": base64.b64encode(IMAGE + bytes([number])).decode()} for number in (1, 2)]
+    fields = {"prompt": "⛵ 🛥", "n": 2, "output_format": "jpeg"}
+    for command in (
+        ["sh", "-c", snippets.curl_snippet(gateway.url, KEY, fields, "sea")],
+        [sys.executable, "-c", snippets.python_snippet(gateway.url, KEY, fields, "sea")],
+    ):
+        done = run(command, tmp_path)
+        assert (done.returncode, done.stdout) == (0, "saved sea-1.jpg\nsaved sea-2.jpg\n"), done.stderr
+        for number in (1, 2):
+            assert (tmp_path / f"sea-{number}.jpg").read_bytes() == IMAGE + bytes([number])
+            (tmp_path / f"sea-{number}.jpg").unlink()
+    assert [body for _, _, body in gateway.asked] == [fields, fields]
+
+
+def test_curl_tells_the_error_of_a_stream_and_when_no_image_came(gateway: Gateway, tmp_path: Path) -> None:
+    command = ["sh", "-c", snippets.curl_snippet(gateway.url, KEY, {"prompt": "x", "stream": True})]
+    for text, told in (
+        ('event: error\ndata: {"type":"error","error":{"message":"It broke."}}\n\n', "It broke."),
+        ('{"error":{"message":"It broke."}}', "It broke."),
+        ("<html>Bad gateway</html>", "no image came"),
+    ):
+        gateway.text = text
+        done = run(command, tmp_path)
+        assert (done.returncode, done.stderr) == (1, f"{told}\n")
+    assert not (tmp_path / "boat.png").exists()
+
+
 def test_nothing_in_a_url_or_key_leaves_its_quotes() -> None:
-    hostile = "x'; touch hacked; '\"\\"
-    compile(snippets.python_snippet(hostile, hostile), "snippet", "exec")
-    words = snippets.curl_snippet(hostile, hostile)
+    hostile = "x'; touch hacked; '\"\\\n`${1}\u2028"
+    fields = {"prompt": hostile, "n": 2}
+    for more in ({}, {"n": 1}, {"stream": True}):
+        compile(snippets.python_snippet(hostile, hostile, fields | more), "snippet", "exec")
+    words = snippets.curl_snippet(hostile, hostile, fields)
     assert subprocess.run(["sh", "-n", "-c", words], check=False).returncode == 0

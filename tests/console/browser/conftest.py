@@ -14,6 +14,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Error, Page, async_playwright
 
 from app.main import utc_now
+from app.sandbox.server import SandboxServer
 from tests.console.conftest import Console, console_settings
 from tests.console.week import fill_week
 from tests.servers import RunningGateway
@@ -99,7 +100,10 @@ def week(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Ite
     shutil.copyfile(sqlite_template, folder / "gateway.db")
     url = f"sqlite:///{folder / 'gateway.db'}"
     settings = console_settings(folder / "data", url, sandbox=True)
-    with RunningGateway(settings) as gateway:
+    with (
+        SandboxServer() as sandbox,
+        RunningGateway(settings.model_copy(update={"zenmux_base_url": sandbox.url})) as gateway,
+    ):
         fill_week(gateway.store.engine, utc_now(), per_day=25)
         yield Console(gateway, [])
 

@@ -12,7 +12,7 @@ AXE = Path(__file__).parents[2] / "node/node_modules/axe-core/axe.min.js"
 PAGES = (
     *("/console/requests", "/console/reservations", "/console/now"),
     *("/console/usage", "/console/limits", "/console/people", "/console/changes", "/console/system"),
-    *("/console/me/keys", "/console/me/usage", "/console/me/sessions"),
+    *("/console/me/playground", "/console/me/keys", "/console/me/usage", "/console/me/sessions"),
 )
 _ANSWERED = "() => new Promise((done) => document.addEventListener('htmx:after:swap', () => done(true), {once: true}))"
 
@@ -68,6 +68,40 @@ async def test_a_new_key_is_shown_once_in_a_dialog_that_keeps_the_focus(desk: De
         await page.goto(f"{window.root}/console/people/{user.id}")
         assert key not in await page.content()
         assert key not in await page.evaluate("() => JSON.stringify([{...localStorage}, {...sessionStorage}])")
+
+
+async def test_the_playground_shows_a_price_partial_images_in_order_and_the_image(desk: Desk) -> None:
+    """Then what the gateway refuses, in its words; the key is nowhere in the page."""
+    key = desk.console.gateway.store.key("images:1/day", user="pia")
+    async with desk.context() as context:
+        window = await desk.sign_in(context, "pia", None)
+        page = await window.open("/console/me/playground")
+        await page.get_by_label("Prompt").fill("A paper boat")
+        await page.get_by_label("Quality").select_option("low")
+        await page.wait_for_selector("text=at most $")
+        await page.get_by_text("More", exact=True).click()
+        await page.get_by_role("checkbox", name="Stream").check()
+        await page.get_by_role("combobox", name="Partial images").select_option("2")
+        await page.evaluate("""() => { window.phases = []; new MutationObserver((records) => records.forEach(
+            (record) => record.addedNodes.forEach((node) => phases.push(node.data.split(' after')[0])))).observe(
+            document.querySelector('[data-phase]'), {childList: true}) }""")
+        await page.get_by_role("button", name="Make image").click()
+        await page.wait_for_selector("text=Done after", timeout=30_000)
+        phases = [
+            "Asked. An image takes from ten seconds to two minutes.",
+            "Partial image 1",
+            "Partial image 2",
+            "Done",
+        ]
+        assert await page.evaluate("() => window.phases") == phases
+        assert await page.evaluate("() => [...document.images].map((each) => each.naturalWidth)") == [1024]
+        async with page.expect_download() as saved:
+            await page.get_by_role("link", name="Download").click()
+        assert (await (await saved.value).path()).read_bytes().startswith(b"\x89PNG")
+        await page.wait_for_selector("td >> text=no")  # the limit is used up, and the page says so by itself
+        await page.get_by_role("button", name="Make image").click()
+        await page.wait_for_selector("[data-failure] >> text=images:1/day")
+        assert key.text.rpartition("-")[2] not in await page.content()
 
 
 async def test_keys_jump(desk: Desk) -> None:

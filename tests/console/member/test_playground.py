@@ -1,0 +1,196 @@
+"""The playground buys as the API does: the same answer, limits, models, ledger. On both engines, without a browser."""
+
+import base64
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from app.admin.keys import disable_key
+from app.admin.users import disable_user
+from app.sandbox.server import SandboxServer
+from tests.console.conftest import ADMIN_KEY, Browser, Console, console_settings
+from tests.servers import Key, RunningGateway, assert_bill_is_ledger
+
+PATH = "/console/me/playground"
+BOAT = {"prompt": "A paper boat ⛵ “at sea”", "model": "gpt-image-2", "size": "1024x1024", "quality": "low", "n": "1"}
+PNG = b"\x89PNG\r\n\x1a\n"
+NODE, SCRIPTS = shutil.which("node"), Path(__file__).parents[2] / "node"
+
+
+@dataclass
+class Pair:
+    """The console of a gateway, and the ZenMux behind it."""
+
+    console: Console
+    sandbox: SandboxServer
+
+    def key(self, *limits: str, user: str = "vera", **fields: Any) -> Key:
+        return self.console.gateway.store.key(*limits, user=user, **fields)
+
+    def is_untouched(self) -> bool:
+        """Nothing was bought, and nothing reserved."""
+        assert_bill_is_ledger(self.console.gateway, self.sandbox, 0)
+        return self.console.gateway.store.rows() == []
+
+
+@pytest.fixture
+def pair(tmp_path: Path, store_url: str) -> Iterator[Pair]:
+    with SandboxServer() as sandbox:
+        settings = console_settings(tmp_path / "data", store_url).model_copy(update={"zenmux_base_url": sandbox.url})
+        with RunningGateway(settings) as gateway:
+            found = Pair(Console(gateway, []), sandbox)
+            yield found
+            for browser in found.console.browsers:
+                browser.client.close()
+
+
+@pytest.fixture
+def vera(pair: Pair) -> Browser:
+    return pair.console.signed_in("vera")
+
+
+def test_it_buys_as_the_api_does(pair: Pair, vera: Browser) -> None:
+    key = pair.key("images:10/day")
+    made = vera.post(f"{PATH}/images", **BOAT, key=key.id)
+    assert made.status_code == 200, made.text
+    assert base64.b64decode(made.json()["data"][0]["b64_json"]).startswith(PNG)
+    assert float(made.headers["x-gateway-estimated-cost-usd"]) > 0
+    [row] = pair.console.gateway.store.settled(1)
+    wanted = {"key_id": key.id, "operation": "generation", "outcome": "completed", "charged_images": 1}
+    assert {name: row[name] for name in wanted} == wanted
+    assert made.headers["x-request-id"] == row["id"]
+    assert_bill_is_ledger(pair.console.gateway, pair.sandbox, 1)
+
+
+def test_a_stream_brings_partial_images_in_order(pair: Pair, vera: Browser) -> None:
+    key = pair.key()
+    made = vera.post(f"{PATH}/images", **BOAT, key=key.id, stream="true", partial_images="2")
+    events = [json.loads(line[6:]) for line in made.text.splitlines() if line.startswith("data: {")]
+    assert [(event["type"].rpartition(".")[2], event.get("partial_image_index")) for event in events] == [
+        ("partial_image", 0),
+        ("partial_image", 1),
+        ("completed", None),
+    ]
+    assert_bill_is_ledger(pair.console.gateway, pair.sandbox, 1)
+
+
+def test_the_limits_of_the_key_apply(pair: Pair, vera: Browser) -> None:
+    key = pair.key("images:1/day")
+    assert vera.post(f"{PATH}/images", **BOAT, key=key.id).status_code == 200
+    refused = vera.post(f"{PATH}/images", **BOAT, key=key.id)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "insufficient_quota")
+    page = vera.post(PATH, **BOAT, key=key.id).text
+    assert refused.json()["error"]["message"] in html.unescape(page)
+    assert_bill_is_ledger(pair.console.gateway, pair.sandbox, 1)
+
+
+def test_only_an_own_key_that_works_buys(pair: Pair, vera: Browser) -> None:
+    others, ended = pair.key(user="otto"), pair.key()
+    disable_key(pair.console.operator, ended.id)
+    narrow = pair.key(models=("openai/gpt-image-1.5",))
+    for key_id, status in ((others.id, 404), ("nothing", 404), ("", 404), (ended.id, 409), (narrow.id, 403)):
+        refused = vera.post(f"{PATH}/images", **BOAT, key=key_id)
+        assert (refused.status_code, refused.json()["error"]["message"] != "") == (status, True), key_id
+        assert refused.json()["error"]["message"] in html.unescape(vera.post(PATH, **BOAT, key=key_id).text)
+    admin = pair.console.signed_in("ada", "admin")
+    assert admin.post(f"{PATH}/images", **BOAT, key=others.id).status_code == 404
+    root = pair.console.browser()
+    root.post("/console/sign-in", key=ADMIN_KEY)
+    assert root.post(f"{PATH}/images", **BOAT, key=others.id).status_code == 404
+    assert root.get(PATH).status_code == 403
+    assert pair.is_untouched()
+
+
+def test_nobody_buys_from_elsewhere_or_after_the_session(pair: Pair, vera: Browser) -> None:
+    key = pair.key()
+    for headers in ({"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "null"}, {}):
+        assert vera.post(f"{PATH}/images", headers, **BOAT, key=key.id).status_code == 403
+    assert pair.console.browser().post(f"{PATH}/images", **BOAT, key=key.id).status_code == 401
+    with httpx2.Client(base_url=pair.console.gateway.root) as program:
+        headers = {"authorization": f"Bearer {key.text}", "sec-fetch-site": "same-origin"}
+        assert program.post(f"{PATH}/images", data={**BOAT, "key": key.id}, headers=headers).status_code == 401
+    disable_user(pair.console.operator, "vera")
+    assert vera.post(f"{PATH}/images", **BOAT, key=key.id).status_code == 401
+    assert pair.is_untouched()
+
+
+def test_the_price_and_the_limits_are_shown_before_and_nothing_is_bought(pair: Pair, vera: Browser) -> None:
+    key = pair.key("images:10/day", "usd:0.001/day")
+    page = vera.post(PATH, **BOAT, key=key.id)
+    dry = httpx2.post(
+        f"{pair.console.gateway.url}/images/generations",
+        json={**BOAT, "n": 1},
+        headers={"authorization": f"Bearer {key.text}", "x-gateway-dry-run": "true"},
+    ).json()
+    assert f"at most ${dry['cost_usd']['at_most']}" in page.text
+    assert (page.text.count('<span class="badge ok">yes'), page.text.count('<span class="badge bad">no')) == (1, 1)
+    assert dry["refusal"]["message"] in html.unescape(page.text)
+    part = vera.client.post(
+        PATH, data={**BOAT, "key": key.id}, headers={"sec-fetch-site": "same-origin", "hx-request": "true"}
+    ).text
+    assert ("<html" in part, "at most $" in part) == (False, True)
+    wrong = html.unescape(vera.post(PATH, **{**BOAT, "size": "1000x1000"}, key=key.id).text)
+    assert "The nearest valid size is '1008x1008'" in wrong
+    assert "Write a prompt" in vera.post(PATH, key=key.id).text
+    assert pair.is_untouched()
+
+
+def test_without_a_key_there_is_no_playground_and_no_page_holds_a_secret(pair: Pair, vera: Browser) -> None:
+    assert "You need a key of your own" in vera.get(PATH).text
+    key = pair.key()
+    page = vera.get(PATH).text
+    assert (key.id in page, "<textarea" in page) == (True, True)
+    secret = key.text.rpartition("-")[2]
+    for text in (page, vera.post(PATH, **BOAT, key=key.id).text):
+        assert secret not in text
+        assert set(re.findall(r"sk-zg-[\w-]+", text)) <= {"sk-zg-YOUR-KEY"}
+
+
+@pytest.mark.parametrize("more", [{}, {"n": "2", "output_format": "webp"}, {"stream": "true", "partial_images": "1"}])
+def test_the_programs_shown_do_the_same(pair: Pair, vera: Browser, more: dict[str, str], tmp_path: Path) -> None:
+    key = pair.key()
+    page = vera.post(PATH, **{**BOAT, **more}, key=key.id).text
+    commands = {"curl": ["sh", "-c"], "python": [sys.executable, "-c"]}
+    if NODE is not None and (SCRIPTS / "node_modules" / "openai").is_dir():
+        commands["javascript"] = [NODE, "--input-type=module", "-e"]
+        (tmp_path / "node_modules").symlink_to(SCRIPTS / "node_modules")
+    kind = more.get("output_format", "png")
+    files = [f"image.{kind}"] if more.get("n", "1") == "1" else [f"image-{number}.{kind}" for number in (1, 2)]
+    for name, command in commands.items():
+        (found,) = re.findall(rf'id="snippet-{name}">(.*?)</code>', page, re.DOTALL)
+        program = html.unescape(found).replace("sk-zg-YOUR-KEY", key.text)
+        done = subprocess.run(
+            [*command, program],
+            cwd=tmp_path,
+            env=dict(os.environ),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stdout.split("\n")[:-1]) == (0, [f"saved {file}" for file in files]), done.stderr
+        for file in files:
+            head = (tmp_path / file).read_bytes()[:12]
+            assert head.startswith(PNG) or (head[:4], head[8:]) == (b"RIFF", b"WEBP"), name
+            (tmp_path / file).unlink()
+    assert_bill_is_ledger(pair.console.gateway, pair.sandbox, len(commands))
+    rows = pair.console.gateway.store.rows()
+    assert {(row["size"], row["quality"], row["streamed"]) for row in rows} == {("1024x1024", "low", "stream" in more)}
+
+
+def test_it_counts_as_an_image_request(pair: Pair, vera: Browser) -> None:
+    vera.post(f"{PATH}/images", **BOAT, key=pair.key().id)
+    pair.console.gateway.store.settled(1)
+    counted = {"operation": "generation", "outcome": "completed"}
+    assert pair.console.gateway.metric("zenmux_gateway_requests_total", **counted) == 1
