@@ -4,7 +4,7 @@ It decides nothing itself: ending.py says what is charged. It knows the receiver
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import closing, suppress
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from app.errors import ClientLeft, Draining, GatewayError, Interrupted, Upstream
 from app.exchange.downstream import Downstream
 from app.exchange.ending import Conclusion, Facts, conclude, note_conclusion
 from app.exchange.hosted_answers import with_links
-from app.exchange.hosting import image_files
+from app.exchange.hosting import ImageFiles, image_files
 from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX, Exchanges, Place
 from app.exchange.on_account import OnAccount
 from app.exchange.relay import Relay, begin_early
@@ -56,16 +56,17 @@ class Exchange:
         self._place: Place
         self._estimate: Estimate
 
-    async def run(
+    def run(
         self, downstream: Downstream, fingerprint: str | None = None, attempt: AttemptRow | None = None
-    ) -> None:
-        """Runs the whole exchange. Raises GatewayError only if nothing was sent to `downstream`, so that the caller of
-        this function can answer. `attempt` takes an idempotency key; raises IdempotencyKeyTaken if it is not free."""
+    ) -> Awaitable[None]:
+        """Runs the whole exchange when it is awaited. Raises GatewayError only if nothing was sent to `downstream`, so
+        that the caller of this function can answer. `attempt` takes an idempotency key; raises IdempotencyKeyTaken if
+        it is not free."""
         self._fingerprint = fingerprint
         images = image_files(self._shared.hosting, self._request, self._caller, self._event.request_id)
-        if images is None:
-            await self._run(downstream, attempt)
-            return
+        return self._run(downstream, attempt) if images is None else self._run_hosted(downstream, attempt, images)
+
+    async def _run_hosted(self, downstream: Downstream, attempt: AttemptRow | None, images: ImageFiles) -> None:
         async with with_links(downstream, images, is_stream=self._request.stream) as hosted:
             await self._run(hosted, attempt)
 

@@ -10,14 +10,13 @@ from app.api.edits.reading import digests_of, files_of, read_edit
 from app.api.endpoints.dry_run import answer_dry_run, is_dry_run
 from app.api.endpoints.submission import CheckedRequest, check_background, run_or_submit
 from app.api.link_base import with_link_base
-from app.api.retry_headers import RetryHeaders, retry_headers_of
+from app.api.retry_headers import retry_headers_of
 from app.api.routes import EDIT_JOBS, EDITS, GENERATION_JOBS, GENERATIONS
 from app.api.services import authenticated, event_of, services_of
 from app.errors import Draining, ModelForbidden
 from app.exchange.bodies import edit_body, json_body
 from app.exchange.exchange import Exchange
 from app.exchange.replay.fingerprint import edit_document
-from app.exchange.replay.replays import Sent
 from app.identity.keys.authentication import Caller
 from app.images.request.normalize import ImageRequest, normalize
 from app.telemetry.event import RequestEvent
@@ -55,7 +54,7 @@ async def generation_of(
     check_background(request, image_request)
     body = json_body(image_request.fields)
     assert isinstance(body.content, bytes), "a document is in memory"
-    ask = services.replays.ask(caller.key_id, _sent(image_request, body.content, retry))
+    ask = services.replays.ask(caller.key_id, image_request, body.content, *retry)
     new_exchange = partial(Exchange, services.exchanges, caller, image_request, body=body)
     return run_or_submit(request, CheckedRequest(caller, image_request, ask, new_exchange))
 
@@ -98,16 +97,12 @@ async def _edit_of(request: Request) -> Response:
         on_sent = None if services.exchanges.upstream.accounts.are_several else upload.aclose
         sent = edit_body(image_request.fields, files_of(body, upload), services.new_boundary, on_sent)
         document = edit_document(image_request.fields, digests_of(body))
-        ask = services.replays.ask(caller.key_id, _sent(image_request, document, retry))
+        ask = services.replays.ask(caller.key_id, image_request, document, *retry)
     except BaseException:
         await upload.aclose()
         raise
     new_exchange = partial(Exchange, services.exchanges, caller, image_request, body=sent)
     return run_or_submit(request, CheckedRequest(caller, image_request, ask, new_exchange, on_end=upload.aclose))
-
-
-def _sent(request: ImageRequest, document: bytes, retry: RetryHeaders) -> Sent:
-    return Sent(request.operation, document, request.response_format, *retry)
 
 
 def _check_model(caller: Caller, request: ImageRequest) -> None:

@@ -74,8 +74,7 @@ def run_or_submit(request: Request, checked: CheckedRequest) -> Response:
     event, background = event_of(request), background_of(request)
     caller, ask, on_end = checked.caller, checked.ask, checked.on_end
     if background is None:
-        replays, new_exchange = services_of(request).replays, checked.new_exchange
-        return Serving(replays, ask, caller.user_id, event, lambda: new_exchange(event), on_end)
+        return Serving(services_of(request).replays, ask, caller.user_id, event, checked.new_exchange, on_end)
     return _SubmissionResponse(request, checked, background)
 
 

@@ -65,9 +65,10 @@ class Submissions:
             self.jobs.kept.files.require_shared()
             await self.jobs.kept.files.require_room()
             for _ in range(_DECISIONS_MAX):
-                decision, row = await self._records.decide(new.ask)
+                now_ms = self.jobs.now_ms()
+                decision, row = await self._records.decide(new.ask, now_ms)
                 if decision.known is None:
-                    is_done = await self._buy(new, accepted)
+                    is_done = await self._buy(new, accepted, now_ms)
                 else:
                     is_done = await self._find(new, accepted, decision, decision.known, row)
                 if is_done:
@@ -83,12 +84,12 @@ class Submissions:
         finally:
             await new.on_end()
 
-    async def _buy(self, new: NewJob, accepted: Accepted) -> bool:
+    async def _buy(self, new: NewJob, accepted: Accepted, now_ms: int) -> bool:
         """Until the job has ended. False: another request has its Idempotency-Key since a moment ago."""
         ask, event = new.ask, new.event
         is_keyed = ask.idempotency_key is not None
         seconds = max(self._seconds, self._replays.policy.replay_seconds) if is_keyed else self._seconds
-        attempt = self._replays.begin(ask, event.request_id, seconds)
+        attempt = self._replays.begin(ask, event.request_id, seconds, now_ms)
         adding: asyncio.Task[None] | None = None
 
         def admit() -> None:

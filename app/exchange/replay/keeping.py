@@ -54,13 +54,12 @@ class KeepingDownstream:
         self.loss: str | None = None
         self.error: GatewayError | None = None  # what the caller was to be told after the answer had begun
         self.has_body = False
-        self._is_begun = False
         self._is_kept = is_kept
         self._make_file = make_file
         self._error_event = error_event
         self._on_file = on_file
         self._on_left = on_left
-        self._head: KeptHead | None = None
+        self._begun: tuple[int, int | None] | None = None  # with which status and length
         self.write: _Write = self._write_first
         self.keep_alive = inner.keep_alive
         self.begin_early = inner.begin_early
@@ -87,27 +86,29 @@ class KeepingDownstream:
 
     @property
     def started(self) -> bool:
-        return self._is_begun or self.inner.started
+        return self._begun is not None or self.inner.started
 
     async def start(self, status: int, content_length: int | None) -> None:
-        self._is_begun = True
-        self._head = head_of(status, self.inner.headers, content_length)
-        await self._keep_from_here()
+        self._begun = status, content_length
+        if self._is_kept or self.inner.left:
+            await self._keep_from_here()
         await self.inner.start(status, content_length)
 
     async def _keep_from_here(self) -> None:
-        """Begins the file, if there is to be one and nothing of the body was sent yet."""
-        if self._head is None or self.file is not None or not (self._is_kept or self.inner.left):
+        """Begins the file, if it is not begun yet."""
+        if self._begun is None or self.file is not None:
             return
+        status, content_length = self._begun
         try:
-            self.file = await self._make_file(self._head)
+            self.file = await self._make_file(head_of(status, self.inner.headers, content_length))
         except FilesUnavailable as error:
             self._note_loss(error)
             return
         self._on_file(self.file)
 
     async def _write_first(self, chunk: bytes | memoryview, *, is_whole: bool = False) -> None:
-        await self._keep_from_here()
+        if self._is_kept or self.inner.left:
+            await self._keep_from_here()
         self.has_body = True
         self.write = self._write_both if self.file is not None else self.inner.write
         await self.write(chunk, is_whole=is_whole)
@@ -133,10 +134,7 @@ class KeepingDownstream:
         self.loss = error.message
         _log.warning("answer_not_kept", extra={"reason": error.message})
 
-    async def _commit(self) -> None:
-        file = self.file
-        if file is None:
-            return
+    async def _commit(self, file: FileWriter) -> None:
         try:
             # Nobody else has an answer whose caller is gone.
             await file.commit(ONLY_COPY_SECONDS if self.inner.left else 0)
@@ -145,14 +143,16 @@ class KeepingDownstream:
             await self._lose_file(file, error)
 
     async def finish(self) -> None:
-        await self._commit()
+        if self.file is not None:
+            await self._commit(self.file)
         await self.inner.finish()
 
     async def fail(self, error: GatewayError) -> None:
         self.error = error
         if self.inner.event_end is not None:  # a stream says so, and is whole with that
             await self._keep(self._error_event(error, self.inner.event_end))
-            await self._commit()
+            if self.file is not None:
+                await self._commit(self.file)
         await self.inner.fail(error)
 
     async def end_early(self, error: GatewayError) -> None:
@@ -170,6 +170,8 @@ class KeepingDownstream:
         self.inner.watch(leave)
 
     def close(self) -> None:
+        if self._on_left is _nothing:
+            return  # it is closed already
         self.inner.close()
         self._on_file = self._on_left = _nothing  # break the cycles with what they belong to
         self.write = self.inner.write  # and this object's own

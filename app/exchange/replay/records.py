@@ -9,7 +9,17 @@ from app.database.clock import to_ms
 from app.errors import StoreUnavailable
 from app.exchange.replay.attempts import Attempt, Attempts
 from app.exchange.replay.remembered import known_of
-from app.exchange.replay.rules import RETRY_MS, Action, Ask, AttemptState, JoinPolicy, Known, ReplayDecision, decide
+from app.exchange.replay.rules import (
+    RETRY_MS,
+    RUN,
+    Action,
+    Ask,
+    AttemptState,
+    JoinPolicy,
+    Known,
+    ReplayDecision,
+    decide,
+)
 from app.quotas.ledger.attempts.finding import FoundAttempt, WantedAttempt
 from app.quotas.ledger.attempts.rows import AttemptRow, ForgetAttempt, PutAttempt, TakeAttempt
 from app.quotas.ledger.ledger import Ledger
@@ -46,10 +56,10 @@ class AttemptRecords:
         """Until the attempt is forgotten."""
         return max(1.0, (attempt.expires_at_ms - self.now_ms()) / 1000)
 
-    async def decide(self, ask: Ask) -> tuple[ReplayDecision, AttemptRow | None]:
+    async def decide(self, ask: Ask, now_ms: int) -> tuple[ReplayDecision, AttemptRow | None]:
         """What is done with a request, and the row of the attempt that this process knows from the database alone."""
-        now_ms = self.now_ms()
-        decision = decide(ask, [each.known for each in self.here.like(ask)], now_ms, self._join)
+        here = self.here.like(ask)
+        decision = decide(ask, [each.known for each in here], now_ms, self._join) if here else RUN
         if decision.action is not Action.RUN or not self._may_be_elsewhere(ask, now_ms):
             return decision, None
         window_ms = RETRY_MS if ask.retry_count else self._join.abandoned_ms

@@ -1,6 +1,6 @@
 """Every request comes through here before it buys: it runs its exchange, or has the answer that another one bought."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from app.exchange.replay.records import AttemptRecords
 from app.exchange.replay.rules import RETRY_MS, Action, Ask, AttemptState, ReplayDecision
 from app.files.store.index import Owner
 from app.files.store.writer import FileWriter
+from app.images.request.normalize import ImageRequest
 from app.quotas.ledger.attempts.rows import AttemptRow
 from app.telemetry.event import Outcome, RequestEvent
 
@@ -29,17 +30,6 @@ class KeepPolicy(NamedTuple):
 
     replay_seconds: float
     is_always: bool
-
-
-class Sent(NamedTuple):
-    """What the fingerprint of a request is taken of, and what it says of its being sent again. `body`: the document
-    that goes upstream, or what stands for it."""
-
-    operation: str
-    body: bytes
-    response_format: str
-    idempotency_key: str | None
-    retry_count: int
 
 
 class Incoming(NamedTuple):
@@ -71,23 +61,26 @@ class Replays:
         self.policy = policy
         self._count = count
 
-    def ask(self, key_id: str, sent: Sent) -> Ask:
-        """The request as the rules know it."""
-        written, secret = sent.idempotency_key, self._secret
+    def ask(
+        self, key_id: str, request: ImageRequest, document: bytes, idempotency_key: str | None, retry_count: int
+    ) -> Ask:
+        """The request as the rules know it. `document` is what goes upstream, or what stands for it."""
+        secret = self._secret
         return Ask(
             key_id,
-            sent.operation,
-            fingerprint(secret, sent.operation, sent.response_format, sent.body),
-            None if written is None else key_digest(secret, written),
-            sent.retry_count,
+            request.operation,
+            fingerprint(secret, request.operation, request.response_format, document),
+            None if idempotency_key is None else key_digest(secret, idempotency_key),
+            retry_count,
         )
 
-    async def serve(self, incoming: Incoming, new_exchange: Callable[[], Exchange]) -> None:
+    async def serve(self, incoming: Incoming, new_exchange: Callable[[RequestEvent], Exchange]) -> None:
         """Answers the request; `new_exchange` makes what buys. Raises GatewayError only if nothing was sent."""
         for _ in range(_DECISIONS_MAX):
-            decision, row = await self.records.decide(incoming.ask)
+            now_ms = self.records.now_ms()
+            decision, row = await self.records.decide(incoming.ask, now_ms)
             if decision.known is None:
-                is_done = await self._buy(incoming, new_exchange())
+                is_done = await self._buy(incoming, new_exchange(incoming.event), now_ms)
             else:
                 is_done = await self._answer(decision, decision.known.request_id, row, incoming)
             if is_done:
@@ -149,15 +142,14 @@ class Replays:
                 "only to send the same request again."
             )
 
-    async def _buy(self, incoming: Incoming, exchange: Exchange) -> bool:
+    def _buy(self, incoming: Incoming, exchange: Exchange, now_ms: int) -> Awaitable[bool]:
         is_keyed = incoming.ask.idempotency_key is not None
         seconds = self.policy.replay_seconds if is_keyed else _SHORT_SECONDS
-        attempt = self.begin(incoming.ask, incoming.event.request_id, seconds)
-        return await self.run(attempt, incoming, exchange, is_kept=is_keyed or self.policy.is_always)
+        attempt = self.begin(incoming.ask, incoming.event.request_id, seconds, now_ms)
+        return self.run(attempt, incoming, exchange, is_kept=is_keyed or self.policy.is_always)
 
-    def begin(self, ask: Ask, request_id: str, seconds: float) -> Attempt:
+    def begin(self, ask: Ask, request_id: str, seconds: float, now_ms: int) -> Attempt:
         """The attempt that `run` makes. With an Idempotency-Key others find it from now on."""
-        now_ms = self.records.now_ms()
         attempt = Attempt(ask, request_id, now_ms + round(seconds * 1000))
         if ask.idempotency_key is not None:
             self.records.here.add(attempt, now_ms)

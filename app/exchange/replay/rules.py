@@ -74,7 +74,8 @@ class ReplayDecision(NamedTuple):
     is_takeover: bool = False
 
 
-_RUN = ReplayDecision(Action.RUN)
+RUN = ReplayDecision(Action.RUN)
+"""What is done with a request of which nothing is known."""
 
 
 def decide(ask: Ask, known: Iterable[Known], now_ms: int, policy: JoinPolicy) -> ReplayDecision:
@@ -83,7 +84,7 @@ def decide(ask: Ask, known: Iterable[Known], now_ms: int, policy: JoinPolicy) ->
         return _by_key(ask, known, now_ms)
     takeable = [each for each in known if is_takeable(ask, each, now_ms, policy)]
     if not takeable:
-        return _RUN
+        return RUN
     found = min(takeable, key=_rank)
     return ReplayDecision(_action(found), found, is_takeover=True)
 
@@ -107,7 +108,7 @@ def _by_key(ask: Ask, known: Iterable[Known], now_ms: int) -> ReplayDecision:
         if each.fingerprint != ask.fingerprint:
             return ReplayDecision(Action.REUSED, each)
         return ReplayDecision(_action(each), each)
-    return _RUN
+    return RUN
 
 
 def _action(known: Known) -> Action:

@@ -22,7 +22,7 @@ class Serving(Response):
         ask: Ask,
         user_id: str,
         event: RequestEvent,
-        new_exchange: Callable[[], Exchange],
+        new_exchange: Callable[[RequestEvent], Exchange],
         on_end: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.status_code = 200
