@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine
@@ -78,7 +78,7 @@ class Services:
     @property
     def today(self) -> date:
         """The day in UTC."""
-        return self.clock().astimezone(UTC).date()
+        return self.clock().date()
 
     def drain(self) -> float:
         """Takes no new requests from now on. Callers who still wait after GATEWAY_SHUTDOWN_SECONDS get an error.

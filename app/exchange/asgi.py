@@ -231,7 +231,7 @@ class _Stall:
         self._has_rung = False
 
     def __enter__(self) -> None:
-        self._task = task = asyncio.current_task()
+        self._task = task = asyncio.current_task(self._loop)
         self._cancelling = 0 if task is None else task.cancelling()
         self._deadline = self._loop.time() + self._seconds
         if self._timer is None:

@@ -53,11 +53,10 @@ def conclude(facts: Facts, request: ImageRequest, estimate: Estimate, usage_hold
     """
     outcome = _outcome(facts)
     summary = facts.summary
-    held = Amounts(1, estimate.images, estimate.tokens, estimate.nanousd)
     usage = None if summary is None else summary.usage
     if summary is not None and usage is not None:
         charged, priced = _reported(usage, summary, request, estimate)
-        if all(amount <= usage_holds_max * most for amount, most in zip(charged, held, strict=True)):
+        if _is_believable(charged, estimate, usage_holds_max):
             return Conclusion(outcome, State.SETTLED, UsageSource.REPORTED, charged, usage, priced)
     elif not facts.dispatched or (facts.error is not None and facts.error.billed is False):
         if outcome is Outcome.UPSTREAM_REFUSED and not isinstance(facts.error, UpstreamAccountFault):
@@ -66,7 +65,7 @@ def conclude(facts: Facts, request: ImageRequest, estimate: Estimate, usage_hold
         return Conclusion(outcome, State.RELEASED, UsageSource.NONE, Amounts(), None, estimate.priced)
     if summary is not None and summary.delivers:
         estimate = bounded_estimate(request, estimate, summary.size, summary.quality)
-        held = Amounts(1, estimate.images, estimate.tokens, estimate.nanousd)
+    held = Amounts(1, estimate.images, estimate.tokens, estimate.nanousd)
     return Conclusion(outcome, State.SETTLED, UsageSource.ESTIMATED, held, estimate.usage, estimate.priced, usage)
 
 
@@ -95,6 +94,14 @@ def _reported(usage: Usage, summary: AnswerSummary, request: ImageRequest, estim
     nanousd = price(usage, images if summary.delivers else max(images, request.n), request.model)
     charged = Amounts(1, images, usage.total_tokens, estimate.nanousd if nanousd is None else nanousd)
     return charged, nanousd is not None
+
+
+def _is_believable(charged: Amounts, estimate: Estimate, usage_holds_max: int) -> bool:
+    return (
+        charged.images <= usage_holds_max * estimate.images
+        and charged.tokens <= usage_holds_max * estimate.tokens
+        and charged.nanousd <= usage_holds_max * estimate.nanousd
+    )
 
 
 def note_conclusion(event: RequestEvent, conclusion: Conclusion) -> None:

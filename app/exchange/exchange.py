@@ -91,8 +91,10 @@ class Exchange:
                             if self._facts.complete:
                                 await self._note_errors(self._relay_rest())
                     await self._end_answer()
-            # A caller that still needs an error answer does not wait for a store that is away.
-            await asyncio.wait({settling}, timeout=SETTLE_SECONDS_MAX)
+            if self._error is not None or self._event.moments is not None:
+                # Who still needs an error answer finds room for the next request then, and a trace shows the whole
+                # settlement. Neither waits for a store that is away.
+                await asyncio.wait({settling}, timeout=SETTLE_SECONDS_MAX)
         self._raise_unanswered()
 
     def _hold(self, route: Route) -> Hold:

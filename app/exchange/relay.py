@@ -138,13 +138,14 @@ class Relay:
         downstream, reader, piece = self._downstream, self._reader, self._piece
         self._piece = b""
         if not self._has_begun:
-            if reader.malformed:
-                raise _not_an_answer("a body that is no JSON object")
-            if reader.refuses:
-                raise _verdict(reader.summary(), reader)
-            if self._whole is None and not reader.image_begun and len(self._held) + len(piece) <= _HELD_BYTES_MAX:
-                self._held += piece
-                return
+            if self._whole is None:  # else it is good
+                if reader.malformed:
+                    raise _not_an_answer("a body that is no JSON object")
+                if reader.refuses:
+                    raise _verdict(reader.summary(), reader)
+                if not reader.image_begun and len(self._held) + len(piece) <= _HELD_BYTES_MAX:
+                    self._held += piece
+                    return
             await self._begin()
         if self._held:
             piece, self._held = self._held + piece, b""

@@ -11,7 +11,7 @@ _REQUEST_IDS = ("x-zenmux-requestid", "x-request-id", "x-generation-id")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _REQUEST_ID_LENGTH_MAX = 128
 # Every header that is used here. The rest of an answer's headers need not be decoded.
-LOOKED_AT = frozenset({*_BACK, *_REQUEST_IDS, "content-length", "content-encoding"})
+LOOKED_AT = frozenset(name.encode() for name in (*_BACK, *_REQUEST_IDS, "content-length", "content-encoding"))
 
 
 def request_headers(key: str | None, content_type: str | None) -> dict[str, str]:
@@ -34,17 +34,15 @@ def request_headers(key: str | None, content_type: str | None) -> dict[str, str]
 
 
 def response_headers(received: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """The headers that go back to the caller, in ASGI's form."""
-    return [
-        (name.lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in received
-        if name.lower() in _BACK and value.isascii()
-    ]
+    """The headers that go back to the caller, in ASGI's form. Names are in lower case."""
+    return [(name.encode(), value.encode()) for name, value in received if name in _BACK and value.isascii()]
 
 
 def upstream_request_id(received: Iterable[tuple[str, str]]) -> str | None:
-    """ZenMux's id of the request, for our own records. None if there is none, or if it is not a valid id."""
-    found = {name.lower(): value for name, value in received}
+    """ZenMux's id of the request, for our own records. None if there is none, or if it is not a valid id. Names are in
+    lower case.
+    """
+    found = dict(received)
     for name in _REQUEST_IDS:
         value = found.get(name, "")
         if value and value.isascii() and value.isprintable() and " " not in value:

@@ -231,8 +231,11 @@ def _received(response: httpx2.Response) -> list[tuple[str, str]]:
     """The headers that are used here, in lower case. Decoding all of them, as httpx2 would, costs more than the rest of
     an UpstreamResponse.
     """
-    named = ((name.lower().decode("latin-1"), value) for name, value in response.headers.raw)
-    return [(name, value.decode("latin-1")) for name, value in named if name in LOOKED_AT]
+    return [
+        (lower.decode(), value.decode("latin-1"))
+        for name, value in response.headers.raw
+        if (lower := name.lower()) in LOOKED_AT
+    ]
 
 
 def _unreachable(cause: Exception) -> UpstreamError:

@@ -117,6 +117,7 @@ async def run(shared: Exchanges, downstream: Downstream, prompt: str, *, stream:
     event = RequestEvent(f"req_{prompt}", "/jobs", shared.monotonic())
     request = normalize(fields, POLICY, TODAY)
     await Exchange(shared, CALLER, request, event, json_body(request.fields)).run(downstream)
+    assert await shared.tasks.drain(5) == 0, "its settlement is written"
     return event
 
 

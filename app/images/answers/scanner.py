@@ -74,7 +74,10 @@ class JsonScanner:
     @property
     def failure(self) -> Failure | None:
         """The failure in the document's `error`, if it has come; of several the first."""
-        return read_failure(self.get("error")) or read_failure(self.get("errors"))
+        error, errors = self.get("error"), self.get("errors")
+        if error is None and errors is None:  # as in nearly every answer
+            return None
+        return read_failure(error) or read_failure(errors)
 
     def summary(self) -> AnswerSummary:
         """What the answer says so far; more may come."""

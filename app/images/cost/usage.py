@@ -74,7 +74,8 @@ def parse_usage(reported: object, *, images_sent: bool = False) -> Usage | None:
     """
     if not isinstance(reported, dict):
         return None
-    input_tokens, output_tokens, total = (_first(reported, names) for names in (_INPUT, _OUTPUT, ("total_tokens",)))
+    input_tokens, output_tokens = _first(reported, _INPUT), _first(reported, _OUTPUT)
+    total = _count(reported.get("total_tokens"))
     if total is not None and output_tokens is not None and input_tokens is None:
         input_tokens = max(0, total - output_tokens)
     elif total is not None and input_tokens is not None and output_tokens is None:
@@ -95,7 +96,11 @@ def _parts(details: object, total: int, *, rest_is_image: bool) -> tuple[int, in
 
 
 def _first(reported: Mapping[str, object], names: tuple[str, ...]) -> int | None:
-    return next((count for name in names if (count := _count(reported.get(name))) is not None), None)
+    for name in names:
+        count = _count(reported.get(name))
+        if count is not None:
+            return count
+    return None
 
 
 def _count(value: object) -> int | None:

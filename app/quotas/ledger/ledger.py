@@ -271,9 +271,9 @@ class Ledger:
             self._loop.call_soon_threadsafe(callback, *values)
 
     def _deliver(self, served: Sequence[tuple[Ticket, CommandResult]]) -> None:
-        self.readiness.note(outcome for _, outcome in served)
+        self.readiness.note(served)
         # Resolutions last: a request waits for its reservation, but no answer waits for a settlement.
-        for ticket, outcome in sorted(served, key=lambda each: isinstance(each[0].command, Resolve)):
+        for ticket, outcome in sorted(served, key=lambda each: type(each[0].command) is Resolve):
             waiter = ticket.waiter
             is_heard = waiter is not None and not waiter.done()
             if is_heard and isinstance(outcome, Exception):

@@ -2,20 +2,16 @@
 writes them. The audit proves that they equal the sums of the reservations.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.quotas.ledger.corrections import Correction, counts_of
 from app.quotas.ledger.rows import Closing, Record
-from app.quotas.rules.applicable import Party
 from app.quotas.rules.reservation import State
 from app.quotas.rules.windows import DAY_MS, HOUR_MS
 
 _EXPIRED = State.EXPIRED.value
-
-_Place = tuple[int, Party, tuple[str, str, str], str]
-"""An hour, whose it is, what was asked, and the outcome."""
 
 _Key = tuple[Any, ...]
 """The start of an hour or day and the words of its total, in the order of TOTAL_WORDS."""
@@ -23,48 +19,40 @@ _Key = tuple[Any, ...]
 
 @dataclass(slots=True)
 class Totals:
-    """What one transaction resolves and corrects, by hour and words. It is added up at the end, all of one place at
+    """What one transaction resolves and corrects, by hour and words. It is added up at the end, all of one total at
     once: that costs a third of adding one by one.
     """
 
-    _closed: dict[_Place, list[Closing]] = field(default_factory=dict)
-    _corrected: list[tuple[_Place, Correction]] = field(default_factory=list)
+    _closed: dict[_Key, list[Closing]] = field(default_factory=dict)  # by hour
+    _corrected: list[tuple[_Key, Correction]] = field(default_factory=list)
 
     def add_closing(self, record: Record, closing: Closing) -> None:
         """A reservation that was resolved."""
-        place = (record.reserved_at_ms // HOUR_MS, record.party, record.asked, closing.outcome)
-        found = self._closed.get(place)
-        if found is None:
-            self._closed[place] = [closing]
-        else:
-            found.append(closing)
+        self._closed.setdefault(_hour_of(record, closing.outcome), []).append(closing)
 
     def add_correction(self, record: Record, correction: Correction) -> None:
         """What came too late, in the total of its reservation."""
-        place = (record.reserved_at_ms // HOUR_MS, record.party, record.asked, _EXPIRED)
-        self._corrected.append((place, correction))
+        self._corrected.append((_hour_of(record, _EXPIRED), correction))
 
     def rows(self) -> tuple[list[_Key], list[_Key]]:
         """Rows of `usage_hours` and of `usage_days` to add, each in the order of their keys, in which all processes
         lock them.
         """
         hours: dict[_Key, Sequence[int]] = {}
+        for hour, closings in self._closed.items():
+            hours[hour] = [sum(column) for column in zip(*map(_sums_of, closings), strict=True)]
+        for hour, correction in self._corrected:
+            _add(hours, hour, (*counts_of(correction), *_charged(correction)))
         days: dict[_Key, Sequence[int]] = {}
-        for (hour, party, asked, outcome), sums in self._sums():
-            start_ms, words = hour * HOUR_MS, _words(party, asked, outcome)
-            _add(hours, (start_ms, *words), sums)
+        for (start_ms, *words), sums in hours.items():
             _add(days, (start_ms // DAY_MS * DAY_MS, *words), sums)
         return _sorted(hours), _sorted(days)
 
-    def _sums(self) -> Iterator[tuple[_Place, Sequence[int]]]:
-        for place, closings in self._closed.items():
-            yield place, tuple(map(sum, zip(*map(_sums_of, closings), strict=True)))
-        for place, correction in self._corrected:
-            yield place, (*counts_of(correction), *_charged(correction))
 
-
-def _words(party: Party, asked: tuple[str, str, str], outcome: str) -> tuple[str, ...]:
-    return (party.key_id, party.user_id, party.team_id or "", party.model, *asked, outcome, party.account)
+def _hour_of(record: Record, outcome: str) -> _Key:
+    key_id, user_id, team_id, model, account = record.party
+    start_ms = record.reserved_at_ms // HOUR_MS * HOUR_MS
+    return (start_ms, key_id, user_id, team_id or "", model, *record.asked, outcome, account)
 
 
 def _sums_of(closing: Closing) -> tuple[int, ...]:

@@ -33,6 +33,8 @@ _CONFLICTS = {"40001", "40P01"}
 # And for a database that a person has to repair: no permission on a table, no such table or column.
 _UNFIT = {"42501", "42P01", "42703"}
 
+_NOTHING: frozenset[str] = frozenset()
+
 _log = logging.getLogger(__name__)
 
 
@@ -212,7 +214,8 @@ class Writer:
         counters = store.read_counters(
             sorted({key for applicable in set(applicable_by_id.values()) for key in applicable.keys})
         )
-        in_doubt = frozenset(records_needed((ticket.command for ticket in tickets if ticket.in_doubt), with_new=True))
+        doubtful = [ticket.command for ticket in tickets if ticket.in_doubt]
+        in_doubt = frozenset(records_needed(doubtful, with_new=True)) if doubtful else _NOTHING
         applied_counters = store.applied_counters()
         loaded = Loaded(
             self._instance, records, applicable_by_id, counters, in_doubt, self.thresholds, applied_counters, attempts
@@ -222,9 +225,9 @@ class Writer:
         outcomes, writes = execute(commands, loaded)
         store.write(writes, counters)
         if self._crossed or writes.threshold_events:
-            doubtful = [named_event.threshold_event for named_event in self._crossed]
+            crossed = [named_event.threshold_event for named_event in self._crossed]
             self._crossed = [
-                *store.find_threshold_events(doubtful),
+                *store.find_threshold_events(crossed),
                 *store.write_threshold_events(writes.threshold_events),
             ]
         self._commit(store, tickets)

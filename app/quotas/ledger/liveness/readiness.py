@@ -30,10 +30,12 @@ class Readiness:
         self._wrote_at: float | None = None
         self._probe: asyncio.Future[None] | None = None
 
-    def note(self, outcomes: Iterable[CommandResult]) -> None:
+    def note(self, served: Iterable[tuple[Ticket, CommandResult]]) -> None:
         """Any answer means a commit, except the store's failures."""
-        failed = any(isinstance(each, StoreUnavailable) or each is _SPOOLED for each in outcomes)
-        self._wrote_at = None if failed else asyncio.get_running_loop().time()
+        self._wrote_at = asyncio.get_running_loop().time()
+        for _, outcome in served:
+            if outcome is _SPOOLED or isinstance(outcome, StoreUnavailable):
+                self._wrote_at = None
 
     async def check(self, seconds: float) -> None:
         """Raises StoreUnavailable unless a write succeeded recently, or succeeds now within `seconds`. One write serves
