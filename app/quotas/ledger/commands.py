@@ -117,6 +117,12 @@ def records_needed(commands: Iterable[Command], *, with_new: bool) -> set[str]:
     }
 
 
+def doubtful_ids(tickets: Iterable[Ticket]) -> frozenset[str]:
+    """The ids of the reservations of commands that are in doubt."""
+    doubtful = [ticket.command for ticket in tickets if ticket.in_doubt]
+    return frozenset(records_needed(doubtful, with_new=True) if doubtful else ())
+
+
 def plausible(settlement: Settlement, held: Amounts) -> Settlement:
     """The settlement; or the estimate, if the settlement has amounts that no request can cost. Sums of such amounts
     would overflow the databases' integers.

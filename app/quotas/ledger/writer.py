@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from app.database.store_file import check_file
 from app.errors import StoreUnavailable
-from app.quotas.ledger.commands import CommandResult, Reserve, Resolve, Ticket, records_needed
+from app.quotas.ledger.commands import CommandResult, Reserve, Resolve, Ticket, doubtful_ids, records_needed
 from app.quotas.ledger.execute import Loaded, execute, late_ids, parties_needed
 from app.quotas.ledger.store import CounterVanished, Store
 from app.quotas.rules.applicable import LimitCache
@@ -32,8 +32,6 @@ _JOIN_SECONDS = 5.0  # how long a hanging statement may delay the end of the pro
 _CONFLICTS = {"40001", "40P01"}
 # And for a database that a person has to repair: no permission on a table, no such table or column.
 _UNFIT = {"42501", "42P01", "42703"}
-
-_NOTHING: frozenset[str] = frozenset()
 
 _log = logging.getLogger(__name__)
 
@@ -214,9 +212,7 @@ class Writer:
         counters = store.read_counters(
             sorted({key for applicable in set(applicable_by_id.values()) for key in applicable.keys})
         )
-        doubtful = [ticket.command for ticket in tickets if ticket.in_doubt]
-        in_doubt = frozenset(records_needed(doubtful, with_new=True)) if doubtful else _NOTHING
-        applied_counters = store.applied_counters()
+        in_doubt, applied_counters = doubtful_ids(tickets), store.applied_counters()
         loaded = Loaded(
             self._instance, records, applicable_by_id, counters, in_doubt, self.thresholds, applied_counters, attempts
         )
