@@ -49,7 +49,8 @@ class Uploads:
         """Makes the folder (mode 0700) and removes what a dead process left with a name. Blocks. Raises OSError."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in self.folder.iterdir():
-            left.unlink(missing_ok=True)
+            if not left.is_dir():  # a disk of its own has a folder `lost+found`
+                left.unlink(missing_ok=True)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=False)

@@ -1,6 +1,7 @@
 """`serve --workers 2` on a real PostgreSQL: one port, one set of metrics, one stop."""
 
 import os
+import re
 import signal
 import time
 from collections import Counter
@@ -168,5 +169,28 @@ def test_what_cannot_work_is_told_with_its_reason_before_any_worker_starts(tmp_p
     with Process(tmp_path / "data", "serve", "--port", "0", "--workers", "2", **environment) as process:
         assert process.wait() == 1
     assert "GATEWAY_DEFAULT_MODEL names 'no-such-model'" in process.stderr
+    assert "listening" not in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_a_worker_that_cannot_start_ends_the_start_with_its_reason(tmp_path: Path, postgresql_url: str) -> None:
+    """What the supervisor has not found before."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if any(argument.startswith('worker-') for argument in sys.orig_argv):\n"
+        "    import app.errors, app.main\n"
+        "    def fail(*_, **__): raise app.errors.ConfigurationError('This worker lacks something.')\n"
+        "    app.main.create_app = fail\n"
+    )
+    environment = {
+        "ZENMUX_API_KEY": UPSTREAM_KEY,
+        "GATEWAY_DATABASE_URL": postgresql_url,
+        "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}",
+    }
+    with Process(tmp_path / "data", "serve", "--port", "0", "--workers", "2", **environment) as process:
+        assert process.wait() == 1
+    *above, last = [line for line in process.stderr.splitlines() if line.startswith("Error: ")]
+    assert re.fullmatch(r"Error: Worker [12] did not start \(exit code 1\); what is said above tells why\.", last)
+    assert set(above) == {"Error: This worker lacks something."}
     assert "listening" not in process.stderr
     assert "Traceback" not in process.stderr

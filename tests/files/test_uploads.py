@@ -54,6 +54,13 @@ async def test_a_file_has_no_name_and_its_descriptor_is_closed(uploads: Uploads)
     assert await content(upload, 0, 10) == b""
 
 
+def test_what_a_dead_process_left_is_removed_and_a_folder_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "left").touch()
+    (tmp_path / "lost+found").mkdir()
+    Uploads(tmp_path, 1, 1, 1).prepare()
+    assert [each.name for each in tmp_path.iterdir()] == ["lost+found"]
+
+
 async def test_the_room_is_bounded_and_shared(uploads: Uploads) -> None:
     first, second = await uploads.open("ann"), await uploads.open("ann")
     await first.write(b"x" * 600_000)

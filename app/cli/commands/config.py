@@ -18,6 +18,7 @@ from app.cli.terminal.output import PROGRAM, Terminal, say, show_json, show_tabl
 from app.cli.terminal.output import show as show_text
 from app.cli.terminal.session import Session
 from app.cli.terminal.settings_view import judge_keys, judge_workers, misspelt_names, show_settings
+from app.configuration.folders import check_folders
 from app.database import migrate, migrations
 from app.database.engine import opened
 from app.database.pooling import refuse_transaction_pooling
@@ -97,6 +98,7 @@ def _checks(context: typer.Context, *, connect: bool) -> Iterator[Check]:
         yield Check("key", _OK, f"{which}; whether ZenMux takes it shows with the first image")
     yield from _check_models(settings)
     yield from (Check("workers", _ERROR, each.message) for each in judge_workers(settings))
+    yield _check_folders(settings)
     yield _check_database(settings)
     yield from (Check("files", status, message) for status, message in check_files(settings))
     yield from _check_webhook(settings)
@@ -138,6 +140,14 @@ def _check_upstream(settings: Settings, *, connect: bool) -> Check:
         seen_parts.append(f"certificate issued by {seen.issuer}, good until {seen.expires}")
     seen_parts.append(f"GET /models answers {seen.status}")
     return Check("upstream", _OK if seen.status == 200 else _WARNING, "; ".join(seen_parts))
+
+
+def _check_folders(settings: Settings) -> Check:
+    try:
+        check_folders(settings)
+    except ConfigurationError as error:
+        return Check("folders", _ERROR, error.message)
+    return Check("folders", _OK, f"{settings.data_dir} can be written")
 
 
 def _check_webhook(settings: Settings) -> Iterator[Check]:

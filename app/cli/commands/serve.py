@@ -16,6 +16,7 @@ from app.cli.terminal.options import command
 from app.cli.terminal.output import PROGRAM, Terminal, say, utc_now
 from app.cli.terminal.settings_view import Advice, judge_keys, judge_workers, read_settings, with_accounts
 from app.configuration.configuration import Configuration, ConfigurationState
+from app.configuration.folders import check_folders
 from app.configuration.reading import Checked, Reread, check, reread
 from app.database import migrate
 from app.database.engine import opened
@@ -23,6 +24,7 @@ from app.database.instance import only_instance
 from app.database.pooling import refuse_transaction_pooling
 from app.database.url import shown_place, sqlite_file
 from app.errors import ConfigurationError
+from app.files.opening import place_of
 from app.server import serving
 from app.server.http.bounds import Hooks
 from app.server.loading import loading
@@ -139,9 +141,11 @@ def chosen(**options: object) -> dict[str, Any]:
 @contextmanager
 def prepared(checked: Checked) -> Iterator[None]:
     """Brings the database up to date, and applies the set-up file. An SQLite file is also locked against a second
-    process. Raises SetupError with the line.
+    process. Raises SetupError with the line, ConfigurationError for a place that cannot be written.
     """
     settings = checked.configuration.settings
+    check_folders(settings)
+    place_of(settings)  # a bucket that cannot work is refused here, in a line
     file = sqlite_file(settings.database)
     # A file may have several names but has one folder, and the lock is there.
     with only_instance(file.resolve().parent) if file else nullcontext():

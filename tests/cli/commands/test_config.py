@@ -53,7 +53,7 @@ def test_checking_does_not_load_the_gateway(ready: Cli) -> None:
 
 def test_it_is_told_to_people_a_line_each(ready: Cli) -> None:
     lines = ready("config", "check").stdout.splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert all(line.startswith("ok       ") for line in lines)
 
 
@@ -137,6 +137,14 @@ def test_a_folder_that_cannot_be_written_is_an_error(ready: Cli, tmp_path: Path)
     ready.environment["GATEWAY_DATA_DIR"] = str(tmp_path / "file" / "data")
     status, message = checks(ready, code=1)["database"]
     assert (status, "cannot be made" in message) == ("error", True)
+
+
+def test_a_folder_that_is_a_file_is_an_error(ready: Cli) -> None:
+    assert checks(ready, code=0)["folders"] == ("ok", f"{ready.data_dir} can be written")
+    ready.data_dir.mkdir()
+    (ready.data_dir / "spool").touch()
+    status, message = checks(ready, code=1)["folders"]
+    assert (status, f"{ready.data_dir}/spool is there and is no folder" in message) == ("error", True)
 
 
 def test_what_would_stop_serve_is_an_error(ready: Cli, tmp_path: Path) -> None:

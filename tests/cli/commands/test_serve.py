@@ -49,6 +49,31 @@ def test_it_does_not_start_with_a_catalog_that_is_wrong(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("command", ["serve", "dev"])
+@pytest.mark.parametrize("name", ["", "uploads"])
+def test_it_does_not_start_where_a_folder_is_a_file(tmp_path: Path, command: str, name: str) -> None:
+    place = tmp_path / "data" / name
+    place.parent.mkdir(exist_ok=True)
+    place.touch()
+    with Process(tmp_path / "data", command, "--port", "0", **KEY) as process:
+        assert process.wait() == 1
+    assert process.stderr.splitlines()[-1] == (
+        f"Error: The gateway needs the folder {place}, but {place} is there and is no folder. Move it away, or name "
+        "another folder in GATEWAY_DATA_DIR."
+    )
+    assert "Traceback" not in process.stderr
+    assert not (tmp_path / "data" / "gateway.db").exists()
+
+
+def test_a_bucket_without_its_package_is_refused_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "obstore.py").write_text("raise ImportError")
+    environment = {"GATEWAY_FILES_URL": "s3://kept", "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[3]}"}
+    with Process(tmp_path / "data", "serve", "--port", "0", **environment, **KEY) as process:
+        assert process.wait() == 1
+    [line] = process.stderr.splitlines()
+    assert "needs one package more: pip install 'zenmux-gateway[s3]'" in line
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_logs_json_and_stops_with_0(tmp_path: Path, number: int) -> None:
     with Process(tmp_path / "data", "serve", "--port", "0", **KEY) as process:
