@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from app.settings.settings import Settings
 from app.setup.document import Document, KeyPart, Limited
-from app.setup.tree import Path, SetupError, Tree, read_tree
+from app.setup.tree import SIZE_MAX, Path, SetupError, Tree, read_tree, refuse_large
 
 _FAULTS_SHOWN_MAX = 20
 _DIGEST_LENGTH = 12
@@ -36,7 +36,8 @@ class SetupFile:
 def read_setup_file(file: FilePath) -> SetupFile:
     """The set-up in a file. Raises SetupError with a line for each fault, or with the reason why it cannot be read."""
     try:
-        content = file.read_bytes()
+        with file.open("rb") as opened:
+            content = opened.read(SIZE_MAX + 1)
     except OSError as error:
         raise SetupError(f"{file} cannot be read: {error.strerror}.") from None
     return read_setup(content, str(file))
@@ -49,6 +50,7 @@ def bootstrap_of(settings: Settings) -> SetupFile | None:
 
 def read_setup(content: bytes, name: str) -> SetupFile:
     """The set-up in a file's content. Raises SetupError with a line for each fault."""
+    refuse_large(content, name)
     try:
         text = content.decode()
     except UnicodeDecodeError as error:

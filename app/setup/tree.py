@@ -10,7 +10,7 @@ import yaml
 
 from app.errors import ConfigurationError
 
-BYTES_MAX = 16_777_216
+SIZE_MAX = 16_777_216  # bytes, or characters
 _PARTS_MAX = 300_000  # with what aliases repeat
 _DEPTH_MAX = 20
 
@@ -45,10 +45,17 @@ class Tree:
         raise SetupError(self.fault(path, message))
 
 
+def refuse_large(content: str | bytes, name: str) -> None:
+    """Raises SetupError that names the line where it becomes too large."""
+    if len(content) > SIZE_MAX:
+        kept = content[:SIZE_MAX]
+        line = 1 + (kept.count("\n") if isinstance(kept, str) else kept.count(b"\n"))
+        raise SetupError(f"{name}, line {line}: the file is too large; {SIZE_MAX:,} bytes are the most")
+
+
 def read_tree(text: str, name: str) -> Tree:
     """The values of a YAML file; an empty file is an empty mapping. Raises SetupError that names the line."""
-    if len(text) > BYTES_MAX:
-        raise SetupError(f"{name} is larger than {BYTES_MAX:,} characters.")
+    refuse_large(text, name)
     try:
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
@@ -59,7 +66,7 @@ def read_tree(text: str, name: str) -> Tree:
         line = text.count("\n", 0, error.position) + 1
         raise SetupError(f"{name}, line {line}: it contains a character that YAML does not allow") from None
     except RecursionError:
-        raise SetupError(f"{name}: it is nested too deeply") from None
+        raise SetupError(f"{name}, line 1: it is nested too deeply") from None
     reading = _Reading(name)
     value: Any = {} if root is None else reading.value_of(root, ())
     return Tree(name, value, reading.lines)

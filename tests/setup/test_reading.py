@@ -3,13 +3,19 @@
 import hashlib
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.setup.reading import read_setup
+from app.images.catalog.catalog import load_catalog
+from app.setup.catalog import catalog_with
+from app.setup.reading import read_setup, read_setup_file
 from app.setup.tree import SetupError
+from tests.examples import examples
+
+CATALOG = load_catalog()
 
 WHOLE = b"""\
 version: 1
@@ -105,6 +111,16 @@ BROKEN = [
     ("a name that is a list", "users:\n  ? [a]\n  : {}\n", 3, "a name must be one word"),
     ("a program", "users: !!python/object/apply:os.system ['true']\n", 2, "users: must be a mapping"),
     ("an endless alias", "users: &a\n  x: *a\n", 2, "nested too deeply"),
+    ("an alias of nothing", "users: {}\nteams: *nope\n", 3, "undefined alias"),
+    ("a deep nest", "users:\n" + "[" * 100_000, 3, "nesting depth"),
+    ("a deep nest of lines", "users:\n" + "".join(f"{' ' * n}-\n" for n in range(1, 30)), 23, "nested too deeply"),
+    ("too many parts", "users:\n  a: {}\nx: [" + "1," * 300_000 + "]\n", 4, "too many parts"),
+    ("a file that is too large", "users: {}\n" + "# more\n" * 2_500_000, 2_396_745, "the file is too large"),
+    ("an account's name that is none", "accounts:\n  Main:\n    key_env: A\n", 3, "accounts.Main: "),
+    ("an account's limit that is none", "accounts:\n  a:\n    key_env: A\n    limits:\n    - usd:5\n", 6, "limits[0]"),
+    ("a hash that is none", "keys:\n  a/b:\n    imported_sha256: abc\n", 4, "keys.a/b.imported_sha256"),
+    ("disabled by a text", "keys:\n  a/b:\n    disabled: 'yes'\n", 4, "keys.a/b.disabled"),
+    ("a catalog that is a list", "users: {}\ncatalog: [gpt-image-2]\n", 3, "catalog: must be a mapping"),
 ]  # fmt: skip
 
 
@@ -135,6 +151,13 @@ def test_all_faults_are_named_at_once_in_the_order_of_the_file() -> None:
     ]
 
 
+def test_of_a_file_without_an_end_no_more_is_read_than_may_be(tmp_path: Path) -> None:
+    file = tmp_path / "endless"
+    file.symlink_to("/dev/zero")
+    with pytest.raises(SetupError, match=rf"^{file}, line 1: the file is too large"):
+        read_setup_file(file)
+
+
 def test_a_flood_of_faults_is_cut() -> None:
     text = "version: 1\nusers:\n" + "".join(f"  user{number}: {{x: 1}}\n" for number in range(100))
     with pytest.raises(SetupError, match=r"80 more faults$"):
@@ -145,6 +168,72 @@ def test_aliases_that_repeat_each_other_are_bounded() -> None:
     laughs = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
     with pytest.raises(SetupError, match=r"line \d+: it has too many parts"):
         read_setup(f"a0: &a0 [x, x, x, x, x, x, x, x, x]\n{laughs}".encode(), "gateway.yaml")
+
+
+LINES = [
+    *WHOLE.decode().splitlines(),
+    "catalog:",
+    "  models:",
+    "    house:",
+    "      like: gpt-image-2",
+    "      id: openai/house",
+    '      prices: {text_in: "4.5", image_in: "7.2", image_out: "27.125"}',
+    "    gpt-image-1.5:",
+    "      n_max: 3",
+]
+SCALARS = (
+    "null",
+    "true",
+    "1",
+    "-1.5",
+    "[x]",
+    "{x: 1}",
+    "x",
+    "'",
+    "*x",
+    "&x [*x]",
+    "2027-02-31",
+    "!!set {x}",
+    "x: 1",
+    "\t",
+)
+
+
+@st.composite
+def edited(draw: st.DrawFn) -> str:
+    """The whole file after a few of the things that people do to lines."""
+    lines = list(LINES)
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(lines) - 1))
+        match draw(st.sampled_from(("remove", "repeat", "move", "indent", "rename", "value", "unknown"))):
+            case "remove":
+                del lines[at]
+            case "repeat":
+                lines.insert(at, lines[at])
+            case "move":
+                lines.insert(draw(st.integers(0, len(lines) - 1)), lines.pop(at))
+            case "indent":
+                lines[at] = " " * draw(st.integers(0, 8)) + lines[at].lstrip()
+            case "rename":
+                lines[at] = lines[at].replace(draw(st.sampled_from("aeilmst")), draw(st.sampled_from("xy :#")), 1)
+            case "value":
+                lines[at] = f"{lines[at].partition(':')[0]}: {draw(st.sampled_from(SCALARS))}"
+            case "unknown":
+                lines.insert(at, f"{lines[at][: len(lines[at]) - len(lines[at].lstrip())]}unknown: 1")
+    return "\n".join(lines) + "\n"
+
+
+@given(edited())
+@settings(max_examples=examples(200), deadline=None)
+def test_whatever_people_do_to_a_file_it_is_read_or_refused_with_lines_that_are_in_it(text: str) -> None:
+    try:
+        catalog_with(CATALOG, read_setup(text.encode(), "gateway.yaml"))
+    except SetupError as refused:
+        for line in refused.message.splitlines():
+            place = re.match(r"gateway\.yaml(?:, line (\d+))?: .+", line)
+            assert place is not None, line
+            assert (place[1] is None) == line.endswith("more faults"), line
+            assert place[1] is None or 1 <= int(place[1]) <= len(text.splitlines()) + 1, line
 
 
 @given(st.binary(max_size=200))
