@@ -36,6 +36,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "identity/people": frozenset({"errors", "database"}),
     "identity/keys": frozenset({"errors", "database", "identity/people"}),
     "identity/sessions": frozenset({"database"}),
+    "identity/providers": frozenset({"errors", "settings", "database", "identity/people"}),
     "quotas/rules": frozenset({"errors", "images/catalog", "images/cost", "database"}),
     "quotas/ledger": frozenset({"errors", "images/cost", "database", "quotas/rules"}),
     "quotas/limits": frozenset({"errors", "database", "quotas/rules"}),
@@ -115,11 +116,14 @@ ROOMS: dict[str, frozenset[str]] = {
         {*("errors", "images", "database", "identity", "quotas", "setup", "admin", "api", "exchange/jobs")}
     ),
     "console/drawing": frozenset({"images/catalog", "quotas/rules"}),
-    "console/web": frozenset({"errors", "settings", "identity", "telemetry", "admin", "api", "console/drawing"}),
+    "console/providers": frozenset({"errors", "settings", "identity/people", "upstream/wire"}),
+    "console/web": frozenset(
+        {*("errors", "settings", "identity", "telemetry", "admin", "api"), *("console/drawing", "console/providers")}
+    ),
     "console": frozenset(
         {
             *("errors", "settings", "images", "database", "identity", "quotas", "telemetry", "admin", "api"),
-            *("console/drawing", "console/web"),
+            *("files", "console/drawing", "console/providers", "console/web"),
         }
     ),
     "sandbox/options": frozenset({"images"}),
@@ -220,6 +224,10 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "console/web/headers.py", "console/web/notices.py", "console/web/site.py", "console/web/snippets.py",
         "console/web/templates.py", "console/web/visit.py",
     ),
+    ("console/login/test_oidc.py",): ("console/providers/client.py", "settings/console/providers.py"),
+    ("console/login/test_proxy.py",): ("console/providers/proxy_header.py",),
+    ("admin/access/test_provider_sign_in.py",): ("identity/providers/identities.py",),
+    ("setup/test_accounts.py", "setup/test_sign_in.py"): ("setup/secrets.py",),
     ("quotas/reports/summaries/test_nearest_limits.py",): (
         "quotas/reports/summaries/costs_by_size.py", "quotas/reports/summaries/pending.py",
         "quotas/reports/summaries/usage_of_user.py",

@@ -13,12 +13,14 @@ import app
 from app.admin.access.permissions import Permission
 from app.api.front import handle_gateway_error
 from app.api.services import event_of, services_of
+from app.console.login import oidc
 from app.console.login import pages as login
 from app.console.member import keys as own_keys
 from app.console.member import playground
 from app.console.member import sessions as own_sessions
 from app.console.member import usage as own_usage
 from app.console.pages import changes, limits, now, people, requests, system, usage
+from app.console.providers.client import ProviderClients
 from app.console.web.assets import Assets
 from app.console.web.guard import guarded, open_page
 from app.console.web.site import Site
@@ -38,7 +40,7 @@ def console_doors(settings: Settings, clock: Callable[[], datetime]) -> dict[tup
 def console_door(settings: Settings, clock: Callable[[], datetime]) -> Starlette:
     """The app. Requests bring the services of the gateway's own lifespan with them. Reads the static files."""
     assets = Assets()
-    site = Site(settings, assets, templates(assets, clock), Throttle(), app.__version__)
+    site = Site(settings, assets, templates(assets, clock), Throttle(), ProviderClients(settings), app.__version__)
 
     async def static(request: Request) -> Response:
         return assets.answer(request)
@@ -84,6 +86,8 @@ OPEN_PAGES = (
     ("POST", "/console/sign-in", login.sign_in_with_key),
     ("GET", "/console/link/{token}", login.show_link_page),
     ("POST", "/console/link/{token}", login.use_link_page),
+    ("GET", "/console/oidc/{provider}", oidc.go_to_provider),
+    ("GET", "/console/oidc/{provider}/callback", oidc.come_from_provider),
     ("POST", "/console/theme", login.keep_theme),
 )
 """The pages that need no session: method, path, function."""

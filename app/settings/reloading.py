@@ -35,4 +35,5 @@ def reloaded(running: Settings, found: Settings) -> tuple[Settings, tuple[str, .
     differing = [field for field in fields if getattr(running, field) != getattr(found, field)]
     taken = {field: getattr(found, field) for field in differing if field in RELOADED}
     left = sorted(setting_name(field) for field in differing if field not in RELOADED)
-    return running.model_copy(update=taken).with_file_accounts(found.file_accounts), tuple(left)
+    running = running.model_copy(update=taken)
+    return running.with_file_accounts(found.file_accounts).with_sign_in(found.sign_in), tuple(left)

@@ -50,7 +50,8 @@ class Settings(  # the last group comes first in every list
         """Whether /console is there, with the default filled in."""
         if self.console is not None:
             return self.console
-        return self.admin_key is not None and self.console_admin_key_login
+        has_others = bool(self.sign_in.providers) or self.console_proxy_header is not None
+        return has_others or (self.admin_key is not None and self.console_admin_key_login)
 
     @property
     def connections_wished(self) -> int:

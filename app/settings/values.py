@@ -2,10 +2,11 @@
 
 import re
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, HttpUrl, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationInfo
 from pydantic_settings import NoDecode
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -169,3 +170,43 @@ def _opens_everything(secret: SecretStr) -> SecretStr:
 
 AdminKey = Annotated[HeaderSecret, AfterValidator(_opens_everything)]
 """A secret that opens the admin API."""
+
+
+def _networks(value: object) -> object:
+    """`10.0.0.5, 10.1.0.0/16`: never all addresses."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    except ValueError:
+        raise ValueError(
+            "write addresses or networks such as 10.0.0.5, 10.1.0.0/16, with commas between them"
+        ) from None
+    if any(network.prefixlen == 0 for network in found):
+        raise ValueError("a network of all addresses would let anybody sign in as anybody; name the proxy's address")
+    return found
+
+
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _issuer(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("write an address such as https://id.example.com/realms/team")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("the provider must be asked over https: whoever stands between could sign in as anybody")
+    return text
+
+
+Issuer = Annotated[str, AfterValidator(_issuer), Field(examples=["https://id.example.com/realms/team"])]

@@ -19,7 +19,7 @@ from pydantic import (
 from app.errors import InvalidValue
 from app.identity.people.names import checked_name
 from app.quotas.rules.limits import parse_limit
-from app.settings.values import UpstreamUrl
+from app.settings.values import Issuer, UpstreamUrl
 
 
 def _limit(text: str) -> str:
@@ -68,6 +68,8 @@ Expiry = Annotated[
 Variable = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$", examples=["ZENMUX_KEY_SPARE"])]
 
 TokenSha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Claim = Annotated[str, Field(min_length=1, max_length=200)]
+Scope = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,100}$")]
 AccountName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,31}$")]
 
 
@@ -133,9 +135,29 @@ class GroupTeam(_Part):
     role: Literal["auditor", "lead", "member"] = Field("member", description="What they may administer.")
 
 
-class OidcPart(_Part):
-    """Which team and role people get when they sign in. The first group that fits counts."""
+class ProviderPart(_Part):
+    """An identity provider that speaks OpenID Connect. Its secret is never in the file."""
 
+    issuer: Issuer = Field(description="The provider's address, as its tokens have it.")
+    client_id: Annotated[str, Field(min_length=1, max_length=255)] = Field(description="The gateway's name there.")
+    client_secret_env: Variable | None = Field(None, description="The environment variable that has the secret.")
+    client_secret_file: str | None = Field(None, description="The file that has the secret; neither: a public client.")
+    label: Name | None = Field(None, description="What the button says; unset: the provider's name here.")
+    scopes: list[Scope] = Field(["openid", "profile", "email"], description="What is asked for.")
+    name_claim: Claim = Field("preferred_username", description="The claim that names a new user.")
+    groups_claim: Claim = Field("groups", description="The claim with the groups; dots lead into it.")
+    newcomers: Literal["nobody", "groups", "everybody"] = Field(
+        "nobody", description="Who becomes a user by signing in: nobody, those whose groups are named here, everybody."
+    )
+    links_by_email: bool = Field(
+        default=False, description="A verified address signs in the user who has it as a name."
+    )
+
+
+class OidcPart(_Part):
+    """Who signs people in to the console, and which team and role their groups give them."""
+
+    providers: dict[AccountName, ProviderPart] = Field({}, description="Identity providers by name.")
     teams: list[GroupTeam] = Field([], description="Groups to teams, in order; the first that fits counts.")
     admin_groups: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
         [], description="Groups whose people are admins."

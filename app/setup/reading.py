@@ -63,7 +63,7 @@ def read_setup(content: bytes, name: str) -> SetupFile:
         raise SetupError(_explained(error, tree)) from None
     _refuse_double_limits(tree, document)
     keys = _addressed(tree, document)
-    _refuse_half_accounts(tree, document)
+    _refuse_odd_secrets(tree, document)
     return SetupFile(tree, document, keys, hashlib.sha256(content).hexdigest()[:_DIGEST_LENGTH])
 
 
@@ -133,10 +133,14 @@ def _refuse_double(tree: Tree, path: Path, part: Limited) -> None:
             seen.add(text)
 
 
-def _refuse_half_accounts(tree: Tree, document: Document) -> None:
+def _refuse_odd_secrets(tree: Tree, document: Document) -> None:
     for name, part in document.accounts.items():
         path: Path = ("accounts", name)
         if (part.key_env is None) == (part.key_file is None):
             tree.refuse(path, "name the key with key_env or with key_file, not with both")
         if part.management_key_env is not None and part.management_key_file is not None:
             tree.refuse(path, "name the management key with management_key_env or with management_key_file")
+    for name, provider in document.oidc.providers.items():
+        if provider.client_secret_env is not None and provider.client_secret_file is not None:
+            where = ("oidc", "providers", name)
+            tree.refuse(where, "name the secret with client_secret_env or with client_secret_file, not with both")

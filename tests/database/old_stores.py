@@ -29,6 +29,7 @@ from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
 from app.identity.keys.keys import NewKey, create_key, rotate_key
 from app.identity.people.teams import create_team
 from app.identity.people.users import create_user, set_user_disabled
+from app.identity.providers.identities import Identity, add_identity
 from app.identity.sessions.links import LoginLink, make_link
 from app.identity.sessions.sessions import NewSession, SessionBounds, open_session
 from app.quotas.ledger.attempts.rows import AttemptRow
@@ -162,6 +163,8 @@ def add_sessions(engine: Engine) -> None:
         bounds = SessionBounds(timedelta(hours=8), timedelta(days=7))
         open_session(connection, NewSession("user_alice", None, "link", "Browser/1"), bytes(32), bounds, change=change)
         make_link(connection, LoginLink("user_alice", "alice", "admin", is_direct=False), bytes(32), change=change)
+        person = Identity("https://id.example.com", "subject", "user_alice", is_followed=False)
+        add_identity(connection, person, change=change)
 
 
 def add_states_and_refusals(engine: Engine) -> None:

@@ -5,6 +5,7 @@ import pytest
 from app.settings.accounts import AccountSpec
 from app.setup.accounts import accounts_of
 from app.setup.reading import read_setup
+from app.setup.secrets import Secrets
 from app.setup.tree import SetupError
 
 FILES = {"/run/spare": "sk-ai-v1-spare\n", "/run/empty": "\n", "/run/manage": "sk-mg-spare"}
@@ -18,7 +19,8 @@ def read_text(name: str) -> str:
 
 def accounts(text: str) -> tuple[AccountSpec, ...]:
     environment = {"MAIN": "sk-ai-v1-main", "EMPTY": "", "ODD": "sk ai"}
-    return accounts_of(read_setup(f"version: 1\n{text}".encode(), "gateway.yaml"), environment, read_text)
+    file = read_setup(f"version: 1\n{text}".encode(), "gateway.yaml")
+    return accounts_of(file, Secrets(file.tree, environment, read_text))
 
 
 def test_keys_come_from_the_environment_and_from_files_in_the_order_of_the_file() -> None:

@@ -12,10 +12,11 @@ import pytest
 
 from app.errors import ConfigurationError, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamUnreachable
 from app.settings.settings import Settings
+from app.settings.values import is_loopback
 from app.upstream.http1.pool import PoolBounds
 from app.upstream.http1.transport import Transport
 from app.upstream.network import Network
-from app.upstream.wire.proxies import check_way, is_loopback, proxy_of, uses_httpx
+from app.upstream.wire.proxies import check_way, proxy_of, uses_httpx
 from app.upstream.zenmux import Upstream
 from tests.upstream.asking import both_loops
 from tests.upstream.forward_proxy import Proxy, forward_proxy

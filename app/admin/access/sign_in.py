@@ -7,7 +7,10 @@ from sqlalchemy import Connection
 
 from app.admin.lookup.owners import existing_user
 from app.admin.operator import Operator
-from app.errors import Conflict, InvalidValue, NotFound
+from app.errors import Conflict, InvalidValue, NotFound, NotPermitted
+from app.identity.people.names import NAME_LENGTH_MAX
+from app.identity.people.roles import Role
+from app.identity.people.users import find_user
 from app.identity.sessions import links, sessions
 from app.identity.sessions.links import LoginLink
 from app.identity.sessions.sessions import SEEN_SECONDS, ConsoleSession, NewSession, SessionBounds
@@ -60,13 +63,34 @@ def sign_in_by_link(operator: Operator, text: str, user_agent: str, bounds: Sess
         if link is None:
             return None
         actor = f"user:{link.user_name}"
-        return _open(connection, operator, actor, NewSession(link.user_id, link.role, "link", user_agent), bounds)
+        return open_session_of(
+            connection, operator, actor, NewSession(link.user_id, link.role, "link", user_agent), bounds
+        )
 
 
 def sign_in_as_admin_key(operator: Operator, user_agent: str, bounds: SessionBounds) -> OpenedSession:
     """Opens the session of whoever has the admin key. The caller has compared the key."""
     with operator.writing() as connection:
-        return _open(connection, operator, operator.actor, NewSession(None, "admin", "admin-key", user_agent), bounds)
+        return open_session_of(
+            connection, operator, operator.actor, NewSession(None, "admin", "admin-key", user_agent), bounds
+        )
+
+
+def sign_in_by_proxy(operator: Operator, name: str, user_agent: str, bounds: SessionBounds) -> OpenedSession:
+    """Opens a session of the user whom a trusted proxy names. A header alone makes nobody an admin: an admin is an
+    auditor in that session. Raises NotPermitted with what to do.
+    """
+    with operator.writing() as connection:
+        found = find_user(connection, name)
+        if found is None or found.name != name or found.disabled_at is not None:
+            why = "has disabled that user" if found is not None and found.name == name else "does not know that user"
+            raise NotPermitted(
+                f"The proxy in front signed in {name[:NAME_LENGTH_MAX]!r}, and this gateway {why}. Whoever runs it can "
+                "make or enable the user."
+            )
+        role = Role.AUDITOR.value if found.role is Role.ADMIN else None
+        new = NewSession(found.id, role, "proxy", user_agent)
+        return open_session_of(connection, operator, f"user:{found.name}", new, bounds)
 
 
 def find_session(operator: Operator, text: str, bounds: SessionBounds) -> ConsoleSession | None:
@@ -97,10 +121,10 @@ def sign_out(operator: Operator, session_id: str, user_id: str | None) -> None:
             raise NotFound("There is no such session; it may have ended.")
 
 
-def _open(
+def open_session_of(
     connection: Connection, operator: Operator, actor: str, new: NewSession, bounds: SessionBounds
 ) -> OpenedSession:
-    """`actor`: who signs in, for the list of changes."""
+    """The part of a use case that opens a session. `actor`: who signs in, for the list of changes."""
     token, change = new_token(operator.random_bytes(TOKEN_BYTES)), replace(operator.change(), actor=actor)
     session_id = sessions.open_session(connection, new, token.sha256, bounds, change=change)
     return OpenedSession(session_id, token.text)

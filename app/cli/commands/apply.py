@@ -90,7 +90,7 @@ def _show(plan: SetupPlan, models: list[str], did: str, *, as_json: bool) -> Non
 def _tell_what_is_not_used(file: SetupFile) -> None:
     found = file.document.model_fields_set
     if "oidc" in found:
-        say("Mind: oidc is checked, and not used yet.")
+        say("Mind: oidc is checked; a gateway takes it from its GATEWAY_BOOTSTRAP_FILE, at a start or a reload.")
     if "accounts" in found:
         say("Mind: of accounts only limits are applied; a gateway takes the rest from its GATEWAY_BOOTSTRAP_FILE.")
     if "catalog" in found:

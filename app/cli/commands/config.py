@@ -17,7 +17,7 @@ from app.cli.terminal.options import Json, commands
 from app.cli.terminal.output import PROGRAM, Terminal, say, show_json, show_table
 from app.cli.terminal.output import show as show_text
 from app.cli.terminal.session import Session
-from app.cli.terminal.settings_view import judge_keys, judge_workers, misspelt_names, show_settings
+from app.cli.terminal.settings_view import judge_keys, judge_workers, misspelt_names, show_settings, with_setup
 from app.configuration.folders import check_folders
 from app.database import migrate, migrations
 from app.database.engine import opened
@@ -84,7 +84,7 @@ def show(context: typer.Context, as_json: Json = False) -> None:
 
 def _checks(context: typer.Context, *, connect: bool) -> Iterator[Check]:
     try:
-        settings = Session(context).settings_with_accounts
+        settings = with_setup(Session(context).settings)
     except ConfigurationError as error:
         yield from (Check("settings", _ERROR, line) for line in error.message.splitlines())
         return

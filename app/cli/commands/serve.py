@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from app import __version__
 from app.cli.terminal.options import command
 from app.cli.terminal.output import PROGRAM, Terminal, say, utc_now
-from app.cli.terminal.settings_view import Advice, judge_keys, judge_workers, read_settings, with_accounts
+from app.cli.terminal.settings_view import Advice, judge_keys, judge_workers, read_settings, with_setup
 from app.configuration.configuration import Configuration, ConfigurationState
 from app.configuration.folders import check_folders
 from app.configuration.reading import Checked, Reread, check, reread
@@ -67,7 +67,7 @@ def serve(context: typer.Context, host: Host = None, port: Port = None, workers:
 
     def read() -> Settings:
         """The same sources each time: the environment of this process, and the files."""
-        found = with_accounts(read_settings(Terminal.of(context).config_file, **options))
+        found = with_setup(read_settings(Terminal.of(context).config_file, **options))
         for advice in _advices(found):
             if advice.serious:
                 raise ConfigurationError(advice.message)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from app.admin.access.provider_sign_in import link_identity, unlink_identities
 from app.admin.users import create_user, disable_user, enable_user, list_users, set_user_team, show_user
 from app.admin.views import UserView
 from app.cli.terminal.options import Json, Yes, commands
@@ -129,6 +130,35 @@ def set_team(
     with Session(context).made() as operator:
         user = set_user_team(operator, name, team).user
     say(f"The user {user.name} is in {f'the team {user.team_name}' if user.team_name else 'no team'}.")
+
+
+@app.command()
+def link(
+    context: typer.Context,
+    name: Name,
+    issuer: Annotated[str, typer.Option(metavar="URL", help="The identity provider, as gateway.yaml names it.")],
+    subject: Annotated[str, typer.Option(metavar="TEXT", help="Who they are there: the claim `sub`.")],
+) -> None:
+    """Let a person of an identity provider sign in as this user, whose team and role stay as they are set here.
+
+    \b
+    zenmux-gateway users link alice --issuer https://id.example.com/realms/team --subject 6f1c0c5e
+    """
+    with Session(context).made() as operator:
+        link_identity(operator, name, issuer, subject)
+    say(f"That person signs in as {name} from now on.")
+
+
+@app.command()
+def unlink(context: typer.Context, name: Name) -> None:
+    """Let nobody of any identity provider sign in as this user any more. Open sessions stay: disable the user, too.
+
+    \b
+    zenmux-gateway users unlink alice
+    """
+    with Session(context).made() as operator:
+        count = unlink_identities(operator, name)
+    say(f"{count} {'person' if count == 1 else 'persons'} of identity providers signed in as {name}; nobody does now.")
 
 
 def _row(shown: UserView) -> list[str]:

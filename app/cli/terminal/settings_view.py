@@ -6,6 +6,7 @@ The only rules here are those that a validator of one field cannot know: the kin
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from app.errors import ConfigurationError
 from app.settings.secret_files import secret_names
 from app.settings.settings import Settings, load_settings, setting_name
 from app.setup.accounts import accounts_of
-from app.setup.reading import bootstrap_of
+from app.setup.reading import SetupFile, bootstrap_of
+from app.setup.secrets import Secrets
+from app.setup.sign_in import sign_in_of
 
 _CONFIG_NAME = "GATEWAY_CONFIG"
 _OPTION_NAMES = frozenset({_CONFIG_NAME, "GATEWAY_ACTOR"})  # of the command line
@@ -71,9 +74,24 @@ def with_accounts(settings: Settings) -> Settings:
     that it names. Raises SetupError with the line.
     """
     file = None if settings.accounts else bootstrap_of(settings)
+    return settings if file is None else settings.with_file_accounts(accounts_of(file, _secrets(file)))
+
+
+def with_setup(settings: Settings) -> Settings:
+    """The same, with the identity providers of that file, too. Raises ConfigurationError as well if the extra `oidc`,
+    which they need, is not installed.
+    """
+    file = bootstrap_of(settings)
     if file is None:
         return settings
-    return settings.with_file_accounts(accounts_of(file, os.environ, lambda name: Path(name).read_text("utf-8")))
+    sign_in = sign_in_of(file, _secrets(file))
+    if sign_in.providers and find_spec("authlib") is None:
+        raise ConfigurationError("Identity providers need a package more: pip install 'zenmux-gateway[oidc]'.")
+    return with_accounts(settings).with_sign_in(sign_in)
+
+
+def _secrets(file: SetupFile) -> Secrets:
+    return Secrets(file.tree, os.environ, lambda name: Path(name).read_text("utf-8"))
 
 
 def _explain(error: ValidationError) -> Iterator[str]:

@@ -2,13 +2,21 @@
 
 import asyncio
 import hmac
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from starlette.responses import Response
 
-from app.admin.access.sign_in import OpenedSession, show_link, sign_in_as_admin_key, sign_in_by_link, sign_out
-from app.console.web.guard import session_of
+from app.admin.access.sign_in import (
+    OpenedSession,
+    show_link,
+    sign_in_as_admin_key,
+    sign_in_by_link,
+    sign_in_by_proxy,
+    sign_out,
+)
+from app.console.web.guard import proxy_user, session_of
 from app.console.web.visit import Visit, see_other
+from app.errors import NotPermitted
 from app.identity.people.principal import Principal
 from app.identity.people.roles import Role
 
@@ -17,29 +25,30 @@ _ADMIN_KEY = Principal("admin-key", Role.ADMIN)
 
 
 async def show_sign_in(visit: Visit) -> Response:
-    """The page with the ways to sign in; those who are signed in are sent on."""
+    """The page with the ways to sign in; those who are signed in, here or by a proxy in front, are sent on."""
     if await session_of(visit.request, visit.site) is not None:
         return see_other(HOME)
-    return visit.page("sign_in.html", next=safe_path(visit.asked("next")), error=None, providers=())
+    path = safe_path(visit.asked("next"))
+    name = proxy_user(visit.request)
+    return _sign_in_page(visit, path) if name is None else await _sign_in_by_proxy(visit, name, path)
 
 
 async def sign_in_with_key(visit: Visit) -> Response:
     """Signs in whoever has GATEWAY_ADMIN_KEY."""
     form = await visit.form()
-    if not _admit(visit, "admin-key"):
-        return _throttled(visit)
+    if not admit(visit, "admin-key"):
+        return throttled(visit)
     admin_key = visit.services.settings.admin_key if visit.site.takes_admin_key else None
     expected = b"" if admin_key is None else admin_key.get_secret_value().encode()
     is_right = hmac.compare_digest(form.get("key").encode(), expected) and admin_key is not None
     if not is_right:
-        _count(visit, "admin-key", "refused")
-        error = "This is not the admin key."
-        return visit.page("sign_in.html", 403, next=safe_path(form.get("next")), error=error, providers=())
+        count_login(visit, "admin-key", "refused")
+        return _sign_in_page(visit, safe_path(form.get("next")), "This is not the admin key.")
     agent, bounds = visit.request.headers.get("user-agent", ""), visit.site.bounds
     opened = await visit.services.administration.change(
         _ADMIN_KEY, lambda operator: sign_in_as_admin_key(operator, agent, bounds)
     )
-    return _signed_in(visit, "admin-key", opened, safe_path(form.get("next")))
+    return signed_in(visit, "admin-key", opened, safe_path(form.get("next")))
 
 
 async def show_link_page(visit: Visit) -> Response:
@@ -53,17 +62,17 @@ async def show_link_page(visit: Visit) -> Response:
 
 async def use_link_page(visit: Visit) -> Response:
     """Signs in with a link, which never works again."""
-    if not _admit(visit, "link"):
-        return _throttled(visit)
+    if not admit(visit, "link"):
+        return throttled(visit)
     token: str = visit.request.path_params["token"]
     agent, bounds = visit.request.headers.get("user-agent", ""), visit.site.bounds
     opened = await visit.services.administration.change(
         Principal("link", Role.MEMBER), lambda operator: sign_in_by_link(operator, token, agent, bounds)
     )
     if opened is None:
-        _count(visit, "link", "refused")
+        count_login(visit, "link", "refused")
         return visit.page("link.html", 404, link=None)
-    return _signed_in(visit, "link", opened, HOME)
+    return signed_in(visit, "link", opened, HOME)
 
 
 async def sign_out_page(visit: Visit) -> Response:
@@ -84,6 +93,28 @@ async def keep_theme(visit: Visit) -> Response:
     return response
 
 
+async def _sign_in_by_proxy(visit: Visit, name: str, path: str) -> Response:
+    if not admit(visit, "proxy"):
+        return throttled(visit)
+    agent, bounds = visit.request.headers.get("user-agent", ""), visit.site.bounds
+    try:
+        opened = await visit.services.administration.change(
+            Principal("proxy", Role.MEMBER), lambda operator: sign_in_by_proxy(operator, name, agent, bounds)
+        )
+    except NotPermitted:
+        count_login(visit, "proxy", "refused")
+        raise
+    return signed_in(visit, "proxy", opened, path)
+
+
+def _sign_in_page(visit: Visit, path: str, error: str | None = None) -> Response:
+    providers = [
+        (each.label, f"/console/oidc/{each.name}?{urlencode({'next': path})}")
+        for each in visit.services.settings.sign_in.providers
+    ]
+    return visit.page("sign_in.html", 403 if error else 200, next=path, error=error, providers=providers)
+
+
 def safe_path(text: str) -> str:
     """`text` if it is a path of the console, else its beginning: nobody is sent elsewhere after signing in."""
     try:
@@ -102,28 +133,28 @@ def is_opened(visit: Visit) -> bool:
     return visit.request.method == "GET" and "purpose" not in headers and "sec-purpose" not in headers
 
 
-def _admit(visit: Visit, method: str) -> bool:
+def admit(visit: Visit, method: str) -> bool:
     """Whether this try is heard."""
     client = visit.request.client
     address = client.host if client is not None else ""
     if visit.site.throttle.admit(address, asyncio.get_running_loop().time()):
         return True
-    _count(visit, method, "throttled")
+    count_login(visit, method, "throttled")
     return False
 
 
-def _throttled(visit: Visit) -> Response:
+def throttled(visit: Visit) -> Response:
     error = "There were too many tries to sign in. Wait a minute, then try again."
     return visit.page("error.html", 429, heading="Wait a minute", error=error)
 
 
-def _signed_in(visit: Visit, method: str, opened: OpenedSession, path: str) -> Response:
+def signed_in(visit: Visit, method: str, opened: OpenedSession, path: str) -> Response:
     """Every login makes a new token, so one that was planted before is worth nothing."""
-    _count(visit, method, "ok")
+    count_login(visit, method, "ok")
     response = see_other(path)
     visit.cookies.keep_token(response, opened.token.get_secret_value(), visit.site.bounds)
     return response
 
 
-def _count(visit: Visit, method: str, result: str) -> None:
+def count_login(visit: Visit, method: str, result: str) -> None:
     visit.services.metrics.logins.labels(method, result).inc()

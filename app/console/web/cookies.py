@@ -1,4 +1,4 @@
-"""The cookies of the console: the session's, and the chosen theme."""
+"""The cookies of the console: the session's, that of a login on its way, and the chosen theme."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,8 @@ from app.identity.sessions.sessions import SessionBounds
 THEMES = ("light", "dark")
 
 _PLAIN, _HOST = "zg_session", "__Host-zg_session"
+_PLAIN_LOGIN, _HOST_LOGIN = "zg_login", "__Host-zg_login"
+_LOGIN_SECONDS = 600
 _THEME = "zg_theme"
 _YEAR_SECONDS = 31_536_000
 
@@ -38,6 +40,24 @@ class Cookies:
     def drop_token(self, response: Response) -> None:
         """Makes the browser forget it."""
         response.delete_cookie(self._session, path="/", secure=self.is_secure, httponly=True, samesite="lax")
+
+    def login(self, request: Request) -> str:
+        """What was kept of a login while a provider is asked, or an empty text. The browser may have written it."""
+        return request.cookies.get(self._login, "")
+
+    def keep_login(self, response: Response, text: str) -> None:
+        """Keeps a login on its way for ten minutes."""
+        response.set_cookie(
+            self._login, text, _LOGIN_SECONDS, path="/", secure=self.is_secure, httponly=True, samesite="lax"
+        )
+
+    def drop_login(self, response: Response) -> None:
+        """It has ended, well or not."""
+        response.delete_cookie(self._login, path="/", secure=self.is_secure, httponly=True, samesite="lax")
+
+    @property
+    def _login(self) -> str:
+        return _HOST_LOGIN if self.is_secure else _PLAIN_LOGIN
 
     def theme(self, request: Request) -> str | None:
         """`light`, `dark`, or None: whatever the system has."""

@@ -12,6 +12,7 @@ from app.admin.access.permissions import Permission, Reach, permit
 from app.admin.access.sign_in import find_session
 from app.api.error_responses import error_response, wire_error
 from app.api.services import event_of, services_of
+from app.console.providers.proxy_header import named_by_proxy
 from app.console.web.same_origin import is_from_here
 from app.console.web.site import Site
 from app.console.web.visit import Visit, see_other
@@ -71,8 +72,20 @@ async def session_of(request: Request, site: Site) -> ConsoleSession | None:
     token = site.cookies_for(request).token(request)
     if not token:
         return None
-    administration = services_of(request).administration
-    return await administration.read(_NOBODY, lambda operator: find_session(operator, token, site.bounds))
+    services = services_of(request)
+    found = await services.administration.read(_NOBODY, lambda operator: find_session(operator, token, site.bounds))
+    if found is not None and found.method == "proxy":  # whoever signs out there is signed out here
+        return found if proxy_user(request) == found.user_name else None
+    return found
+
+
+def proxy_user(request: Request) -> str | None:
+    """The user whom a trusted proxy in front names."""
+    settings, client = services_of(request).settings, request.client
+    header = settings.console_proxy_header
+    if header is None or client is None:
+        return None
+    return named_by_proxy(client.host, request.headers.getlist(header), settings)
 
 
 def current_path(request: Request) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment
 from starlette.requests import Request
 
+from app.console.providers.client import ProviderClients
 from app.console.web.assets import Assets
 from app.console.web.cookies import Cookies
 from app.identity.sessions.sessions import SessionBounds
@@ -23,6 +24,7 @@ class Site:
     assets: Assets
     templates: Environment
     throttle: Throttle
+    providers: ProviderClients
     version: str
 
     @property

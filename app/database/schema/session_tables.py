@@ -1,4 +1,4 @@
-"""Who is signed in to the console. Only hashes of tokens are kept."""
+"""Who is signed in to the console, and whom identity providers know. Only hashes of tokens are kept."""
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, LargeBinary, String, Table
 
@@ -30,4 +30,16 @@ login_links = Table(
     Column("is_direct", Boolean, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("expires_at_ms", BigInteger, nullable=False),
+)
+
+# A person whom an identity provider knows, and the user it is. `is_followed`: the user was made by signing in, and the
+# provider's groups go on deciding their team and role.
+identities = Table(
+    "identities",
+    metadata,
+    Column("issuer", String(255), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("user_id", ID, ForeignKey("users.id"), nullable=False, index=True),
+    Column("is_followed", Boolean, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
 )

@@ -4,13 +4,12 @@ Reads the settings, and the environment's HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
 """
 
 import importlib.util
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 from app.errors import ConfigurationError
 from app.settings.settings import Settings
-from app.settings.values import UpstreamTransport
+from app.settings.values import UpstreamTransport, is_loopback
 from app.upstream.wire.certificates import trusted
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -62,16 +61,6 @@ def without_password(proxy: str) -> str:
     """The proxy, without its password, so that it may be shown."""
     parts = urlsplit(proxy)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _checked(proxy: str) -> str:

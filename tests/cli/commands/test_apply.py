@@ -120,6 +120,6 @@ def test_the_schema_describes_the_example_and_the_example_applies(cli: Cli) -> N
         "version", "gateway", "defaults", "teams", "users", "keys", "accounts", "oidc", "catalog"
     }  # fmt: skip
     applied = cli("apply", "-f", str(EXAMPLE))
-    assert "Mind: oidc is checked, and not used yet." in applied.stderr
+    assert "Mind: oidc is checked; a gateway takes it from its GATEWAY_BOOTSTRAP_FILE" in applied.stderr
     assert "Mind: of accounts only limits are applied" in applied.stderr
     assert cli("apply", "-f", str(EXAMPLE), "--diff").stderr.startswith("Nothing to change.")

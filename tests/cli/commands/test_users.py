@@ -58,3 +58,14 @@ def test_a_user_moves_between_teams(cli: Cli) -> None:
     assert cli.json("users", "show", "alice")["team"] == "design"
     assert "in no team" in cli("users", "set-team", "alice").stderr
     assert cli.json("users", "show", "alice")["team"] is None
+
+
+def test_a_person_of_an_identity_provider_is_linked_and_unlinked(cli: Cli) -> None:
+    cli("users", "create", "alice")
+    who = ("--issuer", "https://id.example.com", "--subject", "sub-1")
+    assert "signs in as alice from now on" in cli("users", "link", "alice", *who).stderr
+    assert "signs in as alice already" in cli("users", "link", "alice", *who, code=1).stderr
+    assert "1 person" in cli("users", "unlink", "alice").stderr
+    assert "0 persons" in cli("users", "unlink", "alice").stderr
+    assert "no user 'bob'" in cli("users", "link", "bob", *who, code=1).stderr
+    assert [line["action"] for line in cli.json("changes", "list")][:2] == ["identity.remove", "identity.add"]

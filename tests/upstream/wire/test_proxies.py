@@ -4,7 +4,8 @@ import pytest
 
 from app.errors import ConfigurationError
 from app.settings.settings import Settings
-from app.upstream.wire.proxies import check_way, is_loopback, proxy_of, uses_httpx, without_password
+from app.settings.values import is_loopback
+from app.upstream.wire.proxies import check_way, proxy_of, uses_httpx, without_password
 
 ZENMUX = "https://zenmux.ai/api/v1"
 PROXY = "http://user:secret@proxy.example:3128"
