@@ -219,6 +219,8 @@ def test_files_are_listed_without_what_would_open_them(admin: Admin, everybody: 
     (file,) = (each for each in rows(admin, "/files") if each["kind"] == "image")
     assert (file["user"], file["request_id"]) == ("otto", made.headers["x-request-id"])
     assert name not in str(file)
+    assert file in rows(admin, "/files?user=otto")
+    assert rows(admin, "/files?user=mia") == rows(admin, "/files?user=nobody") == []
     assert rows(everybody[Role.LEAD], "/files") == rows(everybody[Role.MEMBER], "/files") == []
 
 

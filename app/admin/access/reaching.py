@@ -1,5 +1,8 @@
 """Finds users, teams and keys for somebody: what their role does not reach is answered as if it were not there."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from sqlalchemy import Connection
 
 from app.admin.access.permissions import Permission, Reach, covers, permit
@@ -8,7 +11,7 @@ from app.admin.operator import Operator
 from app.errors import NotFound, NotPermitted
 from app.identity.keys.keys import Key
 from app.identity.people.teams import Team, find_team
-from app.identity.people.users import User, find_user
+from app.identity.people.users import User, find_user, list_users
 
 _SEEN = Permission.READ_PEOPLE
 
@@ -60,3 +63,26 @@ def sees_team(operator: Operator, team_id: str) -> bool:
         case Reach.TEAM, principal:
             return principal is not None and principal.team_id == team_id
     return False
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The names of the users that the role reaches, by id; and whose rows a list has: None means everybody's, also of
+    users that are no more.
+    """
+
+    names: Mapping[str, str]
+    ids: frozenset[str] | None
+
+
+def reached_users(operator: Operator, connection: Connection, action: Permission, only: str | None = None) -> Reached:
+    """Those whose things a list shows; `only`: of the user with this name or id. Raises NotPermitted."""
+    principal = operator.principal
+    reach = permit(principal, action)
+    names = {user.id: user.name for user in list_users(connection) if covers(principal, action, user.id, user.team_id)}
+    ids = None if reach is Reach.ALL else frozenset(names)
+    if only is None:
+        return Reached(names, ids)
+    user = find_user(connection, only)
+    wished = frozenset([only if user is None else user.id])
+    return Reached(names, wished if ids is None else wished & ids)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import orjson
 from sqlalchemy import Connection
 
-from app.admin.access.permissions import Permission, Reach, covers, permit
+from app.admin.access.permissions import Permission, permit
+from app.admin.access.reaching import Reached, reached_users
 from app.admin.operator import Operator
 from app.admin.reads.pages import Page, Row, page_of_rows
 from app.admin.views import iso
@@ -15,7 +16,6 @@ from app.database.clock import from_ms, to_ms
 from app.errors import Conflict, InvalidValue, NotFound
 from app.exchange.jobs.rules import Job, JobState, seen_by_its_process
 from app.exchange.jobs.table import WantedJobs, read_job, read_jobs
-from app.identity.people.users import find_user, list_users
 
 _SAME = ("id", "request_id", "user_id", "key_id", "operation", "model", "error_status")
 
@@ -36,17 +36,13 @@ def list_jobs(operator: Operator, asked: JobFilter, running: Container[str] = ()
     Raises InvalidValue if `after` is none.
     """
     with operator.reading() as connection:
-        users = _users(operator, connection)
-        ids = None if permit(operator.principal, Permission.READ_USAGE) is Reach.ALL else frozenset(users)
-        if asked.user is not None:
-            wished = {asked.user if (user := find_user(connection, asked.user)) is None else user.id}
-            ids = frozenset(wished if ids is None else wished & ids)
+        reached = reached_users(operator, connection, Permission.READ_USAGE, asked.user)
         last = None
-        if asked.after is not None and (last := _reached(operator, connection, asked.after, users)) is None:
+        if asked.after is not None and (last := _find(operator, connection, asked.after, reached)) is None:
             raise InvalidValue("There is no job with the id in 'after' any more. Begin again without it.")
-        wanted = WantedJobs(ids, asked.state, last)
+        wanted = WantedJobs(reached.ids, asked.state, last)
         found = read_jobs(connection, wanted, to_ms(operator.now), asked.limit + 1)
-        rows = [_job_json(seen_by_its_process(job, running), users) for job in found]
+        rows = [_job_json(seen_by_its_process(job, running), reached) for job in found]
     return page_of_rows(rows, asked.limit)
 
 
@@ -77,38 +73,26 @@ def cancel_job(operator: Operator, job_id: str, cancel: Callable[[str], bool]) -
 
 
 def _shown(operator: Operator, connection: Connection, job_id: str, running: Container[str] = ()) -> tuple[Job, Row]:
-    users = _users(operator, connection)
-    job = _reached(operator, connection, job_id, users)
+    reached = reached_users(operator, connection, Permission.READ_USAGE)
+    job = _find(operator, connection, job_id, reached)
     if job is None:
         raise NotFound("There is no job with this id. Jobs are forgotten after a time: GATEWAY_JOB_SECONDS.")
     job = seen_by_its_process(job, running)
-    return job, _job_json(job, users)
+    return job, _job_json(job, reached)
 
 
-def _reached(operator: Operator, connection: Connection, job_id: str, users: dict[str, str]) -> Job | None:
-    """The job, if there is one and it is of these users; who sees all sees those of users that are no more, too."""
+def _find(operator: Operator, connection: Connection, job_id: str, reached: Reached) -> Job | None:
     job = read_job(connection, job_id, to_ms(operator.now))
-    reach = permit(operator.principal, Permission.READ_USAGE)
-    return job if job is not None and (reach is Reach.ALL or job.user_id in users) else None
+    return job if job is not None and (reached.ids is None or job.user_id in reached.ids) else None
 
 
-def _users(operator: Operator, connection: Connection) -> dict[str, str]:
-    """The names of the users that the role reaches, by id."""
-    principal = operator.principal
-    return {
-        user.id: user.name
-        for user in list_users(connection)
-        if covers(principal, Permission.READ_USAGE, user.id, user.team_id)
-    }
-
-
-def _job_json(job: Job, users: dict[str, str]) -> Row:
+def _job_json(job: Job, reached: Reached) -> Row:
     """The message of an error may quote what was asked for: its code is enough."""
     code = None if job.error is None else orjson.loads(job.error)["error"]["code"]
     return {
         **{name: getattr(job, name) for name in _SAME},
         "status": job.state.value,
-        "user": users.get(job.user_id),
+        "user": reached.names.get(job.user_id),
         "error_code": code,
         "created_at": iso(from_ms(job.created_at_ms)),
         "ended_at": None if job.ended_at_ms is None else iso(from_ms(job.ended_at_ms)),

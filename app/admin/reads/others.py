@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from app.admin.access.permissions import Permission, Reach, covers, permit
+from app.admin.access.permissions import Permission, permit
+from app.admin.access.reaching import reached_users
 from app.admin.operator import Operator
 from app.admin.reads.pages import Page, Row, page_of_rows
 from app.admin.reads.requests import reached_values
@@ -11,7 +12,6 @@ from app.admin.views import iso
 from app.database.clock import from_ms, to_ms
 from app.errors import InvalidValue
 from app.files.store.index import StoredFile, list_files
-from app.identity.people.users import list_users
 from app.quotas.reports.lists.refusals import read_refusals
 from app.quotas.reports.reconciliations import read_checks
 from app.quotas.rules.limits import format_usd
@@ -37,22 +37,16 @@ def list_reconciliations(operator: Operator, since: datetime | None, until: date
     return [_check_json(row) for row in rows]
 
 
-def list_kept_files(operator: Operator, after: str | None, limit: int) -> Page:
-    """Files that are kept, the newest first. Their ids are a part of their links' secret, so only a beginning is shown.
+def list_kept_files(operator: Operator, after: str | None, limit: int, user: str | None = None) -> Page:
+    """Files that are kept, the newest first: of all, or of the user with this name or id. Their ids are a part
+    of their links' secret, so only a beginning is shown.
 
     Raises InvalidValue if `after` is none.
     """
-    principal = operator.principal
-    reach = permit(principal, Permission.READ_USAGE)
     with operator.reading() as connection:
-        users = {
-            user.id: user.name
-            for user in list_users(connection)
-            if covers(principal, Permission.READ_USAGE, user.id, user.team_id)
-        }
-        ids = None if reach is Reach.ALL else frozenset(users)
-        found = list_files(connection, ids, _file_place(after), limit + 1)
-    return page_of_rows([_file_json(file, users.get(file.owner.user_id)) for file in found], limit)
+        reached = reached_users(operator, connection, Permission.READ_USAGE, user)
+        found = list_files(connection, reached.ids, _file_place(after), limit + 1)
+    return page_of_rows([_file_json(file, reached.names.get(file.owner.user_id)) for file in found], limit)
 
 
 def _file_place(after: str | None) -> tuple[int, str] | None:

@@ -43,6 +43,12 @@ class DaysQuery(PageQuery):
     until: Until = None
 
 
+class FilesQuery(PageQuery):
+    """Which files."""
+
+    user: _Word = Field(None, description="Only of the user with this name or id.")
+
+
 class RestBody(Strict):
     """How long an account is left out."""
 
@@ -118,10 +124,10 @@ async def list_all_reconciliations(
 
 
 @router.get("/files", response_model=ListShape[FileShape])
-async def list_all_files(request: Request, call: ReadingCall, asked: Annotated[PageQuery, Query()]) -> Response:
+async def list_all_files(request: Request, call: ReadingCall, asked: Annotated[FilesQuery, Query()]) -> Response:
     """Files that are kept for a time, the newest first: whose they are, how large, and until when. No links."""
     with of_field("after"):
-        page = await call.read(lambda operator: list_kept_files(operator, asked.after, asked.limit))
+        page = await call.read(lambda operator: list_kept_files(operator, asked.after, asked.limit, asked.user))
     rows = [{"object": "file", **row} for row in page.rows]
     return listed(request, FileShape, rows, has_more=page.has_more)
 
