@@ -140,8 +140,11 @@ def test_a_lead_sets_limits_below_the_team_and_never_the_own(admin: Admin, every
     set_limits(admin.operator, Target(Scope.TEAM, "a"), [parse_limit("images:50/day")])
     assert lead.ask("PUT", "/limits", json=limit("user", "mia", "images", 50)).status_code == 201
     own = next(key for key in lead.get("/keys").json()["data"] if key["role"] == "lead")
+    raised = {"raised_to": 51, "raised_until": (utc_now() + timedelta(hours=1)).isoformat()}
     for status, body in (
         (403, limit("user", "mia", "images", 51)),
+        (403, limit("user", "mia", "images", 5, **raised)),
+        (403, limit("user", "lena", "images", 5, **raised)),
         (403, limit("user", "mia", "images", 5, shadow=True)),
         (403, limit("user", "lena", "images", 5)),
         (403, limit("key", own["id"], "images", 5)),
