@@ -138,6 +138,8 @@ def _refuse_odd_secrets(tree: Tree, document: Document) -> None:
         path: Path = ("accounts", name)
         if (part.key_env is None) == (part.key_file is None):
             tree.refuse(path, "name the key with key_env or with key_file, not with both")
+        if part.models is not None and not part.models:
+            tree.refuse((*path, "models"), "an account without any model could do nothing; write null for all")
         if part.management_key_env is not None and part.management_key_file is not None:
             tree.refuse(path, "name the management key with management_key_env or with management_key_file")
     for name, provider in document.oidc.providers.items():

@@ -89,6 +89,7 @@ BROKEN = [
         "management_key_env",
     ),
     ("a variable that is none", "accounts:\n  main:\n    key_env: MAIN KEY\n", 4, "key_env"),
+    ("an account without a model", "accounts:\n  main:\n    key_env: A\n    models: []\n", 5, "write null for all"),
     (
         "a weight that is too large",
         "accounts:\n  main:\n    key_env: A\n    weight: 5000\n",

@@ -72,6 +72,8 @@ class _Laying:
         self._limits_of(Scope.DEFAULT, (), document.defaults, ("defaults",))
         for name, part in document.accounts.items():
             self._limits_of(Scope.ACCOUNT, (name,), part, ("accounts", name))
+            for number, model in enumerate(part.models or ()):
+                self._refuse_unserved(model, ("accounts", name, "models", number))
 
     def teams(self) -> None:
         for name, part in self._file.document.teams.items():
@@ -234,6 +236,13 @@ class _Laying:
     def _refuse_id(self, name: str, path: Path) -> None:
         if name in self._rules.ids:
             self._file.tree.refuse(path, "is the id of another one; choose another name")
+
+    def _refuse_unserved(self, model: str, path: Path) -> None:
+        """An account compares words: an alias would serve nothing."""
+        with self._with_line(path):
+            id_ = self._rules.names.id_of(model)
+        if model not in (id_, id_.partition("/")[2]):
+            self._file.tree.refuse(path, f"an account takes no other name of a model than its id; write {id_}")
 
     def _refuse_unknown_team(self, team: str, path: Path) -> None:
         if team not in self.after.teams:

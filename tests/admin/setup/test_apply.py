@@ -286,6 +286,13 @@ def test_another_file_takes_over_and_does_not_prune_what_it_has_not_made(operato
         ("keys:\n  alice/x:\n    expires: 2020-01-01\n", 4, "would have expired already"),
         ("keys:\n  alice/twin: {}\n", 3, "alice has several keys named twin"),
         ("gateway:\n  limits:\n  - usd:1/day@gpt-image-9000\n", 4, "The catalog has no model"),
+        (
+            "accounts:\n  a: {key_env: A, models: [gpt-image-2, openai/gpt-image-2]}\n"
+            "  b:\n    key_env: B\n    models:\n    - gpt-image-9000\n",
+            7,
+            "accounts.b.models[0]: The catalog has no model",
+        ),
+        ("accounts:\n  a:\n    key_env: A\n    models: [gpt-image-2-2026-04-21]\n", 5, "write openai/gpt-image-2"),
         ("gateway:\n  limits:\n  - usd:1/day@gpt-image-2\n  - usd:1/day@openai/gpt-image-2\n", 5, "leave one"),
         ("gateway:\n  limits:\n  - usd:1/day\n  shadow_limits:\n  - usd:2/day\n", 6, "leave one"),
         ("oidc:\n  teams:\n  - {group: x, team: nowhere}\n", 4, "there is no team nowhere"),
