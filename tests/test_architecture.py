@@ -228,6 +228,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("console/login/test_proxy.py",): ("console/providers/proxy_header.py",),
     ("admin/access/test_provider_sign_in.py",): ("identity/providers/identities.py",),
     ("setup/test_accounts.py", "setup/test_sign_in.py"): ("setup/secrets.py",),
+    ("console/member/test_gallery.py",): ("admin/reads/own_images.py",),
     ("quotas/reports/summaries/test_nearest_limits.py",): (
         "quotas/reports/summaries/costs_by_size.py", "quotas/reports/summaries/pending.py",
         "quotas/reports/summaries/usage_of_user.py",

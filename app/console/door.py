@@ -15,8 +15,8 @@ from app.api.front import handle_gateway_error
 from app.api.services import event_of, services_of
 from app.console.login import oidc
 from app.console.login import pages as login
+from app.console.member import gallery, playground
 from app.console.member import keys as own_keys
-from app.console.member import playground
 from app.console.member import sessions as own_sessions
 from app.console.member import usage as own_usage
 from app.console.pages import changes, limits, now, people, requests, system, usage
@@ -103,11 +103,12 @@ PAGES = (
     *changes.PAGES,
     *system.PAGES,
     *playground.PAGES,
+    *gallery.PAGES,
     *own_keys.PAGES,
     *own_usage.PAGES,
     *own_sessions.PAGES,
 )
 """The others: method, path, function, and what a role must be able to do to others; None: signing in is enough."""
 
-CALLS = playground.CALLS
+CALLS = (*playground.CALLS, *gallery.CALLS)
 """What scripts of the pages call, and any signed-in visitor may: method, path, function."""

@@ -21,7 +21,13 @@ OPERATORS = (
     *("/console/now", "/console/requests", "/console/reservations", "/console/usage", "/console/limits"),
     *("/console/people", "/console/changes", "/console/system"),
 )
-MEMBERS = ("/console/me/playground", "/console/me/keys", "/console/me/usage", "/console/me/sessions")
+MEMBERS = (
+    "/console/me/playground",
+    "/console/me/gallery",
+    "/console/me/keys",
+    "/console/me/usage",
+    "/console/me/sessions",
+)
 _VOID = frozenset({"meta", "link", "input", "br", "use", "rect", "line"})
 
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from app.api.error_responses import error_response, wire_error
 from app.api.routes import JOBS, TASKS
-from app.api.services import authenticated, services_of
+from app.api.services import Services, authenticated, services_of
 from app.errors import Draining, FileGone, GatewayError, Interrupted, InvalidRequest, JobNotFound, JobWithoutAnswer
 from app.exchange.jobs.rules import Job, JobState
 from app.exchange.replay.kept import KeptAnswer
@@ -103,7 +103,12 @@ def _without_result(job: Job, fields: dict[str, Any]) -> dict[str, Any]:
 
 async def _find(request: Request, job_id: str) -> Job:
     caller = await authenticated(request)
-    job = await services_of(request).jobs.find(job_id, caller.user_id) if _ID.fullmatch(job_id) else None
+    return await find_job(services_of(request), job_id, caller.user_id)
+
+
+async def find_job(services: Services, job_id: str, user_id: str) -> Job:
+    """That job of that user. Raises JobNotFound, StoreUnavailable."""
+    job = await services.jobs.find(job_id, user_id) if _ID.fullmatch(job_id) else None
     if job is None:
         raise JobNotFound("There is no such job of yours. Jobs are forgotten after a time: GATEWAY_JOB_SECONDS.")
     return job

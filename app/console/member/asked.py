@@ -11,4 +11,6 @@ def asked_fields(form: Form) -> dict[str, object]:
     texts = {"prompt": form.get("prompt").replace("\r\n", "\n"), **{name: form.get(name) for name in _NAMES}}
     if texts["stream"]:
         texts["partial_images"] = form.get("partial_images")
+    if form.get("keep"):
+        texts["response_format"] = "url"
     return typed_fields(texts)

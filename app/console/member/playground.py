@@ -79,6 +79,7 @@ async def _page(visit: Visit, form: Form, found: dict[str, Any]) -> Response:
         sizes=_sizes(models),
         qualities=_words(spec.qualities for spec in models),
         backgrounds=_words(spec.backgrounds for spec in models),
+        kept_seconds=services.settings.files_seconds,
         formats=_words(spec.output_formats for spec in models),
         **{"foreseen": None, "fault": None, "snippets": None, **found},
     )

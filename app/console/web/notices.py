@@ -11,6 +11,7 @@ NOTICES = {
     "team-set": "The user's team is changed. What was used before stays with the old team.",
     "key-disabled": "The key is disabled. It stops working within seconds.",
     "key-enabled": "The key works again.",
+    "image-deleted": "It is deleted. What was bought stays charged.",
     "session-ended": "The session is ended.",
     "account-rested": "The account rests. Requests go to the others.",
     "account-resumed": "The account is in use again.",

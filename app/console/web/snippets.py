@@ -38,8 +38,8 @@ def snippets_for(visit: Visit, key: str) -> list[Snippet]:
 
 
 def snippets_of_request(visit: Visit, fields: Mapping[str, object]) -> list[Snippet]:
-    """This request, with a place for the key."""
-    url = base_url(visit)
+    """This request, with a place for the key. They read images, not links, so they leave out how the answer looks."""
+    url, fields = base_url(visit), {name: value for name, value in fields.items() if name != "response_format"}
     return [
         Snippet("snippet-curl", "curl", curl_snippet(url, PLACEHOLDER, fields, "image")),
         Snippet("snippet-python", "Python", python_snippet(url, PLACEHOLDER, fields, "image")),

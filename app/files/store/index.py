@@ -126,6 +126,14 @@ def list_files(
     return [_file(row) for row in connection.execute(query)]
 
 
+def images_of(connection: Connection, user_id: str, since: datetime, now: datetime, limit: int) -> list[StoredFile]:
+    """The newest images of that user that were made since then and have not expired."""
+    query = select(_table).where(_rows.created_at_ms >= to_ms(since), _rows.expires_at_ms > to_ms(now))
+    query = query.where(_rows.user_id == user_id, _rows.kind == Kind.IMAGE.value)
+    newest = query.order_by(_rows.created_at_ms.desc(), _rows.id.desc()).limit(limit)
+    return [_file(row) for row in connection.execute(newest)]
+
+
 def _portions(names: Sequence[str]) -> Iterable[Sequence[str]]:
     return (names[start : start + _NAMES_MAX] for start in range(0, len(names), _NAMES_MAX))
 

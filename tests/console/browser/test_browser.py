@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from app.admin.users import list_users
@@ -12,7 +13,7 @@ AXE = Path(__file__).parents[2] / "node/node_modules/axe-core/axe.min.js"
 PAGES = (
     *("/console/requests", "/console/reservations", "/console/now"),
     *("/console/usage", "/console/limits", "/console/people", "/console/changes", "/console/system"),
-    *("/console/me/playground", "/console/me/keys", "/console/me/usage", "/console/me/sessions"),
+    *("/console/me/playground", "/console/me/gallery", "/console/me/keys", "/console/me/usage", "/console/me/sessions"),
 )
 _ANSWERED = "() => new Promise((done) => document.addEventListener('htmx:after:swap', () => done(true), {once: true}))"
 
@@ -102,6 +103,24 @@ async def test_the_playground_shows_a_price_partial_images_in_order_and_the_imag
         await page.get_by_role("button", name="Make image").click()
         await page.wait_for_selector("[data-failure] >> text=images:1/day")
         assert key.text.rpartition("-")[2] not in await page.content()
+
+
+async def test_the_gallery_shows_the_images_of_a_job(desk: Desk) -> None:
+    key = desk.console.gateway.store.key(user="rui")
+
+    def submit() -> int:
+        headers = {"authorization": f"Bearer {key.text}", "prefer": "respond-async, wait=30"}
+        fields = {"model": "gpt-image-2", "prompt": "x", "size": "1024x1024", "quality": "low"}
+        url = f"{desk.console.gateway.url}/images/generations"
+        return httpx2.post(url, json=fields, headers=headers, timeout=60).status_code
+
+    assert await asyncio.to_thread(submit) == 200
+    async with desk.context() as context:
+        window = await desk.sign_in(context, "rui", None)
+        page = await window.open("/console/me/gallery")
+        await page.get_by_role("button", name="Show images").click()
+        await page.get_by_role("link", name="Download", exact=True).wait_for()
+        assert await page.evaluate("() => [...document.images].map((each) => each.naturalWidth)") == [1024]
 
 
 async def test_keys_jump(desk: Desk) -> None:

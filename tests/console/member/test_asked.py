@@ -21,6 +21,7 @@ def test_what_is_empty_is_left_out_and_numbers_are_numbers() -> None:
 def test_only_a_stream_asks_for_partial_images() -> None:
     fields = asked_fields(Form([("prompt", "x"), ("stream", "true"), ("partial_images", "3")]))
     assert fields == {"prompt": "x", "stream": True, "partial_images": 3}
+    assert asked_fields(Form([("prompt", "x"), ("keep", "true")])) == {"prompt": "x", "response_format": "url"}
     assert asked_fields(Form([("prompt", "x"), ("stream", "true")])) == {"prompt": "x", "stream": True}
 
 

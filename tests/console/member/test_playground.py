@@ -8,56 +8,21 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
 from app.admin.keys import disable_key
 from app.admin.users import disable_user
-from app.sandbox.server import SandboxServer
-from tests.console.conftest import ADMIN_KEY, Browser, Console, console_settings
-from tests.servers import Key, RunningGateway, assert_bill_is_ledger
+from tests.console.conftest import ADMIN_KEY, Browser
+from tests.console.member.conftest import Pair
+from tests.servers import assert_bill_is_ledger
 
 PATH = "/console/me/playground"
 BOAT = {"prompt": "A paper boat ⛵ “at sea”", "model": "gpt-image-2", "size": "1024x1024", "quality": "low", "n": "1"}
 PNG = b"\x89PNG\r\n\x1a\n"
 NODE, SCRIPTS = shutil.which("node"), Path(__file__).parents[2] / "node"
-
-
-@dataclass
-class Pair:
-    """The console of a gateway, and the ZenMux behind it."""
-
-    console: Console
-    sandbox: SandboxServer
-
-    def key(self, *limits: str, user: str = "vera", **fields: Any) -> Key:
-        return self.console.gateway.store.key(*limits, user=user, **fields)
-
-    def is_untouched(self) -> bool:
-        """Nothing was bought, and nothing reserved."""
-        assert_bill_is_ledger(self.console.gateway, self.sandbox, 0)
-        return self.console.gateway.store.rows() == []
-
-
-@pytest.fixture
-def pair(tmp_path: Path, store_url: str) -> Iterator[Pair]:
-    with SandboxServer() as sandbox:
-        settings = console_settings(tmp_path / "data", store_url).model_copy(update={"zenmux_base_url": sandbox.url})
-        with RunningGateway(settings) as gateway:
-            found = Pair(Console(gateway, []), sandbox)
-            yield found
-            for browser in found.console.browsers:
-                browser.client.close()
-
-
-@pytest.fixture
-def vera(pair: Pair) -> Browser:
-    return pair.console.signed_in("vera")
 
 
 def test_it_buys_as_the_api_does(pair: Pair, vera: Browser) -> None:

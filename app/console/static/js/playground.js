@@ -2,6 +2,7 @@
 // decided by the gateway.
 
 import { createParser } from "../vendor/eventsource-parser-3.1.1.js";
+import { clear, failureOf, show } from "./images.js";
 
 const form = document.querySelector("[data-playground]");
 const part = (name) => document.querySelector(`[data-${name}]`);
@@ -17,38 +18,9 @@ function fail(text) {
   say("");
 }
 
-function blobOf(base64, type) {
-  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-  return new Blob([bytes], { type: `image/${type}` });
-}
-
-// One place for each image; the next partial image takes the place of the one before.
-function show(image, number, type, isWhole) {
-  const places = part("images");
-  let figure = places.children[number];
-  if (!figure) {
-    figure = document.createElement("figure");
-    figure.append(document.createElement("img"), document.createElement("figcaption"));
-    places.append(figure);
-  }
-  const [picture, caption] = figure.children;
-  if (picture.src.startsWith("blob:")) URL.revokeObjectURL(picture.src);
-  picture.src = image.url ?? URL.createObjectURL(blobOf(image.b64_json, type));
-  picture.alt = isWhole ? `Image ${number + 1}: ${form.elements.prompt.value.slice(0, 200)}` : "A partial image";
-  if (!isWhole) return;
-  const link = document.createElement("a");
-  link.href = picture.src;
-  link.download = `image-${number + 1}.${type === "jpeg" ? "jpg" : type}`;
-  link.textContent = "Download";
-  caption.replaceChildren(link);
-}
-
-function clear() {
-  for (const picture of document.querySelectorAll("[data-images] img")) {
-    if (picture.src.startsWith("blob:")) URL.revokeObjectURL(picture.src);
-  }
-  part("images").replaceChildren();
-  part("failure").hidden = true;
+function place(image, number, type, isWhole) {
+  const alt = isWhole ? `Image ${number + 1}: ${form.elements.prompt.value.slice(0, 200)}` : "A partial image";
+  show(part("images"), image, number, { type, alt, isWhole });
 }
 
 async function readStream(response, type, since) {
@@ -59,10 +31,10 @@ async function readStream(response, type, since) {
       const event = JSON.parse(message.data);
       if (event.error) throw new Error(event.error.message);
       if (event.type.endsWith(".partial_image")) {
-        show(event, 0, type, false);
+        place(event, 0, type, false);
         say(`Partial image ${event.partial_image_index + 1} after ${since()}.`);
       } else if (event.type.endsWith(".completed")) {
-        show(event, 0, type, true);
+        place(event, 0, type, true);
         usage = event.usage ?? {};
       }
     },
@@ -76,7 +48,7 @@ async function readStream(response, type, since) {
 async function readDocument(response, type) {
   const answer = await response.json();
   if (answer.error) throw new Error(answer.error.message);
-  answer.data.forEach((image, number) => show(image, number, type, true));
+  answer.data.forEach((image, number) => place(image, number, type, true));
   return answer.usage ?? {};
 }
 
@@ -86,17 +58,15 @@ async function make() {
   const fields = new URLSearchParams(new FormData(form));
   const type = fields.get("output_format") || "png";
   stopping = new AbortController();
-  clear();
+  clear(part("images"));
+  part("failure").hidden = true;
   say("Asked. An image takes from ten seconds to two minutes.");
   const response = await fetch(`${form.getAttribute("action")}/images`, {
     method: "POST",
     body: fields,
     signal: stopping.signal,
   });
-  if (!response.ok) {
-    const text = await response.text();
-    throw new Error(text.startsWith("{") ? JSON.parse(text).error.message : text);
-  }
+  if (!response.ok) throw await failureOf(response);
   const isStream = response.headers.get("content-type").startsWith("text/event-stream");
   const usage = await (isStream ? readStream(response, type, since) : readDocument(response, type));
   say(`Done after ${since()}${usage.total_tokens ? `, ${usage.total_tokens.toLocaleString("en")} tokens` : ""}.`);

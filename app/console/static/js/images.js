@@ -1,0 +1,45 @@
+// Images out of an answer, in their places on a page.
+
+function blobOf(base64, type) {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  return new Blob([bytes], { type: `image/${type}` });
+}
+
+// A link of this gateway may name another of its hosts, whose images this page may not show.
+function pathOf(url) {
+  const { pathname, search } = new URL(url, location.href);
+  return pathname + search;
+}
+
+// One place for each image; the next partial image takes the place of the one before. `alt`: what the image is.
+export function show(places, image, number, { type, alt, isWhole }) {
+  let figure = places.children[number];
+  if (!figure) {
+    figure = document.createElement("figure");
+    figure.append(document.createElement("img"), document.createElement("figcaption"));
+    places.append(figure);
+  }
+  const [picture, caption] = figure.children;
+  if (picture.src.startsWith("blob:")) URL.revokeObjectURL(picture.src);
+  picture.src = image.b64_json ? URL.createObjectURL(blobOf(image.b64_json, type)) : pathOf(image.url);
+  picture.alt = alt;
+  if (!isWhole) return;
+  const link = document.createElement("a");
+  link.href = picture.src;
+  link.download = `image-${number + 1}.${type === "jpeg" ? "jpg" : type}`;
+  link.textContent = "Download";
+  caption.replaceChildren(link);
+}
+
+export function clear(places) {
+  for (const picture of places.querySelectorAll("img")) {
+    if (picture.src.startsWith("blob:")) URL.revokeObjectURL(picture.src);
+  }
+  places.replaceChildren();
+}
+
+// What went wrong, in the gateway's words.
+export async function failureOf(response) {
+  const text = await response.text();
+  return new Error(text.startsWith("{") ? JSON.parse(text).error.message : text);
+}
