@@ -19,7 +19,7 @@ from tests.console.week import TEAMS, fill_week
 
 OPERATORS = (
     *("/console/now", "/console/requests", "/console/reservations", "/console/usage", "/console/limits"),
-    *("/console/people", "/console/changes", "/console/system"),
+    *("/console/people", "/console/accounts", "/console/changes", "/console/system"),
 )
 MEMBERS = (
     "/console/me/playground",

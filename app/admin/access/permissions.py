@@ -36,7 +36,7 @@ class Permission(StrEnum):
     CHANGE_KEYS = "change or enable keys; give a key a role"
     SET_LIMITS = "set limits"
     REMOVE_LIMITS = "remove limits, make shadow limits"
-    OPERATE = "rest and resume accounts; cancel jobs; reload; apply a file"
+    OPERATE = "rest and resume accounts; compare with the bill; cancel jobs; reload; apply a file"
 
 
 _READ = {Role.ADMIN: Reach.ALL, Role.AUDITOR: Reach.ALL, Role.LEAD: Reach.TEAM, Role.MEMBER: Reach.OWN}

@@ -21,7 +21,8 @@ from app.upstream.accounts.states import Availability
 class AccountView:
     """One account: how it is set, and what the running processes say of it. `processes` 0: no gateway runs.
 
-    `state` is the worst that any process says. `rested` is what an operator says, whether or not a gateway runs.
+    `state` is the worst that any process says. `rested` is what an operator says, whether or not a gateway runs, and
+    `rested_at` when that was said.
     """
 
     spec: AccountSpec
@@ -32,6 +33,7 @@ class AccountView:
     why: str | None
     until: datetime | None
     rested: bool
+    rested_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -67,8 +69,9 @@ def list_accounts(operator: Operator, specs: Sequence[AccountSpec]) -> list[Acco
         state, why, until = (worst.state.value, worst.why, worst.until) if worst else ("not running", None, None)
         if is_rested and word is not None:
             state, why, until = ("down" if word.until is None else "resting"), "operator", word.until
+        since = word.at if is_rested and word is not None else None
         up = sum(each.state is Availability.UP for each in mine)
-        views.append(AccountView(spec, limits.get(spec.name, ()), len(mine), up, state, why, until, rested=is_rested))
+        views.append(AccountView(spec, limits.get(spec.name, ()), len(mine), up, state, why, until, is_rested, since))
     return views
 
 

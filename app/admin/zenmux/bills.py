@@ -3,9 +3,11 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any
 
+from app.admin.access.permissions import Permission, permit
 from app.admin.operator import Operator
 from app.errors import NotFound, RemoteFailure
 from app.images.catalog.catalog import Catalog
@@ -33,6 +35,15 @@ def bills_to_compare(settings: Settings, name: str | None = None) -> list[Accoun
     return chosen
 
 
+@dataclass(frozen=True, slots=True)
+class DayBill:
+    """What ZenMux billed for a UTC day, by the names that it gives to models. `account` '': all accounts together."""
+
+    day: date
+    account: str
+    billed: tuple[tuple[str, Tally], ...]
+
+
 async def reconcile_day(
     operator: Operator, day: date, catalog: Catalog, settings: Settings, account: AccountSpec | None = None
 ) -> DayComparison:
@@ -41,12 +52,36 @@ async def reconcile_day(
 
     Raises ConfigurationError without a management key, RemoteFailure if ZenMux does not give the costs.
     """
+    return compare_bill(operator, await fetch_bill(settings, day, account), catalog)
+
+
+def day_to_compare(text: str | None, now: datetime) -> date:
+    """The UTC day that is written so; None: yesterday. Raises ValueError."""
+    if text is None:
+        return now.date() - timedelta(days=1)
+    try:
+        day = date.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"{text!r} is not a day; write 2026-11-24.") from None
+    if day > now.date():
+        raise ValueError(f"{day} is still to come.")
+    return day
+
+
+async def fetch_bill(settings: Settings, day: date, account: AccountSpec | None = None) -> DayBill:
+    """Asks ZenMux; takes a minute at most. Raises ConfigurationError, RemoteFailure."""
     from app.upstream.lookups.costs import fetch_day_cost  # noqa: PLC0415 - the transport is slow to load
 
     costs = await fetch_day_cost(settings, day, account)
-    billed = [(model, Tally(requests, nanousd)) for model, requests, nanousd in costs]
+    billed = tuple((model, Tally(requests, nanousd)) for model, requests, nanousd in costs)
+    return DayBill(day, account.name if account else "", billed)
+
+
+def compare_bill(operator: Operator, bill: DayBill, catalog: Catalog) -> DayComparison:
+    """The bill beside the ledger; the result is kept in place of an earlier one. Raises NotPermitted."""
+    permit(operator.principal, Permission.OPERATE)
     with operator.reading() as connection:
-        comparison = compare_day(connection, day, billed, _name_of(catalog), account.name if account else "")
+        comparison = compare_day(connection, bill.day, bill.billed, _name_of(catalog), bill.account)
     with operator.writing() as connection:
         keep(connection, comparison, operator.now)
     return comparison

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from app.admin.zenmux.bills import bills_to_compare, days_json, reconcile_day
+from app.admin.zenmux.bills import bills_to_compare, day_to_compare, days_json, reconcile_day
 from app.cli.terminal.options import Json
 from app.cli.terminal.output import read, say, show_json, show_table
 from app.cli.terminal.session import Session
@@ -41,7 +41,7 @@ def reconcile(
     """
     session = Session(context)
     now = session.terminal.clock()
-    chosen = read("--day", lambda: _parse_day(day, now))
+    chosen = read("--day", lambda: day_to_compare(day, now))
     catalog = session.catalog
     settings = session.settings_with_accounts
     bills = bills_to_compare(settings, account)
@@ -57,18 +57,6 @@ def reconcile(
             left = [spec.name for spec in settings.accounts if spec.management_key is None]
             say(f"Not compared, for they have no management key: {', '.join(left)}.")
     raise typer.Exit(0 if all(comparison.explained for comparison in compared) else 1)
-
-
-def _parse_day(text: str | None, now: datetime) -> date:
-    if text is None:
-        return now.date() - timedelta(days=1)
-    try:
-        day = date.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError(f"{text!r} is not a day; write 2026-11-24.") from None
-    if day > now.date():
-        raise ValueError(f"{day} is still to come.")
-    return day
 
 
 def _show(comparison: DayComparison, now: datetime) -> None:

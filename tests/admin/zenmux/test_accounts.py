@@ -24,6 +24,7 @@ def test_without_a_running_gateway_only_an_operators_word_is_known(operator: Ope
     assert (spare.state, spare.why, spare.until, spare.rested) == (
         "resting", "operator", operator.now + timedelta(hours=1), True,
     )  # fmt: skip
+    assert (main.rested_at, spare.rested_at) == (None, operator.now)
     resume_account(operator, SPECS, "spare")
     assert [each.state for each in list_accounts(operator, SPECS)] == ["not running", "not running"]
 

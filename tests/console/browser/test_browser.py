@@ -12,7 +12,14 @@ from tests.console.browser.conftest import PHONE, Desk
 AXE = Path(__file__).parents[2] / "node/node_modules/axe-core/axe.min.js"
 PAGES = (
     *("/console/requests", "/console/reservations", "/console/now"),
-    *("/console/usage", "/console/limits", "/console/people", "/console/changes", "/console/system"),
+    *(
+        "/console/usage",
+        "/console/limits",
+        "/console/people",
+        "/console/accounts",
+        "/console/changes",
+        "/console/system",
+    ),
     *("/console/me/playground", "/console/me/gallery", "/console/me/keys", "/console/me/usage", "/console/me/sessions"),
 )
 _ANSWERED = "() => new Promise((done) => document.addEventListener('htmx:after:swap', () => done(true), {once: true}))"
