@@ -219,7 +219,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("console/test_pages.py", "console/test_walls.py", "console/test_attacks.py"): (
         "admin/reads/glance.py", "console/door.py", "console/member/keys.py", "console/member/sessions.py",
         "console/member/usage.py", "console/pages/limits.py", "console/pages/now.py", "console/pages/people.py",
-        "console/pages/requests.py",
+        "console/pages/explain.py", "console/pages/requests.py",
         "console/pages/spans.py", "console/pages/system.py", "console/pages/usage.py", "console/web/guard.py",
         "console/web/headers.py", "console/web/notices.py", "console/web/site.py", "console/web/snippets.py",
         "console/web/templates.py", "console/web/visit.py",

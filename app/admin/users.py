@@ -13,6 +13,7 @@ from app.admin.lookup.owners import existing_team
 from app.admin.operator import Operator
 from app.admin.views import UserView
 from app.database.changes import Change
+from app.errors import InvalidValue
 from app.identity.keys.keys import list_keys
 from app.identity.people import users as user_records
 from app.identity.people.roles import Role
@@ -118,6 +119,21 @@ def set_user_team(operator: Operator, name: str, team: str | None) -> UserView:
         user = user_for(operator, connection, name, Permission.CHANGE_USERS)
         found = existing_team(connection, team) if team is not None else None
         return _view(connection, move_user(connection, user, found, change))
+
+
+def set_user_role(operator: Operator, name: str, role: str) -> UserView:
+    """Gives the user that role; their keys have roles of their own.
+
+    Raises NotFound, InvalidValue for a role that is none, and Conflict if a file sets the user's role.
+    """
+    change = operator.change()
+    with operator.writing() as connection:
+        user = user_for(operator, connection, name, Permission.CHANGE_USERS)
+        if role not in list(Role):
+            raise InvalidValue(f"There is no role {role!r}; there are {', '.join(Role)}.")
+        refuse_managed(user.managed_by, f"The user {user.name}", ("role",))
+        wanted = replace(user, role=Role(role))
+        return _view(connection, user_records.change_user(connection, wanted, change=change))
 
 
 def move_user(connection: Connection, user: User, team: Team | None, change: Change) -> User:

@@ -19,7 +19,7 @@ from app.console.member import gallery, playground
 from app.console.member import keys as own_keys
 from app.console.member import sessions as own_sessions
 from app.console.member import usage as own_usage
-from app.console.pages import accounts, changes, limits, now, people, requests, system, usage
+from app.console.pages import accounts, changes, explain, limits, now, people, requests, system, usage
 from app.console.providers.client import ProviderClients
 from app.console.web.assets import Assets
 from app.console.web.guard import guarded, open_page
@@ -99,6 +99,7 @@ PAGES = (
     *requests.PAGES,
     *usage.PAGES,
     *limits.PAGES,
+    *explain.PAGES,
     *people.PAGES,
     *accounts.PAGES,
     *changes.PAGES,

@@ -7,13 +7,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from app.admin.keys import list_keys
-from app.admin.limits import list_limits
+from app.admin.keys import WantedKey, create_key, list_keys
+from app.admin.limits import Target, list_limits, set_limits
 from app.admin.teams import list_teams
 from app.admin.users import list_users, show_user
 from app.console.web.headers import PAGE_HEADERS
 from app.main import utc_now
-from app.quotas.rules.limits import format_limit
+from app.quotas.rules.limits import Scope, format_limit, parse_limit
 from tests.console.conftest import Browser, Console
 from tests.console.week import TEAMS, fill_week
 
@@ -181,11 +181,48 @@ def test_limits_are_set_and_removed(week: Console, admin: Browser) -> None:
     gone = admin.post("/console/limits/remove", scope="user", owner=owner, limit="images:7/hour")
     assert gone.headers["location"].endswith("limit-removed")
     assert "images:7/hour" not in written()
-    for wrong in ({"scope": "shoe"}, {"scope": "user", "owner": ""}, {**form, "amount": "many", "window": "day"}):
+    raised = admin.post("/console/limits", amount="90", window="day", until="24h", **form)
+    assert raised.status_code == 400  # there is no such limit yet
+    assert admin.post("/console/limits", amount="8", window="day", **form).status_code == 303
+    raised = admin.post("/console/limits", amount="90", window="day", until="24h", **form)
+    assert raised.headers["location"].endswith("limit-raised")
+    assert "(raised to 90 images until " in admin.get("/console/limits").text
+    assert "images:8/day" in written()
+    for wrong in (
+        {**form, "amount": "1", "window": "day", "until": "ever"},
+        {"scope": "shoe"},
+        {"scope": "user", "owner": ""},
+        {**form, "amount": "many", "window": "day"},
+    ):
         refused = admin.post("/console/limits", **wrong)
         assert (refused.status_code, 'role="alert"' in refused.text) == (400, True)
     file = admin.get("/console/limits?format=csv")
     assert "user,newsletter-bot,usd:5.00/day,False" in file.text
+
+
+def test_a_request_is_explained_for_a_user_and_for_a_key(week: Console, admin: Browser) -> None:
+    key = create_key(week.operator, WantedKey("new here")).key.key
+    page = admin.get("/console/limits/explain", params={"owner": "new here", "quality": "low", "n": "2"}).text
+    assert ("Every limit lets it pass now." in page, "<code>images:200/day</code>" in page) == (True, True)
+    set_limits(week.operator, Target(Scope.KEY, key.id), [parse_limit("images:1/day")])
+    asked = {"whose": "key", "owner": key.id, "quality": "low", "n": "2"}
+    page = admin.get("/console/limits/explain", params=asked).text
+    assert ('<span class="badge bad">no' in page, "images:1/day" in page) == (True, True)
+    for wrong in ({"owner": "nobody"}, {"owner": key.id, "whose": "key", "n": "many"}, {**asked, "size": "7x7"}):
+        refused = admin.get("/console/limits/explain", params=wrong)
+        assert (refused.status_code, 'role="alert"' in refused.text) == (400, True)
+    lead = week.signed_in("lena", "lead")  # of no team: limits of others are not hers
+    assert lead.get("/console/limits/explain", params={"owner": "newsletter-bot"}).status_code == 403
+
+
+def test_a_role_is_given(week: Console, admin: Browser) -> None:
+    user = show_user(week.operator, "newsletter-bot").user
+    path = f"/console/people/{user.id}"
+    assert admin.post(path, do="role", role="auditor").headers["location"].endswith("done=role-set")
+    assert show_user(week.operator, "newsletter-bot").user.role == "auditor"
+    assert '<option value="auditor" selected>' in admin.get(path).text
+    assert admin.post(path, do="role", role="king").status_code == 400
+    assert admin.post("/console/people/nobody", do="role", role="admin").status_code == 404
 
 
 def test_members_see_their_own_things(week: Console) -> None:

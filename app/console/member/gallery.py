@@ -33,7 +33,7 @@ class KeptImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptRequest:
     """What is kept of one request. `row` None: its job ended before anything was reserved."""
 
     request_id: str
@@ -70,7 +70,7 @@ async def delete_kept(visit: Visit) -> Response:
     return visit.to(PATH, "image-deleted")
 
 
-async def _kept(visit: Visit) -> list[Kept]:
+async def _kept(visit: Visit) -> list[KeptRequest]:
     user_id, since = visit.user_id, visit.now - _DAY
     wanted = WantedRequests((("user_id", user_id),), since=since)
     files = await visit.read(lambda operator: own_images(operator, since))
@@ -89,7 +89,7 @@ async def _kept(visit: Visit) -> list[Kept]:
             for file in files.get(request_id, ())
         ]
         ends = None if job is None else from_ms(job.expires_at_ms)
-        kept.append(Kept(request_id, at, row, images, None if job is None else job_json(job), ends))
+        kept.append(KeptRequest(request_id, at, row, images, None if job is None else job_json(job), ends))
     return sorted(kept, key=lambda each: each.at, reverse=True)
 
 

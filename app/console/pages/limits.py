@@ -1,11 +1,14 @@
 """Limits: the fullest first, each owner's, with forms to set and remove them."""
 
+from datetime import timedelta
+
 from starlette.responses import Response
 
 from app.admin.access.permissions import Permission
-from app.admin.limits import Target, list_limits, remove_limits, set_limits
+from app.admin.limits import Target, list_limits, raise_limits, remove_limits, set_limits
 from app.admin.lookup.model_names import ModelNames
 from app.admin.reads.glance import read_nearest
+from app.admin.views import written_limit
 from app.console.web.csv_answer import csv_answer
 from app.console.web.forms import NO_FORM, Form
 from app.console.web.visit import Visit
@@ -22,6 +25,7 @@ _SCOPES = {
     Scope.GATEWAY: "The gateway",
     Scope.DEFAULT: "New users",
 }
+_RAISES = {"": None, "1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7)}
 _OF_LEADS = (Scope.USER, Scope.KEY)
 
 
@@ -46,17 +50,25 @@ async def show_limits(visit: Visit, error: str | None = None, form: Form = NO_FO
         windows=[window for window in Window if window is not Window.NOW],
         models=[spec.name for spec in visit.services.policy.catalog.models],
         written=format_limit,
+        shown=written_limit,
+        raises=_RAISES,
         error=error,
         form=form,
     )
 
 
 async def set_limit_page(visit: Visit) -> Response:
-    """Sets a limit, or changes the one with the same unit, window and model."""
+    """Sets a limit, or changes the one with the same unit, window and model: for good, or raises it for a time."""
     form = await visit.form()
     try:
         target, written = _target(form), model_names(visit).limit_of(_written(form))
-        shadow = form.get("shadow") == "on"
+        shadow, lasts = form.get("shadow") == "on", _lasts(form)
+        if lasts is not None and shadow:
+            raise InvalidValue("A shadow limit refuses nothing, so there is nothing to raise.")
+        if lasts is not None:
+            until = visit.now + lasts
+            await visit.change(lambda operator: raise_limits(operator, target, [written], until))
+            return visit.to(PATH, "limit-raised")
         await visit.change(lambda operator: set_limits(operator, target, [written], shadow=shadow))
     except AdministrationError as error:
         return await show_limits(visit, error.message, form)
@@ -79,6 +91,12 @@ def model_names(visit: Visit) -> ModelNames:
     policy, settings = visit.services.policy, visit.services.settings
     passes_unknown = settings.unknown_models is UnknownModels.PASS
     return ModelNames(policy.catalog, passes_unknown, settings.successor_model or policy.catalog.successor)
+
+
+def _lasts(form: Form) -> timedelta | None:
+    if form.get("until") not in _RAISES:
+        raise InvalidValue("Say for how long: for good, or one of the times of the form.")
+    return _RAISES[form.get("until")]
 
 
 def _target(form: Form) -> Target:

@@ -16,6 +16,7 @@ from app.console.web.forms import NO_FORM, Form
 from app.console.web.snippets import snippets_for
 from app.console.web.visit import Visit
 from app.errors import AdministrationError, InvalidValue
+from app.identity.people.roles import Role
 
 PATH = "/console/people"
 _OVERLAPS = {"0": timedelta(), "1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7)}
@@ -43,6 +44,7 @@ async def show_user(visit: Visit, error: str | None = None, minted: MintedKeyVie
         view=view,
         keys=keys,
         teams=await visit.read(team_cases.list_teams),
+        roles=list(Role),
         statuses=(await visit.read(lambda operator: explain_user(operator, view.user.id))).statuses,
         models=[spec.name for spec in visit.services.policy.catalog.models],
         expiries=_EXPIRIES,
@@ -76,7 +78,7 @@ async def make_team(visit: Visit) -> Response:
 
 
 async def change_user(visit: Visit) -> Response:
-    """Moves a user into a team, disables or enables them: whatever button was pressed."""
+    """Moves a user into a team, gives a role, disables or enables them: whatever button was pressed."""
     form, name = await visit.form(), visit.request.path_params["name"]
     try:
         match form.get("do"):
@@ -84,6 +86,10 @@ async def change_user(visit: Visit) -> Response:
                 team = form.get("team") or None
                 await visit.change(lambda operator: user_cases.set_user_team(operator, name, team))
                 return visit.to(user_path(name), "team-set")
+            case "role":
+                role = form.get("role")
+                await visit.change(lambda operator: user_cases.set_user_role(operator, name, role))
+                return visit.to(user_path(name), "role-set")
             case "disable":
                 await visit.change(lambda operator: user_cases.disable_user(operator, name))
                 return visit.to(user_path(name), "user-disabled")

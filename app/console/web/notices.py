@@ -9,6 +9,7 @@ NOTICES = {
     "user-enabled": "The user is enabled again.",
     "team-made": "The team is made.",
     "team-set": "The user's team is changed. What was used before stays with the old team.",
+    "role-set": "The role is given. Keys, and sessions by a link with a role, have their own.",
     "key-disabled": "The key is disabled. It stops working within seconds.",
     "key-enabled": "The key works again.",
     "image-deleted": "It is deleted. What was bought stays charged.",

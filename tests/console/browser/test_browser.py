@@ -15,6 +15,7 @@ PAGES = (
     *(
         "/console/usage",
         "/console/limits",
+        "/console/limits/explain?owner=newsletter-bot",
         "/console/people",
         "/console/accounts",
         "/console/changes",
