@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 # Compiled tests and modules are kept for the next run, also where the machine's owner switched that off.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install run test test-quick test-full soak node clients tools browser mixin vendor dist sbom bench bench-full check format lock clean
+.PHONY: help install run test test-quick test-full soak node clients tools browser screenshots mixin vendor dist sbom bench bench-full check format lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -103,6 +103,9 @@ browser: ## install Debian's Chromium for the tests of the console, where there 
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 	  { apt-get install -y -qq chromium >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }; } || \
 	  echo "Chromium could not be had: the tests of the console in a browser will be skipped"
+
+screenshots: install browser ## images of the console for README and docs, from the sandbox with a week of invented use
+	$(BIN)/python -m tests.console.screenshots docs/images
 
 mixin: install ## render deploy/mixin into deploy/
 	$(BIN)/python deploy/mixin/render.py
