@@ -33,7 +33,8 @@ class ConfigurationState:
     """The configuration after so many tries to read it again. `refusal` says why the last try failed: then this is what
     was in use before. `begun_at`: when that try began, on the clock of time.monotonic, which all processes share.
     `needs_restart` names the settings that had changed and stay as they were. `trial_changes` None: it is to be used.
-    Otherwise it was a trial: nobody uses it, and these lines would be added to the list of changes.
+    Otherwise it was a trial: nobody uses it, and these lines would be added to the list of changes. `models` has a line
+    for each model that differs from before, if they are few.
     """
 
     number: int
@@ -43,6 +44,7 @@ class ConfigurationState:
     needs_restart: tuple[str, ...] = ()
     begun_at: float = 0.0
     trial_changes: tuple[dict[str, Any], ...] | None = None
+    models: tuple[str, ...] = ()
 
     @property
     def is_trial(self) -> bool:

@@ -71,7 +71,7 @@ class Rereader:
     def _trial(self) -> ConfigurationState:
         """What another reading would find. Nothing is said of it but to whoever asked."""
         before, begun_at = self._state, time.monotonic()
-        refused = replace(before, begun_at=begun_at, trial_changes=())
+        refused = replace(before, begun_at=begun_at, trial_changes=(), models=())
         try:
             found = self._read(before.configuration, True)  # noqa: FBT003 - it has no name
         except GatewayError as error:
@@ -81,7 +81,7 @@ class Rereader:
             return replace(refused, refusal=_BUG)
         configuration, names = found.configuration, found.needs_restart
         return ConfigurationState(
-            before.number, configuration, found.read_at, None, names, begun_at, found.trial_changes or ()
+            before.number, configuration, found.read_at, None, names, begun_at, found.trial_changes or (), found.models
         )
 
     def _next_state(self) -> ConfigurationState:
@@ -98,8 +98,10 @@ class Rereader:
             about = {"needs_restart": list(found.needs_restart), "models": list(found.models)}
             logger.info("configuration_read", extra=about)
             names = found.needs_restart
-            return ConfigurationState(number, found.configuration, found.read_at, None, names, begun_at)
-        return replace(before, number=number, refusal=refusal, begun_at=begun_at)
+            return ConfigurationState(
+                number, found.configuration, found.read_at, None, names, begun_at, models=found.models
+            )
+        return replace(before, number=number, refusal=refusal, begun_at=begun_at, models=())
 
 
 def reload_on_hangup(running: ConfigurationState, read: Read, hooks: Hooks) -> None:

@@ -421,11 +421,12 @@ def test_an_admin_reloads_over_http_and_is_answered_with_the_result(running: Rel
         answer = ask().json()
         assert (answer["object"], answer["needs_restart"]) == ("reload", ["GATEWAY_LOG_LEVEL"])
         wait_until(lambda: running.lines("configuration_in_use")[-1]["hash"] == answer["hash"], "all use it")  # noqa: B023 - at once
-    running.setup.write_text("version: 1\nusers: {zoe: {}}\n")
+    running.setup.write_text("version: 1\nusers: {zoe: {}}\ncatalog: {models: {gpt-image-2: {n_max: 2}}}\n")
     for _ in range(4):
         tried = ask(query="?dry_run=true").json()
         assert [each["action"] for each in tried["changes"]] == ["user.create"]
         assert tried["hash"] != answer["hash"]
+        assert (answer["models"], tried["models"]) == ([], ["~ model gpt-image-2: n_max"])
     running.write(**secret, GATEWAY_THRESHOLDS_PERCENT="101")
     for query in ("?dry_run=true", ""):
         refused = ask(query=query)

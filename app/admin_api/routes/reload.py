@@ -22,6 +22,7 @@ async def reload(call: ReadingCall, asked: Annotated[ChangeQuery, Query()]) -> R
     current = call.services.configuration
     state = await current.reload(is_trial=asked.dry_run)
     found = {"hash": current.hash_of(state.configuration), "needs_restart": list(state.needs_restart)}
+    found["models"] = list(state.models)
     if state.is_trial:
         return JSONResponse({"object": "dry_run", "changes": list(state.trial_changes or ()), **found})
     return JSONResponse({"object": "reload", "read_at": iso(state.read_at), **found})

@@ -59,6 +59,7 @@ class ReloadShape(Shape):
     hash: str = Field(description="Equal for gateways of one database with the same configuration.")
     read_at: str
     needs_restart: list[str] = Field(description="Settings that have changed and stay as they were until a restart.")
+    models: list[str] = Field(description="A line for each model that has changed: up to 20.")
 
 
 class ReloadTrialShape(DryRunShape):
@@ -66,6 +67,7 @@ class ReloadTrialShape(DryRunShape):
 
     hash: str = Field(description="What it would be: another one than now, if something would change.")
     needs_restart: list[str]
+    models: list[str] = Field(description="A line for each model that would change: up to 20.")
 
 
 class StatusShape(Shape):
