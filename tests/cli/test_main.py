@@ -1,8 +1,11 @@
 """The global options, and the ways the program is started."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import app
 from tests.cli.conftest import Cli
@@ -42,3 +45,20 @@ def test_both_ways_to_start_it() -> None:
     for command in ([sys.executable, "-m", "app"], [str(script)]):
         done = subprocess.run([*command, "version"], capture_output=True, text=True, check=True, timeout=60)
         assert done.stdout == f"zenmux-gateway {app.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("ke", "keys"), ("keys cr", "create"), ("import li", "litellm"), ("db move --to-", "--to-file")],
+)
+def test_the_shell_completes_commands_that_are_not_loaded_yet(typed: str, offered: str) -> None:
+    words = f"zenmux-gateway {typed}"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "_ZENMUX_GATEWAY_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    program = Path(sys.executable).with_name("zenmux-gateway")
+    done = subprocess.run([program], env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == [offered]
