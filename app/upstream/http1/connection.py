@@ -19,7 +19,7 @@ from app.upstream.wire.chunks import Chunk
 # A large read costs a quarter less CPU per byte than a small one, here and on the way to the client. But a chunk that
 # waits for a slow client uses memory. So reads begin small, grow while they are filled and taken at once, and become
 # small again when the client is slow.
-READ_BYTES_MAX = 262_144
+READ_BYTES_MAX = 524_288
 _READ_BYTES_MIN = 65_536
 _SLOW_SECONDS = 0.05
 _HEAD_READ_BYTES = 16_384  # what comes with a head is copied several times; nearly every head fits
