@@ -13,11 +13,12 @@ from tests.memory import use_temporary_root
 pytest_plugins = ["tests.stores"]
 
 _ROOT = Path(__file__).parent
-# They start gateways or other processes, or make a store for nearly every test.
+# They start servers or other processes, or make a store for nearly every test.
 _NOT_QUICK = [
     _ROOT / name
     for name in (
-        "admin_api", "bench", "chaos", "cli/commands", "console", "database/test_upgrades.py", "deploy", "e2e"
+        "admin_api", "bench", "chaos", "cli/commands", "console", "database/test_upgrades.py", "deploy", "e2e",
+        "server/http", "upstream/test_contract.py",
     )
 ]  # fmt: skip
 _NOT_QUICK_NAMES = {"GatewayProcess", "Process", "RunningGateway", "multiprocessing", "subprocess"}
