@@ -4,7 +4,7 @@ from pathlib import Path
 
 from app.sandbox.server import SandboxServer
 from tests.cli.processes import Process
-from tests.servers import UPSTREAM_KEY, GatewayProcess
+from tests.servers import UPSTREAM_KEY, GatewayProcess, wait_until
 
 
 def test_every_start_applies_the_file_and_never_prunes(sandbox: SandboxServer, tmp_path: Path) -> None:
@@ -16,10 +16,10 @@ def test_every_start_applies_the_file_and_never_prunes(sandbox: SandboxServer, t
     ):
         file.write_text(text)
         with GatewayProcess(tmp_path / "data", sandbox.url, GATEWAY_BOOTSTRAP_FILE=str(file)) as gateway:
-            lines = gateway.log().splitlines()
-            [applied] = [line for line in lines if "setup_applied" in line][-1:]
+            # It answers a moment before its line is in the log.
+            wait_until(lambda: "listening" in gateway.log().splitlines()[-1], "it listens")
+            [applied] = [line for line in gateway.log().splitlines() if "setup_applied" in line][-1:]
             assert f'"changes":{changes}' in applied
-            assert "listening" in lines[-1]
             key = gateway.store.key(user="bob")
             assert key.id
 
