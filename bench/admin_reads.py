@@ -176,7 +176,7 @@ def main() -> None:
     options = parser.parse_args()
 
     def say(line: str) -> None:
-        print(line, flush=True)  # noqa: T201
+        print(line, flush=True)  # noqa: T201 - what a benchmark is for
 
     cores: Cores = choose_cores(sorted(os.sched_getaffinity(0)))
     with ExitStack() as stack:

@@ -65,6 +65,7 @@ def fingerprint(configuration: Configuration, secret: bytes) -> str:
     accounts = configuration.settings.accounts
     settings = {field: getattr(configuration.settings, field) for field in sorted(RELOADED - _FILES)}
     keys = [[getattr(account, each.name) for each in fields(account)] for account in accounts]
+    keys += [[each.name, each.client_secret] for each in configuration.settings.sign_in.providers]
     content = [settings, configuration.policy.catalog.override_toml, configuration.setup_digest, keys]
     return hmac.new(secret, json.dumps(content, default=_plain).encode(), hashlib.sha256).hexdigest()[:_HASH_LENGTH]
 

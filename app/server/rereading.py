@@ -73,10 +73,10 @@ class Rereader:
         before, begun_at = self._state, time.monotonic()
         refused = replace(before, begun_at=begun_at, trial_changes=(), models=())
         try:
-            found = self._read(before.configuration, True)  # noqa: FBT003 - it has no name
+            found = self._read(before.configuration, True)  # noqa: FBT003 - a callable's parameter has no name
         except GatewayError as error:
             return replace(refused, refusal=error.message)
-        except Exception:
+        except Exception:  # whoever asked waits for an answer
             logger.exception("configuration_not_tried")
             return replace(refused, refusal=_BUG)
         configuration, names = found.configuration, found.needs_restart

@@ -1,13 +1,16 @@
 """The fingerprint: equal for what is equal, different for whatever a reload can change, and no help for guessing."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from app.configuration.configuration import Configuration, fingerprint
 from app.configuration.reading import check
+from app.settings.console.providers import ProviderSpec, SignInSpec
 from app.settings.reloading import RELOADED
 from app.settings.settings import Settings
 
@@ -48,6 +51,17 @@ def test_it_is_the_same_in_another_process() -> None:
 
 def test_every_setting_that_a_reload_takes_has_a_change_here() -> None:
     assert CHANGES.keys() == RELOADED - {"bootstrap_file", "catalog_file"}
+
+
+def test_so_does_a_new_secret_of_an_identity_provider() -> None:
+    configuration = read()
+
+    def with_secret(text: str) -> str:
+        provider = ProviderSpec("a", "A", "https://id.example.com", "gateway", SecretStr(text))
+        settings = configuration.settings.with_sign_in(SignInSpec((provider,)))
+        return fingerprint(replace(configuration, settings=settings), SECRET)
+
+    assert len({with_secret("old"), with_secret("new"), fingerprint(configuration, SECRET)}) == 3
 
 
 @pytest.mark.parametrize("name", CHANGES)

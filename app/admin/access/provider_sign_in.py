@@ -3,6 +3,7 @@
 Whoever calls this has verified what the provider says.
 """
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -19,12 +20,7 @@ from app.identity.people import users as user_records
 from app.identity.people.names import checked_name
 from app.identity.people.users import User
 from app.identity.providers.claims import Membership, Person, is_mentioned, membership
-from app.identity.providers.identities import (
-    Identity,
-    add_identity,
-    drop_identities,
-    find_identity,
-)
+from app.identity.providers.identities import Identity, add_identity, drop_identities, find_identity
 from app.identity.sessions.sessions import NewSession, SessionBounds
 from app.settings.console.providers import GroupRules, Newcomers, ProviderSpec
 from app.setup.managed import Managed
@@ -94,6 +90,8 @@ def _recognize(
     provider = rules.provider
     email = person.verified_email if provider.links_by_email else None
     user = user_records.find_user(connection, email) if email is not None else None
+    if user is not None and user.name != email:  # found by an id that looks so
+        user = None
     is_new = user is None
     if user is None:
         _refuse_newcomer(person, rules)
@@ -111,9 +109,14 @@ def _refuse_newcomer(person: Person, rules: ProviderRules) -> None:
     if not is_welcome:
         raise NotPermitted(
             f"{rules.provider.label} knows you as {person.name}, and this gateway does not know you yet. Whoever runs "
-            f"it can make you a user: zenmux-gateway users link NAME --issuer {person.issuer} --subject "
-            f"{person.subject}"
+            f"it can say which user you are: {_link_command('NAME', person)}"
         )
+
+
+def _link_command(name: str, person: Person) -> str:
+    """To paste into a shell, whatever the provider wrote."""
+    words = ("zenmux-gateway", "users", "link", name, "--issuer", person.issuer, "--subject", person.subject)
+    return shlex.join(words)
 
 
 def _make_user(
@@ -126,7 +129,7 @@ def _make_user(
     if user_records.find_user(connection, name) is not None:
         raise NotPermitted(
             f"There is a user {name} here already, and nobody has said that it is you. Whoever runs this gateway can: "
-            f"zenmux-gateway users link {name} --issuer {person.issuer} --subject {person.subject}"
+            f"{_link_command(name, person)}"
         )
     team = existing_team(connection, wanted.team) if wanted is not None and wanted.team is not None else None
     if wanted is None:

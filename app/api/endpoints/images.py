@@ -31,7 +31,7 @@ async def create_image(request: Request) -> Response:
 
 
 async def _exchange_of(request: Request) -> Response:
-    event_of(request).operation = "generation"
+    event_of(request).operation = "generation"  # also of a request whose key is refused
     return await generation_of(request, await authenticated(request), read_json_object)
 
 

@@ -8,6 +8,7 @@ from app.admin.access.sign_in import ROLES, create_link
 from app.cli.terminal.options import Json, commands
 from app.cli.terminal.output import say, show, show_json
 from app.cli.terminal.session import Session
+from app.cli.terminal.settings_view import with_setup
 from app.errors import ConfigurationError
 from app.settings.settings import Settings
 
@@ -36,7 +37,7 @@ def link(
     zenmux-gateway console link --user alice --role admin
     """
     session = Session(context)
-    if not session.settings.has_console:
+    if not (session.settings.has_console or with_setup(session.settings).has_console):
         raise ConfigurationError("The console is off: set GATEWAY_CONSOLE=true, or GATEWAY_ADMIN_KEY.")
     with session.existing() as operator:
         token = create_link(operator, user, role)

@@ -1,7 +1,6 @@
 """Signing in with an identity provider: out to it, and back."""
 
 import base64
-import binascii
 import json
 
 from starlette.exceptions import HTTPException
@@ -26,7 +25,8 @@ _SOMEBODY = Principal("oidc", Role.MEMBER)
 async def go_to_provider(visit: Visit) -> Response:
     """Sends the browser to the provider. What it must bring back is in a cookie that only this browser has."""
     provider = _provider(visit)
-    url, login = await visit.site.providers.client(provider).begin(_way_back(visit, provider))
+    client = await visit.site.providers.client(provider)
+    url, login = await client.begin(_way_back(visit, provider))
     response = RedirectResponse(url, 303, headers=PAGE_HEADERS)
     visit.cookies.keep_login(response, _written(provider, login, safe_path(visit.asked("next"))))
     return response
@@ -41,7 +41,8 @@ async def come_from_provider(visit: Visit) -> Response:
     query = dict(visit.request.query_params)
     agent, bounds = visit.request.headers.get("user-agent", ""), visit.site.bounds
     try:
-        claims = await visit.site.providers.client(provider).finish(login, query, _way_back(visit, provider))
+        client = await visit.site.providers.client(provider)
+        claims = await client.finish(login, query, _way_back(visit, provider))
         person = read_person(claims, provider)
         rules = ProviderRules(provider, visit.services.settings.sign_in.groups)
         opened = await visit.services.administration.change(
@@ -79,9 +80,9 @@ def _read(text: str, provider: ProviderSpec) -> tuple[LoginOnItsWay, str]:
     """What `_written` wrote, for the same provider; a browser can have changed only its own login."""
     try:
         name, path, state, nonce, code_verifier = json.loads(base64.urlsafe_b64decode(text))
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, RecursionError):
         return LoginOnItsWay("", "", ""), HOME
-    is_whole = all(isinstance(each, str) for each in (path, state, nonce, code_verifier))
-    if name != provider.name or not is_whole:
+    texts = (path, state, nonce, code_verifier)
+    if name != provider.name or not all(isinstance(each, str) and each.isascii() for each in texts):
         return LoginOnItsWay("", "", ""), HOME
     return LoginOnItsWay(state, nonce, code_verifier), safe_path(path)

@@ -41,14 +41,17 @@ class ProviderClients:
         self._settings = settings
         self._clients: dict[ProviderSpec, tuple[ProviderClient, float]] = {}
 
-    def client(self, spec: ProviderSpec) -> "ProviderClient":
+    async def client(self, spec: ProviderSpec) -> "ProviderClient":
         """The client for this provider. Of a reload, only the newest specs are kept."""
         now = asyncio.get_running_loop().time()
         found = self._clients.get(spec)
-        if found is None or now - found[1] > _METADATA_SECONDS:
-            self._clients = {each: kept for each, kept in self._clients.items() if each.name != spec.name}
-            found = self._clients[spec] = (ProviderClient(spec, self._settings), now)
-        return found[0]
+        if found is not None and now - found[1] <= _METADATA_SECONDS:
+            return found[0]
+        # Loading Authlib and the system's certificates takes half a second: requests go on meanwhile.
+        made = await asyncio.to_thread(ProviderClient, spec, self._settings)
+        self._clients = {each: kept for each, kept in self._clients.items() if each.name != spec.name}
+        self._clients[spec] = (made, now)
+        return made
 
 
 class ProviderClient:
@@ -147,7 +150,7 @@ class ProviderClient:
         logger.warning("provider_failed", extra={"provider": self._spec.name, "reason": reason})
 
 
-class _BoundedTransport(httpx2.AsyncBaseTransport):
+class BoundedTransport(httpx2.AsyncBaseTransport):
     """No answer is longer than what a provider has to say."""
 
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
@@ -157,6 +160,8 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
         response = await self._inner.handle_async_request(request)
         try:
             body = bytearray()
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise httpx2.DecodingError("the answer is compressed, which was not asked for", request=request)
             assert isinstance(response.stream, httpx2.AsyncByteStream), "asked without blocking"
             async for chunk in response.stream:
                 body += chunk
@@ -175,15 +180,20 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
 def _bounded_client(settings: Settings, issuer: str) -> type:
     from authlib.integrations.httpx_client import AsyncOAuth2Client
 
+    tls, proxy = trusted(settings), proxy_of(settings, issuer)
+
     class Client(AsyncOAuth2Client):  # type: ignore[misc]  # Authlib has no types
         """Authlib's, with the gateway's own way out."""
 
         def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Authlib's
-            stock = httpx2.AsyncHTTPTransport(
-                verify=trusted(settings), trust_env=False, proxy=proxy_of(settings, issuer)
+            super().__init__(
+                *arguments,
+                transport=BoundedTransport(httpx2.AsyncHTTPTransport(verify=tls, trust_env=False, proxy=proxy)),
+                headers={"accept-encoding": "identity"},
+                trust_env=False,
+                follow_redirects=False,
+                **options,
             )
-            transport = _BoundedTransport(stock)
-            super().__init__(*arguments, transport=transport, trust_env=False, follow_redirects=False, **options)
 
     return Client
 

@@ -87,7 +87,9 @@ def read_jobs(connection: Connection, wanted: WantedJobs, now_ms: int, count: in
     if wanted.after is not None:
         place = wanted.after.created_at_ms, wanted.after.id
         query = query.where(tuple_(jobs.c.created_at_ms, jobs.c.id) < place)
-    if wanted.state is not None:  # one that nobody ended may be in any state
+    if wanted.state is None:
+        query = query.limit(count)
+    else:  # one that nobody ended may be in any state
         query = query.where(jobs.c.state.in_([wanted.state.value, JobState.IN_PROGRESS.value]))
     with connection.execute(query, execution_options={"yield_per": _ROWS_AT_A_TIME}) as rows:
         found = (_job_now(row, now_ms) for row in rows)

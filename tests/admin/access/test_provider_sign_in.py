@@ -60,6 +60,11 @@ def test_strangers_are_refused_with_what_to_do(operator: Operator, newcomers: Ne
         show_user(operator, "alice")
 
 
+def test_the_command_to_paste_is_one_command(operator: Operator) -> None:
+    with pytest.raises(NotPermitted, match=r"--subject 'x; rm -rf \$HOME'$"):
+        signed_in(operator, replace(ALICE, subject="x; rm -rf $HOME"), replace(OPEN, newcomers=Newcomers.NOBODY))
+
+
 def test_whose_group_is_named_may_come(operator: Operator) -> None:
     assert signed_in(operator, provider=replace(OPEN, newcomers=Newcomers.GROUPS)).user_name == "alice"
 

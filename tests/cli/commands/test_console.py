@@ -35,6 +35,14 @@ def test_it_says_what_is_missing(cli: Cli) -> None:
     assert "no role" in cli("console", "link", "--user", "alice", "--role", "root", code=1).stderr
 
 
+def test_an_identity_provider_of_the_set_up_file_is_enough(cli: Cli) -> None:
+    cli("users", "create", "alice")
+    file = cli.data_dir / "gateway.yaml"
+    file.write_text("version: 1\noidc: {providers: {a: {issuer: 'https://id.example.com', client_id: gateway}}}\n")
+    cli.environment["GATEWAY_BOOTSTRAP_FILE"] = str(file)
+    assert "/console/link/" in cli("console", "link", "--user", "alice").stdout
+
+
 @pytest.mark.parametrize(
     ("host", "root"),
     [("0.0.0.0", "http://127.0.0.1:8080"), ("::1", "http://[::1]:8080"), ("images.local", "http://images.local:8080")],

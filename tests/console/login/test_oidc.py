@@ -1,5 +1,7 @@
 """Signing in with a real identity provider."""
 
+import base64
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from pydantic import SecretStr
 
 from app.admin.teams import create_team
 from app.admin.users import show_user
+from app.console.providers.client import BoundedTransport
 from app.settings.console.providers import GroupRule, GroupRules, Newcomers, ProviderSpec, SignInSpec
 from tests.console.conftest import Browser, Console, console_settings
 from tests.console.login.provider import NODE, identity_provider, sign_in_there
@@ -28,6 +31,8 @@ PEOPLE: dict[str, dict[str, Any]] = {
     "sub-2": {"preferred_username": "mallory", "groups": ["others"]},
     "sub-3": {"preferred_username": "</script><b>", "groups": ["design"]},
 }
+DEEP = base64.urlsafe_b64encode(b"[" * 6000).decode()
+HALVES = base64.urlsafe_b64encode(json.dumps(["company", "/console", "\ud800", "\ud800", "\ud800"]).encode()).decode()
 GROUPS = GroupRules((GroupRule("design", "design", "lead"),), frozenset({"platform"}))
 
 pytestmark = pytest.mark.skipif(NODE is None, reason="there is no Node.js on this machine")
@@ -161,7 +166,7 @@ def test_nobody_is_sent_elsewhere_afterwards(at_work: Company) -> None:
     assert answer.headers["location"] == "/console"
 
 
-@pytest.mark.parametrize("kept", ["", "x", "W10=", "eyJhIjoxfQ==", "WzEsMiwzLDQsNV0="])
+@pytest.mark.parametrize("kept", ["", "x", "W10=", "eyJhIjoxfQ==", "WzEsMiwzLDQsNV0=", DEEP, HALVES])
 def test_a_cookie_of_whatever_kind_signs_nobody_in(at_work: Company, kept: str) -> None:
     browser = at_work.console.browser()
     browser.client.cookies.set("zg_login", kept)
@@ -196,3 +201,14 @@ def test_a_provider_that_is_away_is_said_so(tmp_path: Path) -> None:
         answer = httpx2.get(f"{gateway.root}/console/oidc/company")
         assert answer.status_code == 502
         assert "Company login cannot be reached" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "size"), [({}, 1_048_577), ({"content-encoding": "gzip"}, 10), ({"content-encoding": "br"}, 10)]
+)
+async def test_an_answer_is_bounded_as_it_is_read(headers: dict[str, str], size: int) -> None:
+    """Compressed, a small answer could become a large one."""
+    stock = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, stream=httpx2.ByteStream(b"x" * size)))
+    async with httpx2.AsyncClient(transport=BoundedTransport(stock)) as client:
+        with pytest.raises(httpx2.RequestError):
+            await client.get("https://id.example.com")

@@ -19,21 +19,21 @@ export function show(places, image, number, { type, alt, isWhole }) {
     figure.append(document.createElement("img"), document.createElement("figcaption"));
     places.append(figure);
   }
-  const [picture, caption] = figure.children;
-  if (picture.src.startsWith("blob:")) URL.revokeObjectURL(picture.src);
-  picture.src = image.b64_json ? URL.createObjectURL(blobOf(image.b64_json, type)) : pathOf(image.url);
-  picture.alt = alt;
+  const [element, caption] = figure.children;
+  if (element.src.startsWith("blob:")) URL.revokeObjectURL(element.src);
+  element.src = image.b64_json ? URL.createObjectURL(blobOf(image.b64_json, type)) : pathOf(image.url);
+  element.alt = alt;
   if (!isWhole) return;
   const link = document.createElement("a");
-  link.href = picture.src;
+  link.href = element.src;
   link.download = `image-${number + 1}.${type === "jpeg" ? "jpg" : type}`;
   link.textContent = "Download";
   caption.replaceChildren(link);
 }
 
 export function clear(places) {
-  for (const picture of places.querySelectorAll("img")) {
-    if (picture.src.startsWith("blob:")) URL.revokeObjectURL(picture.src);
+  for (const element of places.querySelectorAll("img")) {
+    if (element.src.startsWith("blob:")) URL.revokeObjectURL(element.src);
   }
   places.replaceChildren();
 }
