@@ -26,5 +26,8 @@
     driftUsd: 0.01,
     reconciledDays: 4,
     noImageCount: 5,
+    // Tries to sign in to the console within 15 minutes, of one way to sign in.
+    refusedSignIns: 20,
+    failedSignIns: 2,
   },
 }

@@ -15,12 +15,12 @@
     },
   },
 
-  // Something that should never happen has happened within the window. A counter's series begins with its first event,
+  // Something has happened within the window, more often than `moreThan`. A counter's series begins with its first event,
   // at 1, and `increase` cannot see that step: hence the second part, a series that was not there before.
-  happened(selector, by, name, more, window):: |||
-    sum by (%(by)s) (increase(%(counted)s[%(window)s])) > 0
-    or sum by (%(by)s) (%(counted)s unless %(counted)s offset %(window)s) > 0
-  ||| % { by: by, window: window, counted: $.metric(selector, name, more) },
+  happened(selector, by, name, more, window, moreThan=0):: |||
+    sum by (%(by)s) (increase(%(counted)s[%(window)s])) > %(moreThan)d
+    or sum by (%(by)s) (%(counted)s unless %(counted)s offset %(window)s) > %(moreThan)d
+  ||| % { by: by, window: window, moreThan: moreThan, counted: $.metric(selector, name, more) },
 
   // Folded to one line, as it stands in the rendered files.
   line(text):: std.join(' ', std.filter(function(word) word != '', std.split(std.strReplace(text, '\n', ' '), ' '))),

@@ -4,6 +4,7 @@
 (import 'alerts/upstream.libsonnet') +
 (import 'alerts/money.libsonnet') +
 (import 'alerts/ledger.libsonnet') +
+(import 'alerts/console.libsonnet') +
 (import 'alerts/slo.libsonnet') +
 (import 'rules/slo.libsonnet') +
 (import 'dashboards/overview.libsonnet') +

@@ -56,6 +56,8 @@ PROVOKED = {
     "ReservationsStuck": "a row that is set back to `pending` by hand",
     "SettlementsWaiting": "its database is locked while images are made",
     "SettlementsAtRisk": "the same, with `GATEWAY_SPOOL_BYTES_MAX=0`",
+    "SignInsRefused": "thirty wrong admin keys",
+    "SignInsFailing": "a provider that nobody answers for",
     "AvailabilityBudgetBurn": "its database is locked, and requests keep coming",
     "AddedLatencyBudgetBurn": "its database is locked for a moment before each request",
 }
@@ -81,6 +83,10 @@ ENVOY = (
     " / sum by (gen_ai_original_model) (gen_ai_server_request_duration_seconds_count)",
 )
 ADMIN_KEY = "0123456789abcdef0123456789abcdef"
+AWAY = """
+version: 1
+oidc: {providers: {away: {label: Away, issuer: "http://127.0.0.1:9", client_id: gateway, newcomers: nobody}}}
+"""
 BODY = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low"}
 IMAGE = json.dumps({"created": 1, "data": [{"b64_json": "aGVsbG8="}]}).encode()
 
@@ -154,14 +160,20 @@ class Site:
 
 def traffic(site: Site) -> Callable[[], None]:
     """A gateway with all sorts of requests, good and bad. Returns one round of them."""
+    file = site.folder / "gateway.yaml"
+    file.write_text(AWAY, encoding="utf-8")
     gateway = site.start(
         "usual",
         GATEWAY_WEBHOOK_URL="http://127.0.0.1:9/",
         GATEWAY_WEBHOOK_SECRET="x" * 32,
         GATEWAY_ADMIN_KEY=ADMIN_KEY,
+        GATEWAY_BOOTSTRAP_FILE=str(file),
     )
-    sign_in = f"{gateway.root}/console/sign-in"
-    assert httpx2.post(sign_in, data={"key": ADMIN_KEY}, headers={"sec-fetch-site": "same-origin"}).status_code == 303
+    sign_in = partial(httpx2.post, f"{gateway.root}/console/sign-in", headers={"sec-fetch-site": "same-origin"})
+    assert sign_in(data={"key": ADMIN_KEY}).status_code == 303
+    assert {sign_in(data={"key": "a guess"}).status_code for _ in range(30)} == {403, 429}
+    for _ in range(3):
+        assert httpx2.get(f"{gateway.root}/console/oidc/away").status_code == 502
     key = gateway.store.key()
     ask_for = partial(ask, gateway.url, key)
     for prompt in ("no-usage", "usage=100x"):

@@ -25,8 +25,13 @@ _SOMEBODY = Principal("oidc", Role.MEMBER)
 async def go_to_provider(visit: Visit) -> Response:
     """Sends the browser to the provider. What it must bring back is in a cookie that only this browser has."""
     provider = _provider(visit)
-    client = await visit.site.providers.client(provider)
-    url, login = await client.begin(_way_back(visit, provider))
+    way_back = _way_back(visit, provider)
+    try:
+        client = await visit.site.providers.client(provider)
+        url, login = await client.begin(way_back)
+    except GatewayError:
+        count_login(visit, _METHOD, "failed")
+        raise
     response = RedirectResponse(url, 303, headers=PAGE_HEADERS)
     visit.cookies.keep_login(response, _written(provider, login, safe_path(visit.asked("next"))))
     return response

@@ -201,6 +201,7 @@ def test_a_provider_that_is_away_is_said_so(tmp_path: Path) -> None:
         answer = httpx2.get(f"{gateway.root}/console/oidc/company")
         assert answer.status_code == 502
         assert "Company login cannot be reached" in answer.text
+        assert gateway.metric("zenmux_gateway_logins_total", method="oidc", result="failed") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,32 @@
+local lib = import '../lib.libsonnet';
+
+{
+  local config = $._config,
+  local tries(results, moreThan) = lib.line(
+    lib.happened(config.selector, 'job, method', 'logins_total', 'result=~"%s"' % results, '15m', moreThan)
+  ),
+
+  prometheusAlerts+:: {
+    groups+: [{
+      name: 'zenmux-gateway-console',
+      rules: [
+        lib.alert(
+          config,
+          'SignInsRefused',
+          'warning',
+          tries('refused|throttled', config.refusedSignIns),
+          '{{ printf `%.0f` $value }} tries to sign in to the console by {{ $labels.method }} were refused in 15 minutes.',
+          'Somebody may be guessing, or a program tries again and again. The log of the proxy in front has the address.'
+        ),
+        lib.alert(
+          config,
+          'SignInsFailing',
+          'warning',
+          tries('failed', config.failedSignIns),
+          'The identity provider fails: {{ printf `%.0f` $value }} tries to sign in to the console ended so in 15 minutes.',
+          'It does not answer, or its answers do not fit gateway.yaml. Images are made all the same; `console link` signs in without it.'
+        ),
+      ],
+    }],
+  },
+}
