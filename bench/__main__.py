@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from bench.budgets import NOT_MEASURED, budget_table
-from bench.contenders import ROOT, Contender, Direct, Gateway, Nginx, clean_environment
+from bench.contenders import ROOT, Contender, Direct, Gateway, clean_environment
+from bench.nginx import Nginx
 from bench.peers import LiteLLM, Portkey
 from bench.processes import BenchError, allow_open_files, choose_cores, pinned
 from bench.rig import Rig
@@ -48,7 +49,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
         tls_scenarios=() if options.plain else secure,
         rounds=options.rounds or (5 if full else 2),
         fresh_rounds=options.rounds or (3 if full else 1),
-        seconds=options.seconds or (3.0 if full else 1.0),
+        seconds=options.seconds or (2.0 if full else 1.0),
         tries=options.tries or (3 if full else 2),
     )
 

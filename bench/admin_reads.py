@@ -32,6 +32,7 @@ from bench.contenders import Gateway, Place, Running
 from bench.figures import percentile
 from bench.growth import Load, database, fill
 from bench.processes import Cores, choose_cores
+from bench.requests import Request
 from bench.rig import Job, Rig
 from bench.scenarios import Scenario
 
@@ -83,8 +84,8 @@ class Images:
     milliseconds: int
 
     @property
-    def body(self) -> bytes:
-        return Scenario("", f"2KB delay={self.milliseconds}", self.callers).body("gpt-image-2")
+    def request(self) -> Request:
+        return Scenario("", f"2KB delay={self.milliseconds}", self.callers).request("gpt-image-2")
 
 
 def make_past(url: str, load: Load) -> None:
@@ -152,7 +153,7 @@ def measure_questions(port: int, rounds: int, say: Callable[[str], None]) -> Non
 def measure_images(rig: Rig, running: Running, images: Images, seconds: float, say: Callable[[str], None]) -> None:
     """In turns, so that the machine's moods meet both."""
     found: dict[bool, list[tuple[float, float, int]]] = {False: [], True: []}
-    job = Job(running.request(images.body), images.callers, seconds)
+    job = Job(running.encoded(images.request), images.callers, seconds)
     for is_polled in (False, True) * 3:
         with polling(running.port) if is_polled else contextlib.nullcontext():
             answers = rig.put_load(running.port, job)

@@ -6,7 +6,22 @@ from dataclasses import dataclass
 from functools import partial
 
 from bench.figures import Results
-from bench.scenarios import HUGE, IN_FLIGHT, LARGE, SLOW, SLOW_BOUNDED, SMALL, SMALL_MANY, START, STREAM, STREAM_GAPS
+from bench.scenarios import (
+    HUGE,
+    IN_FLIGHT,
+    LARGE,
+    SLOW,
+    SLOW_BOUNDED,
+    SMALL,
+    SMALL_MANY,
+    START,
+    STORED,
+    STREAM,
+    STREAM_GAPS,
+    UPLOAD_HUGE,
+    UPLOAD_SMALL,
+    UPLOADS,
+)
 from bench.tables import NOTHING, SUBJECT, Table
 
 NOT_MEASURED = "not measured"
@@ -84,6 +99,12 @@ def _tail(results: Results, _: Pairs) -> float:
     return p99 / p50
 
 
+def _upload_growth(results: Results, _: Pairs) -> float:
+    """Of the peak, from uploads of 1 MB before any larger one to the most with 30 MB."""
+    small, huge = (results.of(SUBJECT, one.name, "peak_rss_mb") for one in (UPLOAD_SMALL, UPLOAD_HUGE))
+    return huge.high - small.low if small and huge else math.nan
+
+
 def _pair(figure: str, concurrency: int, _: Results, pairs: Pairs) -> float:
     return next((pair[figure] for pair in pairs if pair["concurrency"] == concurrency), math.nan)
 
@@ -122,6 +143,12 @@ BUDGETS: tuple[Budget, ...] = (
     Budget("SSE with gaps: first event ÷ nginx's", partial(_nginx, STREAM_GAPS.name, "first_event_p50_ms"), 2.5, 1.5),
     Budget("SSE with gaps of 100 ms: first event's p99, ms", partial(_own, STREAM_GAPS.name, "first_event_p99_ms"),
            100, form="{:.1f}"),
+    *(Budget(f"{one.name}: MB/s ÷ nginx's", partial(_nginx, one.name, "mb_per_second"), 0.6, at_least=True)
+      for one in UPLOADS),
+    *(Budget(f"{one.name}: CPU s/GB ÷ nginx's", partial(_nginx, one.name, "cpu_s_per_gb"), 2.5) for one in UPLOADS),
+    Budget("edit: RSS that 30 MB need more than 1 MB, MB", _upload_growth, 8, form="{:.1f}"),
+    *(Budget(f"{one.name}: MB/s ÷ nginx's", partial(_nginx, one.name, "mb_per_second"), 0.8, at_least=True)
+      for one in STORED),
     Budget("slow 30 MB reader: RSS, MB", partial(_own, SLOW.name, "growth_mb", per=SLOW.connections), 0.5, 0.15),
     Budget("slow 30 MB reader: kernel TCP memory with GATEWAY_SOCKET_BUFFER_BYTES, MB", _kernel_tcp, 0.5),
     Budget("500 in flight for 5 s: answered", partial(_own, IN_FLIGHT.name, "answered"),

@@ -1,27 +1,28 @@
-"""Who is measured: nobody (the rig's own ceiling), nginx, and this gateway as it is shipped. Peers are in peers.py."""
+"""Who is measured: nobody (the rig's own ceiling), and this gateway as it is shipped. Others: nginx.py, peers.py."""
 
 import compileall
 import http.client
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from app import __version__
 from bench.processes import BenchError, start, stop
-from bench.scenarios import MODEL, SMALL, Scenario
+from bench.requests import Request
+from bench.scenarios import FILE, MODEL, REPLAY, SMALL, Scenario
 
 ROOT = Path(__file__).parents[1]
 _START_SECONDS = 120
 _POLL_SECONDS = 0.005
-PATH = "/v1/images/generations"
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,17 @@ class Running:
     process: subprocess.Popen[bytes] | None = None
     start_seconds: float = 0.0
 
-    def request(self, body: bytes) -> bytes:
+    def encoded(self, request: Request) -> bytes:
         """The whole request, as load.c sends it."""
-        fields = {"host": "127.0.0.1", "content-type": "application/json", "content-length": str(len(body))}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in (fields | dict(self.headers)).items())
-        return f"POST {PATH} HTTP/1.1\r\n{lines}\r\n".encode() + body
+        fields = {"host": "127.0.0.1", "content-length": str(len(request.body)), **request.headers, **self.headers}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return f"{request.method} {request.path} HTTP/1.1\r\n{lines}\r\n".encode() + request.body
 
-    def ask(self, body: bytes) -> tuple[int, bytes]:
+    def ask(self, request: Request) -> tuple[int, bytes]:
         """One request on a connection of its own: the status and the body. Raises OSError and HTTPException."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            connection.request("POST", PATH, body, {"content-type": "application/json"} | dict(self.headers))
+            connection.request(request.method, request.path, request.body, {**request.headers, **self.headers})
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
@@ -87,8 +88,12 @@ class Contender(ABC):
         return True
 
     def takes_part_in(self, scenario: Scenario) -> bool:
-        """Peers have none of the gateway's settings."""
-        return not scenario.settings
+        """Peers have none of the gateway's settings, and store nothing."""
+        return not scenario.settings and not scenario.stored
+
+    def asked(self, running: Running, scenario: Scenario) -> Request:
+        """What `running`, which it started, is asked again and again. Raises BenchError where that cannot be made."""
+        return scenario.request(running.model)
 
 
 class Direct(Contender):
@@ -106,77 +111,8 @@ class Direct(Contender):
     def has_tls(self) -> bool:
         return False
 
-    def takes_part_in(self, scenario: Scenario) -> bool:  # noqa: ARG002 - the rig is the same with any settings
-        return True
-
-
-_NGINX = """
-worker_processes 1;
-daemon off;
-pid {folder}/pid;
-error_log {folder}/error.log;
-events {{ worker_connections 8192; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  client_max_body_size 0;
-  client_body_buffer_size 64k;
-  keepalive_requests 1000000000;
-  tcp_nodelay on;
-  upstream zenmux {{
-    server {server};
-    keepalive 1000;
-    keepalive_requests 1000000000;
-  }}
-  server {{
-    listen 127.0.0.1:{port} backlog=4096;
-    location / {{
-      proxy_pass {scheme}://zenmux;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_buffering off;
-      proxy_buffer_size 64k;
-      proxy_buffers 4 64k;
-      proxy_busy_buffers_size 128k;
-      proxy_ssl_verify on;
-      proxy_ssl_name localhost;
-      proxy_ssl_trusted_certificate {certificate};
-    }}
-  }}
-}}
-"""
-
-
-class Nginx(Contender):
-    """The limit: one worker that passes bytes on and does nothing else, not even an access log."""
-
-    name = "nginx"
-
-    def prepare(self) -> str:
-        unpacked = ROOT / ".tools" / "nginx" / "usr" / "sbin"
-        path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{unpacked}"
-        self._program = shutil.which("nginx", path=path)
-        if self._program is None:
-            raise BenchError("nginx is not here: `make tools` unpacks Debian's")
-        told = subprocess.run([self._program, "-v"], capture_output=True, text=True, check=False)  # noqa: S603 - nginx
-        return told.stderr.strip().rpartition("/")[2]
-
-    def start(self, place: Place) -> Running:
-        assert self._program is not None, "prepare() first"
-        port = free_port()
-        scheme, _, rest = place.upstream.partition("://")
-        config = place.folder / "nginx.conf"
-        config.write_text(
-            _NGINX.format(
-                folder=place.folder, server=rest.split("/")[0], port=port, scheme=scheme, certificate=place.certificate
-            ),
-            encoding="utf-8",
-        )
-        return started([self._program, "-c", config, "-p", place.folder], place, Running(port))
+    def takes_part_in(self, scenario: Scenario) -> bool:
+        return not scenario.stored  # the rig is the same with any settings
 
 
 class Gateway(Contender):
@@ -220,6 +156,24 @@ class Gateway(Contender):
         headers = {"authorization": f"Bearer {made['key']}"}
         return started([sys.executable, "-m", "app", "serve"], place, Running(port, headers), environment=environment)
 
+    def asked(self, running: Running, scenario: Scenario) -> Request:
+        request = super().asked(running, scenario)
+        if scenario.stored == REPLAY:
+            return replace(request, headers={**request.headers, "idempotency-key": "bench"})
+        if scenario.stored != FILE:
+            return request
+        wish = json.dumps(json.loads(request.body) | {"response_format": "url"}).encode()
+        status, answer = running.ask(replace(request, body=wish))
+        if status != http.HTTPStatus.OK:
+            raise BenchError(f"gives no link: {answer[:300].decode(errors='replace')}")
+        link = urlsplit(json.loads(answer)["data"][0]["url"])
+        return Request("GET", f"{link.path}?{link.query}")
+
+
+def stored_bytes(scenario: Scenario, answer: bytes) -> bytes:
+    """What is stored of a whole answer: its image, or all of it."""
+    return b64decode(json.loads(answer)["data"][0]["b64_json"]) if scenario.stored == FILE else answer
+
 
 def clean_environment() -> dict[str, str]:
     """This process's environment without the settings of a gateway somebody runs.
@@ -255,7 +209,7 @@ def started(
     last = "nothing listens"
     while time.perf_counter() < began + _START_SECONDS and process.poll() is None:
         try:
-            status, body = running.ask(SMALL.body(running.model))
+            status, body = running.ask(SMALL.request(running.model))
         except (OSError, http.client.HTTPException) as error:
             last = repr(error)
         else:

@@ -5,7 +5,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from bench.contenders import Running
+from bench.contenders import Contender, Running, stored_bytes
+from bench.processes import BenchError
+from bench.requests import Request
 from bench.scenarios import Scenario
 
 
@@ -22,16 +24,32 @@ class Verdict:
     note: str = ""
 
 
-def judge(direct: Running, contender: Running, scenario: Scenario) -> Verdict:
-    """Ask both the same and compare what they say."""
-    _, expected = direct.ask(scenario.body(direct.model))
+@dataclass(frozen=True)
+class Case:
+    """What a contender is asked again and again, and how its first answer was."""
+
+    request: Request
+    verdict: Verdict = Verdict()
+
+
+def judge(direct: Running, contender: Contender, running: Running, scenario: Scenario) -> Case:
+    """Ask the upstream itself and the contender, and compare what they say."""
+    _, expected = direct.ask(scenario.request(direct.model))
+    asked = scenario.request(running.model)
     try:
-        status, got = contender.ask(scenario.body(contender.model))
+        asked = contender.asked(running, scenario)
+        status, got = running.ask(asked)
+    except BenchError as error:
+        return Case(asked, Verdict(refusal=str(error)))
     except (OSError, http.client.HTTPException) as error:
-        return Verdict(refusal=f"broke off: {error!r}")
+        return Case(asked, Verdict(refusal=f"broke off: {error!r}"))
     if status != http.HTTPStatus.OK:
-        return Verdict(refusal=f"answers HTTP {status}")
-    return compare(expected, got, scenario.stream)
+        return Case(asked, Verdict(refusal=f"answers HTTP {status}"))
+    if not scenario.stored:
+        return Case(asked, compare(expected, got, scenario.stream))
+    wanted = stored_bytes(scenario, expected)
+    is_right = got == wanted
+    return Case(asked, Verdict(len(wanted)) if is_right else Verdict(refusal="does not answer what was stored"))
 
 
 def compare(expected: bytes, got: bytes, stream: bool) -> Verdict:  # noqa: FBT001 - one fact about both

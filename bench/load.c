@@ -2,7 +2,7 @@
  *
  *     load PORT REQUEST CONNECTIONS SECONDS EACH RATE FIRST_EVENT PAYLOAD SAMPLES
  *
- * REQUEST is a file with the whole request, head and body. New requests are sent for SECONDS, and at most EACH on a
+ * REQUEST is a file with the whole request, head and body; a large one is sent from there, and takes no memory. New requests are sent for SECONDS, and at most EACH on a
  * connection (0: no bound); what has begun is read to its end. With RATE (bytes per second and connection, 0: as fast as
  * it comes) readers are slow, their kernel's buffers small, and all is broken off after SECONDS. An answer is good if it
  * is a 200 and its payload has PAYLOAD bytes (0: any number). Bodies are thrown away inside the kernel (MSG_TRUNC).
@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,8 +43,9 @@ static struct {
     int port, connections, each;
     double seconds, rate;
     size_t first_event, payload;
-    char *request;
+    char request[BUFFER];            /* a small one */
     size_t request_length;
+    int request_file;
     FILE *samples;
 } job;
 static struct connection connections[CONNECTIONS_MAX];
@@ -78,15 +80,21 @@ static void reopen(struct connection *c) {
     open_connection(c);
 }
 
-/* A large request is written as the socket takes it; epoll tells when it takes more. */
+static int is_large(void) { return job.request_length > BUFFER; }
+
+/* A large request goes as the socket takes it; epoll tells when it takes more. */
 static void write_request(struct connection *c) {
-    while (c->written < job.request_length) {
-        ssize_t n = send(c->fd, job.request + c->written, job.request_length - c->written, MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN) return; /* reading tells what is wrong */
+    ssize_t n = 0;
+    while (n >= 0 && c->written < job.request_length) {
+        size_t left = job.request_length - c->written;
+        off_t at = (off_t)c->written;
+        n = is_large() ? sendfile(c->fd, job.request_file, &at, left) : send(c->fd, job.request + at, left, MSG_NOSIGNAL);
         if (n > 0) c->written += (size_t)n;
+    }
+    if (n < 0 && errno != EAGAIN) return; /* reading tells what is wrong */
+    if (job.rate == 0 && is_large()) {
         struct epoll_event event = {.events = n < 0 ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = c};
-        if (job.rate == 0 && job.request_length > BUFFER) epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event);
-        if (n < 0) return;
+        epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event);
     }
 }
 
@@ -229,14 +237,11 @@ static void read_slowly(void) {
 }
 
 static void read_request(const char *path) {
-    FILE *file = fopen(path, "rb");
-    if (!file) die(path);
-    fseek(file, 0, SEEK_END);
-    job.request_length = (size_t)ftell(file);
-    rewind(file);
-    job.request = malloc(job.request_length);
-    if (!job.request || fread(job.request, 1, job.request_length, file) != job.request_length) die(path);
-    fclose(file);
+    job.request_file = open(path, O_RDONLY | O_CLOEXEC);
+    off_t length = lseek(job.request_file, 0, SEEK_END);
+    if (length < 0) die(path);
+    job.request_length = (size_t)length;
+    if (!is_large() && pread(job.request_file, job.request, job.request_length, 0) != length) die(path);
 }
 
 int main(int argc, char **argv) {

@@ -7,7 +7,7 @@ from statistics import median
 
 from bench.contenders import Running
 from bench.figures import Rest, percentile
-from bench.judging import Verdict
+from bench.judging import Case
 from bench.processes import (
     cpu_seconds,
     forget_peak_rss,
@@ -48,17 +48,17 @@ class Measuring:
         self._probe()
 
     def measure(
-        self, running: Running, scenario: Scenario, verdict: Verdict, seconds: float
+        self, running: Running, scenario: Scenario, case: Case, seconds: float
     ) -> tuple[dict[str, float], Rest, str]:
         """The figures of one run, how quiet it was, and what was wrong with its answers, if anything was."""
         job = Job(
-            request=running.request(scenario.body(running.model)),
+            request=running.encoded(case.request),
             connections=scenario.connections,
             seconds=scenario.seconds or seconds,
             each=scenario.each,
             rate=scenario.rate,
             first_event_bytes=scenario.first_event_bytes,
-            payload_bytes=verdict.payload_bytes,
+            payload_bytes=case.verdict.payload_bytes,
         )
         before, ours, busy, began = self._probes[-1], _ours(), machine_busy(), time.perf_counter()
         if scenario.name == START.name:
@@ -98,17 +98,18 @@ class Measuring:
 
     def _probe(self) -> float:
         """How many small answers a second the rig alone gives just now."""
-        job = Job(self._direct.request(SMALL_MANY.body(self._direct.model)), SMALL_MANY.connections, _PROBE_SECONDS)
+        job = Job(self._direct.encoded(SMALL_MANY.request(self._direct.model)), SMALL_MANY.connections, _PROBE_SECONDS)
         answers = self._rig.put_load(self._rig.port, job)
         self._probes.append(answers.good / answers.seconds)
         return self._probes[-1]
 
 
 def figures_of(answers: Answers, cost: Cost, scenario: Scenario) -> dict[str, float]:
-    """All figures of a load, by name. Those of direct say nothing about CPU and memory, and have none."""
+    """All figures of a load, by name. Bytes of both directions count. Direct has no figures of CPU and memory."""
+    moved_bytes = answers.payload_bytes + answers.good * scenario.upload_bytes
     figures = {
         "requests_per_second": answers.good / answers.seconds,
-        "mb_per_second": answers.payload_bytes / _MB / answers.seconds,
+        "mb_per_second": moved_bytes / _MB / answers.seconds,
         "latency_p50_ms": percentile(answers.latency_ms, 0.50),
         "latency_p99_ms": percentile(answers.latency_ms, 0.99),
         "first_byte_p50_ms": percentile(answers.first_byte_ms, 0.50),
@@ -132,7 +133,7 @@ def figures_of(answers: Answers, cost: Cost, scenario: Scenario) -> dict[str, fl
         }
         if answers.good and not scenario.rate:
             figures["cpu_ms_per_request"] = cost.cpu_seconds / answers.good * 1e3
-            figures["cpu_s_per_gb"] = cost.cpu_seconds / answers.payload_bytes * 1e9
+            figures["cpu_s_per_gb"] = cost.cpu_seconds / moved_bytes * 1e9
     return figures
 
 

@@ -1,11 +1,13 @@
 """What is asked of every contender: the sizes, the numbers of connections, the requests."""
 
-import json
 from dataclasses import dataclass, replace
+
+from bench.requests import Request, document, form
 
 MODEL = "gpt-image-2"
 IN_FLIGHT_SECONDS = 5.0
 SLOW_BYTES_PER_SECOND = 1_000_000
+FILE, REPLAY = "file", "replay"
 _PARTIAL_BYTES = 1_500_000
 
 
@@ -14,6 +16,9 @@ class Scenario:
     """One load. `prompt` tells upstream.c what to answer, `connections` are kept busy for a plan's seconds.
 
     `each`: requests on a connection, 0 for any number. `rate`: bytes per second a slow reader takes, 0 for all it can.
+    `upload_bytes`: of the image of an edit; 0 for a generation.
+    `stored`: what is asked for again and again: FILE, the image behind a link, or REPLAY, the answer to one
+    Idempotency-Key. Of the others only nginx has such things: files on its disk.
     `seconds` stands instead of the plan's. `is_fresh`: a new process for each run, since its memory is what matters.
     `settings`: of the gateway alone, which is fresh then; its peers, who have no such settings, are not measured.
     """
@@ -25,6 +30,8 @@ class Scenario:
     stream: bool = False
     each: int = 0
     rate: int = 0
+    upload_bytes: int = 0
+    stored: str = ""
     seconds: float | None = None
     is_fresh: bool = False
     settings: tuple[tuple[str, str], ...] = ()
@@ -33,7 +40,8 @@ class Scenario:
     def first_event_bytes(self) -> int:
         return _PARTIAL_BYTES if self.stream else 0
 
-    def body(self, model: str) -> bytes:
+    def request(self, model: str) -> Request:
+        """What is asked first; of what is stored, it makes what is asked for afterwards."""
         fields: dict[str, object] = {
             "model": model,
             "prompt": self.prompt,
@@ -43,7 +51,7 @@ class Scenario:
         }
         if self.stream:
             fields |= {"stream": True, "partial_images": 3}
-        return json.dumps(fields).encode()
+        return form(fields, self.upload_bytes) if self.upload_bytes else document(fields)
 
     def shortened(self, seconds: float) -> "Scenario":
         """No longer than so many seconds."""
@@ -57,14 +65,23 @@ LARGE = Scenario("8MB", "8MB", 4)
 HUGE = Scenario("30MB", "30MB n=4", 4, images=4)
 STREAM = Scenario("sse", "sse", 4, stream=True)
 STREAM_GAPS = Scenario("sse gaps", "sse gap=100", 1, stream=True)
+UPLOAD_SMALL = Scenario("edit 1MB", "2KB", 4, upload_bytes=1_000_000)
+UPLOAD = Scenario("edit 8MB", "2KB", 4, upload_bytes=8_000_000)
+UPLOAD_HUGE = Scenario("edit 30MB", "2KB", 4, upload_bytes=30_000_000)
+STORED_FILE = Scenario("file 8MB", "10.667MB", 4, stored=FILE)
+STORED_REPLAY = Scenario("replay 8MB", "8MB", 4, stored=REPLAY)
 START = Scenario("start", "2KB", 0, is_fresh=True)
 IN_FLIGHT = Scenario("in flight", f"2KB delay={IN_FLIGHT_SECONDS * 1000:.0f}", 500, each=1, seconds=4, is_fresh=True)
 SLOW = Scenario("slow", "30MB n=4", 100, images=4, each=1, rate=SLOW_BYTES_PER_SECOND, seconds=10, is_fresh=True)
 SLOW_BOUNDED = replace(SLOW, name="slow bounded", settings=(("GATEWAY_SOCKET_BUFFER_BYTES", "131072"),))
 
-SCENARIOS = (SMALL, SMALL_MANY, MEDIUM, LARGE, HUGE, STREAM, STREAM_GAPS, START, IN_FLIGHT, SLOW, SLOW_BOUNDED)
+UPLOADS = (UPLOAD_SMALL, UPLOAD, UPLOAD_HUGE)
+STORED = (STORED_FILE, STORED_REPLAY)
+SCENARIOS = (
+    SMALL, SMALL_MANY, MEDIUM, LARGE, HUGE, STREAM, STREAM_GAPS, *UPLOADS, *STORED, START, IN_FLIGHT, SLOW, SLOW_BOUNDED
+)  # fmt: skip
 # Over TLS the memory scenarios would say the same again.
-TLS_SCENARIOS = (SMALL, SMALL_MANY, MEDIUM, LARGE, HUGE, STREAM, STREAM_GAPS)
+TLS_SCENARIOS = (SMALL, SMALL_MANY, MEDIUM, LARGE, HUGE, STREAM, STREAM_GAPS, *UPLOADS)
 
 
 def by_name(name: str) -> tuple[Scenario, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.contenders import Contender, Place, Running
 from bench.figures import Results, Run, disturbances
-from bench.judging import Verdict, judge
+from bench.judging import Case, judge
 from bench.measuring import Measuring
 from bench.processes import BenchError
 from bench.rig import Rig
@@ -97,13 +97,14 @@ class Session:
                 self._start(contender, running, tls=tls)
                 if name not in running:
                     self._note_absence(name, scenarios, tls=tls)
-            verdicts = self._judge(running, scenarios)
+            cases = self._judge(contenders, running, scenarios)
             for number in range(self._plan.rounds):
                 for scenario in scenarios:
-                    for name in rotated(tuple(running), number):
+                    taking_part = tuple(name for name in running if contenders[name].takes_part_in(scenario))
+                    for name in rotated(taking_part, number):
                         turn = Turn(name, scenario, tls, number)
                         for is_last in self._attempts():
-                            if self._take(turn, running[name], verdicts[name, scenario.name], is_last=is_last):
+                            if self._take(turn, running[name], cases[name, scenario.name], is_last=is_last):
                                 break
         finally:
             for one in running.values():
@@ -119,8 +120,9 @@ class Session:
                         with self._started(contender, scenario) as one:
                             if one is None:
                                 self._note_absence(name, [scenario], tls=False)
+                                break
                             turn = Turn(name, scenario, tls=False, round=number)
-                            if one is None or self._take(turn, one, Verdict(), is_last=is_last):
+                            if self._take(turn, one, Case(contender.asked(one, scenario)), is_last=is_last):
                                 break
 
     def _attempts(self) -> Iterator[bool]:
@@ -163,25 +165,30 @@ class Session:
     def _note_absence(self, name: str, scenarios: Sequence[Scenario], *, tls: bool) -> None:
         self._runs += [Run(scenario.name, tls, name, 0, {}, (), "does not take part") for scenario in scenarios]
 
-    def _judge(self, running: Mapping[str, Running], scenarios: Sequence[Scenario]) -> dict[tuple[str, str], Verdict]:
+    def _judge(
+        self, contenders: Mapping[str, Contender], running: Mapping[str, Running], scenarios: Sequence[Scenario]
+    ) -> dict[tuple[str, str], Case]:
         direct = Running(self._rig.port)
         found = {}
         for name, one in running.items():
             for scenario in scenarios:
-                verdict = found[name, scenario.name] = judge(direct, one, scenario)
+                if not contenders[name].takes_part_in(scenario):
+                    continue
+                case = found[name, scenario.name] = judge(direct, contenders[name], one, scenario)
+                verdict = case.verdict
                 if verdict.note or verdict.refusal:
                     self.told.notes[f"{name}, {scenario.name}"] = verdict.refusal or verdict.note
                     self._say(f"[yellow]{name}, {scenario.name}: {verdict.refusal or verdict.note}[/]")
         return found
 
-    def _take(self, turn: Turn, running: Running, verdict: Verdict, *, is_last: bool) -> bool:
+    def _take(self, turn: Turn, running: Running, case: Case, *, is_last: bool) -> bool:
         """One run; true if it is kept, as a quiet one is, and any that is not tried again."""
         figures: dict[str, float] = {}
         reasons: tuple[str, ...] = ()
-        refusal = verdict.refusal
+        refusal = case.verdict.refusal
         if not refusal:
             try:
-                figures, rest, refusal = self._measuring.measure(running, turn.scenario, verdict, self._plan.seconds)
+                figures, rest, refusal = self._measuring.measure(running, turn.scenario, case, self._plan.seconds)
                 reasons = disturbances(rest)
             except BenchError as error:
                 refusal = str(error)

@@ -14,8 +14,10 @@ from bench.scenarios import (
     SMALL,
     SMALL_MANY,
     START,
+    STORED,
     STREAM,
     STREAM_GAPS,
+    UPLOADS,
 )
 
 SUBJECT = "gateway"
@@ -79,6 +81,19 @@ def _streams(*, tls: bool) -> tuple[Measure, ...]:
     )
 
 
+def _uploads(*, tls: bool) -> tuple[Measure, ...]:
+    return (
+        *(Measure(f"{one.name} MB/s", one.name, "mb_per_second", "{:,.0f}", tls) for one in UPLOADS),
+        *(Measure(f"{one.name} CPU s/GB", one.name, "cpu_s_per_gb", "{:.2f}", tls) for one in UPLOADS),
+        *(Measure(f"{one.name} peak RSS MB", one.name, "peak_rss_mb", "{:.0f}", tls) for one in UPLOADS),
+    )
+
+
+_STORED = (
+    *(Measure(f"{one.name} MB/s", one.name, "mb_per_second", "{:,.0f}") for one in STORED),
+    *(Measure(f"{one.name} CPU s/GB", one.name, "cpu_s_per_gb", "{:.2f}") for one in STORED),
+    *(Measure(f"{one.name} first byte ms", one.name, "first_byte_p50_ms") for one in STORED),
+)
 _MEMORY = (
     Measure("start s", START.name, "start_seconds"),
     Measure("idle RSS MB", START.name, "idle_rss_mb", "{:.0f}"),
@@ -97,9 +112,12 @@ SECTIONS: tuple[tuple[str, tuple[Measure, ...]], ...] = (
     ("Small answers: 2 KB", _small(tls=False)),
     ("Large answers", _large(tls=False)),
     ("Streams: three partial images of 1.5 MB and one of 2 MB", _streams(tls=False)),
+    ("Edits: one image in a form, answered with 2 KB", _uploads(tls=False)),
+    ("A file behind a link and a stored answer, beside nginx's static files", _STORED),
     ("Small answers, TLS to the upstream", _small(tls=True)),
     ("Large answers, TLS to the upstream", _large(tls=True)),
     ("Streams, TLS to the upstream", _streams(tls=True)),
+    ("Edits, TLS to the upstream", _uploads(tls=True)),
     ("Start, slow readers of 30 MB, requests in flight", _MEMORY),
 )
 

@@ -163,7 +163,9 @@ static void serve(struct connection *c) {
         char *into = c->to_skip ? thrown_away : c->in + c->have;
         size_t room = c->to_skip ? (c->to_skip < sizeof thrown_away ? c->to_skip : sizeof thrown_away) : HEAD_MAX - c->have;
         if (c->ssl) tls.clear_errors();
-        ssize_t n = c->ssl ? tls.read(c->ssl, into, (int)room) : recv(c->fd, into, room, 0);
+        /* What is skipped is thrown away inside the kernel, or once it is decrypted. */
+        ssize_t n = c->ssl ? tls.read(c->ssl, into, (int)room)
+                  : recv(c->fd, into, c->to_skip ? c->to_skip : room, c->to_skip ? MSG_TRUNC : 0);
         if (n <= 0) {
             int error = c->ssl ? tls.error(c->ssl, (int)n) : 0;
             if (c->ssl ? error != 2 && error != 3 : n == 0 || errno != EAGAIN) close_connection(c);

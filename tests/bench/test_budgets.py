@@ -65,6 +65,17 @@ def test_added_latencies_are_compared_without_the_rigs_own() -> None:
     }
 
 
+def upload(name: str, number: int, peak_rss_mb: float) -> Run:
+    return Run(name, False, "gateway", number, {"peak_rss_mb": peak_rss_mb})
+
+
+def test_uploads_are_compared_with_the_memory_before_any_large_one() -> None:
+    """What a process never gave back after the first large ones must not hide the growth."""
+    first = upload("edit 1MB", 0, 90), upload("edit 30MB", 0, 200)
+    second = upload("edit 1MB", 1, 190), upload("edit 30MB", 1, 201)
+    assert verdicts(*first, *second) == {"edit: RSS that 30 MB need more than 1 MB, MB": ("111.0", "missed, 13.88 ×")}
+
+
 def test_the_ledgers_share_is_of_one_core() -> None:
     busy = Run("2KB c=32", False, "gateway", 0, {"requests_per_second": 4000})
     pairs: tuple[dict[str, float], ...] = (

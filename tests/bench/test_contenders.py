@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.contenders import Contender, Direct, Gateway, Nginx, clean_environment
+from bench.contenders import Contender, Direct, Gateway, clean_environment
+from bench.nginx import Nginx
 from bench.peers import LiteLLM, Portkey
 from bench.scenarios import SLOW, SLOW_BOUNDED
 

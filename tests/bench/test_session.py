@@ -6,10 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from bench.contenders import Contender, Direct, Place, Running
+from bench.contenders import Contender, Direct, Gateway, Place, Running
+from bench.nginx import Nginx
 from bench.processes import BenchError, Cores
 from bench.rig import Rig
-from bench.scenarios import IN_FLIGHT, SCENARIOS, SLOW_BOUNDED, SMALL, START, STREAM, Scenario
+from bench.scenarios import (
+    IN_FLIGHT,
+    SCENARIOS,
+    SLOW_BOUNDED,
+    SMALL,
+    START,
+    STORED,
+    STREAM,
+    UPLOAD_SMALL,
+    Scenario,
+)
 from bench.session import Plan, Session, rotated, shown
 
 
@@ -104,6 +115,25 @@ def test_settings_are_for_who_has_them(tmp_path: Path) -> None:
     assert results.refusal("settable", SLOW_BOUNDED.name) == "does not take part"
     assert results.refusal("mute", START.name) == "does not take part"
     assert results.refusal("mute", SLOW_BOUNDED.name) == ""
+
+
+@needs_rig
+def test_the_gateway_is_asked_for_what_it_stored(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    plan = Plan((UPLOAD_SMALL, *STORED), (), rounds=1, fresh_rounds=1, seconds=0.05, tries=1)
+    with Rig(tmp_path / "rig", Cores(core, core)) as rig:
+        session = Session(rig, plan, tmp_path / "work", lambda _: None)
+        results = session.run([Direct(), Nginx(), Gateway()])
+    took_part = session.told.versions.keys() - session.told.absent.keys()
+    assert {"direct", "gateway"} <= took_part
+    assert session.told.notes == {}  # every answer had the bytes that were stored
+    for name in took_part:
+        stored = [] if name == "direct" else STORED
+        measured = {run.scenario for run in results.runs if run.contender == name and run.figures}
+        assert measured == {UPLOAD_SMALL.name, *(scenario.name for scenario in stored)}
+    for run in results.runs:
+        if run.figures:
+            assert run.figures["mb_per_second"] / run.figures["requests_per_second"] > 0.99
 
 
 def test_scenarios_that_need_a_fresh_process_say_so() -> None:
