@@ -159,7 +159,7 @@ BUDGETS: tuple[Budget, ...] = (
            20_000, 40_000, at_least=True, form="{:,.0f}"),
     Budget("reserve + settle: CPU µs a pair", partial(_pair, "cpu_us_per_pair", 256), 40, form="{:.0f}"),
     Budget("reserve + settle: share of the core at 2 KB, 32 connections", _ledger_share, 0.15),
-    Budget("start to the first answer, s", partial(_own, START.name, "start_seconds"), 1.5, 0.8),
-    Budget("idle RSS, MB", partial(_own, START.name, "idle_rss_mb"), 90, 60, form="{:.0f}"),
+    Budget("start to the first answer, s", partial(_own, START.name, "start_seconds"), 0.9, 0.8),
+    Budget("idle RSS, MB", partial(_own, START.name, "idle_rss_mb"), 80, 60, form="{:.0f}"),
 )
 # fmt: on

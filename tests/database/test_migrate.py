@@ -208,6 +208,12 @@ def test_a_start_on_a_current_database_does_without_alembic(store_url: str) -> N
     assert (done.stdout, done.stderr, done.returncode) == ("False\n", "", 0)
 
 
+def test_a_gateway_on_sqlite_loads_nothing_of_postgresql() -> None:
+    program = "import sys, app.main; print([name for name in sys.modules if 'postgresql' in name or 'psycopg' in name])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 def test_a_server_that_is_not_there_is_no_failed_migration() -> None:
     engine = create_engine("postgresql://gateway:hunter2@127.0.0.1:1/gateway")
     with pytest.raises(StoreUnavailable):

@@ -1,6 +1,9 @@
-"""What all tables share: the names of constraints, and the types of ids, names and numbers given by the database."""
+"""What all tables share: the names of constraints, the types of ids, names and numbers given by the database, and
+indexes of few rows.
+"""
 
-from sqlalchemy import BigInteger, Integer, MetaData, String
+from sqlalchemy import BigInteger, Index, Integer, MetaData, String
+from sqlalchemy.sql.elements import TextClause
 
 metadata = MetaData(
     naming_convention={
@@ -15,3 +18,12 @@ metadata = MetaData(
 ID = String(64)
 NAME = String(120)
 AUTOINCREMENT = BigInteger().with_variant(Integer, "sqlite")
+
+
+def partial_index(name: str, *columns: str, where: TextClause) -> Index:
+    """An index of the rows for which `where` is true, on both engines.
+
+    The steps in migrations/ make it. `postgresql_where` is not said here: with it, SQLAlchemy loads all it has for
+    PostgreSQL at the start of every gateway. The test that compares this schema with the steps adds it.
+    """
+    return Index(name, *columns, sqlite_where=where)

@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, text
 
-from app.database.schema.base import ID, NAME, metadata
+from app.database.schema.base import ID, NAME, metadata, partial_index
 
 IS_EXPIRED = text("state = 'expired'")
 IS_UNUSUAL = text("outcome <> 'completed'")
@@ -53,22 +53,11 @@ reservations = Table(
     Column("account", ID, nullable=False, server_default="main"),  # the account of ZenMux it went to
     CheckConstraint("state IN ('pending', 'settled', 'released', 'expired')", name="state_known"),
     CheckConstraint("(state = 'pending') = (resolved_at_ms IS NULL)", name="resolved_once"),
-    Index(
-        "ix_reservations_pending",
-        "expires_at_ms",
-        sqlite_where=IS_PENDING,
-        postgresql_where=IS_PENDING,
-    ),
+    partial_index("ix_reservations_pending", "expires_at_ms", where=IS_PENDING),
     # For a retry of what a process left when it died.
-    Index("ix_reservations_expired", "key_id", "fingerprint", sqlite_where=IS_EXPIRED, postgresql_where=IS_EXPIRED),
+    partial_index("ix_reservations_expired", "key_id", "fingerprint", where=IS_EXPIRED),
     # Of few rows, so that most settlements do not write it.
-    Index(
-        "ix_reservations_unusual",
-        "outcome",
-        "reserved_at_ms",
-        sqlite_where=IS_UNUSUAL,
-        postgresql_where=IS_UNUSUAL,
-    ),
+    partial_index("ix_reservations_unusual", "outcome", "reserved_at_ms", where=IS_UNUSUAL),
     Index(None, "key_id", "reserved_at_ms"),
     Index(None, "user_id", "reserved_at_ms"),
     Index(None, "team_id", "reserved_at_ms"),
