@@ -5,12 +5,14 @@ makes further ones; `empty_store_url` was never migrated; `postgresql_url` is on
 test process; `own_postgresql_server` is one more, for tests that stop it.
 """
 
+import atexit
 import fcntl
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -123,13 +125,22 @@ def own_postgresql_server() -> Iterator[PostgresqlServer]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "gateway.db"
+@cache
+def _sqlite_template() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="gateway-template-", dir=temporary_root()))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "gateway.db"
     engine = create_engine(f"sqlite:///{path}")
     migrate.upgrade(engine)
     engine.dispose()  # the last connection to close writes the journal back into the one file
     return path
+
+
+def copy_sqlite_store(path: Path) -> None:
+    """Makes a migrated, empty store of a file that is not there."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copyfile(_sqlite_template(), path)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -142,12 +153,11 @@ def store_kind(request: pytest.FixtureRequest) -> str:
 def make_store(store_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
     """Makes a migrated store, returns its URL; any number of times in one test."""
     if store_kind == "sqlite":
-        template: Path = request.getfixturevalue("sqlite_template")
         numbers = count(1)
 
         def copy() -> str:
             path = tmp_path / f"store-{next(numbers)}.db"
-            shutil.copyfile(template, path)
+            copy_sqlite_store(path)
             return f"sqlite:///{path}"
 
         yield copy

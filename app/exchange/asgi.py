@@ -56,6 +56,7 @@ class AsgiDownstream:
         self._at_boundary: Callable[[], bool] = _always
         self._filler = _KEEPALIVE_COMMENT
         self._early: asyncio.TimerHandle | None = None  # while nothing was sent
+        self._early_head: asyncio.Task[None] | None = None  # on its way: everything else goes behind it
         self._awaits_document = False  # its head went out early, and nothing of its body is there
         self.has_chunks = True
         self.headers: list[tuple[bytes, bytes]] = []
@@ -105,6 +106,7 @@ class AsgiDownstream:
         was_silent, self._is_silent = self._is_silent or self.left or self._sending or self._finished, True
         if was_silent:  # or a caller that accepts nothing: its connection just ends
             return
+        await self._until_begun()
         if self.event_end is not None:
             body = self._error_event(error, self.event_end)
         else:
@@ -120,6 +122,8 @@ class AsgiDownstream:
         self._stop_early()
         self._unwatch()
         self._stop_keeping_alive()
+        if self._early_head is not None:  # its caller accepts nothing
+            self._early_head.cancel()
 
     async def _pass(self, message: dict[str, Any]) -> None:
         if self.left or self._is_silent:
@@ -127,6 +131,7 @@ class AsgiDownstream:
         self._sending = True
         try:
             with self._stall:
+                await self._until_begun()
                 await self._send(message)
         except (TimeoutError, OSError):
             self._leave()
@@ -168,14 +173,18 @@ class AsgiDownstream:
             self._awaits_document, self._filler = True, _WHITE_SPACE
         self._last_sent_at = self._monotonic() - early.keepalive_seconds  # the first comment goes with the head
         head = {"type": "http.response.start", "status": 200, "headers": early.headers}
-        self._keeping_alive = self._tasks.start(
-            self._send_and_keep_alive(head, early.keepalive_seconds), "begin an answer"
-        )
+        self._early_head = self._tasks.start(self._send_early(head), "begin an answer")
+        self._keeping_alive = self._tasks.start(self._keep_alive(early.keepalive_seconds), "keep an answer alive")
 
-    async def _send_and_keep_alive(self, head: dict[str, Any], seconds: float) -> None:
+    async def _send_early(self, head: dict[str, Any]) -> None:
         with suppress(OSError):
             await self._send(head)
-        await self._keep_alive(seconds)
+
+    async def _until_begun(self) -> None:
+        """Waits for the early head, if there is one."""
+        if self._early_head is not None:
+            await asyncio.wait([self._early_head])
+            self._early_head = None
 
     def _stop_early(self) -> None:
         timer, self._early = self._early, None
@@ -189,6 +198,7 @@ class AsgiDownstream:
 
     async def _keep_alive(self, seconds: float) -> None:
         """Ends with the answer; of a document, once its body begins."""
+        await self._until_begun()
         while not (self.left or self._is_silent or self._finished):
             if self._filler is _WHITE_SPACE and not self._awaits_document:
                 return

@@ -1,6 +1,7 @@
 """A caller on a socket: leaving, stalling, a silent stream kept alive, an answer left unfinished."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -299,3 +300,46 @@ async def test_a_stop_before_the_head_sends_its_error_and_no_head_after_it() -> 
     await asyncio.sleep(0.02)
     assert [message["type"] for message in client.messages] == ["http.response.start", "http.response.body"]
     downstream.close()
+
+
+async def _whole(downstream: AsgiDownstream) -> None:
+    await downstream.start(200, None)
+    await downstream.write(b"{}")
+    await downstream.finish()
+
+
+async def _stopped(downstream: AsgiDownstream) -> None:
+    await downstream.end_early(Overloaded("stop"))
+
+
+async def _failed(downstream: AsgiDownstream) -> None:
+    await downstream.fail(Overloaded("broke"))
+
+
+@pytest.mark.parametrize("turns", range(6))
+@pytest.mark.parametrize("is_slow", [False, True])
+@pytest.mark.parametrize("goes_on", [_whole, _stopped, _failed])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_nothing_goes_before_an_early_head(
+    turns: int, is_slow: bool, goes_on: Callable[[AsgiDownstream], Awaitable[None]], stream: bool
+) -> None:
+    """However few turns of the event loop lie between its time and what comes next; also if it is waited for."""
+    client = Client()
+    downstream = downstream_of(client)
+    if is_slow:
+        client.reads.clear()
+        asyncio.get_running_loop().call_later(0.01, client.reads.set)
+    downstream.begin_early(early_head(0, 60, stream=stream))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if goes_on is not _failed or downstream.started:
+        await goes_on(downstream)
+    downstream.close()
+    await asyncio.sleep(0)
+    kinds = [message["type"] for message in client.messages]
+    assert kinds[:1] == ["http.response.start"][: len(kinds)]
+    assert kinds.count("http.response.start") <= 1
+    if goes_on is _whole:
+        assert client.body.endswith(b"{}")
+    elif stream and kinds:  # a document that has begun just breaks off
+        assert b'"message":' in client.body

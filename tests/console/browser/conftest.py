@@ -18,6 +18,7 @@ from app.sandbox.server import SandboxServer
 from tests.console.conftest import Console, console_settings
 from tests.console.week import fill_week
 from tests.servers import RunningGateway
+from tests.stores import copy_sqlite_store
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 ADMIN = "Mara Lindqvist"
@@ -94,10 +95,10 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def week(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Console]:
+def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     """One gateway for all tests of a module, on SQLite: what a browser shows is the same on both engines."""
     folder = tmp_path_factory.mktemp("week")
-    shutil.copyfile(sqlite_template, folder / "gateway.db")
+    copy_sqlite_store(folder / "gateway.db")
     url = f"sqlite:///{folder / 'gateway.db'}"
     settings = console_settings(folder / "data", url, sandbox=True)
     with (
