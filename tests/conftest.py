@@ -23,8 +23,9 @@ _NOT_QUICK = [
 ]  # fmt: skip
 _NOT_QUICK_NAMES = {"GatewayProcess", "Process", "RunningGateway", "multiprocessing", "subprocess"}
 
-settings.register_profile("quick", max_examples=25)
-settings.register_profile("usual", max_examples=100)
+# No deadlines: a busy machine is no failure.
+settings.register_profile("quick", max_examples=25, deadline=None)
+settings.register_profile("usual", max_examples=100, deadline=None)
 settings.register_profile("full", max_examples=500, deadline=None)
 
 

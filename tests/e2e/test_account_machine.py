@@ -307,7 +307,6 @@ def test_whatever_happens_to_accounts_nothing_is_bought_twice_and_what_can_be_bo
             phases=(Phase.generate,),  # shrinking would take minutes
             max_examples=examples(12),
             stateful_step_count=25,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

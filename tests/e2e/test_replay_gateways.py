@@ -141,7 +141,7 @@ def test_what_a_killed_gateway_had_sent_is_not_bought_again_by_the_other(
     start_pair: StartPair, sandbox: SandboxServer, headers: dict[str, str]
 ) -> None:
     """Without a key it is known once the killed one has missed a beat: 409 until the sweep, then 410."""
-    one, two = start_pair(is_shared=True, GATEWAY_HEARTBEAT_SECONDS="1")
+    one, two = start_pair(is_shared=True, GATEWAY_HEARTBEAT_SECONDS="2")
     key, prompt = one.store.key(), "a house [sandbox: delay=1s]"
     kill_while_it_runs(one, key, prompt, **({} if headers is RETRY else headers))
     if headers is not KEYED:

@@ -227,7 +227,6 @@ def test_whatever_happens_nothing_is_bought_twice(machine: type[Machine]) -> Non
             phases=(Phase.generate,),  # shrinking would take minutes
             max_examples=examples(8),
             stateful_step_count=15,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -463,7 +463,6 @@ def test_the_ledger_agrees_with_the_model(make_store: Callable[[], str], store_k
         settings=settings(
             max_examples=examples(25 if store_kind == "sqlite" else 8),
             stateful_step_count=30,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -225,7 +225,7 @@ def edited(draw: st.DrawFn) -> str:
 
 
 @given(edited())
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 def test_whatever_people_do_to_a_file_it_is_read_or_refused_with_lines_that_are_in_it(text: str) -> None:
     try:
         catalog_with(CATALOG, read_setup(text.encode(), "gateway.yaml"))

@@ -246,7 +246,7 @@ _budgets = {
 _ids = st.sampled_from(["1", "2", "3"])
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(
     st.lists(st.fixed_dictionaries({"team_id": _ids, "team_alias": st.none() | _texts, **_budgets}), max_size=3),
     st.lists(st.fixed_dictionaries({"user_id": _ids, "user_alias": st.none() | _texts, **_budgets}), max_size=3),

@@ -95,7 +95,7 @@ def read(text: str) -> SetupFile:
     return read_setup(text.encode(), "gateway.yaml")
 
 
-@settings(suppress_health_check=SLOW, deadline=None)
+@settings(suppress_health_check=SLOW)
 @given(documents(), documents(), st.booleans())
 def test_applying_twice_is_applying_once(first: str, second: str, prune: bool) -> None:
     """On the pure rules alone, for any two files one after the other."""
@@ -107,7 +107,7 @@ def test_applying_twice_is_applying_once(first: str, second: str, prune: bool) -
         assert plan(state, overlay(file, state, rules), file).count == 0
 
 
-@settings(max_examples=6, suppress_health_check=[*SLOW, HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=6, suppress_health_check=[*SLOW, HealthCheck.function_scoped_fixture])
 @given(document=documents())
 def test_apply_export_apply_is_no_change(document: str, make_operator: Any) -> None:
     one, other = make_operator(), make_operator()

@@ -56,7 +56,7 @@ async def test_data_comes_out_as_it_was(step: int, size: int) -> None:
     step=st.integers(1, 40),
     ascii_=st.booleans(),
 )
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 async def test_other_texts_are_left_as_they_are(texts: list[str], step: int, ascii_: bool) -> None:
     rest, found = await read(json.dumps(texts, ensure_ascii=ascii_).encode(), step)
     kept = [text for text in texts if text != "DATA:;base64,eA=="]

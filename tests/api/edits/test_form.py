@@ -143,7 +143,7 @@ NASTY = st.sampled_from(
 )
 
 
-@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     pieces=st.lists(NASTY | st.binary(max_size=20), max_size=12),
     at=st.integers(0, len(WHOLE)),

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
@@ -83,7 +83,6 @@ def test_each_value_is_valid_where_some_model_takes_it_and_nowhere_else(name: st
             assert valid == accepted({name: value}, rules), (name, value)
 
 
-@settings(deadline=None)
 @given(
     fields=st.dictionaries(st.sampled_from([*NAMES, "seed", "svg", "provider"]), st.sampled_from(VALUES), max_size=4)
 )

@@ -108,7 +108,7 @@ def test_a_valid_size_is_its_own_nearest() -> None:
         assert GPT_IMAGE_2.nearest(*size) == size
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 999_999), st.integers(1, 999_999))
 def test_no_valid_size_is_nearer_than_the_nearest(width: int, height: int) -> None:
     def difference(size: tuple[int, int]) -> int:

@@ -104,7 +104,7 @@ def drawn(data: st.DataObject, asked: ImageRequest) -> tuple[str, str]:
     return f"{width}x{data.draw(st.integers(1, min(spec.sizes.edge_max, spec.sizes.pixels_max // width)))}", quality
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     data=st.data(),
     fields=st.fixed_dictionaries(

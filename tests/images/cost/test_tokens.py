@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.images.catalog.catalog import ModelSpec, load_catalog
@@ -227,7 +227,6 @@ def test_text_is_held_by_its_bytes(prompt: str) -> None:
     assert hold_tokens(request(prompt=prompt)).input_text_tokens == 16 + len(prompt.encode("utf-8"))
 
 
-@settings(deadline=None)
 @given(st.sampled_from(VALID_SIZES), st.sampled_from(COLUMNS))
 def test_auto_is_never_held_below_a_size_or_quality_it_may_mean(size: str, column: tuple[str, str]) -> None:
     spec, quality = model(column[0]), column[1]

@@ -594,7 +594,7 @@ def outcome(fields: dict[str, object], rules: RequestPolicy) -> ImageRequest | G
         return error
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(JSON_OBJECTS | GOOD_FIELDS, POLICIES)
 def test_any_json_is_normalized_or_refused_in_words_that_can_be_sent(
     fields: dict[str, object], rules: RequestPolicy
@@ -613,7 +613,7 @@ def test_any_json_is_normalized_or_refused_in_words_that_can_be_sent(
         result.param.encode("utf-8")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(GOOD_FIELDS, POLICIES)
 def test_normalizing_again_changes_nothing(fields: dict[str, object], rules: RequestPolicy) -> None:
     once = outcome(fields, rules)

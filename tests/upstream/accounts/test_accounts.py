@@ -322,7 +322,6 @@ def test_the_accounts_do_what_the_model_says() -> None:
         settings=settings(
             max_examples=examples(60),
             stateful_step_count=40,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
