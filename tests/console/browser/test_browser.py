@@ -1,15 +1,14 @@
 """What only a browser shows: htmx under the policy, dialogs, keys, themes, a phone, and what axe finds."""
 
 import asyncio
-from pathlib import Path
 
 import httpx2
 import pytest
 
 from app.admin.users import list_users
+from tests.console.browser.axe import axe_faults, needs_axe
 from tests.console.browser.conftest import PHONE, Desk
 
-AXE = Path(__file__).parents[2] / "node/node_modules/axe-core/axe.min.js"
 PAGES = (
     *("/console/requests", "/console/reservations", "/console/now"),
     *(
@@ -197,12 +196,11 @@ async def test_a_phone_shows_everything_without_scrolling_sideways(desk: Desk, p
         assert [each for each in await page.evaluate(small) if 'class="skip"' not in each] == []
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="axe is not here: `make node` installs it with npm")
+@needs_axe
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", ["desk", "phone"])
 async def test_axe_finds_nothing_on_any_page(desk: Desk, theme: str, viewport: str) -> None:
     options = {"viewport": PHONE} if viewport == "phone" else {}
-    rules = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}"
     found = []
     async with desk.context(color_scheme=theme, **options) as context:
         window = await desk.window(context)
@@ -214,11 +212,5 @@ async def test_axe_finds_nothing_on_any_page(desk: Desk, theme: str, viewport: s
                 window = await desk.sign_in(context)
                 continue
             page = await window.open(path)
-            await page.evaluate(AXE.read_text(encoding="utf-8"))
-            result = await page.evaluate(f"() => axe.run(document, {rules})")
-            found += [
-                f"{path}: {each['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"
-                for each in result["violations"]
-                for node in each["nodes"]
-            ]
+            found += [f"{path}: {fault}" for fault in await axe_faults(page)]
     assert found == [], "\n".join(found)

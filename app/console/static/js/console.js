@@ -71,6 +71,19 @@ document.addEventListener("submit", async (event) => {
   });
 });
 
+// Signing out may delete what this browser keeps.
+document.addEventListener("submit", async (event) => {
+  if (!event.target.matches("[data-sign-out]")) return;
+  event.preventDefault();
+  try {
+    const { leave } = await import("./store.js");
+    await leave();
+  } catch {
+    if (!window.confirm("The images of your gallery could not be deleted. Sign out all the same?")) return;
+  }
+  event.target.submit();
+});
+
 document.addEventListener("htmx:before:request", (event) => {
   const source = event.detail?.ctx?.sourceElement;
   if (document.hidden && source?.hasAttribute?.("data-live")) event.preventDefault();

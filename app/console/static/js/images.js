@@ -21,7 +21,8 @@ export function show(places, image, number, { type, alt, isWhole }) {
   }
   const [element, caption] = figure.children;
   if (element.src.startsWith("blob:")) URL.revokeObjectURL(element.src);
-  element.src = image.b64_json ? URL.createObjectURL(blobOf(image.b64_json, type)) : pathOf(image.url);
+  element.blob = image.b64_json ? blobOf(image.b64_json, type) : null; // for the gallery: the policy lets nobody fetch blob:
+  element.src = element.blob ? URL.createObjectURL(element.blob) : pathOf(image.url);
   element.alt = alt;
   if (!isWhole) return;
   const link = document.createElement("a");

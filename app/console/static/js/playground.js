@@ -3,6 +3,7 @@
 
 import { createParser } from "../vendor/eventsource-parser-3.1.1.js";
 import { clear, failureOf, show } from "./images.js";
+import { keepImages } from "./keep.js";
 
 const form = document.querySelector("[data-playground]");
 const part = (name) => document.querySelector(`[data-${name}]`);
@@ -70,6 +71,7 @@ async function make() {
   const isStream = response.headers.get("content-type").startsWith("text/event-stream");
   const usage = await (isStream ? readStream(response, type, since) : readDocument(response, type));
   say(`Done after ${since()}${usage.total_tokens ? `, ${usage.total_tokens.toLocaleString("en")} tokens` : ""}.`);
+  keepImages(part("images"), fields, response, usage);
 }
 
 async function run() {
