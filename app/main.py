@@ -245,7 +245,7 @@ def _exchange_bounds(settings: Settings) -> ExchangeBounds:
         client_stall_seconds=settings.client_stall_seconds,
         keepalive_seconds=settings.keepalive_seconds,
         early_head_seconds=settings.early_head_seconds,
-        requests_in_flight_max=settings.requests_in_flight_max,
+        requests_in_flight_max=settings.capacity.requests_in_flight_max,
         user_in_flight_percent=settings.user_in_flight_percent,
         abandoned_exchanges_max=settings.abandoned_exchanges_max,
         usage_holds_max=settings.usage_holds_max,

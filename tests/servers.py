@@ -165,7 +165,7 @@ class RunningGateway:
         self.url = f"{self.root}/v1"
         self.app = create_app(check(settings).configuration, clock)
         # Tests that read until the server closes wait for the end of the idle time.
-        bounds = replace(Bounds.of(settings, settings.connections_wished), idle_seconds=5)
+        bounds = replace(Bounds.of(settings), idle_seconds=5)
         self.server = uvicorn.Server(server_config(self.app, 10, bounds))
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
 

@@ -262,7 +262,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("quotas/ledger/attempts/test_keeper.py",): ("quotas/ledger/attempts/rows.py",),
     ("cli/test_commands.py",): ("__main__.py",),
     ("settings/test_settings.py",): (
-        "settings/accounting.py", "settings/callers.py", "settings/console/sessions.py", "settings/files.py",
+        "settings/accounting.py", "settings/callers/bounds.py", "settings/console/sessions.py", "settings/files.py",
         "settings/process.py", "settings/replay.py", "settings/requests.py", "settings/zenmux.py",
     ),
     ("quotas/ledger/test_ledger.py", "cli/test_commands.py"): (

@@ -45,7 +45,7 @@ class UploadChoices(Protocol):
     @property
     def user_uploads_bytes_max(self) -> int: ...
     @property
-    def requests_in_flight_max(self) -> int: ...
+    def uploads_max(self) -> int: ...
 
 
 class LivingProcess(Protocol):
@@ -87,7 +87,7 @@ async def open_files(
 async def open_uploads(settings: UploadChoices, stack: AsyncExitStack) -> Uploads:
     """Where the files of edits wait until they are sent. `stack` closes it."""
     bytes_max, user_bytes_max = settings.uploads_bytes_max, settings.user_uploads_bytes_max
-    uploads = Uploads(settings.uploads_dir, bytes_max, user_bytes_max, settings.requests_in_flight_max)
+    uploads = Uploads(settings.uploads_dir, bytes_max, user_bytes_max, settings.uploads_max)
     stack.callback(uploads.close)
     await asyncio.to_thread(uploads.prepare)
     return uploads

@@ -17,8 +17,8 @@ from uvicorn.config import Config
 
 from app.errors import ConfigurationError
 from app.server.http.bounds import HOOKS, Bounds, Hooks
-from app.server.http.descriptors import Division, raise_limit
 from app.server.http.protocol import protocol_of
+from app.settings.callers.descriptors import raise_limit
 from app.settings.settings import Settings
 from app.telemetry.logs import configure_logging
 
@@ -169,11 +169,10 @@ class _Server(uvicorn.Server):
 
 def bounds_of(settings: Settings) -> Bounds:
     """What callers may take of this process, which may open as many files as it is allowed from now on."""
-    division = Division(raise_limit(), settings.requests_in_flight_max, settings.connections_wished)
-    advice = division.advice()
-    if advice is not None:
-        _logger.warning(advice)
-    return Bounds.of(settings, division.connections_max)
+    raise_limit()
+    if settings.capacity.advice is not None:
+        _logger.warning(settings.capacity.advice)
+    return Bounds.of(settings)
 
 
 def tune_interpreter() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic_settings import SettingsConfigDict
 
 from app.settings.accounting import AccountingSettings
-from app.settings.callers import CallerSettings
+from app.settings.callers.bounds import CallerSettings
+from app.settings.callers.descriptors import Capacity, allowed, capacity
 from app.settings.console.sessions import ConsoleSettings
 from app.settings.files import FileSettings
 from app.settings.process import ProcessSettings
@@ -54,9 +55,9 @@ class Settings(  # the last group comes first in every list
         return has_others or (self.admin_key is not None and self.console_admin_key_login)
 
     @property
-    def connections_wished(self) -> int:
-        """The most connections of callers, with the default filled in. The descriptor limit may allow fewer."""
-        return self.connections_max or 1000 + 2 * self.requests_in_flight_max
+    def capacity(self) -> Capacity:
+        """How many requests and connections this process takes at a time, with the defaults filled in."""
+        return capacity(allowed(), self.requests_in_flight_max, self.upstream_connections_max, self.connections_max)
 
     @property
     def spool_dir(self) -> Path:
@@ -72,6 +73,11 @@ class Settings(  # the last group comes first in every list
     def files_dir(self) -> Path:
         """Where files are written, and where they lie unless they go to a bucket."""
         return self.data_dir / "files"
+
+    @property
+    def uploads_max(self) -> int:
+        """The most uploads at a time: one for each request that may be in flight."""
+        return self.capacity.requests_in_flight_max
 
     @property
     def user_uploads_bytes_max(self) -> int:

@@ -69,7 +69,12 @@ class ZenmuxSettings(BaseModel):
     exchange_seconds_max: float = Field(
         1200, gt=0, le=7200, description="Longest life of one request, whether its client stayed or left."
     )
-    upstream_connections_max: int = Field(1000, ge=1, le=20_000, description="Most connections to ZenMux at a time.")
+    upstream_connections_max: int | None = Field(
+        None,
+        ge=1,
+        le=20_000,
+        description="Most connections to ZenMux at a time; unset: one for each request in flight.",
+    )
     socket_buffer_bytes: int | None = Field(
         None,
         ge=16_384,

@@ -71,7 +71,7 @@ class Upstream:
         bounds = PoolBounds(
             connect_seconds=settings.connect_timeout_seconds,
             silence_seconds=settings.upstream_silence_seconds,
-            connections_max=settings.upstream_connections_max,
+            connections_max=settings.capacity.upstream_connections_max,
             socket_buffer_bytes=settings.socket_buffer_bytes,
         )
         # Called without httpx2's client, which costs a quarter of a millisecond per request and keeps cookies.

@@ -98,6 +98,7 @@ def _checks(context: typer.Context, *, connect: bool) -> Iterator[Check]:
         yield Check("key", _OK, f"{which}; whether ZenMux takes it shows with the first image")
     yield from _check_models(settings)
     yield from (Check("workers", _ERROR, each.message) for each in judge_workers(settings))
+    yield _check_capacity(settings)
     yield _check_folders(settings)
     yield _check_database(settings)
     yield from (Check("files", status, message) for status, message in check_files(settings))
@@ -140,6 +141,20 @@ def _check_upstream(settings: Settings, *, connect: bool) -> Check:
         seen_parts.append(f"certificate issued by {seen.issuer}, good until {seen.expires}")
     seen_parts.append(f"GET /models answers {seen.status}")
     return Check("upstream", _OK if seen.status == 200 else _WARNING, "; ".join(seen_parts))
+
+
+def _check_capacity(settings: Settings) -> Check:
+    """As this process would have it. A service manager or a container may give the gateway another limit."""
+    found = settings.capacity
+    if found.advice is not None:
+        return Check("capacity", _WARNING, found.advice)
+    each = f"each of {settings.workers} workers takes " if settings.workers > 1 else ""
+    return Check(
+        "capacity",
+        _OK,
+        f"{each}{found.requests_in_flight_max} requests at a time, {found.upstream_connections_max} connections to "
+        f"ZenMux and {found.connections_max} of callers, where {found.descriptors} files may be open, as here",
+    )
 
 
 def _check_folders(settings: Settings) -> Check:

@@ -5,7 +5,7 @@ The only rules here are those that a validator of one field cannot know: the kin
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -120,10 +120,11 @@ def misspelt_names(environment: Mapping[str, str]) -> list[str]:
 def show_settings(settings: Settings, environment: Mapping[str, str]) -> list[ShownSetting]:
     """Every setting with its value (secrets hidden) and where it came from."""
     in_environment = {name.upper() for name, value in environment.items() if value}
+    followed = asdict(settings.capacity)  # what is in use where the setting is unset
     return [
         ShownSetting(
             name=setting_name(field),
-            value=_shown(getattr(settings, field)),
+            value=_shown(followed.get(field) if (chosen := getattr(settings, field)) is None else chosen),
             origin=_origin(field, settings, in_environment),
             description=information.description or "",
         )

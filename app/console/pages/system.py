@@ -21,6 +21,7 @@ async def show_system(visit: Visit) -> Response:
         catalog_file=settings.catalog_file,
         draining=services.draining,
         in_flight=services.exchanges.in_flight,
+        in_flight_max=services.exchanges.bounds.requests_in_flight_max,
     )
 
 

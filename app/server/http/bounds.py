@@ -43,7 +43,7 @@ class Bounds:
     idle_seconds: float = 75
 
     @classmethod
-    def of(cls, settings: Settings, connections_max: int) -> "Bounds":
+    def of(cls, settings: Settings) -> "Bounds":
         """The bounds that the settings ask for."""
         return cls(
             head_seconds=settings.head_seconds,
@@ -51,7 +51,7 @@ class Bounds:
             body_bytes_per_second_min=settings.body_bytes_per_second_min,
             body_seconds_max=settings.body_seconds_max,
             stall_seconds=settings.client_stall_seconds,
-            connections_max=connections_max,
+            connections_max=settings.capacity.connections_max,
         )
 
 

@@ -53,7 +53,7 @@ def test_checking_does_not_load_the_gateway(ready: Cli) -> None:
 
 def test_it_is_told_to_people_a_line_each(ready: Cli) -> None:
     lines = ready("config", "check").stdout.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert all(line.startswith("ok       ") for line in lines)
 
 
@@ -217,6 +217,17 @@ def test_percentages_are_shown_as_they_are_written(ready: Cli) -> None:
     ready.environment["GATEWAY_THRESHOLDS_PERCENT"] = "90, 75"
     shown = {setting["name"]: setting["value"] for setting in ready.json("config", "show")}
     assert shown["GATEWAY_THRESHOLDS_PERCENT"] == "75,90"
+
+
+def test_it_is_told_how_many_requests_fit(ready: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 1024))
+    told = "232 requests at a time, 232 connections to ZenMux and 464 of callers, where 1024 files may be open, as here"
+    assert checks(ready, code=0)["capacity"] == ("ok", told)
+    shown = {setting["name"]: (setting["value"], setting["origin"]) for setting in ready.json("config", "show")}
+    assert shown["GATEWAY_REQUESTS_IN_FLIGHT_MAX"] == shown["GATEWAY_UPSTREAM_CONNECTIONS_MAX"] == ("232", "default")
+    ready.environment["GATEWAY_REQUESTS_IN_FLIGHT_MAX"] = "500"
+    status, message = checks(ready, code=0)["capacity"]
+    assert (status, "500 requests in flight (GATEWAY_REQUESTS_IN_FLIGHT_MAX) need 1596" in message) == ("warning", True)
 
 
 def test_show_tells_every_setting_and_hides_secrets(ready: Cli) -> None:

@@ -8,8 +8,11 @@ from app.settings.values import Origins
 class CallerSettings(BaseModel):
     """What one caller, and all of them together, may occupy."""
 
-    requests_in_flight_max: int = Field(
-        1000, ge=1, le=20_000, description="Most image requests at a time; more are answered 503."
+    requests_in_flight_max: int | None = Field(
+        None,
+        ge=1,
+        le=20_000,
+        description="Most image requests at a time, more get 503; unset: what the open files allow, at most 5,000.",
     )
     user_in_flight_percent: int = Field(
         50,

@@ -1,0 +1,1 @@
+"""What callers may occupy, and what the process has for them."""
