@@ -22,7 +22,8 @@ class FormFile:
 
 
 def json_body(fields: Mapping[str, object]) -> UpstreamBody:
-    return UpstreamBody(orjson.dumps(dict(fields)), "application/json")
+    encoded = memoryview(orjson.dumps(dict(fields))).tobytes()  # a copy: orjson's own bytes occupy 4 KB, however short
+    return UpstreamBody(encoded, "application/json")
 
 
 def edit_body(

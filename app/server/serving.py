@@ -22,7 +22,8 @@ from app.settings.callers.descriptors import raise_limit
 from app.settings.settings import Settings
 from app.telemetry.logs import configure_logging
 
-_BACKLOG = 2048
+# As many as the kernel allows by default (net.core.somaxconn). Whoever finds no place tries again after a second.
+_BACKLOG = 4096
 # What the kernel takes of an answer beyond what is on its way to the caller.
 _UNSENT_BYTES = 131_072
 _NEW_OBJECTS_PER_COLLECTION = 10_000

@@ -15,7 +15,7 @@ class AccountingSettings(BaseModel):
     )
     key_cache_entries: int = Field(10_000, ge=1, le=1_000_000, description="Most keys remembered at a time.")
     ledger_queue_max: int = Field(
-        2000, ge=1, le=100_000, description="Most ledger writes waiting at a time; more are answered 503."
+        10_000, ge=1, le=100_000, description="Most ledger writes waiting at a time; more are answered 503."
     )
     ledger_wait_seconds: float = Field(
         10, gt=0, le=120, description="Longest wait for a reservation to be written before 503."

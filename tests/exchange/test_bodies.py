@@ -1,5 +1,6 @@
 """What goes to ZenMux as a form: of the length it announces, and read by its parser as what it is."""
 
+import tracemalloc
 from collections.abc import AsyncIterator
 
 import orjson
@@ -72,3 +73,18 @@ async def test_a_document_with_an_address_in_it() -> None:
     )
     form = edit_body({}, [file_of("image[]", b"abcd")], lambda: "xyz", on_sent)
     assert form.content_type == "multipart/form-data; boundary=xyz"
+
+
+def test_a_document_that_waits_occupies_no_more_than_its_bytes() -> None:
+    """orjson's own result keeps the 4 KB it was written into, and thousands of requests may wait."""
+    fields = {"model": "openai/gpt-image-2", "prompt": "A fox"}
+    json_body(fields)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        body = json_body(fields)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert body.content == orjson.dumps(fields)
+    assert after - before < 1024
