@@ -21,6 +21,7 @@ _NOT_QUICK = [
         "server/http", "upstream/test_contract.py",
     )
 ]  # fmt: skip
+_DOORS = [_ROOT / "admin_api", _ROOT / "console"]
 _NOT_QUICK_NAMES = {"GatewayProcess", "Process", "RunningGateway", "multiprocessing", "subprocess"}
 
 # No deadlines: a busy machine is no failure.
@@ -43,6 +44,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if _is_on_postgresql(item) and {*item.path.parents} & {*_DOORS}:
+            item.add_marker(pytest.mark.long("what the rooms behind a door do is tried on both engines in every run"))
         if _is_quick(item):
             item.add_marker("quick")
 
@@ -51,9 +54,12 @@ def _is_quick(item: Any) -> bool:
     """It needs no other process, no PostgreSQL and no gateway that listens."""
     if {item.path, *item.path.parents} & {*_NOT_QUICK} or _NOT_QUICK_NAMES & vars(item.module).keys():
         return False
-    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    needs_postgresql = "postgresql" in parameters or any("postgresql" in name for name in item.fixturenames)
+    needs_postgresql = _is_on_postgresql(item) or any("postgresql" in name for name in item.fixturenames)
     return not needs_postgresql and item.get_closest_marker("long") is None
+
+
+def _is_on_postgresql(item: Any) -> bool:
+    return hasattr(item, "callspec") and "postgresql" in item.callspec.params.values()
 
 
 @pytest.fixture(scope="session")

@@ -25,11 +25,12 @@ from tests.quotas.making import NOON, StillClock, a_hold, errors, prune_all, rep
 TODAY = migrations.HEAD
 STEPS = ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()
 OLD = sorted(step.revision for step in STEPS if step.revision != TODAY)
+BETWEEN = pytest.mark.long("the oldest and the newest are upgraded in every run")
 THEN = NOON - timedelta(days=8)  # when the last request of the dumps was made
 MONTHS_AGO = NOON.replace(hour=0, minute=0, second=0) - timedelta(days=40)
 
 
-@pytest.fixture(params=OLD)
+@pytest.fixture(params=[OLD[0], *(pytest.param(each, marks=BETWEEN) for each in OLD[1:-1]), OLD[-1]])
 def version(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found

@@ -80,6 +80,7 @@ def litellm(tmp_path: Path) -> Iterator[LiteLLM]:
             process.wait()
 
 
+@pytest.mark.long("a LiteLLM proxy starts")
 def test_keys_of_a_litellm_proxy_go_on_working(
     litellm: LiteLLM,
     sandbox: SandboxServer,

@@ -63,6 +63,7 @@ def test_no_answer_is_another_than_the_document_says(
     assert_bill_is_ledger(gateway, sandbox)
 
 
+@pytest.mark.long("the lenient mode is asked as much in every run")
 @pytest.mark.timeout(SECONDS_MAX)
 def test_no_answer_is_another_in_strict_mode(
     start_gateway: StartGateway, sandbox: SandboxServer, tmp_path: Path

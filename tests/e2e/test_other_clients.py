@@ -87,6 +87,7 @@ def test_openai_python_1(gateway: RunningGateway, sandbox: SandboxServer, tmp_pa
     check_accounts(gateway, sandbox, 8)
 
 
+@pytest.mark.long("LiteLLM loads for seconds")
 def test_litellm(gateway: RunningGateway, sandbox: SandboxServer, tmp_path: Path) -> None:
     printed = run("litellm_sdk", gateway, tmp_path)
     assert len(printed["answers"]) == 5
@@ -95,6 +96,7 @@ def test_litellm(gateway: RunningGateway, sandbox: SandboxServer, tmp_path: Path
     check_accounts(gateway, sandbox, 5)
 
 
+@pytest.mark.long("LangChain loads for seconds")
 def test_langchain_gets_links_as_from_dall_e(gateway: RunningGateway, sandbox: SandboxServer, tmp_path: Path) -> None:
     """Its wrapper asks for no format, reads `url` and nothing else, and is maintained by nobody."""
     for name, links in run("langchain", gateway, tmp_path).items():

@@ -83,7 +83,12 @@ class Reloaded:
         return self.gateway.store.findings(fetch_json(self.sandbox.bill_url))
 
 
-@pytest.fixture(params=["one process", "two workers"])
+TWO_WORKERS = pytest.mark.long(
+    "one process reads the files by the same code; tests/server/test_supervisor.py has the rest"
+)
+
+
+@pytest.fixture(params=["one process", pytest.param("two workers", marks=TWO_WORKERS)])
 def running(request: pytest.FixtureRequest, tmp_path: Path, sandbox: SandboxServer) -> Iterator[Reloaded]:
     is_alone = request.param == "one process"
     with ExitStack() as stack:

@@ -206,6 +206,7 @@ def test_a_stop_in_the_outage_ends_soon_and_loses_nothing(
         check_the_books(gateway, sandbox, bought, data)
 
 
+@pytest.mark.long("waits for three bounds, one after the other")
 def test_a_frozen_postgresql_holds_no_process_that_is_stopped(
     own_postgresql_server: PostgresqlServer, sandbox: SandboxServer, pool: ThreadPoolExecutor, tmp_path: Path
 ) -> None:

@@ -461,7 +461,7 @@ def test_the_ledger_agrees_with_the_model(make_store: Callable[[], str], store_k
     run_state_machine_as_test(
         lambda: Machine(make_store()),  # type: ignore[arg-type] # any maker of machines will do
         settings=settings(
-            max_examples=examples(25 if store_kind == "sqlite" else 8),
+            max_examples=examples(12 if store_kind == "sqlite" else 6),
             stateful_step_count=30,
             suppress_health_check=list(HealthCheck),
         ),

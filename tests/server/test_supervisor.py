@@ -127,6 +127,7 @@ def test_one_that_dies_is_started_again_and_the_port_stays(
     assert (ended.__dict__["worker"], ended.__dict__["how"]) == (1, "signal SIGKILL")
 
 
+@pytest.mark.long("waits longer after each of seven tries")
 def test_while_one_serves_the_other_is_tried_for_ever(supervisor: Run, tmp_path: Path) -> None:
     text = """
         life = lives()

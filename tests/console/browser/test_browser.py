@@ -22,6 +22,7 @@ PAGES = (
     ),
     *("/console/me/playground", "/console/me/gallery", "/console/me/keys", "/console/me/usage", "/console/me/sessions"),
 )
+MORE_OF_AXE = pytest.mark.long("half a minute each; every run looks at the light theme on a desk")
 _ANSWERED = "() => new Promise((done) => document.addEventListener('htmx:after:swap', () => done(true), {once: true}))"
 
 
@@ -197,8 +198,13 @@ async def test_a_phone_shows_everything_without_scrolling_sideways(desk: Desk, p
 
 
 @needs_axe
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", ["desk", "phone"])
+@pytest.mark.parametrize(
+    ("viewport", "theme"),
+    [
+        ("desk", "light"),
+        *(pytest.param(*each, marks=MORE_OF_AXE) for each in (("desk", "dark"), ("phone", "light"), ("phone", "dark"))),
+    ],
+)
 async def test_axe_finds_nothing_on_any_page(desk: Desk, theme: str, viewport: str) -> None:
     options = {"viewport": PHONE} if viewport == "phone" else {}
     found = []
