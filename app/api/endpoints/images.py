@@ -6,7 +6,7 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from app.api.body import read_json_object
-from app.api.edits.reading import digests_of, files_of, read_edit
+from app.api.edits.reading import EditBody, EditBounds, digests_of, files_of, read_edit
 from app.api.endpoints.dry_run import answer_dry_run, is_dry_run
 from app.api.endpoints.submission import CheckedRequest, check_background, run_or_submit
 from app.api.link_base import with_link_base
@@ -17,7 +17,9 @@ from app.errors import Draining, ModelForbidden
 from app.exchange.bodies import edit_body, json_body
 from app.exchange.exchange import Exchange
 from app.exchange.replay.fingerprint import edit_document
+from app.files.uploads import UploadFile
 from app.identity.keys.authentication import Caller
+from app.images.request.inputs import Inputs
 from app.images.request.normalize import ImageRequest, normalize
 from app.telemetry.event import RequestEvent
 
@@ -47,7 +49,7 @@ async def generation_of(
         raise Draining("The gateway is stopping. Please try again shortly.")
     dry, retry = is_dry_run(request), retry_headers_of(request)
     fields = await read(request, services.settings.body_bytes_max)
-    image_request = checked_generation(request, caller, fields)
+    image_request = checked_request(request, caller, fields)
     _note_request(event, image_request)
     if dry:
         return await answer_dry_run(request, caller, image_request)
@@ -59,11 +61,17 @@ async def generation_of(
     return run_or_submit(request, CheckedRequest(caller, image_request, ask, new_exchange))
 
 
-def checked_generation(request: Request, caller: Caller, fields: Mapping[str, object]) -> ImageRequest:
-    """The generation that the fields ask for. Raises CallerError, FilesUnavailable."""
+def checked_request(
+    request: Request, caller: Caller, fields: Mapping[str, object], inputs: Inputs | None = None
+) -> ImageRequest:
+    """What the fields ask for: an edit of `inputs`, or else a generation. Raises CallerError, FilesUnavailable."""
     services = services_of(request)
-    image_request = with_link_base(request, normalize(fields, services.policy, services.today))
-    _check_model(caller, image_request)
+    image_request = with_link_base(request, normalize(fields, services.policy, services.today, inputs))
+    if not caller.may_use(image_request.model.id):
+        changes = image_request.changes
+        mapped = next((f" ({change})" for change in changes if change.startswith("model=")), "")
+        name = f"'{image_request.model.name}'{mapped}"
+        raise ModelForbidden(f"Your key may not use the model {name}. Ask for it, or use another.")
     return image_request
 
 
@@ -74,21 +82,28 @@ async def edit_image(request: Request) -> Response:
 
 
 async def _edit_of(request: Request) -> Response:
+    event_of(request).operation = "edit"  # also of a request whose key is refused
+    return await edit_of(request, await authenticated(request), read_edit)
+
+
+async def edit_of(
+    request: Request, caller: Caller, read: Callable[[Request, UploadFile, EditBounds], Awaitable[EditBody]]
+) -> Response:
+    """What answers an edit of this caller, whoever found out who calls. `read` is read_edit, or changes the fields that
+    it finds. Raises GatewayError before anything is reserved.
+    """
     services, event = services_of(request), event_of(request)
     event.operation = "edit"
-    caller = await authenticated(request)
     if services.draining:
         raise Draining("The gateway is stopping. Please try again shortly.")
     dry, retry = is_dry_run(request), retry_headers_of(request)
     upload = await services.uploads.open(caller.user_id)
     try:
-        body = await read_edit(request, upload, services.edit_bounds)
+        body = await read(request, upload, services.edit_bounds)
         event.received_bytes = upload.size
-        image_request = normalize(body.fields, services.policy, services.today, body.inputs)
-        image_request = with_link_base(request, image_request)
+        image_request = checked_request(request, caller, body.fields, body.inputs)
         event.input_images = image_request.input_image_count
         _note_request(event, image_request)
-        _check_model(caller, image_request)
         if dry:
             await upload.aclose()
             return await answer_dry_run(request, caller, image_request)
@@ -103,13 +118,6 @@ async def _edit_of(request: Request) -> Response:
         raise
     new_exchange = partial(Exchange, services.exchanges, caller, image_request, body=sent)
     return run_or_submit(request, CheckedRequest(caller, image_request, ask, new_exchange, on_end=upload.aclose))
-
-
-def _check_model(caller: Caller, request: ImageRequest) -> None:
-    if not caller.may_use(request.model.id):
-        mapped = next((f" ({change})" for change in request.changes if change.startswith("model=")), "")
-        name = f"'{request.model.name}'{mapped}"
-        raise ModelForbidden(f"Your key may not use the model {name}. Ask for it, or use another.")
 
 
 def _note_request(event: RequestEvent, request: ImageRequest) -> None:

@@ -1,8 +1,10 @@
 """Playground: an image request tried in the browser, charged to one of the visitor's own keys. It knows no rule of
-requests, limits or prices: it asks what /v1/images/generations asks, and hands over to the same exchange.
+requests, limits or prices: it asks what /v1/images/generations and /v1/images/edits ask, and hands over to the same
+exchange.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -11,17 +13,20 @@ from starlette.responses import Response
 from app.admin.access.own_keys import caller_of_own_key
 from app.admin.keys import list_keys
 from app.admin.views import KeyView
+from app.api.edits.reading import EditBody, EditBounds, read_edit
 from app.api.endpoints.dry_run import foreseen
-from app.api.endpoints.images import checked_generation, generation_of
+from app.api.endpoints.images import checked_request, edit_of, generation_of
 from app.api.error_responses import wire_error
 from app.api.services import noted
-from app.console.member.asked import asked_fields
+from app.console.member.asked import asked_fields, chosen_fields
+from app.console.member.described import described_inputs
 from app.console.web.forms import NO_FORM, Form, read_form
 from app.console.web.snippets import snippets_of_request
 from app.console.web.visit import Visit
 from app.errors import GatewayError
+from app.files.uploads import UploadFile
 from app.identity.keys.authentication import Caller
-from app.images.catalog.model_spec import ModelSpec
+from app.images.catalog.model_spec import INPUT_IMAGES_MAX, ModelSpec
 from app.images.catalog.sizes import SizeList
 
 PATH = "/console/me/playground"
@@ -40,10 +45,12 @@ async def foresee(visit: Visit) -> Response:
         return await _page(visit, form, {})
     found: dict[str, Any] = {}
     try:
-        fields = asked_fields(form)
-        found["snippets"] = snippets_of_request(visit, fields)
-        caller = await _caller(visit, form)
-        found["foreseen"] = await foreseen(visit.services, caller, checked_generation(visit.request, caller, fields))
+        fields, described = asked_fields(form), described_inputs(form)
+        files, inputs = (described.files, described.inputs) if described else (None, None)
+        found["snippets"] = snippets_of_request(visit, fields, files)
+        caller = await _caller(visit, form.get("key"))
+        asked = checked_request(visit.request, caller, fields, inputs)
+        found["foreseen"] = await foreseen(visit.services, caller, asked)
     except GatewayError as error:
         found["fault"] = wire_error(error)
     return await _page(visit, form, found)
@@ -52,7 +59,7 @@ async def foresee(visit: Visit) -> Response:
 async def make_image(visit: Visit) -> Response:
     """Buys what the form asks for. The answer is that of /v1/images/generations: a document or a stream."""
     form = await read_form(visit.request, visit.services.settings.body_bytes_max)
-    caller = noted(visit.request, await _caller(visit, form))
+    caller = noted(visit.request, await _caller(visit, form.get("key")))
 
     async def read(_: Request, __: int) -> dict[str, object]:
         return asked_fields(form)
@@ -60,8 +67,19 @@ async def make_image(visit: Visit) -> Response:
     return await visit.services.receive(generation_of(visit.request, caller, read))
 
 
-async def _caller(visit: Visit, form: Form) -> Caller:
-    key_id = form.get("key")
+async def edit_images(visit: Visit) -> Response:
+    """Buys the edit that the form asks for. The key's id is in the address: nothing of an upload is read before it is
+    known whose it is. The answer is that of /v1/images/edits."""
+    caller = noted(visit.request, await _caller(visit, visit.asked("key")))
+
+    async def read(request: Request, upload: UploadFile, bounds: EditBounds) -> EditBody:
+        body = await read_edit(request, upload, bounds)
+        return replace(body, fields=chosen_fields(body.fields))
+
+    return await visit.services.receive(edit_of(visit.request, caller, read))
+
+
+async def _caller(visit: Visit, key_id: str) -> Caller:
     return await visit.read(lambda operator: caller_of_own_key(operator, key_id))
 
 
@@ -81,6 +99,8 @@ async def _page(visit: Visit, form: Form, found: dict[str, Any]) -> Response:
         backgrounds=_words(spec.backgrounds for spec in models),
         kept_seconds=services.settings.files_seconds,
         formats=_words(spec.output_formats for spec in models),
+        fidelities=_words(spec.edits.input_fidelity for spec in models if spec.edits),
+        input_images_max=INPUT_IMAGES_MAX,
         **{"foreseen": None, "fault": None, "snippets": None, **found},
     )
 
@@ -102,5 +122,5 @@ def _words(of_models: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 PAGES = (("GET", PATH, show_playground, None), ("POST", PATH, foresee, None))
-CALLS = (("POST", f"{PATH}/images", make_image),)
+CALLS = (("POST", f"{PATH}/images", make_image), ("POST", f"{PATH}/edits", edit_images))
 """What a script of ours calls: it reads errors in OpenAI's envelope."""

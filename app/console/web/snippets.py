@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.admin.texts.snippets import curl_snippet, javascript_snippet, python_snippet
+from app.admin.texts.snippets import EditFiles, curl_snippet, javascript_snippet, python_snippet
 from app.console.web.visit import Visit
 
 PLACEHOLDER = "sk-zg-YOUR-KEY"
@@ -37,11 +37,14 @@ def snippets_for(visit: Visit, key: str) -> list[Snippet]:
     ]
 
 
-def snippets_of_request(visit: Visit, fields: Mapping[str, object]) -> list[Snippet]:
-    """This request, with a place for the key. They read images, not links, so they leave out how the answer looks."""
-    url, fields = base_url(visit), {name: value for name, value in fields.items() if name != "response_format"}
+def snippets_of_request(visit: Visit, fields: Mapping[str, object], files: EditFiles | None) -> list[Snippet]:
+    """This request, with a place for the key; of files, the edit that sends them. They read images, not links, so they
+    leave out how the answer looks."""
+    fields = {name: value for name, value in fields.items() if name != "response_format"}
+    # What an edit saves is not named as a file that it reads.
+    asked = (base_url(visit), PLACEHOLDER, fields, *(("edited", files) if files else ("image",)))
     return [
-        Snippet("snippet-curl", "curl", curl_snippet(url, PLACEHOLDER, fields, "image")),
-        Snippet("snippet-python", "Python", python_snippet(url, PLACEHOLDER, fields, "image")),
-        Snippet("snippet-javascript", "JavaScript, for Node.js", javascript_snippet(url, PLACEHOLDER, fields, "image")),
+        Snippet("snippet-curl", "curl", curl_snippet(*asked)),
+        Snippet("snippet-python", "Python", python_snippet(*asked)),
+        Snippet("snippet-javascript", "JavaScript, for Node.js", javascript_snippet(*asked)),
     ]

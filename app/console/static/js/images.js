@@ -21,7 +21,7 @@ export function show(places, image, number, { type, alt, isWhole }) {
   }
   const [element, caption] = figure.children;
   if (element.src.startsWith("blob:")) URL.revokeObjectURL(element.src);
-  element.blob = image.b64_json ? blobOf(image.b64_json, type) : null; // for the gallery: the policy lets nobody fetch blob:
+  element.blob = image.b64_json ? blobOf(image.b64_json, type) : null; // the policy lets nobody fetch blob:
   element.src = element.blob ? URL.createObjectURL(element.blob) : pathOf(image.url);
   element.alt = alt;
   if (!isWhole) return;
@@ -30,6 +30,14 @@ export function show(places, image, number, { type, alt, isWhole }) {
   link.download = `image-${number + 1}.${type === "jpeg" ? "jpg" : type}`;
   link.textContent = "Download";
   caption.replaceChildren(link);
+}
+
+// The bytes of an image that is shown.
+export async function shownBlob(element) {
+  if (element.blob) return element.blob;
+  const response = await fetch(element.src);
+  if (!response.ok) throw new Error("the gateway no longer has the image");
+  return response.blob();
 }
 
 export function clear(places) {

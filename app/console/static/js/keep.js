@@ -1,6 +1,7 @@
 // Keeps the whole images of an answer in the gallery of this browser. Whatever goes wrong is said under them, and changes
 // nothing else: the images are shown and paid for.
 
+import { shownBlob } from "./images.js";
 import { choices, keep, reason } from "./store.js";
 
 const THUMBNAIL_PIXELS = 320;
@@ -14,13 +15,6 @@ async function measured(blob) {
   canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
   return { size: `${width}x${height}`, thumbnail: await canvas.convertToBlob({ type: "image/webp", quality: 0.8 }) };
-}
-
-async function blobOf(element) {
-  if (element.blob) return element.blob;
-  const response = await fetch(element.src);
-  if (!response.ok) throw new Error("the gateway no longer has the image");
-  return response.blob();
 }
 
 function detailsOf(fields, response, usage) {
@@ -44,7 +38,7 @@ export async function keepImages(places, fields, response, usage) {
     if (!choices().keep) return;
     const details = detailsOf(fields, response, usage);
     for (const element of elements) {
-      const blob = await blobOf(element);
+      const blob = await shownBlob(element);
       await keep({ ...details, ...(await measured(blob)), blob });
     }
     said.textContent = "Kept in your gallery, in this browser.";

@@ -2,6 +2,7 @@
 // decided by the gateway.
 
 import { createParser } from "../vendor/eventsource-parser-3.1.1.js";
+import { asked, offerEdit } from "./edits.js";
 import { clear, failureOf, show } from "./images.js";
 import { keepImages } from "./keep.js";
 
@@ -22,6 +23,7 @@ function fail(text) {
 function place(image, number, type, isWhole) {
   const alt = isWhole ? `Image ${number + 1}: ${form.elements.prompt.value.slice(0, 200)}` : "A partial image";
   show(part("images"), image, number, { type, alt, isWhole });
+  if (isWhole) offerEdit(part("images").children[number]);
 }
 
 async function readStream(response, type, since) {
@@ -56,22 +58,21 @@ async function readDocument(response, type) {
 async function make() {
   const began = performance.now();
   const since = () => `${((performance.now() - began) / 1000).toFixed(1)} s`;
-  const fields = new URLSearchParams(new FormData(form));
-  const type = fields.get("output_format") || "png";
   stopping = new AbortController();
+  const { url, body } = await asked();
+  const type = body.get("output_format") || "png";
   clear(part("images"));
   part("failure").hidden = true;
   say("Asked. An image takes from ten seconds to two minutes.");
-  const response = await fetch(`${form.getAttribute("action")}/images`, {
-    method: "POST",
-    body: fields,
-    signal: stopping.signal,
+  const response = await fetch(url, { method: "POST", body, signal: stopping.signal }).catch((error) => {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The connection broke before an answer came. My usage shows whether the image was bought.");
   });
   if (!response.ok) throw await failureOf(response);
   const isStream = response.headers.get("content-type").startsWith("text/event-stream");
   const usage = await (isStream ? readStream(response, type, since) : readDocument(response, type));
   say(`Done after ${since()}${usage.total_tokens ? `, ${usage.total_tokens.toLocaleString("en")} tokens` : ""}.`);
-  keepImages(part("images"), fields, response, usage);
+  keepImages(part("images"), body, response, usage);
 }
 
 async function run() {
