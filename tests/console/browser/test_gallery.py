@@ -123,7 +123,7 @@ async def test_each_user_of_a_browser_sees_the_own_images_alone(desk: Desk) -> N
         await window.page.wait_for_url("**/console/sign-in**")
         window = await desk.sign_in(context, "jin", None)
         assert await count_of(window) == 0
-        await make_image(window, "of jin")
+        await kept_image(window, "of jin")
         assert await count_of(window) == 1
         window = await desk.sign_in(context, "ines", None)
         assert await count_of(window) == 1
