@@ -7,9 +7,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from app.admin.access.provider_sign_in import ProviderRules, sign_in_by_provider
-from app.console.login.pages import HOME, admit, count_login, safe_path, signed_in, throttled
+from app.console.login.pages import admit, count_login, signed_in, throttled
 from app.console.providers.client import LoginOnItsWay
 from app.console.web.headers import PAGE_HEADERS
+from app.console.web.same_origin import HOME, safe_path
 from app.console.web.visit import Visit
 from app.errors import ConfigurationError, GatewayError, NotPermitted
 from app.files.links import base_url

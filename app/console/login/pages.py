@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -15,20 +15,20 @@ from app.admin.access.sign_in import (
     sign_out,
 )
 from app.console.web.guard import proxy_user, session_of
+from app.console.web.same_origin import HOME, safe_path
 from app.console.web.visit import Visit, see_other
 from app.errors import NotPermitted
 from app.identity.people.principal import Principal
 from app.identity.people.roles import Role
 
-HOME = "/console"
 _ADMIN_KEY = Principal("admin-key", Role.ADMIN)
 
 
 async def show_sign_in(visit: Visit) -> Response:
     """The page with the ways to sign in; those who are signed in, here or by a proxy in front, are sent on."""
-    if await session_of(visit.request, visit.site) is not None:
-        return see_other(HOME)
     path = safe_path(visit.asked("next"))
+    if await session_of(visit.request, visit.site) is not None:
+        return see_other(path)
     name = proxy_user(visit.request)
     return _sign_in_page(visit, path) if name is None else await _sign_in_by_proxy(visit, name, path)
 
@@ -113,18 +113,6 @@ def _sign_in_page(visit: Visit, path: str, error: str | None = None) -> Response
         for each in visit.services.settings.sign_in.providers
     ]
     return visit.page("sign_in.html", 403 if error else 200, next=path, error=error, providers=providers)
-
-
-def safe_path(text: str) -> str:
-    """`text` if it is a path of the console, else its beginning: nobody is sent elsewhere after signing in."""
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return HOME
-    is_ours = not parts.scheme and not parts.netloc and (parts.path == HOME or parts.path.startswith(f"{HOME}/"))
-    if not is_ours or not text.isprintable() or "\\" in text or ".." in parts.path:
-        return HOME
-    return text
 
 
 def is_opened(visit: Visit) -> bool:

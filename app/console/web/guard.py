@@ -13,7 +13,7 @@ from app.admin.access.sign_in import find_session
 from app.api.error_responses import error_response, wire_error
 from app.api.services import event_of, services_of
 from app.console.providers.proxy_header import named_by_proxy
-from app.console.web.same_origin import is_from_here
+from app.console.web.same_origin import is_from_here, page_of_form
 from app.console.web.site import Site
 from app.console.web.visit import Visit, see_other
 from app.errors import GatewayError, NotPermitted
@@ -26,6 +26,7 @@ logger = logging.getLogger("gateway")
 
 Page = Callable[[Visit], Awaitable[Response]]
 SIGN_IN = "/console/sign-in"
+_ENDED = "Your session has ended, so nothing was done. Sign in again in another tab, then go on in this one."
 
 _NOBODY = Principal("console", Role.MEMBER)
 _HEADING = {403: "Not for your role", 404: "Not found", 409: "That cannot be done now", 503: "Not available now"}
@@ -88,13 +89,6 @@ def proxy_user(request: Request) -> str | None:
     return named_by_proxy(client.host, request.headers.getlist(header), settings)
 
 
-def current_path(request: Request) -> str:
-    """Where the browser is, to come back to after signing in; the beginning for what it sent."""
-    if request.method != "GET":
-        return "/console"
-    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
-
-
 async def _answer(visit: Visit, page: Page, *, is_for_programs: bool = False) -> Response:
     request = visit.request
     event_of(request).outcome = Outcome.COMPLETED
@@ -116,17 +110,24 @@ async def _answer(visit: Visit, page: Page, *, is_for_programs: bool = False) ->
 def _sign_in_first(visit: Visit, *, is_for_programs: bool) -> Response:
     request = visit.request
     event_of(request).outcome = Outcome.REJECTED
-    if is_for_programs or visit.is_partial:
-        # htmx obeys this header by loading the page anew, which leads to signing in.
-        return Response("You are signed out.", 401, headers={"hx-refresh": "true", "cache-control": "no-store"})
+    if is_for_programs:
+        return Response(_ENDED, 401, headers={"cache-control": "no-store"})
+    if visit.is_partial:
+        return _refresh() if request.method == "GET" else visit.page("signed_out_part.html", 401)
     if request.method == "GET":
-        return see_other(f"{SIGN_IN}?{urlencode({'next': current_path(request)})}")
-    return visit.page(
-        "error.html",
-        401,
-        heading="You are signed out",
-        error=("Your session ended before the form was sent, so nothing was done. Sign in, and send it again."),
-    )
+        url = request.url
+        return see_other(_sign_in_path(url.path + (f"?{url.query}" if url.query else "")))
+    back = page_of_form(request.headers.get("referer", ""))
+    return visit.page("signed_out.html", 401, sign_in=_sign_in_path(back))
+
+
+def _sign_in_path(back: str) -> str:
+    return f"{SIGN_IN}?{urlencode({'next': back})}"
+
+
+def _refresh() -> Response:
+    """To a part that refreshes itself: htmx loads the whole page anew, which leads to signing in."""
+    return Response("You are signed out.", 401, headers={"hx-refresh": "true", "cache-control": "no-store"})
 
 
 def _failure(visit: Visit, error: GatewayError, *, is_for_programs: bool) -> Response:

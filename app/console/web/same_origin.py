@@ -1,8 +1,9 @@
-"""Whether a request that changes something comes from a page of ours."""
+"""What is ours: the pages that a request which changes something may come from, the paths that a browser is sent to."""
 
 from collections.abc import Container
 from urllib.parse import urlsplit
 
+HOME = "/console"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -22,3 +23,26 @@ def is_from_here(method: str, fetch_site: str | None, origin: str | None, hosts:
     except ValueError:  # brackets of an IPv6 address that is none
         return False
     return parts.scheme in ("http", "https") and parts.netloc in hosts
+
+
+def safe_path(text: str) -> str:
+    """`text` if it is a path of the console, else its beginning: nobody is sent elsewhere after signing in."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return HOME
+    is_ours = not parts.scheme and not parts.netloc and (parts.path == HOME or parts.path.startswith(f"{HOME}/"))
+    if not is_ours or not text.isprintable() or "\\" in text or ".." in parts.path:
+        return HOME
+    return text
+
+
+def page_of_form(referer: str) -> str:
+    """The page on which a form was filled in, as the browser names it; the beginning if it names none of ours. Only the
+    path counts, so another host's page leads no further than one of ours with the same path.
+    """
+    try:
+        parts = urlsplit(referer)
+    except ValueError:
+        return HOME
+    return safe_path(parts.path + (f"?{parts.query}" if parts.query else ""))

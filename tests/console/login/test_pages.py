@@ -1,6 +1,8 @@
 """Signing in by link and by admin key, as a browser without JavaScript does it."""
 
+import re
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
@@ -8,7 +10,6 @@ from sqlalchemy import text
 
 from app.admin.access.sign_in import create_link
 from app.admin.operator import Operator
-from app.console.login.pages import safe_path
 from app.database.engine import writing
 from app.main import utc_now
 from tests.console.conftest import ADMIN_KEY, FROM_HERE, Console
@@ -87,8 +88,33 @@ def test_a_session_ends_when_nobody_uses_it_and_when_its_time_is_over(console: C
         assert browser.get("/console/me/usage").status_code == 303
         form = browser.post("/console/me/sessions", session="x")
         assert (form.status_code, "ended before the form was sent" in form.text) == (401, True)
+        assert 'href="/console/sign-in?next=%2Fconsole"' in form.text
         polled = browser.get("/console/now", headers={"hx-request": "true"})
         assert (polled.status_code, polled.headers["hx-refresh"]) == (401, "true")
+
+
+@pytest.mark.parametrize(
+    ("referer", "path"),
+    [
+        ("http://127.0.0.1:1/console/limits?owner=vera", "/console/limits?owner=vera"),
+        ("https://evil.example/elsewhere", "/console"),
+        ("https://evil.example/console/../x", "/console"),
+        ("http://[", "/console"),
+    ],
+)
+def test_whoever_sent_a_form_too_late_comes_back_to_its_page(console: Console, referer: str, path: str) -> None:
+    """Where that is, the browser says. Whoever has signed in meanwhile, in another tab, is there at once."""
+    late = console.browser().post("/console/limits", {**FROM_HERE, "referer": referer}, amount="5")
+    [way] = re.findall(r'<a class="button" href="(/console/sign-in\?[^"]+)"', late.text)
+    assert parse_qs(urlsplit(way).query) == {"next": [path]}
+    assert console.signed_in("vera").get(way).headers["location"] == path
+
+
+def test_a_part_that_was_asked_for_too_late_says_so_and_loads_nothing_anew(console: Console) -> None:
+    """What is typed beside it would be gone."""
+    late = console.browser().post("/console/me/playground", {**FROM_HERE, "hx-request": "true"}, prompt="x")
+    assert (late.status_code, "hx-refresh" in late.headers, "<html" in late.text) == (401, False, False)
+    assert "What you typed is still here" in late.text
 
 
 def test_a_theme_is_kept(console: Console) -> None:
@@ -107,8 +133,3 @@ def test_signing_in_is_in_the_list_of_changes_without_a_token(console: Console) 
     with writing(console.gateway.store.engine) as connection:
         rows = [tuple(row) for row in connection.execute(text("SELECT actor, action FROM admin_events"))]
     assert {("cli:test", "login_link.create"), ("user:vera", "session.open"), ("user:vera", "session.end")} <= set(rows)
-
-
-@pytest.mark.parametrize("text_", ["/console", "/console/limits", "/console/usage?by=team&span=7d"])
-def test_paths_of_ours_are_kept(text_: str) -> None:
-    assert safe_path(text_) == text_

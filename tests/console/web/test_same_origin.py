@@ -1,8 +1,8 @@
-"""Whether a form comes from a page of ours."""
+"""Whether a form comes from a page of ours, and whether a path leads to one."""
 
 import pytest
 
-from app.console.web.same_origin import is_from_here
+from app.console.web.same_origin import is_from_here, safe_path
 
 HOSTS = {"gateway.example", "127.0.0.1:8080"}
 
@@ -31,3 +31,8 @@ HOSTS = {"gateway.example", "127.0.0.1:8080"}
 )
 def test_the_rule(method: str, fetch_site: str | None, origin: str | None, *, is_ours: bool) -> None:
     assert is_from_here(method, fetch_site, origin, HOSTS) is is_ours
+
+
+@pytest.mark.parametrize("text_", ["/console", "/console/limits", "/console/usage?by=team&span=7d"])
+def test_paths_of_ours_are_kept(text_: str) -> None:
+    assert safe_path(text_) == text_
