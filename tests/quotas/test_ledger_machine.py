@@ -21,8 +21,8 @@ from sqlalchemy import Engine
 from app.database.clock import to_ms
 from app.database.engine import create_engine, reading
 from app.errors import DuplicateReservation, LimitReached
-from app.quotas.ledger.counter_sql import PART_OF_A_DAY
 from app.quotas.ledger.ledger import Ledger
+from app.quotas.ledger.sql.counter_sum import PART_OF_A_DAY
 from app.quotas.reports.limit_status import read_limit_status
 from app.quotas.reports.retention import prune
 from app.quotas.reports.usage import Grouping, usage_report

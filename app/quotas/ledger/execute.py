@@ -82,8 +82,8 @@ class Writes:
     inserted: list[NewRow] = field(default_factory=list)
     unclaimed: list[str] = field(default_factory=list)  # requests that took an idempotency key, and were refused
     probes: list[NewRow] = field(default_factory=list)  # to be inserted and deleted again
-    dispatched: list[tuple[int, str]] = field(default_factory=list)  # when, which
-    moved: list[tuple[str, int | None, str]] = field(default_factory=list)  # to which account, dispatched when, which
+    dispatched: dict[str, int] = field(default_factory=dict)  # which, when
+    moved: dict[str, tuple[str, int | None]] = field(default_factory=dict)  # which, to which account, dispatched when
     closed: list[tuple[Closing, str]] = field(default_factory=list)  # how, which
     touched: set[ApplicableLimits] = field(default_factory=set)  # whose counters moved
     threshold_events: list[ThresholdEvent] = field(default_factory=list)  # some may be written already, by any process
@@ -176,7 +176,7 @@ def _mark_dispatched(command: MarkDispatched, loaded: Loaded, writes: Writes) ->
         return _ended()
     if record.dispatched_at_ms is None:
         record.dispatched_at_ms = to_ms(command.at)
-        writes.dispatched.append((record.dispatched_at_ms, record.id))
+        writes.dispatched[record.id] = record.dispatched_at_ms
     return None
 
 
@@ -199,7 +199,7 @@ def _move(command: Move, loaded: Loaded, writes: Writes) -> CommandResult:
     writes.touched |= {before, after}
     record.party, loaded.applicable_by_id[record.id] = after.party, after
     record.dispatched_at_ms = to_ms(command.at) if command.is_dispatched else None
-    writes.moved.append((command.account, record.dispatched_at_ms, record.id))
+    writes.moved[record.id] = (command.account, record.dispatched_at_ms)
     return None
 
 

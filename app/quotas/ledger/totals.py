@@ -35,9 +35,7 @@ class Totals:
         self._corrected.append((_hour_of(record, _EXPIRED), correction))
 
     def rows(self) -> tuple[list[_Key], list[_Key]]:
-        """Rows of `usage_hours` and of `usage_days` to add, each in the order of their keys, in which all processes
-        lock them.
-        """
+        """Rows of `usage_hours` and of `usage_days` to add, no key twice."""
         hours: dict[_Key, Sequence[int]] = {}
         for hour, closings in self._closed.items():
             hours[hour] = [sum(column) for column in zip(*map(_sums_of, closings), strict=True)]
@@ -46,7 +44,7 @@ class Totals:
         days: dict[_Key, Sequence[int]] = {}
         for (start_ms, *words), sums in hours.items():
             _add(days, (start_ms // DAY_MS * DAY_MS, *words), sums)
-        return _sorted(hours), _sorted(days)
+        return _rows(hours), _rows(days)
 
 
 def _hour_of(record: Record, outcome: str) -> _Key:
@@ -83,5 +81,5 @@ def _add(totals: dict[_Key, Sequence[int]], key: _Key, sums: Sequence[int]) -> N
     totals[key] = sums if found is None else [mine + more for mine, more in zip(found, sums, strict=True)]
 
 
-def _sorted(totals: dict[_Key, Sequence[int]]) -> list[_Key]:
-    return [(*key, *totals[key]) for key in sorted(totals)]
+def _rows(totals: dict[_Key, Sequence[int]]) -> list[_Key]:
+    return [(*key, *sums) for key, sums in totals.items()]

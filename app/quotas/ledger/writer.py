@@ -210,7 +210,7 @@ class Writer:
             id_: self._limit_cache.plan(party).applicable(at_ms) for id_, (party, at_ms) in parties.items()
         }
         counters = store.read_counters(
-            sorted({key for applicable in set(applicable_by_id.values()) for key in applicable.keys})
+            list({key for applicable in set(applicable_by_id.values()) for key in applicable.keys})
         )
         in_doubt, applied_counters = doubtful_ids(tickets), store.applied_counters()
         loaded = Loaded(

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from app.database.clock import from_ms, to_ms
 from app.database.schema import ledger_tables, limit_tables, total_tables
-from app.quotas.ledger.counter_sql import PART_OF_A_DAY
+from app.quotas.ledger.sql.counter_sum import PART_OF_A_DAY
 from app.quotas.limits.manage import limits_where
 from app.quotas.reports.bill_check import compare_with_bill
 from app.quotas.reports.findings import Finding, Severity, summarized
@@ -131,7 +131,7 @@ def _wrong_counters(connection: Connection) -> Iterator[Finding]:
 def sum_reservations(connection: Connection, key: CounterKey) -> Counter:
     """The value a counter must have, from its reservations, and from the totals of the days of which some are pruned.
 
-    Pruned minutes and hours are not known; counter_sql.py says why nobody needs them.
+    Pruned minutes and hours are not known; counter_sum.py says why nobody needs them.
     """
     start_ms, end_ms = span_ms(Window(key.window), key.window_start_ms)
     horizon = pruned_until(connection)

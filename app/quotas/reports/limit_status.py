@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, Row, tuple_
 from app.database.clock import to_ms
 from app.database.engine import reading
 from app.database.schema import limit_tables
-from app.quotas.ledger.counter_sql import counter_sum
+from app.quotas.ledger.sql.counter_sum import counter_sum
 from app.quotas.limits.manage import limits_where
 from app.quotas.rules.counters import Counter, CounterKey
 from app.quotas.rules.limits import Limit, Scope, format_limit

@@ -181,13 +181,13 @@ class TestDispatch:
         desk = Desk(records=pending())
         outcomes, writes = desk.run(MarkDispatched("r1", NOON), MarkDispatched("r1", NOON))
         assert outcomes == [None, None]
-        assert [id_ for _, id_ in writes.dispatched] == ["r1"]
+        assert list(writes.dispatched) == ["r1"]
 
     def test_what_has_ended_must_not_be_sent(self) -> None:
         desk = Desk(records=pending())
         outcomes, writes = desk.run(Expire("r1", NOON), MarkDispatched("r1", NOON))
         assert isinstance(outcomes[1], StoreUnavailable)
-        assert writes.dispatched == []
+        assert writes.dispatched == {}
 
     def test_what_is_not_there_must_not_be_sent(self) -> None:
         assert isinstance(Desk().run(MarkDispatched("r1", NOON))[0][0], StoreUnavailable)

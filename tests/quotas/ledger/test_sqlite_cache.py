@@ -176,7 +176,7 @@ class TestWriter:
         set_limits(engine, on_key("images:1/day", "somebody else's"))
         seen = self.statements_of(desk, Resolve("r1", settled()))
         assert [text for text in seen if text.startswith("SELECT")].count("SELECT value") == 1
-        assert {"SELECT value", "SELECT id,", "SELECT settled_requests,"} <= set(seen)
+        assert {"SELECT value", "SELECT id,", "SELECT scope,"} <= set(seen)
 
     def test_a_counter_that_another_process_moved(
         self, desk: Desk, engine: Engine, store_url: str, make_desk: Callable[[Engine], Desk]

@@ -85,7 +85,7 @@ def test_limits_are_read_by_scope(store: Store, engine: Engine) -> None:
 
 def test_rows_are_written_and_read(store: Store, engine: Engine) -> None:
     insert(store, Writes([new_row(a_hold("a"), "here"), new_row(a_hold("b"), "here")]))
-    insert(store, Writes(dispatched=[(77, "a")]))
+    insert(store, Writes(dispatched={"a": 77}))
     insert(store, Writes(closed=[(closing_of(settled()), "b")]))
     store.begin()
     records = store.read_records(["b", "a", "none"])
@@ -101,8 +101,8 @@ def test_rows_are_written_and_read(store: Store, engine: Engine) -> None:
 @pytest.mark.parametrize(
     "writes",
     [
-        Writes(dispatched=[(1, "settled")]),
-        Writes(dispatched=[(1, "pending"), (1, "none")]),
+        Writes(dispatched={"settled": 1}),
+        Writes(dispatched={"pending": 1, "none": 1}),
         Writes(closed=[(closing_of(settled()), "settled")]),
         Writes(closed=[(closing_of(settled()), "none")]),
     ],

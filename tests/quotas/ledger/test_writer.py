@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine
 
+from app.database.clock import to_ms
 from app.errors import DuplicateReservation, QuotaExceeded, StoreUnavailable
 from app.quotas.ledger.commands import (
     Command,
     CommandResult,
     Expire,
     MarkDispatched,
+    Move,
     Reserve,
     Reserved,
     Resolve,
@@ -170,6 +172,20 @@ def test_a_life_of_a_reservation(desk: Desk, engine: Engine) -> None:
         },
     }
     assert errors(engine) == []
+
+
+def test_a_reservation_that_moves_twice_in_one_batch_is_where_it_went_last(
+    desk: Desk, trouble: Trouble, engine: Engine
+) -> None:
+    desk.do(Reserve(a_hold("r1")))
+    trouble.hold_back()
+    stopper = desk.submit(Reserve(a_hold("stopper")))
+    assert trouble.began.wait(30)
+    moves = [desk.submit(Move("r1", to, NOON, sent)) for to, sent in (("second", False), ("third", True))]
+    trouble.may_begin.set()
+    assert [outcome_of(ticket) for ticket in (stopper, *moves)] == [Reserved(None), None, None]
+    row = rows(engine)["r1"]
+    assert (row["account"], row["dispatched_at_ms"]) == ("third", to_ms(NOON))
 
 
 def test_a_refusal_writes_nothing(desk: Desk, engine: Engine) -> None:

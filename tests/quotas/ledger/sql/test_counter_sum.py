@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 from app.database.clock import to_ms
 from app.database.engine import reading
 from app.database.schema import ledger_tables
-from app.quotas.ledger.counter_sql import PART_OF_A_DAY, counter_sum
+from app.quotas.ledger.sql.counter_sum import PART_OF_A_DAY, counter_sum
 from app.quotas.ledger.store import Store
 from app.quotas.reports.audit import sum_reservations
 from app.quotas.rules.counters import Counter, CounterKey
