@@ -24,6 +24,7 @@ PAGES = {
     "people": "/console/people",
     "requests": "/console/requests",
     "playground": "/console/me/playground",
+    "edit": "/console/me/playground",
 }
 THEMES = {"light": tuple(PAGES), "dark": ("now",)}
 VIEW = ViewportSize(width=1280, height=860)
@@ -47,8 +48,10 @@ def main(folder: Path) -> None:
                     page.get_by_role("button", name="Sign in").click()
                     for name in names:
                         page.goto(f"{gateway.root}{PAGES[name]}")
-                        if name == "playground":
+                        if name in ("playground", "edit"):
                             _make_image(page)
+                        if name == "edit":
+                            _paint_mask(page)
                         _save(page, folder / f"console-{name}{'-dark' if theme == 'dark' else ''}.png")
                 chromium.close()
 
@@ -59,6 +62,19 @@ def _make_image(page: Page) -> None:
     page.get_by_role("button", name="Make image").click()
     page.get_by_text("Done after").wait_for()
     page.get_by_text("at most $").wait_for()
+
+
+def _paint_mask(page: Page) -> None:
+    """Over the image that was made."""
+    page.get_by_role("button", name="Edit this image").click()
+    page.get_by_role("button", name="Paint a mask").click()
+    box = page.locator("canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.35 * box["height"])
+    page.mouse.down()
+    for across, down in ((0.45, 0.3), (0.6, 0.4), (0.7, 0.35)):
+        page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"], steps=8)
+    page.mouse.up()
 
 
 def _save(page: Page, file: Path) -> None:

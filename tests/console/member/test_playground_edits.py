@@ -17,16 +17,22 @@ from typing import Any
 import httpx2
 import pytest
 
+from app.admin.access.sign_in import create_link
 from app.admin.keys import disable_key
-from tests.console.conftest import FROM_HERE, Browser
+from app.admin.operator import Operator
+from app.main import utc_now
+from app.sandbox.server import SandboxServer
+from tests.console.conftest import ADMIN_KEY, FROM_HERE, Browser
 from tests.console.member.conftest import Pair
 from tests.image_files import image_file, large_image, mask_file
-from tests.servers import assert_bill_is_ledger
+from tests.loop_stall import assert_no_stall
+from tests.servers import GatewayProcess, assert_bill_is_ledger
 
 PATH = "/console/me/playground"
 SNOW = {"prompt": "Let it snow ❄ “softly”", "model": "gpt-image-2", "size": "1024x1024", "quality": "low", "n": "1"}
 PNG = b"\x89PNG\r\n\x1a\n"
 NODE, SCRIPTS = shutil.which("node"), Path(__file__).parents[2] / "node"
+GROWTH_BYTES_MAX = 30_000_000
 BOAT, SEA, MASK = image_file((600, 400)), image_file((300, 500), "JPEG"), mask_file((600, 400))
 
 
@@ -207,3 +213,32 @@ def test_the_programs_shown_do_the_same(pair: Pair, vera: Browser, more: dict[st
     rows = pair.console.gateway.store.rows()
     shown = {(row["operation"], row["input_images"], row["quality"], row["streamed"]) for row in rows}
     assert shown == {("edit", 2, "low", "stream" in more)}
+
+
+def test_no_upload_is_held_in_memory_or_holds_the_loop(tmp_path: Path) -> None:
+    """180 MB in one form, to a gateway in a process of its own."""
+    settings = {"GATEWAY_ADMIN_KEY": ADMIN_KEY, "GATEWAY_LOG_LEVEL": "error"}
+    with (
+        SandboxServer() as sandbox,
+        GatewayProcess(tmp_path / "data", sandbox.url, module="tests.loop_stall", **settings) as gateway,
+    ):
+        key, browser = gateway.store.key(user="vera"), Browser(gateway.root)
+        operator = Operator(gateway.store.engine, utc_now, "cli:test")
+        browser.post(f"/console/link/{create_link(operator, 'vera', None).get_secret_value()}")
+        answers = [send(browser, key.id, parts(BOAT))]  # what is loaded once
+        before = peak_bytes(gateway)
+        assert_no_stall(
+            gateway.root, lambda: answers.append(send(browser, key.id, parts(*[BOAT + bytes(45_000_000)] * 4)))
+        )
+        growth = peak_bytes(gateway) - before
+        browser.client.close()
+        assert {answer.status_code for answer in answers} == {200}
+        assert growth < GROWTH_BYTES_MAX, f"{growth / 1e6:.1f} MB"
+        assert_bill_is_ledger(gateway, sandbox, len(answers))
+
+
+def peak_bytes(gateway: GatewayProcess) -> int:
+    """The most memory that the process had at any time."""
+    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return int(kilobytes) * 1024
