@@ -1,16 +1,18 @@
 """The console under attack: forged forms, planted sessions, tokens after signing out, names that are markup."""
 
+import hmac
 import re
 
 import httpx2
 import pytest
 from markupsafe import escape
+from sqlalchemy import Engine, event
 
 from app.admin.access.sign_in import create_link
 from app.admin.keys import WantedKey, create_key, list_keys
 from app.admin.limits import Target, set_limits
 from app.admin.teams import create_team
-from app.admin.users import create_user, list_users
+from app.admin.users import create_user, disable_user, list_users
 from app.quotas.rules.limits import Scope, parse_limit
 from tests.console.conftest import ADMIN_KEY, FROM_HERE, Console
 
@@ -135,6 +137,8 @@ def test_signing_in_leads_nowhere_else(console: Console, next_path: str) -> None
     answer = console.browser().post("/console/sign-in", key=ADMIN_KEY, next=next_path)
     assert (answer.status_code, answer.headers["location"]) == (303, "/console")
     assert "set-cookie" in answer.headers
+    again = console.signed_in("vera").get("/console/sign-in", params={"next": next_path})
+    assert again.headers["location"] == "/console"
     themed = console.browser().post("/console/theme", theme="dark", back=next_path)
     assert themed.headers["location"] == "/console"
 
@@ -172,6 +176,61 @@ def test_a_user_agent_is_never_markup(console: Console) -> None:
     page = browser.get("/console/me/sessions").text
     assert "&lt;/script&gt;" in page
     assert NASTY[0] not in page
+
+
+def test_a_token_that_nobody_has_costs_what_an_ended_one_costs_and_is_answered_alike(console: Console) -> None:
+    """Nothing tells whether there is such a user, link or session: not the words, and not how often the database was
+    asked. Tokens are found by their hash, so nothing is compared letter by letter either.
+    """
+    used, ended = console.link("vera"), console.signed_in("vera")
+    console.browser().post(used)
+    console.browser().post(console.link("otto"))
+    barred, left = console.link("otto"), console.signed_in("otto")
+    disable_user(console.operator, "otto")
+    ended_token = ended.token
+    ended.post("/console/sign-out")
+    nobodys = "A" * 43
+    asked: list[str] = []
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "login_links" in statement or "sessions" in statement or "users" in statement:
+            asked.append(statement)
+
+    def outcome(path: str, method: str, token: str | None = None) -> tuple[int, str, list[str]]:
+        asked.clear()
+        cookies = {} if token is None else {"zg_session": token}
+        answer = httpx2.request(method, f"{console.gateway.root}{path}", headers=FROM_HERE, cookies=cookies)
+        return answer.status_code, answer.text, list(asked)
+
+    event.listen(Engine, "before_cursor_execute", count)
+    try:
+        for method in ("GET", "POST"):
+            unknown = outcome(f"/console/link/{nobodys}", method)
+            assert (unknown[0], len(unknown[2]) > 0) == (404, True)
+            assert outcome(used, method) == outcome(barred, method) == unknown
+        unknown = outcome("/console/me/usage", "GET", nobodys)
+        assert (unknown[0], len(unknown[2])) == (303, 1)
+        assert outcome("/console/me/usage", "GET", ended_token) == unknown
+        assert outcome("/console/me/usage", "GET", left.token) == unknown
+    finally:
+        event.remove(Engine, "before_cursor_execute", count)
+
+
+def test_the_admin_key_is_compared_without_stopping_at_the_first_letter(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = []
+    digest = hmac.compare_digest
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return digest(one, other)
+
+    monkeypatch.setattr("app.console.login.pages.hmac.compare_digest", compare)
+    for guess in ("x", ADMIN_KEY[:-1] + "x", ADMIN_KEY + "x"):
+        refused = console.browser().post("/console/sign-in", key=guess)
+        assert (refused.status_code, "This is not the admin key." in refused.text) == (403, True)
+        assert compared[-1] == (guess.encode(), ADMIN_KEY.encode())
 
 
 def test_logins_are_throttled_by_address(console: Console) -> None:
