@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -20,6 +21,7 @@ from bench.budgets import NOT_MEASURED, budget_table
 from bench.contenders import ROOT, Contender, Direct, Gateway, clean_environment
 from bench.nginx import Nginx
 from bench.peers import LiteLLM, Portkey
+from bench.postgresql import empty_database
 from bench.processes import BenchError, allow_open_files, choose_cores, pinned
 from bench.rig import Rig
 from bench.scenarios import SCENARIOS, TLS_SCENARIOS, by_name
@@ -85,9 +87,18 @@ def show(console: Console, table: Table) -> None:
     console.print(made)
 
 
-def measure_ledger(core: int) -> list[dict[str, float]]:
-    """What bench/ledger.py finds, alone on the contender's core, on the disk of the gateway's database."""
-    arguments = [sys.executable, "-m", "bench.ledger", "--json", "--seconds", str(_LEDGER_SECONDS)]
+def measure_ledger(core: int) -> list[dict[str, Any]]:
+    """What bench/ledger.py finds, alone on the contender's core, on the disk of the gateway's database. PostgreSQL's
+    server has all cores.
+    """
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    found = _run_ledger(core)
+    with empty_database(FOLDER) as url:
+        return [*found, *_run_ledger(core, url, "--keys", "1000", "--concurrency", "256")]
+
+
+def _run_ledger(core: int, *more: str) -> list[dict[str, Any]]:
+    arguments = [sys.executable, "-m", "bench.ledger", "--json", "--seconds", str(_LEDGER_SECONDS), *more]
     done = subprocess.run(  # noqa: S603 - our own arguments
         pinned(core, arguments),
         cwd=ROOT,
@@ -98,7 +109,7 @@ def measure_ledger(core: int) -> list[dict[str, float]]:
     )
     if done.returncode != 0:
         raise BenchError(f"bench/ledger.py failed:\n{done.stderr}")
-    found: list[dict[str, float]] = json.loads(done.stdout)
+    found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
 
 

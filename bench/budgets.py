@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from bench.figures import Results
 from bench.scenarios import (
@@ -26,7 +27,7 @@ from bench.tables import NOTHING, SUBJECT, Table
 
 NOT_MEASURED = "not measured"
 
-Pairs = Sequence[Mapping[str, float]]
+Pairs = Sequence[Mapping[str, Any]]
 """The ledger's own benchmark: the fields of bench.ledger.Pairs for each number of callers at a time."""
 
 
@@ -105,8 +106,9 @@ def _upload_growth(results: Results, _: Pairs) -> float:
     return huge.high - small.low if small and huge else math.nan
 
 
-def _pair(figure: str, concurrency: int, _: Results, pairs: Pairs) -> float:
-    return next((pair[figure] for pair in pairs if pair["concurrency"] == concurrency), math.nan)
+def _pair(figure: str, concurrency: int, _: Results, pairs: Pairs, *, engine: str = "sqlite") -> float:
+    found = (pair[figure] for pair in pairs if (pair["engine"], pair["concurrency"]) == (engine, concurrency))
+    return next(found, math.nan)
 
 
 def _ledger_share(results: Results, pairs: Pairs) -> float:
@@ -159,6 +161,8 @@ BUDGETS: tuple[Budget, ...] = (
            20_000, 40_000, at_least=True, form="{:,.0f}"),
     Budget("reserve + settle: CPU µs a pair", partial(_pair, "cpu_us_per_pair", 256), 40, form="{:.0f}"),
     Budget("reserve + settle: share of the core at 2 KB, 32 connections", _ledger_share, 0.15),
+    Budget("reserve + settle on PostgreSQL, 1,000 keys: pairs/s",
+           partial(_pair, "pairs_per_second", 256, engine="postgresql"), 4_500, at_least=True, form="{:,.0f}"),
     Budget("start to the first answer, s", partial(_own, START.name, "start_seconds"), 0.9, 0.8),
     Budget("idle RSS, MB", partial(_own, START.name, "idle_rss_mb"), 80, 60, form="{:.0f}"),
 )

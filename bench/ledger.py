@@ -88,6 +88,7 @@ def settlement() -> Settlement:
 class Pairs:
     """What one load came to: pairs of one reservation and one settlement, and the waits for reservations."""
 
+    engine: str  # sqlite | postgresql
     concurrency: int
     keys: int
     pairs_per_second: float
@@ -102,8 +103,8 @@ class Pairs:
         )
 
 
-async def measure(ledger: Ledger, load: Load) -> Pairs:
-    """Runs the load to its end."""
+async def measure(ledger: Ledger, load: Load, engine: str) -> Pairs:
+    """Runs the load to its end. `engine` is the database's."""
     numbers = iter(range(2**62))
     waits: list[float] = []
     stop_at = time.perf_counter() + load.seconds
@@ -126,6 +127,7 @@ async def measure(ledger: Ledger, load: Load) -> Pairs:
     took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Pairs(
+        engine=engine,
         concurrency=load.concurrency,
         keys=load.keys,
         pairs_per_second=len(waits) / took,
@@ -148,7 +150,7 @@ async def run(url: str, load: Load) -> Pairs:
                 set_limit(connection, parse_limit(written).on(Scope.KEY, f"key-{key}"), change=change)
     ledger = Ledger(engine, now, instance="bench", queue_max=10_000, wait_seconds=30)
     await ledger.start()
-    pairs = await measure(ledger, load)
+    pairs = await measure(ledger, load, engine.dialect.name)
     await ledger.close()
     engine.dispose()
     return pairs

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.figures import DIRECT, Results, Spread
 from bench.scenarios import (
@@ -147,10 +148,12 @@ def ratio_table(results: Results) -> Table:
     return Table(f"{SUBJECT} ÷ others", ("figure", SUBJECT, *(f"÷ {other}" for other in others)), tuple(rows))
 
 
-def ledger_tables(pairs: Sequence[Mapping[str, float]]) -> list[Table]:
+def ledger_tables(pairs: Sequence[Mapping[str, Any]]) -> list[Table]:
     """What bench/ledger.py found, if it ran."""
     rows = tuple(
         (
+            {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[pair["engine"]],
+            f"{pair['keys']:,}",
             f"{pair['concurrency']:.0f}",
             f"{pair['pairs_per_second']:,.0f}",
             f"{pair['cpu_us_per_pair']:.1f}",
@@ -159,10 +162,8 @@ def ledger_tables(pairs: Sequence[Mapping[str, float]]) -> list[Table]:
         )
         for pair in pairs
     )
-    heads = ("callers at a time", "pairs/s", "CPU µs a pair", "p50 ms", "p99 ms")
-    return (
-        [Table("Ledger: one reservation and one settlement, SQLite with synchronous=FULL", heads, rows)] if rows else []
-    )
+    heads = ("engine", "keys", "callers at a time", "pairs/s", "CPU µs a pair", "p50 ms", "p99 ms")
+    return [Table("Ledger: one reservation and one settlement, each commit on the disk", heads, rows)] if rows else []
 
 
 def cell(results: Results, contender: str, measure: Measure) -> str:

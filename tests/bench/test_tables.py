@@ -45,6 +45,8 @@ def test_without_a_gateway_there_are_no_ratios() -> None:
 
 
 def test_ledger_table() -> None:
-    pairs = {"concurrency": 32, "pairs_per_second": 25534.2, "cpu_us_per_pair": 31.04, "p50_ms": 1.229, "p99_ms": 2.12}
-    assert [table.rows for table in ledger_tables([pairs])] == [(("32", "25,534", "31.0", "1.23", "2.12"),)]
+    load = {"engine": "sqlite", "keys": 1000, "concurrency": 32}
+    pairs = {**load, "pairs_per_second": 25534.2, "cpu_us_per_pair": 31.04, "p50_ms": 1.229, "p99_ms": 2.12}
+    (table,) = ledger_tables([pairs])
+    assert table.rows == (("SQLite", "1,000", "32", "25,534", "31.0", "1.23", "2.12"),)
     assert ledger_tables([]) == []
