@@ -1,7 +1,7 @@
 """The benchmark's command line: `make bench`, `make bench-full`, or one scenario of two contenders while tuning.
 
 python -m bench                                                  everything, quickly
-python -m bench --full                                           longer, more rounds, the ledger too
+python -m bench --full                                           longer, more rounds, the ledger and readers too
 python -m bench --only gateway --only nginx --scenario 8MB --rounds 3 --plain
 """
 
@@ -12,27 +12,33 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from bench.budgets import NOT_MEASURED, budget_table
-from bench.contenders import ROOT, Contender, Direct, Gateway, clean_environment
+from bench.contenders import ROOT, Contender, Direct, Gateway, Place, clean_environment
+from bench.growth import Load
 from bench.nginx import Nginx
+from bench.past import make_past
 from bench.peers import LiteLLM, Portkey
 from bench.postgresql import empty_database
 from bench.processes import BenchError, allow_open_files, choose_cores, pinned
+from bench.readers import ADMIN_KEY, READ_BESIDE, measure_beside
 from bench.rig import Rig
 from bench.scenarios import SCENARIOS, TLS_SCENARIOS, by_name
 from bench.session import Plan, Session
 from bench.store import conditions, save
-from bench.tables import Table, absolute_tables, ledger_tables, ratio_table
+from bench.tables import Table, absolute_tables, ledger_tables, ratio_table, reader_table
 
 FOLDER = ROOT / "build/bench"
 RESULTS = FOLDER / "results.json"
 _LEDGER_SECONDS = 5
-OPEN_FILES = 16_384  # 500 requests in flight are 1,000 connections, and many machines allow 1,024 files
+_PAST = Load(records=1_000_000, keys=1000)
+_READER_ROUNDS, _READER_SECONDS = 4, 6.0
+OPEN_FILES = 32_768  # for 10,000 requests in flight; many machines allow 1,024 files unless they are asked for more
 
 
 def all_contenders(settings: dict[str, str]) -> tuple[Contender, ...]:
@@ -45,7 +51,11 @@ def plan_of(options: argparse.Namespace) -> Plan:
     chosen = tuple(one for name in options.scenario for one in by_name(name)) if options.scenario else SCENARIOS
     secure = tuple(scenario for scenario in chosen if scenario in TLS_SCENARIOS)
     if not full:
-        chosen = tuple(scenario.shortened(5) if scenario.rate else scenario for scenario in chosen)
+        chosen = tuple(
+            scenario.shortened(5) if scenario.rate else scenario
+            for scenario in chosen
+            if options.scenario or not scenario.is_long
+        )
     return Plan(
         scenarios=() if options.tls else chosen,
         tls_scenarios=() if options.plain else secure,
@@ -60,7 +70,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--full", action="store_true", help="longer runs, more rounds, the ledger too")
+    parser.add_argument("--full", action="store_true", help="longer runs, more rounds, the ledger and readers too")
     names = [contender.name for contender in all_contenders({})]
     parser.add_argument("--only", action="append", choices=names, help="a contender; may be given several times")
     scenarios = [scenario.name for scenario in SCENARIOS]
@@ -113,28 +123,60 @@ def _run_ledger(core: int, *more: str) -> list[dict[str, Any]]:
     return found
 
 
+def measure_readers(rig: Rig, past: Load, rounds: int, seconds: float) -> list[dict[str, float | str]]:
+    """What bench/readers.py finds beside such a past. Raises BenchError."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=FOLDER) as folder:
+        url = f"sqlite:///{folder}/past.db"
+        make_past(url, past)
+        gateway = Gateway({"GATEWAY_DATABASE_URL": url, "GATEWAY_ADMIN_KEY": ADMIN_KEY})
+        place = Place(Path(folder), rig.cores.contender, f"http://127.0.0.1:{rig.port}/api/v1", rig.certificate)
+        running = gateway.start(place)
+        try:
+            return [row for images in READ_BESIDE for row in measure_beside(rig, running, url, images, rounds, seconds)]
+        finally:
+            running.stop()
+
+
 def main(arguments: list[str]) -> int:
     """The exit code: 1 when the rig itself could not be set up."""
     options, console = read_options(arguments), Console()
     chosen = all_contenders(dict(text.split("=", 1) for text in options.set))
     contenders = [one for one in chosen if not options.only or one.name in options.only]
     allow_open_files(OPEN_FILES)
-    cores, pairs = choose_cores(sorted(os.sched_getaffinity(0))), []
+    cores, pairs, readers = choose_cores(sorted(os.sched_getaffinity(0))), [], []
     try:
         if options.full and not options.scenario:
             pairs = measure_ledger(cores.contender)
         with Rig(FOLDER, cores) as rig:
             session = Session(rig, plan_of(options), FOLDER / "work", lambda text: console.print(text, highlight=False))
             results = session.run(contenders)
+            if options.full and not options.scenario:
+                try:
+                    readers = measure_readers(rig, _PAST, _READER_ROUNDS, _READER_SECONDS)
+                except BenchError as error:  # all else is measured by now
+                    session.told.notes["gateway, beside readers"] = str(error)
     except BenchError as error:
         console.print(f"[red]{error}[/]")
         return 1
-    told = {"conditions": conditions(), "settings": options.set, "ledger": pairs, **asdict(session.told)}
+    told = {
+        "conditions": conditions(),
+        "settings": options.set,
+        "ledger": pairs,
+        "readers": readers,
+        **asdict(session.told),
+    }
     save(options.out, results, told)
-    budgets = budget_table(results, pairs)
+    budgets = budget_table(results, told)
     if options.only or options.scenario:
         budgets = replace(budgets, rows=tuple(row for row in budgets.rows if row[-1] != NOT_MEASURED))
-    for table in (*absolute_tables(results), *ledger_tables(pairs), ratio_table(results), budgets):
+    for table in (
+        *absolute_tables(results),
+        *ledger_tables(pairs),
+        reader_table(readers),
+        ratio_table(results),
+        budgets,
+    ):
         if table.rows:
             show(console, table)
     for who, why in session.told.absent.items():

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from app import __version__
 from bench.processes import BenchError, start, stop
 from bench.requests import Request
-from bench.scenarios import FILE, MODEL, REPLAY, SMALL, Scenario
+from bench.scenarios import FILE, MODEL, PEER_CONNECTIONS_MAX, REPLAY, SMALL, Scenario
 
 ROOT = Path(__file__).parents[1]
 _START_SECONDS = 120
@@ -29,7 +29,7 @@ _POLL_SECONDS = 0.005
 class Place:
     """Where a contender runs: an empty folder of its own, its core, and the upstream it is to stand in front of.
 
-    `settings` are the scenario's.
+    `settings` are the scenario's, and so many `users` ask.
     """
 
     folder: Path
@@ -37,23 +37,29 @@ class Place:
     upstream: str
     certificate: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    users: int = 1
 
 
 @dataclass(frozen=True)
 class Running:
-    """A contender that answers on `port`. `start_seconds`: from its start to its first good answer."""
+    """A contender that answers on `port`. `start_seconds`: from its start to its first good answer. `headers` are those
+    of the first user, `others` those of each further one.
+    """
 
     port: int
     headers: Mapping[str, str] = field(default_factory=dict)
     model: str = MODEL
     process: subprocess.Popen[bytes] | None = None
     start_seconds: float = 0.0
+    others: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def users(self) -> int:
+        return 1 + len(self.others)
 
     def encoded(self, request: Request) -> bytes:
-        """The whole request, as load.c sends it."""
-        fields = {"host": "127.0.0.1", "content-length": str(len(request.body)), **request.headers, **self.headers}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        return f"{request.method} {request.path} HTTP/1.1\r\n{lines}\r\n".encode() + request.body
+        """The whole request of each user, one after the other, as load.c sends them."""
+        return b"".join(_encoded(request, headers) for headers in (self.headers, *self.others))
 
     def ask(self, request: Request) -> tuple[int, bytes]:
         """One request on a connection of its own: the status and the body. Raises OSError and HTTPException."""
@@ -88,8 +94,8 @@ class Contender(ABC):
         return True
 
     def takes_part_in(self, scenario: Scenario) -> bool:
-        """Peers have none of the gateway's settings, and store nothing."""
-        return not scenario.settings and not scenario.stored
+        """Peers have none of the gateway's settings, store nothing, and would take minutes for thousands at a time."""
+        return not scenario.settings and not scenario.stored and scenario.connections <= PEER_CONNECTIONS_MAX
 
     def asked(self, running: Running, scenario: Scenario) -> Request:
         """What `running`, which it started, is asked again and again. Raises BenchError where that cannot be made."""
@@ -122,10 +128,8 @@ class Gateway(Contender):
     """
 
     name = "gateway"
-    _LIMITS: tuple[tuple[str, ...], ...] = (
-        ("--gateway", "usd:1000000/month"),
-        ("--user", "bench", "images:100000000/day", "usd:1000000/month"),
-    )
+    _LIMITS = ("--gateway", "usd:1000000/month")
+    _USER_LIMITS = ("images:100000000/day", "usd:1000000/month")
     _KEY_LIMITS = ("requests:100000000/hour", "images:100000000/day")
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
@@ -149,12 +153,17 @@ class Gateway(Contender):
             **self._settings,
             **place.settings,
         }
+        first, *others = [self._make_user(environment, f"bench-{number}") for number in range(place.users)]
+        _run_cli(environment, "limits", "set", *self._LIMITS)
+        running = Running(port, first, others=tuple(others))
+        return started([sys.executable, "-m", "app", "serve"], place, running, environment=environment)
+
+    def _make_user(self, environment: Mapping[str, str], name: str) -> Mapping[str, str]:
+        """The headers with a key of a new user."""
         limits = [part for limit in self._KEY_LIMITS for part in ("--limit", limit)]
-        made = json.loads(_run_cli(environment, "keys", "create", "--user", "bench", *limits, "--json"))
-        for limit in self._LIMITS:
-            _run_cli(environment, "limits", "set", *limit)
-        headers = {"authorization": f"Bearer {made['key']}"}
-        return started([sys.executable, "-m", "app", "serve"], place, Running(port, headers), environment=environment)
+        made = json.loads(_run_cli(environment, "keys", "create", "--user", name, *limits, "--json"))
+        _run_cli(environment, "limits", "set", "--user", name, *self._USER_LIMITS)
+        return {"authorization": f"Bearer {made['key']}"}
 
     def asked(self, running: Running, scenario: Scenario) -> Request:
         request = super().asked(running, scenario)
@@ -168,6 +177,12 @@ class Gateway(Contender):
             raise BenchError(f"gives no link: {answer[:300].decode(errors='replace')}")
         link = urlsplit(json.loads(answer)["data"][0]["url"])
         return Request("GET", f"{link.path}?{link.query}")
+
+
+def _encoded(request: Request, headers: Mapping[str, str]) -> bytes:
+    fields = {"host": "127.0.0.1", "content-length": str(len(request.body)), **request.headers, **headers}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"{request.method} {request.path} HTTP/1.1\r\n{lines}\r\n".encode() + request.body
 
 
 def stored_bytes(scenario: Scenario, answer: bytes) -> bytes:
@@ -215,7 +230,7 @@ def started(
         else:
             if status == http.HTTPStatus.OK:
                 took = time.perf_counter() - began
-                return Running(running.port, running.headers, running.model, process, took)
+                return replace(running, process=process, start_seconds=took)
             last = f"HTTP {status}: {body[:300].decode(errors='replace')}"
         time.sleep(_POLL_SECONDS)
     stop(process)

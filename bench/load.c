@@ -1,13 +1,16 @@
 /* The load of bench: keeps so many connections busy with one request and times its answers. Plain HTTP/1.1 on loopback.
  *
- *     load PORT REQUEST CONNECTIONS SECONDS EACH RATE FIRST_EVENT PAYLOAD SAMPLES
+ *     load PORT REQUEST USERS CONNECTIONS SECONDS EACH RATE FIRST_EVENT PAYLOAD SAMPLES CLOCK
  *
- * REQUEST is a file with the whole request, head and body; a large one is sent from there, and takes no memory. New requests are sent for SECONDS, and at most EACH on a
- * connection (0: no bound); what has begun is read to its end. With RATE (bytes per second and connection, 0: as fast as
- * it comes) readers are slow, their kernel's buffers small, and all is broken off after SECONDS. An answer is good if it
- * is a 200 and its payload has PAYLOAD bytes (0: any number). Bodies are thrown away inside the kernel (MSG_TRUNC).
- * SAMPLES gets three floats (ms) for each good answer: until its last byte, its first byte, and the byte FIRST_EVENT of
- * its payload. Stdout: good, bad and begun answers, payload bytes, seconds, and what was wrong with the first bad one. */
+ * REQUEST is a file with the whole request, head and body; a large one is sent from there, and takes no memory. It has
+ * one of equal length for each of USERS, who take turns at the connections. New requests are sent for SECONDS, and at
+ * most EACH on a connection (0: no bound); what has begun is read to its end. With RATE (bytes per second and
+ * connection, 0: as fast as it comes) readers are slow, their kernel's buffers small, and all is broken off after
+ * SECONDS. An answer is good if it is a 200 and its payload has PAYLOAD bytes (0: any number). Bodies are thrown away
+ * inside the kernel (MSG_TRUNC). CLOCK is a file in which upstream.c writes when it went on after its last pause.
+ * SAMPLES gets four floats (ms) for each good answer: until its last byte, its first byte, and the byte FIRST_EVENT of
+ * its payload; and from the end of a pause to the byte after it, the longest of all its pauses.
+ * Stdout: good, bad and begun answers, payload bytes, seconds, and what was wrong with the first bad one. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -18,14 +21,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { BUFFER = 16384, CONNECTIONS_MAX = 4096, BAD_MAX = 200, TICK_MS = 5, SLOW_BUFFER_BYTES = 65536, DISCARD_MAX = 4 << 20,
-       PATIENCE_SECONDS = 120 };
+enum { BUFFER = 16384, CONNECTIONS_MAX = 16384, BAD_MAX = 200, TICK_MS = 5, SLOW_BUFFER_BYTES = 65536, DISCARD_MAX = 4 << 20,
+       PATIENCE_SECONDS = 120, SILENCE_MS = 50 };
 enum framing { HEAD, LENGTH, CHUNK_LINE, CHUNK, TRAILER, DONE };
 
 struct connection {
@@ -36,17 +40,18 @@ struct connection {
     size_t written, left;            /* of the request; of the body or the chunk */
     size_t payload;
     int is_chunked, closes;
-    double sent_at, first_byte_ms, first_event_ms;
+    double sent_at, first_byte_ms, first_event_ms, read_at, after_silence_ms;
 };
 
 static struct {
-    int port, connections, each;
+    int port, users, connections, each;
     double seconds, rate;
     size_t first_event, payload;
-    char request[BUFFER];            /* a small one */
-    size_t request_length;
+    char request[BUFFER];            /* all of them, where they are small */
+    size_t request_length;           /* of one */
     int request_file;
     FILE *samples;
+    const double *clock;
 } job;
 static struct connection connections[CONNECTIONS_MAX];
 static int epoll_fd, busy;
@@ -80,14 +85,15 @@ static void reopen(struct connection *c) {
     open_connection(c);
 }
 
-static int is_large(void) { return job.request_length > BUFFER; }
+static int is_large(void) { return job.request_length * (size_t)job.users > BUFFER; }
 
 /* A large request goes as the socket takes it; epoll tells when it takes more. */
 static void write_request(struct connection *c) {
     ssize_t n = 0;
+    off_t begin = (c - connections) % job.users * (off_t)job.request_length;
     while (n >= 0 && c->written < job.request_length) {
         size_t left = job.request_length - c->written;
-        off_t at = (off_t)c->written;
+        off_t at = begin + (off_t)c->written;
         n = is_large() ? sendfile(c->fd, job.request_file, &at, left) : send(c->fd, job.request + at, left, MSG_NOSIGNAL);
         if (n > 0) c->written += (size_t)n;
     }
@@ -104,7 +110,7 @@ static void begin(struct connection *c) {
     c->requests++;
     c->framing = HEAD;
     c->have = c->at = c->written = c->payload = 0;
-    c->first_byte_ms = c->first_event_ms = 0;
+    c->first_byte_ms = c->first_event_ms = c->after_silence_ms = c->read_at = 0;
     c->sent_at = now();
     write_request(c);
 }
@@ -118,7 +124,8 @@ static void fail(struct connection *c, const char *why) {
 
 static void finish(struct connection *c) {
     if (job.payload && c->payload != job.payload) { fail(c, "a wrong length"); return; }
-    float sample[3] = {(float)((now() - c->sent_at) * 1e3), (float)c->first_byte_ms, (float)c->first_event_ms};
+    float sample[4] = {(float)((now() - c->sent_at) * 1e3), (float)c->first_byte_ms, (float)c->first_event_ms,
+                       (float)c->after_silence_ms};
     fwrite(sample, sizeof sample, 1, job.samples);
     good++;
     if (c->closes) reopen(c);
@@ -185,6 +192,15 @@ static int parse(struct connection *c) {
     return 0;
 }
 
+/* When bytes have come. Several connections would take the end of one's pause for another's: look at one at a time. */
+static void note_arrival(struct connection *c) {
+    double at = now(), waited_ms = (at - *job.clock) * 1e3;
+    if (c->first_byte_ms == 0) c->first_byte_ms = (at - c->sent_at) * 1e3;
+    int was_silent = c->read_at > 0 && (at - c->read_at) * 1e3 > SILENCE_MS;
+    if (was_silent && waited_ms > c->after_silence_ms) c->after_silence_ms = waited_ms;
+    c->read_at = at;
+}
+
 /* Reads what is there, at most `allowance` bytes. */
 static void read_answer(struct connection *c, size_t allowance) {
     while (allowance) {
@@ -197,7 +213,7 @@ static void read_answer(struct connection *c, size_t allowance) {
         ssize_t n = discards ? recv(c->fd, NULL, room, MSG_TRUNC) : recv(c->fd, c->in + c->have, room, 0);
         if (n < 0 && errno == EAGAIN) return;
         if (n <= 0) { fail(c, "the connection ended"); return; }
-        if (c->first_byte_ms == 0) c->first_byte_ms = (now() - c->sent_at) * 1e3;
+        note_arrival(c);
         allowance -= (size_t)n;
         if (discards) {
             count(c, (size_t)n);
@@ -240,23 +256,32 @@ static void read_request(const char *path) {
     job.request_file = open(path, O_RDONLY | O_CLOEXEC);
     off_t length = lseek(job.request_file, 0, SEEK_END);
     if (length < 0) die(path);
-    job.request_length = (size_t)length;
-    if (!is_large() && pread(job.request_file, job.request, job.request_length, 0) != length) die(path);
+    job.request_length = (size_t)length / (size_t)job.users;
+    if (!is_large() && pread(job.request_file, job.request, (size_t)length, 0) != length) die(path);
+}
+
+static const double *open_clock(const char *path) {
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    void *clock = mmap(NULL, sizeof(double), PROT_READ, MAP_SHARED, file, 0);
+    if (file < 0 || clock == MAP_FAILED) die(path);
+    return clock;
 }
 
 int main(int argc, char **argv) {
-    if (argc != 10) { fprintf(stderr, "nine arguments, see load.c\n"); return 2; }
+    if (argc != 12) { fprintf(stderr, "eleven arguments, see load.c\n"); return 2; }
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* never outlives the benchmark */
     job.port = atoi(argv[1]);
+    job.users = atoi(argv[3]);
     read_request(argv[2]);
-    job.connections = atoi(argv[3]);
-    job.seconds = atof(argv[4]);
-    job.each = atoi(argv[5]);
-    job.rate = atof(argv[6]);
-    job.first_event = strtoul(argv[7], NULL, 10);
-    job.payload = strtoul(argv[8], NULL, 10);
-    job.samples = fopen(argv[9], "wb");
+    job.connections = atoi(argv[4]);
+    job.seconds = atof(argv[5]);
+    job.each = atoi(argv[6]);
+    job.rate = atof(argv[7]);
+    job.first_event = strtoul(argv[8], NULL, 10);
+    job.payload = strtoul(argv[9], NULL, 10);
+    job.samples = fopen(argv[10], "wb");
+    job.clock = open_clock(argv[11]);
     if (!job.samples || job.connections > CONNECTIONS_MAX) die("samples or connections");
     epoll_fd = epoll_create1(0);
     for (int i = 0; i < job.connections; i++) open_connection(&connections[i]);

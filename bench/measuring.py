@@ -18,7 +18,7 @@ from bench.processes import (
     tree,
 )
 from bench.rig import Answers, Job, Rig
-from bench.scenarios import IN_FLIGHT, IN_FLIGHT_SECONDS, SMALL_MANY, START, Scenario
+from bench.scenarios import SMALL_MANY, START, Scenario
 
 _PROBE_SECONDS = 0.15
 _WARM_UP_SECONDS = 0.25
@@ -59,6 +59,7 @@ class Measuring:
             rate=scenario.rate,
             first_event_bytes=scenario.first_event_bytes,
             payload_bytes=case.verdict.payload_bytes,
+            users=running.users,
         )
         before, ours, busy, began = self._probes[-1], _ours(), machine_busy(), time.perf_counter()
         if scenario.name == START.name:
@@ -122,8 +123,9 @@ def figures_of(answers: Answers, cost: Cost, scenario: Scenario) -> dict[str, fl
     if scenario.stream:
         figures["first_event_p50_ms"] = percentile(answers.first_event_ms, 0.50)
         figures["first_event_p99_ms"] = percentile(answers.first_event_ms, 0.99)
-    if scenario.name == IN_FLIGHT.name:
-        figures["over_seconds"] = answers.seconds - IN_FLIGHT_SECONDS
+        figures["after_silence_p50_ms"] = percentile(answers.after_silence_ms, 0.50)
+    if scenario.waits:
+        figures["over_seconds"] = answers.seconds - scenario.waits
     if cost.base_rss_bytes:
         figures |= {
             "base_rss_mb": cost.base_rss_bytes / _MB,

@@ -13,10 +13,10 @@ from bench.budgets import budget_table
 from bench.contenders import ROOT
 from bench.figures import Results
 from bench.store import load
-from bench.tables import Table, absolute_tables, ledger_tables, ratio_table
+from bench.tables import Table, absolute_tables, ledger_tables, ratio_table, reader_table
 
 PAGES = {
-    ROOT / "docs/performance.md": ("conditions", "budgets", "ledger"),
+    ROOT / "docs/performance.md": ("conditions", "budgets", "ledger", "readers"),
     ROOT / "docs/benchmark.md": ("ratios", "figures"),
 }
 RESULTS = ROOT / "build/bench/results.json"
@@ -27,10 +27,11 @@ def sections(results: Results, told: Mapping[str, Any]) -> dict[str, str]:
     pairs = told.get("ledger", [])
     return {
         "conditions": conditions_text(results, told),
-        "budgets": markdown(budget_table(results, pairs)),
+        "budgets": markdown(budget_table(results, told)),
         "ratios": markdown(ratio_table(results)),
         "figures": "\n\n".join(f"### {table.title}\n\n{markdown(table)}" for table in absolute_tables(results)),
         "ledger": "\n\n".join(markdown(table) for table in ledger_tables(pairs)) or "Not measured.",
+        "readers": markdown(reader_table(told["readers"])) if told.get("readers") else "Not measured.",
     }
 
 

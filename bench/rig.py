@@ -16,11 +16,12 @@ SOURCE = Path(__file__).parent
 _COMPILE = ("-O2", "-Wall", "-Wextra")
 _START_SECONDS = 10
 _SAMPLE_SECONDS = 0.1
+_CLOCK_BYTES = 8  # of a C double
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a load does; load.c tells what each number means."""
+    """What a load does; load.c tells what each number means. `request`: one of equal length for each of `users`."""
 
     request: bytes = field(repr=False)
     connections: int
@@ -29,6 +30,7 @@ class Job:
     rate: int = 0
     first_event_bytes: int = 0
     payload_bytes: int = 0
+    users: int = 1
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Answers:
     latency_ms: tuple[float, ...] = field(repr=False)
     first_byte_ms: tuple[float, ...] = field(repr=False)
     first_event_ms: tuple[float, ...] = field(repr=False)
+    after_silence_ms: tuple[float, ...] = field(repr=False)
 
 
 class Rig:
@@ -54,6 +57,7 @@ class Rig:
         self.folder = folder.resolve()
         self.cores = cores
         self.certificate = self.folder / "certificate.pem"
+        self._clock = self.folder / "clock"
         self.port = self.tls_port = 0
 
     def __enter__(self) -> Self:
@@ -61,9 +65,10 @@ class Rig:
         self._load = build("load", self.folder)
         upstream = build("upstream", self.folder)
         key = make_certificate(self.certificate)
+        self._clock.write_bytes(bytes(_CLOCK_BYTES))
         log = self.folder / "upstream.log"
         log.unlink(missing_ok=True)
-        self.upstream = start([upstream, self.certificate, key], core=self.cores.rig, log=log)
+        self.upstream = start([upstream, self._clock, self.certificate, key], core=self.cores.rig, log=log)
         deadline = time.monotonic() + _START_SECONDS
         while not (told := log.read_text(encoding="utf-8")).endswith("\n"):
             if self.upstream.poll() is not None or time.monotonic() > deadline:
@@ -80,8 +85,8 @@ class Rig:
         """Blocks until the load has ended, calling `while_running` every 0.1 s. Raises BenchError when it breaks."""
         request, samples = self.folder / "request", self.folder / "samples"
         request.write_bytes(job.request)
-        arguments = (port, request, job.connections, job.seconds, job.each, job.rate, job.first_event_bytes,
-                     job.payload_bytes, samples)  # fmt: skip
+        arguments = (port, request, job.users, job.connections, job.seconds, job.each, job.rate, job.first_event_bytes,
+                     job.payload_bytes, samples, self._clock)  # fmt: skip
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         process = subprocess.Popen(  # noqa: S603 - our own program
             pinned(self.cores.rig, [self._load, *arguments]),
@@ -113,9 +118,10 @@ def _answers(out: str, samples: Path, cpu_seconds: float) -> Answers:
         seconds=float(seconds),
         cpu_seconds=cpu_seconds,
         first_bad=first_bad,
-        latency_ms=tuple(times[0::3]),
-        first_byte_ms=tuple(times[1::3]),
-        first_event_ms=tuple(times[2::3]),
+        latency_ms=tuple(times[0::4]),
+        first_byte_ms=tuple(times[1::4]),
+        first_event_ms=tuple(times[2::4]),
+        after_silence_ms=tuple(times[3::4]),
     )
 
 

@@ -1,10 +1,11 @@
 """The whole of a benchmark: starts the contenders, interleaves them in rounds, repeats what was disturbed."""
 
 import math
+import resource
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.contenders import Contender, Place, Running
@@ -114,6 +115,11 @@ class Session:
         """Each run has a contender of its own."""
         for number in range(self._plan.fresh_rounds if scenarios else 0):
             for scenario in scenarios:
+                if scenario.is_long and number:
+                    continue
+                if missing := missing_files(scenario):
+                    self._cannot_run(contenders, scenario, missing)
+                    continue
                 taking_part = [(name, one) for name, one in contenders.items() if one.takes_part_in(scenario)]
                 for name, contender in taking_part:
                     for is_last in self._attempts():
@@ -132,7 +138,7 @@ class Session:
     @contextmanager
     def _started(self, contender: Contender, scenario: Scenario) -> Iterator[Running | None]:
         running: dict[str, Running] = {}
-        self._start(contender, running, tls=False, settings=dict(scenario.settings))
+        self._start(contender, running, tls=False, scenario=scenario)
         try:
             yield running.get(contender.name)
         finally:
@@ -145,14 +151,16 @@ class Session:
         running: dict[str, Running],
         *,
         tls: bool,
-        settings: Mapping[str, str] | None = None,
+        scenario: Scenario | None = None,
     ) -> None:
         folder = self._folder / f"{contender.name}{'-tls' if tls else ''}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         scheme, port = ("https", self._rig.tls_port) if tls else ("http", self._rig.port)
         upstream = f"{scheme}://127.0.0.1:{port}/api/v1"
-        place = Place(folder, self._rig.cores.contender, upstream, self._rig.certificate, settings or {})
+        place = Place(folder, self._rig.cores.contender, upstream, self._rig.certificate)
+        if scenario is not None:
+            place = replace(place, settings=dict(scenario.settings), users=scenario.users)
         try:
             running[contender.name] = contender.start(place)
         except BenchError as error:
@@ -161,6 +169,14 @@ class Session:
     def _leave_out(self, who: str, error: BenchError) -> None:
         self.told.absent[who] = str(error)
         self._say(f"[yellow]{who} does not take part:[/] {error}")
+
+    def _cannot_run(self, contenders: Mapping[str, Contender], scenario: Scenario, why: str) -> None:
+        self.told.notes[f"everybody, {scenario.name}"] = why
+        self._say(f"[yellow]{scenario.name}: {why}[/]")
+        names = [name for name, contender in contenders.items() if contender.takes_part_in(scenario)]
+        self._runs += [
+            Run(scenario.name, tls=False, contender=name, round=0, figures={}, refusal=why) for name in names
+        ]
 
     def _note_absence(self, name: str, scenarios: Sequence[Scenario], *, tls: bool) -> None:
         self._runs += [Run(scenario.name, tls, name, 0, {}, (), "does not take part") for scenario in scenarios]
@@ -200,6 +216,14 @@ class Session:
             return False
         self._runs.append(Run(turn.scenario.name, turn.tls, turn.contender, turn.round, figures, reasons, refusal))
         return True
+
+
+def missing_files(scenario: Scenario) -> str:
+    """Why this machine cannot run it; empty where it can."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY or allowed >= scenario.descriptors:
+        return ""
+    return f"{scenario.descriptors:,} open files needed, {allowed:,} here"
 
 
 def rotated(names: tuple[str, ...], number: int) -> tuple[str, ...]:

@@ -9,7 +9,10 @@ from bench.scenarios import (
     HUGE,
     IN_FLIGHT,
     LARGE,
+    MANY,
+    MANY_IMAGES,
     MEDIUM,
+    MOST,
     SLOW,
     SLOW_BOUNDED,
     SMALL,
@@ -78,6 +81,7 @@ def _streams(*, tls: bool) -> tuple[Measure, ...]:
         Measure("CPU s/GB", STREAM.name, "cpu_s_per_gb", "{:.2f}", tls),
         Measure("gaps: first byte ms", STREAM_GAPS.name, "first_byte_p50_ms", "{:.2f}", tls),
         Measure("gaps: first event ms", STREAM_GAPS.name, "first_event_p50_ms", "{:.2f}", tls),
+        Measure("gaps: after silence ms", STREAM_GAPS.name, "after_silence_p50_ms", "{:.2f}", tls),
         Measure("gaps: CPU s/GB", STREAM_GAPS.name, "cpu_s_per_gb", "{:.2f}", tls),
     )
 
@@ -109,6 +113,17 @@ _MEMORY = (
     Measure("RSS +MB", IN_FLIGHT.name, "growth_mb", "{:.1f}"),
 )
 
+_MANY = tuple(
+    measure
+    for one in (MANY, MANY_IMAGES, MOST)
+    for measure in (
+        Measure(f"{one.name}: answered", one.name, "answered", "{:,.0f}"),
+        Measure("over s", one.name, "over_seconds"),
+        Measure("RSS +KB each", one.name, "growth_mb", "{:.0f}", per=one.connections / 1000),
+        Measure("CPU ms/req", one.name, "cpu_ms_per_request", "{:.3f}"),
+    )
+)
+
 SECTIONS: tuple[tuple[str, tuple[Measure, ...]], ...] = (
     ("Small answers: 2 KB", _small(tls=False)),
     ("Large answers", _large(tls=False)),
@@ -120,6 +135,7 @@ SECTIONS: tuple[tuple[str, tuple[Measure, ...]], ...] = (
     ("Streams, TLS to the upstream", _streams(tls=True)),
     ("Edits, TLS to the upstream", _uploads(tls=True)),
     ("Start, slow readers of 30 MB, requests in flight", _MEMORY),
+    ("Many at once, of four users, each answered after 10 s: 2 KB, images of 1.5 MB, and 10,000 of 2 KB", _MANY),
 )
 
 
@@ -164,6 +180,24 @@ def ledger_tables(pairs: Sequence[Mapping[str, Any]]) -> list[Table]:
     )
     heads = ("engine", "keys", "callers at a time", "pairs/s", "CPU µs a pair", "p50 ms", "p99 ms")
     return [Table("Ledger: one reservation and one settlement, each commit on the disk", heads, rows)] if rows else []
+
+
+def reader_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What bench/readers.py found, if it ran."""
+    told = tuple(
+        (
+            row["who"],
+            f"{row['callers']}, {row['waits_ms'] / 1000:.0f} s at ZenMux",
+            f"{row['images']:,.0f}",
+            f"{row['p50_ms']:.2f}",
+            f"{row['p95_ms']:.2f}",
+            f"{row['p95_ratio']:.3f}",
+            f"{row['cpu_ms']:.1f}" if row["cpu_ms"] else NOTHING,
+        )
+        for row in rows
+    )
+    heads = ("beside", "callers at a time", "images", "p50 ms", "p95 ms", "p95 ÷ beside nobody", "CPU ms a refresh")
+    return Table("Images of 2 KB beside those who read, with a million records", heads, told)
 
 
 def cell(results: Results, contender: str, measure: Measure) -> str:

@@ -2,6 +2,10 @@
  *
  * The prompt says what the answer is (answers.h), and may add "gap=100" (milliseconds between the events of a stream)
  * and "delay=5000" (before the first byte). Plain answers go out by sendfile.
+ *
+ *     upstream CLOCK CERTIFICATE KEY
+ *
+ * CLOCK is a file of eight bytes, in which it writes the moment at which an answer goes on after a pause (load.c reads it).
  * Prints "PORT TLS_PORT"; TLS_PORT is 0 where libssl.so.3 is not to be had. One thread; trusts its only client. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -20,7 +24,7 @@
 #include "answers.h"
 
 /* The send buffer is bounded so that the kernel's memory for slow readers is the contender's, not this program's. */
-enum { HEAD_MAX = 16384, CONNECTIONS_MAX = 8192, RECORD = 16384, SEND_BUFFER_BYTES = 262144 };
+enum { HEAD_MAX = 16384, CONNECTIONS_MAX = 32768, RECORD = 16384, SEND_BUFFER_BYTES = 262144 };
 
 /* One cipher for all contenders, whatever each would have chosen. */
 #define CIPHER "TLS_AES_128_GCM_SHA256"
@@ -47,6 +51,8 @@ struct connection {
 };
 
 static int epoll_fd, waiting_count;
+static double next_wake; /* nobody that waits does so for less */
+static double *went_on_at;
 static struct connection *connections[CONNECTIONS_MAX];
 
 static double now(void) {
@@ -69,7 +75,7 @@ static void close_connection(struct connection *c) {
 
 static void wait_for(struct connection *c, int milliseconds) {
     c->wake_at = now() + milliseconds / 1e3;
-    waiting_count++;
+    if (!waiting_count++ || c->wake_at < next_wake) next_wake = c->wake_at;
 }
 
 /* Up to the end of the answer or its next pause; 0 when the connection is gone or must wait. */
@@ -199,20 +205,24 @@ static void accept_from(int listener, int is_tls) {
 
 /* Lets those go on whose pause is over; milliseconds until the next one, -1 when nobody waits. */
 static int wake(void) {
-    double at = now(), next = 1e18;
-    for (int fd = 0; waiting_count && fd < CONNECTIONS_MAX; fd++) {
-        struct connection *c = connections[fd];
-        if (!c || c->wake_at == 0) continue;
-        if (c->wake_at <= at) {
-            c->wake_at = 0;
-            waiting_count--;
-            serve(c);
-            c = connections[fd];
+    double at = now();
+    if (next_wake <= at) {
+        next_wake = 1e18;
+        for (int fd = 0; waiting_count && fd < CONNECTIONS_MAX; fd++) {
+            struct connection *c = connections[fd];
+            if (!c || c->wake_at == 0) continue;
+            if (c->wake_at <= at) {
+                c->wake_at = 0;
+                waiting_count--;
+                if (c->pause) *went_on_at = now();
+                serve(c);
+                c = connections[fd];
+            }
+            if (c && c->wake_at > 0 && c->wake_at < next_wake) next_wake = c->wake_at;
         }
-        if (c && c->wake_at > 0 && c->wake_at < next) next = c->wake_at;
     }
     if (!waiting_count) return -1;
-    double left = next - now();
+    double left = next_wake - now();
     return left > 0 ? (int)(left * 1e3) + 1 : 0;
 }
 
@@ -248,9 +258,12 @@ int main(int count, char **arguments) {
     struct epoll_event events[256];
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* never outlives the benchmark */
+    int clock = count == 4 ? open(arguments[1], O_RDWR | O_CLOEXEC) : -1;
+    went_on_at = mmap(NULL, sizeof *went_on_at, PROT_READ | PROT_WRITE, MAP_SHARED, clock, 0);
+    if (went_on_at == MAP_FAILED) die("three arguments, see upstream.c");
     epoll_fd = epoll_create1(0);
     int listener = listen_at(&plain), tls_listener = -1;
-    if (count == 3 && open_tls(arguments[1], arguments[2])) tls_listener = listen_at(&secure);
+    if (open_tls(arguments[2], arguments[3])) tls_listener = listen_at(&secure);
     printf("%d %d\n", ntohs(plain.sin_port), ntohs(secure.sin_port));
     fflush(stdout);
     for (;;) {

@@ -221,7 +221,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "console/member/usage.py", "console/pages/limits.py", "console/pages/now.py", "console/pages/people.py",
         "console/pages/explain.py", "console/pages/requests.py",
         "console/pages/spans.py", "console/pages/system.py", "console/pages/usage.py", "console/web/guard.py",
-        "console/web/headers.py", "console/web/notices.py", "console/web/site.py", "console/web/snippets.py",
+        "console/web/headers.py", "console/web/notices.py", "console/web/snippets.py",
         "console/web/templates.py", "console/web/visit.py",
     ),
     ("console/login/test_oidc.py",): ("console/providers/client.py", "settings/console/providers.py"),

@@ -6,7 +6,7 @@ import pytest
 from bench.contenders import Contender, Direct, Gateway, clean_environment
 from bench.nginx import Nginx
 from bench.peers import LiteLLM, Portkey
-from bench.scenarios import SLOW, SLOW_BOUNDED
+from bench.scenarios import MANY, SLOW, SLOW_BOUNDED
 
 
 def test_who_is_measured_hears_nothing_of_a_gateway_somebody_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,3 +29,9 @@ def test_a_setting_of_the_gateway_is_measured_on_the_gateway_and_the_rig(
 ) -> None:
     assert contender.takes_part_in(SLOW)
     assert contender.takes_part_in(SLOW_BOUNDED) == has_settings
+
+
+def test_peers_are_not_asked_for_thousands_at_a_time() -> None:
+    assert [one.takes_part_in(MANY) for one in (Direct(), Nginx(), Gateway(), LiteLLM(Path()), Portkey(Path()))] == [
+        True, True, True, False, False,
+    ]  # fmt: skip

@@ -1,13 +1,14 @@
 import pytest
 
 from bench.__main__ import plan_of, read_options
-from bench.scenarios import LARGE, SCENARIOS, SLOW, SLOW_BOUNDED, STREAM, TLS_SCENARIOS
+from bench.scenarios import LARGE, MOST, SCENARIOS, SLOW, SLOW_BOUNDED, STREAM, TLS_SCENARIOS
 
 
-def test_quick_and_full_measure_the_same_things() -> None:
+def test_quick_and_full_measure_the_same_things_but_those_that_take_long() -> None:
     quick, full = plan_of(read_options([])), plan_of(read_options(["--full"]))
-    names = [scenario.name for scenario in SCENARIOS]
-    assert [scenario.name for scenario in quick.scenarios] == [scenario.name for scenario in full.scenarios] == names
+    assert full.scenarios == SCENARIOS
+    names = [scenario.name for scenario in SCENARIOS if not scenario.is_long]
+    assert [scenario.name for scenario in quick.scenarios] == names
     assert quick.tls_scenarios == full.tls_scenarios == TLS_SCENARIOS
     assert (quick.rounds, full.rounds) == (2, 5)
     assert quick.scenarios[-1].seconds == 5
@@ -24,6 +25,10 @@ def test_a_few_scenarios_can_be_chosen() -> None:
 
 def test_slow_readers_with_bounded_buffers_can_be_chosen_alone() -> None:
     assert plan_of(read_options(["--scenario", "slow bounded", "--full"])).scenarios == (SLOW_BOUNDED,)
+
+
+def test_what_takes_long_can_be_chosen_alone() -> None:
+    assert plan_of(read_options(["--scenario", MOST.name])).scenarios == (MOST,)
 
 
 def test_plain_or_tls_alone() -> None:

@@ -9,14 +9,16 @@ import ssl
 import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from bench.__main__ import OPEN_FILES
 from bench.contenders import Running
-from bench.processes import BenchError, Cores, choose_cores
+from bench.processes import BenchError, Cores, allow_open_files, choose_cores
 from bench.requests import Request, document
 from bench.rig import Job, Rig
-from bench.scenarios import HUGE, SMALL, STREAM, UPLOAD_HUGE, UPLOAD_SMALL
+from bench.scenarios import HUGE, SMALL, STREAM, STREAM_GAPS, UPLOAD_HUGE, UPLOAD_SMALL, Scenario
 
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("cc", "openssl", "taskset"))), reason="needs a C compiler, openssl and taskset"
@@ -90,6 +92,35 @@ def test_uploads_over_tls_are_read_to_their_end(rig: Rig) -> None:
         answer = connection.getresponse()
         assert (answer.status, len(answer.read())) == (200, 2_000)
     connection.close()
+
+
+def test_users_take_turns_at_the_connections(rig: Rig) -> None:
+    running = Running(0, {"authorization": "Bearer a"}, others=({"authorization": "Bearer b"},))
+    both = running.encoded(SMALL.request("m"))
+    for asked in (both, running.encoded(UPLOAD_SMALL.request("m"))):
+        answers = rig.put_load(rig.port, Job(asked, 4, 30, each=2, payload_bytes=2_000, users=running.users))
+        assert (answers.good, answers.bad) == (8, 0)
+    with hearing() as (port, heard):
+        rig.put_load(port, Job(both, 2, 30, each=1, users=2))
+    assert sorted(heard) == [b"authorization: Bearer a", b"authorization: Bearer b"]
+
+
+def test_the_byte_after_a_pause_is_timed_from_the_pauses_end(rig: Rig) -> None:
+    answers = rig.put_load(rig.port, Job(request(STREAM_GAPS.request("m")), 1, 30, each=2))
+    assert (answers.good, len(answers.after_silence_ms)) == (2, 2)
+    assert all(waited > 0 for waited in answers.after_silence_ms)
+    assert all(waited < total for waited, total in zip(answers.after_silence_ms, answers.latency_ms, strict=True))
+    answers = rig.put_load(rig.port, Job(request(STREAM.request("m")), 1, 30, each=1))
+    assert len(answers.after_silence_ms) == 1
+
+
+def test_thousands_wait_at_the_same_time(rig: Rig) -> None:
+    """As many as this process may have files; each waits long enough that all are there before the first answer."""
+    allow_open_files(OPEN_FILES)
+    waiting = Scenario("", "2KB delay=1500", 2000)
+    answers = rig.put_load(rig.port, Job(request(waiting.request("m")), waiting.connections, 30, each=1))
+    assert (answers.good, answers.bad) == (waiting.connections, 0)
+    assert min(answers.latency_ms) >= 1499
 
 
 def test_the_load_counts_good_answers(rig: Rig) -> None:
@@ -179,3 +210,23 @@ class answering_forms(answering):  # noqa: N801 - as above
                 pass
             if stream.read(self._length).endswith(b"--\r\n"):
                 connection.sendall(self._answer)
+
+
+@contextmanager
+def hearing() -> Iterator[tuple[int, list[bytes]]]:
+    """Answers two connections, and keeps the line with which each says who it is."""
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    lines = connection.recv(65536).split(b"\r\n")
+                    heard.extend(line for line in lines if line.startswith(b"authorization"))
+                    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1], heard
+        thread.join()

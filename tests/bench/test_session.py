@@ -12,6 +12,8 @@ from bench.processes import BenchError, Cores
 from bench.rig import Rig
 from bench.scenarios import (
     IN_FLIGHT,
+    MANY,
+    MOST,
     SCENARIOS,
     SLOW_BOUNDED,
     SMALL,
@@ -21,7 +23,7 @@ from bench.scenarios import (
     UPLOAD_SMALL,
     Scenario,
 )
-from bench.session import Plan, Session, rotated, shown
+from bench.session import Plan, Session, missing_files, rotated, shown
 
 
 class Missing(Contender):
@@ -140,3 +142,25 @@ def test_scenarios_that_need_a_fresh_process_say_so() -> None:
     assert IN_FLIGHT.is_fresh
     assert not SMALL.is_fresh
     assert all(scenario.is_fresh for scenario in SCENARIOS if scenario.settings)
+
+
+def test_what_this_machine_has_no_files_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (20_000, 20_000))
+    assert missing_files(MANY) == ""
+    assert missing_files(MOST) == "30,100 open files needed, 20,000 here"
+    monkeypatch.setattr("resource.getrlimit", lambda _: (-1, -1))
+    assert missing_files(MOST) == ""
+
+
+@needs_rig
+def test_who_cannot_be_measured_here_has_a_run_that_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.session.missing_files", lambda _: "30,100 open files needed, 20,000 here")
+    core = min(os.sched_getaffinity(0))
+    plan = Plan((MOST,), (), rounds=1, fresh_rounds=3, seconds=0.05, tries=1)
+    with Rig(tmp_path / "rig", Cores(core, core)) as rig:
+        session = Session(rig, plan, tmp_path / "work", lambda _: None)
+        results = session.run([Direct(), Mute()])
+    assert [(run.contender, run.refusal) for run in results.runs] == [
+        ("direct", "30,100 open files needed, 20,000 here")
+    ]  # once, and not of those who take no part
+    assert session.told.notes == {"everybody, 10,000 in flight": "30,100 open files needed, 20,000 here"}

@@ -9,6 +9,8 @@ import pytest
 
 from app.admin.keys import WantedKey, create_key, list_keys
 from app.admin.limits import Target, list_limits, set_limits
+from app.admin.operator import Operator
+from app.admin.reads.glance import Glance, glance
 from app.admin.teams import list_teams
 from app.admin.users import list_users, show_user
 from app.console.web.headers import PAGE_HEADERS
@@ -80,6 +82,31 @@ def test_now_says_what_runs_and_who_is_near_a_limit(admin: Browser) -> None:
     part = admin.get("/console/now", headers={"hx-request": "true"}).text
     assert "<html" not in part
     assert "Held now" in part
+
+
+@pytest.fixture
+def _kept_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What open pages of Now share is kept for longer than any test. Ask for it before the console."""
+    monkeypatch.setattr("app.console.web.site.NOW_SECONDS", 3600.0)
+
+
+@pytest.mark.usefixtures("_kept_long")
+def test_open_pages_of_now_share_a_read_and_a_page_that_is_opened_reads_anew(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = []
+
+    def counted(operator: Operator) -> Glance:
+        began.append(operator)
+        return glance(operator)
+
+    monkeypatch.setattr("app.console.pages.now.glance", counted)
+    browsers = [console.signed_in(name, "admin") for name in ("vera", "wim")]
+    for browser in browsers * 2:
+        assert "Held now" in browser.get("/console/now", headers={"hx-request": "true"}).text
+    assert len(began) == 1
+    assert "Held now" in browsers[0].get("/console/now").text
+    assert len(began) == 2
 
 
 def test_usage_agrees_with_its_csv_file(admin: Browser) -> None:
