@@ -88,6 +88,7 @@ OPEN_PAGES = (
     ("POST", "/console/link/{token}", login.use_link_page),
     ("GET", "/console/oidc/{provider}", oidc.go_to_provider),
     ("GET", "/console/oidc/{provider}/callback", oidc.come_from_provider),
+    ("GET", "/console/oidc/{provider}/sign-out", oidc.leave_provider),
     ("POST", "/console/theme", login.keep_theme),
 )
 """The pages that need no session: method, path, function."""

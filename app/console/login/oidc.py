@@ -1,4 +1,4 @@
-"""Signing in with an identity provider: out to it, and back."""
+"""Signing in with an identity provider: out to it, and back; and signing out there."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from app.console.providers.client import LoginOnItsWay
 from app.console.web.headers import PAGE_HEADERS
 from app.console.web.same_origin import HOME, safe_path
 from app.console.web.visit import Visit
-from app.errors import ConfigurationError, GatewayError, NotPermitted
+from app.errors import ConfigurationError, GatewayError, NotFound, NotPermitted
 from app.files.links import base_url
 from app.identity.people.principal import Principal
 from app.identity.people.roles import Role
@@ -60,6 +60,16 @@ async def come_from_provider(visit: Visit) -> Response:
     response = signed_in(visit, _METHOD, opened, path)
     visit.cookies.drop_login(response)
     return response
+
+
+async def leave_provider(visit: Visit) -> Response:
+    """Sends the browser to where somebody signs out at the provider. Nothing changes here."""
+    provider = _provider(visit)
+    client = await visit.site.providers.client(provider)
+    address = await client.sign_out_address()
+    if address is None:
+        raise NotFound(f"{provider.label} has no page to sign out that it tells of. Sign out on its own pages.")
+    return RedirectResponse(address, 303, headers=PAGE_HEADERS)
 
 
 def _provider(visit: Visit) -> ProviderSpec:

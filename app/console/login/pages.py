@@ -80,7 +80,8 @@ async def sign_out_page(visit: Visit) -> Response:
     session = visit.session
     assert session is not None
     await visit.change(lambda operator: sign_out(operator, session.id, session.user_id))
-    response = visit.to("/console/sign-in", "signed-out")
+    by = {"by": session.method} if session.method == "oidc" else {}  # who may still be signed in there
+    response = visit.to("/console/sign-in", "signed-out", **by)
     visit.cookies.drop_token(response)
     return response
 
@@ -109,7 +110,7 @@ async def _sign_in_by_proxy(visit: Visit, name: str, path: str) -> Response:
 
 def _sign_in_page(visit: Visit, path: str, error: str | None = None) -> Response:
     providers = [
-        (each.label, f"/console/oidc/{each.name}?{urlencode({'next': path})}")
+        (each.label, f"/console/oidc/{each.name}?{urlencode({'next': path})}", f"/console/oidc/{each.name}/sign-out")
         for each in visit.services.settings.sign_in.providers
     ]
     return visit.page("sign_in.html", 403 if error else 200, next=path, error=error, providers=providers)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
 
 import httpx2
 
@@ -107,6 +108,19 @@ class ProviderClient:
                 claims_options={name: {"essential": True, "value": value} for name, value in expected.items()},
             )
             return await self._with_userinfo(dict(claims), token)
+
+    async def sign_out_address(self) -> str | None:
+        """Where somebody signs out at the provider; None if it has no such page. Without a token or a way back, which
+        would have to be kept and registered: the provider asks the person, and shows its own page at the end.
+        """
+        async with self._answers():
+            await self._load_metadata()
+            found = self._app.server_metadata.get("end_session_endpoint")
+            if found is None:
+                return None
+            if not isinstance(found, str) or urlsplit(found).scheme not in ("http", "https"):
+                raise ValueError(f"its end_session_endpoint is {_shown(found)}")
+            return f"{found}{'&' if '?' in found else '?'}{urlencode({'client_id': self._spec.client_id})}"
 
     async def _with_userinfo(self, claims: dict[str, object], token: dict[str, Any]) -> dict[str, object]:
         """Providers may keep names and groups out of the token, and tell them when asked."""

@@ -158,6 +158,9 @@ async def test_an_edit_of_two_dropped_images_and_a_painted_mask(desk: Desk, stud
         assert await page.evaluate(
             "() => [...document.querySelectorAll('.images img')].map((e) => e.naturalWidth)"
         ) == [1024]
+        await page.wait_for_selector("text=Kept in your gallery")
+        store = "(await import('/console/static/js/store.js'))"
+        assert await page.evaluate(f"async () => (await {store}.list()).map((each) => each.operation)") == ["edit"]
     assert studied.images[-1] == [BOAT, SEA]
     mask = studied.mask
     assert (mask.format, mask.mode, mask.size) == ("PNG", "RGBA", SIZE)

@@ -108,6 +108,7 @@ def assert_archive(path: Path) -> None:
             content = archive.read(record["file"])
             assert content.startswith(PNG)
             assert (record["bytes"], record["type"], record["size"]) == (len(content), "image/png", "1024x1024")
+            assert record["operation"] == "generation"
             assert record["request_id"].startswith("req_")
             assert record["usage"]["total_tokens"] > 0
             assert float(record["cost_usd_at_most"]) > 0
@@ -140,6 +141,10 @@ async def test_nothing_is_kept_where_somebody_switched_it_off(desk: Desk) -> Non
         assert await page.locator("[data-kept]").inner_text() == ""
         assert await count_of(window) == 0
         assert not await window.page.get_by_role("checkbox", name="Keep new images").is_checked()
+        await window.page.get_by_role("checkbox", name="Keep new images").check()
+        await kept_image(window, "the second")
+        await count_of(window)
+        assert await window.page.locator("[data-gallery] figure bdi").all_inner_texts() == ["the second"]
 
 
 async def test_signing_out_deletes_them_where_somebody_chose_that(desk: Desk) -> None:

@@ -12,7 +12,9 @@ from tests.console.login.test_oidc import company
 pytestmark = pytest.mark.skipif(NODE is None, reason="there is no Node.js on this machine")
 
 
-async def test_a_person_signs_in_and_sees_the_page_that_was_asked_for(desk: Desk, tmp_path: Path) -> None:
+async def test_a_person_signs_in_sees_the_page_that_was_asked_for_and_signs_out_everywhere(
+    desk: Desk, tmp_path: Path
+) -> None:
     place = company(tmp_path, f"sqlite:///{tmp_path}/gateway.db")
     found = await asyncio.to_thread(place.__enter__)
     try:
@@ -28,6 +30,12 @@ async def test_a_person_signs_in_and_sees_the_page_that_was_asked_for(desk: Desk
         assert await page.get_by_text("alice").count() > 0
         [cookie] = [each for each in await page.context.cookies(root) if each["name"] == "zg_session"]
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
+        await page.get_by_role("button", name="Sign out").click()
+        await page.get_by_role("link", name="Sign out at Company login too").click()
+        await page.get_by_role("button", name="Yes, sign me out").click()
+        await page.goto(f"{root}/console/me/usage")
+        await page.get_by_role("link", name="Continue with Company login").click()
+        await page.locator("input[name=login]").wait_for()  # the provider asks again who it is
         await page.close()
     finally:
         await asyncio.to_thread(place.__exit__, None, None, None)

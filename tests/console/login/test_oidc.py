@@ -2,6 +2,7 @@
 
 import base64
 import json
+from asyncio import StreamWriter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from app.console.providers.client import BoundedTransport
 from app.settings.console.providers import GroupRule, GroupRules, Newcomers, ProviderSpec, SignInSpec
 from tests.console.conftest import Browser, Console, console_settings
 from tests.console.login.provider import NODE, identity_provider, sign_in_there
+from tests.raw_upstream import RawRequest, RawUpstream, document
 from tests.servers import RunningGateway, free_port
 
 PEOPLE: dict[str, dict[str, Any]] = {
@@ -185,6 +187,46 @@ def test_public_clients_and_claims_that_are_told_when_asked(tmp_path: Path, opti
     with company(tmp_path, f"sqlite:///{tmp_path}/gateway.db", **options) as found:
         assert found.sign_in("sub-1")[1].status_code == 303
         assert show_user(found.console.operator, "alice").user.role == "lead"
+
+
+def test_signing_out_leads_to_the_provider_for_whoever_wants_that(at_work: Company) -> None:
+    browser, _ = at_work.sign_in("sub-1")
+    gone = browser.post("/console/sign-out").headers["location"]
+    assert gone == "/console/sign-in?by=oidc&done=signed-out"
+    assert '<a href="/console/oidc/company/sign-out">Sign out at Company login too</a>' in browser.get(gone).text
+    away = browser.get("/console/oidc/company/sign-out")
+    assert (away.status_code, away.headers["location"]) == (303, f"{at_work.issuer}/session/end?client_id=gateway")
+    assert browser.get("/console/oidc/other/sign-out").status_code == 404
+    by_link = at_work.console.signed_in("vera")
+    assert by_link.post("/console/sign-out").headers["location"] == "/console/sign-in?done=signed-out"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "status", "said"),
+    [
+        ({}, 404, "has no page to sign out"),
+        ({"end_session_endpoint": "javascript:alert(1)"}, 502, "signs nobody in"),
+        ({"end_session_endpoint": ["x"]}, 502, "signs nobody in"),
+        (
+            {"end_session_endpoint": "https://id.example.com/end?a=b"},
+            303,
+            "https://id.example.com/end?a=b&client_id=gateway",
+        ),
+    ],
+)
+def test_signing_out_at_the_provider_goes_where_its_metadata_say(
+    tmp_path: Path, endpoint: dict[str, Any], status: int, said: str
+) -> None:
+    async def answer(_: RawRequest, writer: StreamWriter) -> None:
+        writer.write(document(json.dumps({"issuer": issuer, **endpoint}).encode()))
+
+    with RawUpstream(answer) as provider:
+        issuer = provider.url.removesuffix("/v1")
+        spec = ProviderSpec("company", "Company login", issuer, "gateway")
+        settings = console_settings(tmp_path / "data", f"sqlite:///{tmp_path}/gateway.db")
+        with RunningGateway(settings.with_sign_in(SignInSpec((spec,)))) as gateway:
+            found = httpx2.get(f"{gateway.root}/console/oidc/company/sign-out")
+            assert (found.status_code, said in found.text + found.headers.get("location", "")) == (status, True)
 
 
 def test_a_provider_under_another_name_is_not_believed(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ async function measured(blob) {
 function detailsOf(fields, response, usage) {
   return {
     at: new Date().toISOString(),
+    operation: fields.has("image[]") ? "edit" : "generation",
     prompt: fields.get("prompt"),
     model: fields.get("model"),
     quality: fields.get("quality") || "auto",
