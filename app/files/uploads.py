@@ -7,6 +7,7 @@ waits for the disk waits in threads of its own.
 
 import asyncio
 import errno
+import hashlib
 import logging
 import os
 import threading
@@ -22,7 +23,7 @@ from app.errors import Overloaded, UploadsFull
 
 T = TypeVar("T")
 
-READ_BYTES = 131_072
+_READ_BYTES = 262_144
 _WRITE_BYTES = 131_072  # what is gathered in memory before it is written
 _THREADS = 4
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -106,6 +107,7 @@ class UploadFile:
         self._user_id = user_id
         self._descriptor = -1
         self._unwritten = bytearray()
+        self._digest = hashlib.sha256()  # of what was written since it was last taken
         self._lock = threading.Lock()  # a descriptor is not closed while a thread writes to it: it could be another's
         self._is_open = True
 
@@ -116,6 +118,9 @@ class UploadFile:
         """Add `data` at the end. Raises UploadsFull, and counts nothing of it then."""
         self._uploads.take(self._user_id, len(data))
         self.size += len(data)
+        if not self._unwritten and len(data) >= _WRITE_BYTES:  # nearly all of a large one: it need not be copied
+            await self._uploads.run(partial(self._append, data))
+            return
         self._unwritten += data
         if len(self._unwritten) >= _WRITE_BYTES:
             await self.flush()
@@ -126,6 +131,12 @@ class UploadFile:
             data, self._unwritten = self._unwritten, bytearray()
             await self._uploads.run(partial(self._append, data))
 
+    async def take_digest(self) -> bytes:
+        """The SHA-256 of everything that was written since this was called before. Raises UploadsFull."""
+        await self.flush()
+        digest, self._digest = self._digest, hashlib.sha256()
+        return digest.digest()
+
     async def run(self, work: Callable[[Callable[[int, int], bytes]], T]) -> T:
         """What `work` makes of this upload, which it reads by offset and size, in a thread."""
         return await self._uploads.run(partial(work, self._read))
@@ -134,7 +145,7 @@ class UploadFile:
         """The bytes from `offset` on, some at a time."""
         end = offset + size
         while offset < end:
-            data = await self._uploads.run(partial(self._read, offset, min(READ_BYTES, end - offset)))
+            data = await self._uploads.run(partial(self._read, offset, min(_READ_BYTES, end - offset)))
             if not data:
                 return
             yield data
@@ -154,8 +165,9 @@ class UploadFile:
         with self._lock, TemporaryFile("wb", buffering=0, dir=self._uploads.folder) as file:
             self._descriptor = os.dup(file.fileno())
 
-    def _append(self, data: bytearray) -> None:
+    def _append(self, data: bytes | bytearray | memoryview) -> None:
         with self._lock, memoryview(data) as view:
+            self._digest.update(view)
             written = 0
             while written < len(view) and self._descriptor >= 0:
                 written += os.write(self._descriptor, view[written:])

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ async def test_what_was_written_is_read(uploads: Uploads) -> None:
     await upload.aclose()
     await upload.aclose()
     assert (uploads.bytes_count, uploads.count) == (0, 0)
+
+
+async def test_pieces_of_any_size_are_written_in_order_and_each_part_has_its_digest(uploads: Uploads) -> None:
+    """Large pieces go straight to the disk, small ones are gathered: they must not overtake each other."""
+    upload = await uploads.open("ann")
+    parts = [[os.urandom(size) for size in sizes] for sizes in ([10, 140_000, 130_000, 5], [], [3, 4], [200_000])]
+    for pieces in parts:
+        for piece in pieces:
+            await upload.write(memoryview(piece))
+        assert await upload.take_digest() == sha256(b"".join(pieces)).digest()
+    assert await content(upload, 0, upload.size) == b"".join(piece for pieces in parts for piece in pieces)
+    await upload.aclose()
 
 
 async def test_a_file_has_no_name_and_its_descriptor_is_closed(uploads: Uploads) -> None:

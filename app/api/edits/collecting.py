@@ -1,12 +1,11 @@
 """Takes the images of a request as they come, however they are sent: refuses what cannot be an image as soon as that is
 known, keeps the rest on disk, and knows where each lies. Knows no form and no JSON."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.errors import BodyTooLarge, InvalidRequest
-from app.files.uploads import READ_BYTES, UploadFile
+from app.files.uploads import UploadFile
 from app.images.request.image_head import SNIFFED_BYTES, ImageHead, ReadAt, read_head
 from app.images.request.inputs import (
     IMAGE,
@@ -23,7 +22,8 @@ from app.images.request.inputs import (
 
 @dataclass(slots=True)
 class Lying:
-    """An image that lies in the upload; `head` and `digest`, the SHA-256 of its bytes, are known once all is there."""
+    """An image that lies in the upload; `digest`, the SHA-256 of its bytes, is known once it is whole, `head`
+    once all of them are."""
 
     role: InputRole
     offset: int
@@ -83,15 +83,15 @@ class Collector:
             raise BodyTooLarge(f"The images are larger than {self._bytes_max} bytes together.")
         await self.upload.write(data)
 
-    def end(self) -> None:
-        """The last image is whole. Raises InvalidRequest where it is too short to be one."""
+    async def end(self) -> None:
+        """The last image is whole. Raises InvalidRequest where it is too short to be one, and UploadsFull."""
         image = self.images[-1]
         if len(image.start) < SNIFFED_BYTES:
             raise not_an_image(image.role)
+        image.digest = await self.upload.take_digest()
 
     async def inputs(self) -> Inputs:
         """All images by their heads. Raises InvalidRequest for the first that is none."""
-        await self.upload.flush()
         await self.upload.run(self._read_heads)
         for image in self.images:
             if image.head is None and image.url is None:
@@ -103,8 +103,7 @@ class Collector:
     def _read_heads(self, read: ReadAt) -> None:
         for image in self.images:
             if image.url is None:
-                read_at = _within(image, read)
-                image.head, image.digest = read_head(read_at, image.size), _digest(read_at, image.size)
+                image.head = read_head(_within(image, read), image.size)
 
 
 def _counted(kind: str, number: int) -> InputRole:
@@ -113,13 +112,6 @@ def _counted(kind: str, number: int) -> InputRole:
     elif number > 1:
         raise InvalidRequest(f"Send one {kind}.", param=kind, code="duplicate_parameter")
     return InputRole(kind, number)
-
-
-def _digest(read_at: ReadAt, size: int) -> bytes:
-    digest = hashlib.sha256()
-    for offset in range(0, size, READ_BYTES):
-        digest.update(read_at(offset, READ_BYTES))
-    return digest.digest()
 
 
 def _within(image: Lying, read: ReadAt) -> ReadAt:

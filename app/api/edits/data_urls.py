@@ -36,7 +36,7 @@ class DataUrls:
         rest_bytes_max: int,
         begin: Callable[[], object],
         write: Callable[[bytes], Awaitable[None]],
-        end: Callable[[], None],
+        end: Callable[[], Awaitable[None]],
     ) -> None:
         self._rest_bytes_max = rest_bytes_max
         self._begin, self._write, self._end = begin, write, end
@@ -117,7 +117,7 @@ class DataUrls:
             return end
         self._rest += b'"'
         self._at = _At.OUTSIDE
-        self._end()
+        await self._end()
         return end + 1
 
     def _decoded(self, encoded: bytes) -> bytes:

@@ -111,7 +111,7 @@ class FormReader:
                 self._collector.begin(part.kind)  # an empty file
                 part.is_begun = True
             if part.is_begun:
-                self._collector.end()
+                await self._collector.end()
             elif part.text:
                 raise _not_a_file(part)
             return  # without a byte: the file input that nobody filled

@@ -115,7 +115,7 @@ async def _take_remote(reference: Reference, collector: Collector, bounds: EditB
     elif bounds.fetcher is not None:
         collector.begin_unknown()
         await bounds.fetcher.fetch(reference.url, reference.param, collector.write)
-        collector.end()
+        await collector.end()
     else:
         raise remote_refused(reference)
 

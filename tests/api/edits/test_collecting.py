@@ -1,5 +1,6 @@
 """Images as they come: refused as soon as anything is known against them, found again when all is there."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.image_files import image_file, mask_file
 
 async def write(collector: Collector, data: bytes) -> None:
     await collector.write(data)
-    collector.end()
+    await collector.end()
 
 
 async def test_images_are_known_by_their_heads(tmp_path: Path) -> None:
@@ -30,6 +31,16 @@ async def test_images_are_known_by_their_heads(tmp_path: Path) -> None:
         assert inputs.mask is not None
         assert inputs.mask.has_alpha
         assert inputs.markup is None
+
+
+async def test_each_image_has_the_digest_of_its_own_bytes(tmp_path: Path) -> None:
+    files = [image_file((64, 64), "WEBP"), image_file((8, 9)) + b"x" * 300_000, image_file((9, 8))]
+    async with upload_in(tmp_path) as upload:
+        collector = Collector(upload, 1_000_000)
+        for file in files:
+            collector.begin("image")
+            await write(collector, file)
+        assert [image.digest for image in collector.images] == [sha256(file).digest() for file in files]
 
 
 async def test_unknown_ones_are_told_later_what_they_are(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ from tests.examples import examples
 from tests.image_files import data_url
 
 
+async def nothing() -> None:
+    """A data URL ends, and nobody does anything about it."""
+
+
 async def read(document: bytes, step: int = 65_536, rest_bytes_max: int = 1_000_000) -> tuple[Any, list[bytes]]:
     """What is left, parsed, and the data."""
     found: list[bytes] = []
@@ -29,7 +33,7 @@ async def read(document: bytes, step: int = 65_536, rest_bytes_max: int = 1_000_
     async def write(data: bytes) -> None:
         found[-1] += data
 
-    reader = DataUrls(rest_bytes_max, lambda: found.append(b""), write, lambda: None)
+    reader = DataUrls(rest_bytes_max, lambda: found.append(b""), write, nothing)
     rest = await reader.read(chunks())
     try:
         return json.loads(rest), found
@@ -100,7 +104,7 @@ async def test_no_image_is_held() -> None:
         size += len(data)
 
     tracemalloc.start()
-    await DataUrls(1000, lambda: None, write, lambda: None).read(chunks())
+    await DataUrls(1000, lambda: None, write, nothing).read(chunks())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert size == 300 * 48 * 1024
