@@ -234,7 +234,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "quotas/reports/summaries/usage_of_user.py",
     ),
     ("e2e/test_links.py",): ("api/link_base.py", "exchange/hosted_answers.py", "exchange/hosting.py"),
-    ("api/endpoints/test_files.py",): ("api/file_answer.py", "files/opening.py"),
+    ("api/endpoints/test_files.py",): ("files/opening.py",),
     ("files/store/test_store.py",): ("files/store/disk.py", "files/store/place.py"),
     ("admin/setup/test_apply.py", "admin/setup/test_export.py"): (
         "admin/setup/overlay.py", "admin/setup/state.py", "admin/setup/today.py",

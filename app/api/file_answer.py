@@ -1,4 +1,4 @@
-"""An answer that is a kept file: streamed from where it lies, never held in memory."""
+"""An answer that is a kept file: sent from where it lies, by the kernel where it can, never held in memory."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.byte_range import ByteRange
 from app.errors import FilesUnavailable
+from app.files.sending import file_parts, sends_files
 from app.files.store.store import OpenFile
 
 
@@ -31,14 +32,18 @@ class FileAnswer(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if scope["method"] != "HEAD":
                 with suppress(TimeoutError, OSError, FilesUnavailable):
-                    await self._send_part(send)
+                    await self._send_part(scope, send)
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
             else:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._file.close()
 
-    async def _send_part(self, send: Send) -> None:
+    async def _send_part(self, scope: Scope, send: Send) -> None:
+        if self._file.descriptor is not None and sends_files(scope):
+            for message in file_parts(self._file.descriptor, self._part.start, self._part.stop):
+                await send(message)
+            return
         async for chunk in self._file.chunks(self._part.start, self._part.stop):
             async with asyncio.timeout(self._stall_seconds):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})

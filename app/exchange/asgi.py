@@ -5,15 +5,16 @@ Knows nothing about what is sent, or about money.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Send
 
 from app.errors import GatewayError
-from app.exchange.downstream import EarlyHead, EventEnd
+from app.exchange.downstream import EarlyHead, EventEnd, KeptFile
 from app.exchange.tasks import Tasks
+from app.files.sending import FILE_PART, file_parts
 
 # One line end: an SDK that has read an `id:` would take a blank line after it for an empty event.
 _KEEPALIVE_COMMENT = b": keep-alive\n"
@@ -59,6 +60,7 @@ class AsgiDownstream:
         self._early_head: asyncio.Task[None] | None = None  # on its way: everything else goes behind it
         self._awaits_document = False  # its head went out early, and nothing of its body is there
         self.has_chunks = True
+        self.sends_files = False  # the server takes files as they lie on the disk
         self.headers: list[tuple[bytes, bytes]] = []
         self.left = False
         self.delivered = False  # the last byte was sent before the caller left
@@ -82,6 +84,15 @@ class AsgiDownstream:
         await self._pass({"type": "http.response.body", "body": chunk, "more_body": not self._finished})
         if self._finished:
             self.delivered = not (self.left or self._is_silent)
+
+    async def write_file(self, file: KeptFile, start: int) -> bool:
+        """How long its caller may take nothing, the server bounds then."""
+        if not self.sends_files or file.descriptor is None or self._missing_bytes is None:
+            return False
+        for message in file_parts(file.descriptor, start, file.size):
+            self._missing_bytes -= message["count"]
+            await self._pass(message)
+        return True
 
     async def finish(self) -> None:
         # White space and nothing else would be a success without an image.
@@ -130,7 +141,7 @@ class AsgiDownstream:
             return
         self._sending = True
         try:
-            with self._stall:
+            with self._stall if message["type"] != FILE_PART else nullcontext():
                 await self._until_begun()
                 await self._send(message)
         except (TimeoutError, OSError):

@@ -75,7 +75,7 @@ class Recording:
             else:
                 if event.first_byte_at is None and "is_filler" not in message:
                     event.first_byte_at = monotonic()
-                event.sent_bytes += len(message.get("body", b""))
+                event.sent_bytes += len(message.get("body", b"")) + message.get("count", 0)  # of a part of a file
             await send(message)
 
         try:

@@ -142,6 +142,12 @@ class Answering:
             await downstream.start(head.status, None)
             downstream.keep_alive(self._shared.bounds.keepalive_seconds, lambda: last[-2:] in (b"", b"\n\n"))
         async with aclosing(answer.body) as body:
+            if answer.file is not None and not downstream.started:
+                await downstream.start(head.status, head.content_length)
+                if await downstream.write_file(answer.file, answer.head_bytes):
+                    answer.file.close()  # `body` was not begun, and does not
+                    await downstream.finish()
+                    return
             async for chunk in body:
                 if not downstream.started:
                     await downstream.start(head.status, head.content_length)

@@ -22,6 +22,8 @@ _SECONDS_MAX = 15
 class BucketContent:
     """One object. It cannot be read on once it is deleted."""
 
+    descriptor = None
+
     def __init__(self, store: "S3Store", name: str, size: int) -> None:
         self._store = store
         self._name = name

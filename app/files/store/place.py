@@ -19,6 +19,11 @@ class Content(Protocol):
 
     size: int
 
+    @property
+    def descriptor(self) -> int | None:
+        """Of the file, where this machine has it open."""
+        ...
+
     def read(self, offset: int, size: int) -> bytes: ...
     def close(self) -> None: ...
 

@@ -60,6 +60,11 @@ class OpenFile:
         self._disk = disk
         self._read_bytes = read_bytes
 
+    @property
+    def descriptor(self) -> int | None:
+        """Of the file while it is open, where it lies on this machine: its bytes can be sent without reading them."""
+        return self._content.descriptor
+
     async def chunks(self, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """The bytes from `start` to `stop`, some at a time; then it is closed. Raises FilesUnavailable."""
         stop = self.size if stop is None else min(stop, self.size)

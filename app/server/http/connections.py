@@ -1,4 +1,4 @@
-"""What all connections of one process share: their bounds, one timer, and the count of their faults.
+"""What all connections of one process share: bounds, one timer, the count of faults, and what sends files.
 
 Decides nothing itself: deadlines.py judges, protocol.py acts.
 """
@@ -12,6 +12,7 @@ from typing import Protocol
 
 from app.server.http.bounds import Bounds, Fault, Hooks
 from app.server.http.deadlines import ProgressWatch, Seen, Stage
+from app.server.http.file_sending import FileSender
 
 _TICK_SECONDS_MAX = 1.0
 _TICKS_A_BOUND = 4
@@ -39,6 +40,7 @@ class Connections:
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
         self.hooks = Hooks()
+        self.files = FileSender()
         seconds = (bounds.head_seconds, bounds.body_idle_seconds, bounds.stall_seconds, bounds.idle_seconds)
         self._tick_seconds = min(_TICK_SECONDS_MAX, min(seconds) / _TICKS_A_BOUND)
         self._watches: dict[CallerConnection, ProgressWatch] = {}

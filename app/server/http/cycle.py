@@ -1,19 +1,23 @@
-"""One request and its answer on a connection: uvicorn's, with faults in our own envelope and answers for HTTP/1.0."""
+"""One request and its answer on a connection: uvicorn's, with faults in our own envelope, answers for HTTP/1.0, and
+parts of files that the kernel sends itself (ASGI's extension `http.response.zerocopysend`).
+"""
 
 import asyncio
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import GatewayError
 from app.server.http.bounds import Hooks
+from app.server.http.file_sending import FileSender, wake_up, writable
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
 
+FILE_PART = "http.response.zerocopysend"
 _ENDLESS = 2**62
 # Closing resets the connection, or closes it after the data that is still to be sent, as before.
 _RESET = struct.pack("ii", 1, 0)
@@ -24,11 +28,18 @@ class Cycle(RequestResponseCycle):
     """Answers with `hooks` if the app ended without an answer."""
 
     hooks = Hooks()
+    files: FileSender
+    unsent = 0  # of a part of a file
+    _wake: asyncio.Future[None] | None = None
 
     async def send(self, message: "ASGISendEvent") -> None:
         """Returns once the caller has taken most of it: until then the app reads nothing more of an answer. So one
         chunk waits in memory for a slow caller, not two.
         """
+        if message["type"] == FILE_PART:
+            part = cast("dict[str, Any]", message)  # uvicorn does not know it
+            await self._send_file(part["file"], part["offset"], part["count"])
+            return
         if message["type"] != "http.response.body" or not message.get("more_body", False):
             await super().send(message)
             return
@@ -41,6 +52,38 @@ class Cycle(RequestResponseCycle):
             await super().send(message)
         await self._drain()
 
+    async def _send_file(self, file: int, offset: int, count: int) -> None:
+        """Sends a part of an answer of a known length; more must follow. How long a caller may take nothing is bounded
+        as for everything else: by the connection's deadlines. Raises ConnectionError where it is gone, OSError where
+        the file fails.
+        """
+        assert self.chunked_encoding is False, "its length must be known"
+        assert count <= self.expected_content_length, "longer than announced"
+        self.expected_content_length -= count
+        await self._flush()
+        self.unsent = count
+        try:
+            while self.unsent and not (self.disconnected or self.transport.is_closing()):
+                connection = self.transport.get_extra_info("socket").fileno()
+                sent = await self.files.send_some(connection, file, offset, self.unsent)
+                offset += sent
+                self.unsent -= sent
+                if self.unsent and not (self.disconnected or self.transport.is_closing()):
+                    self._wake = asyncio.get_running_loop().create_future()
+                    await writable(connection, self._wake)
+            if self.unsent:
+                raise ConnectionResetError("The caller left.")
+        finally:
+            self.unsent = 0
+
+    async def _flush(self) -> None:
+        """Returns once the kernel has everything that was written before."""
+        await asyncio.sleep(0)  # uvloop writes, and counts as unsent, what it was given once this turn has ended
+        if self.transport.get_write_buffer_size():
+            self.transport.set_write_buffer_limits(high=0)  # it says that there is room only when nothing is left
+            await self._drain()
+            self.transport.set_write_buffer_limits()
+
     async def _drain(self) -> None:
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
@@ -50,6 +93,8 @@ class Cycle(RequestResponseCycle):
         if not self.response_complete:
             self.disconnected = True
         self.message_event.set()
+        if self._wake is not None:
+            wake_up(self._wake)
 
     async def send_500_response(self) -> None:
         response: Response = self.hooks.answer(GatewayError(""))
@@ -88,8 +133,9 @@ class OldCycle(Cycle):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
 
-def new_cycle(protocol: HttpToolsProtocol, hooks: Hooks) -> Cycle:
+def new_cycle(protocol: HttpToolsProtocol, hooks: Hooks, files: FileSender) -> Cycle:
     """The cycle for the request whose head `protocol` has just read."""
+    protocol.scope["extensions"] = {FILE_PART: {}}
     is_old = protocol.scope["http_version"] == "1.0"
     kind = OldCycle if is_old else Cycle
     cycle = kind(
@@ -105,5 +151,5 @@ def new_cycle(protocol: HttpToolsProtocol, hooks: Hooks) -> Cycle:
         keep_alive=not is_old and protocol.parser.should_keep_alive(),
         on_response=protocol.on_response_complete,
     )
-    cycle.hooks = hooks
+    cycle.hooks, cycle.files = hooks, files
     return cycle

@@ -139,7 +139,7 @@ class GatewayProtocol(HttpToolsProtocol):
         scope["query_string"] = url.query or b""
         self._bare_bytes = self._trailers = 0
         self._enter(Stage.BODY)
-        self.cycle = new_cycle(self, self._hooks)
+        self.cycle = new_cycle(self, self._hooks, self.shared.files)
         if self._running is None:
             self._start(self.cycle)
         else:
@@ -187,13 +187,13 @@ class GatewayProtocol(HttpToolsProtocol):
     # --- Called by `Connections`, once a tick
 
     def seen(self) -> Seen:
-        stage, running = self._stage, self._running
-        if self.transport.is_closing():
-            stage = Stage.ANSWER
+        running = self._running
+        stage = Stage.ANSWER if self.transport.is_closing() else self._stage
         is_ours = running is not None and (
             stage is Stage.HEAD or (stage is Stage.BODY and (self.flow.read_paused or running is not self.cycle))
         )
-        return Seen(stage, self._turn, self._received, self.transport.get_write_buffer_size(), self._writable, is_ours)
+        unsent = self.transport.get_write_buffer_size() + (running.unsent if running is not None else 0)
+        return Seen(stage, self._turn, self._received, unsent, self._writable, is_ours)
 
     def end(self, fault: Fault) -> None:
         """Ends the connection for a fault that `Connections` has counted already."""

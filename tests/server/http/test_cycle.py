@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from starlette.types import Message
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from app.server.http.cycle import Cycle
+from app.server.http.cycle import FILE_PART, Cycle
 from tests.server.served import BIG, Served, read_all
 
 pytestmark = pytest.mark.anyio
@@ -114,6 +115,81 @@ async def test_an_empty_chunk_does_not_end_the_answer() -> None:
     await cycle.send(body(b""))
     assert b"".join(wire.written) == b""
     assert not cycle.response_complete
+
+
+class FullWire(Wire):
+    """The kernel has not taken the last `unsent` bytes. Says that there is room as a transport does."""
+
+    def __init__(self) -> None:
+        super().__init__(is_slow=False)
+        self.unsent = 100
+        self._high = 65_536
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def set_write_buffer_limits(self, high: int = 65_536) -> None:
+        self._high = high
+        if self.unsent > high:
+            self.flow.pause_writing()
+
+    def take(self, size: int) -> None:
+        self.unsent -= size
+        if self.unsent <= self._high // 4:
+            self.flow.resume_writing()
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_extra_info(self, name: str) -> Any:
+        assert name == "socket"
+        return SimpleNamespace(fileno=lambda: 7)
+
+
+class Sent:
+    """Takes parts of files, and remembers how much was in front of them."""
+
+    def __init__(self, wire: FullWire) -> None:
+        self.found: list[tuple[int, int, int, int, int]] = []
+        self._wire = wire
+
+    async def send_some(self, connection: int, file: int, offset: int, count: int) -> int:
+        self.found.append((connection, file, offset, count, self._wire.unsent))
+        return count
+
+
+async def test_a_file_waits_for_what_was_written_before_it() -> None:
+    wire = FullWire()
+    cycle = await begun(wire, (b"content-length", b"600"))
+    cycle.files = sent = cast("Any", Sent(wire))
+    message = {"type": FILE_PART, "file": 5, "offset": 30, "count": 600, "more_body": True}
+    sending = asyncio.ensure_future(cycle.send(cast("Any", message)))
+    await turns()
+    wire.take(99)
+    await turns()
+    assert sent.found == []
+    wire.take(1)
+    await sending
+    assert sent.found == [(7, 5, 30, 600, 0)]
+    assert wire._high == 65_536
+    await cycle.send(body(b"", more=False))
+    assert cycle.response_complete
+
+
+async def test_what_the_loop_writes_at_the_end_of_a_turn_is_waited_for() -> None:
+    """uvloop shows nothing of it before."""
+    wire = FullWire()
+    wire.unsent = 0
+    cycle = await begun(wire, (b"content-length", b"600"))
+    cycle.files = sent = cast("Any", Sent(wire))
+    message = {"type": FILE_PART, "file": 5, "offset": 0, "count": 600, "more_body": True}
+    sending = asyncio.ensure_future(cycle.send(cast("Any", message)))
+    asyncio.get_running_loop().call_soon(setattr, wire, "unsent", 100)
+    await turns()
+    assert sent.found == []
+    wire.take(100)
+    await sending
+    assert [unsent for *_, unsent in sent.found] == [0]
 
 
 def test_chunks_keep_their_order_when_the_connection_is_full() -> None:
