@@ -18,6 +18,7 @@ from uvicorn.config import Config
 from app.errors import ConfigurationError
 from app.server.http.bounds import HOOKS, Bounds, Hooks
 from app.server.http.protocol import protocol_of
+from app.server.memory import keep_freed_memory
 from app.settings.callers.descriptors import raise_limit
 from app.settings.settings import Settings
 from app.telemetry.logs import configure_logging
@@ -177,12 +178,14 @@ def bounds_of(settings: Settings) -> Bounds:
 
 
 def tune_interpreter() -> None:
-    """For a process that serves: threads switch sooner, and garbage is collected less often.
+    """For a process that serves: threads switch sooner, garbage is collected less often, and a little of what is freed
+    is kept.
 
     By default Python inspects after every 700 new objects, again and again all that was loaded at the start: a tenth of
     a request's time. What exists now is never inspected again; the little garbage in it is not worth 0.1 s of the
     start.
     """
+    keep_freed_memory()
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS_PER_COLLECTION, 20, 50)
     sys.setswitchinterval(_SWITCH_SECONDS)

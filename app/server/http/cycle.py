@@ -88,6 +88,17 @@ class Cycle(RequestResponseCycle):
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
 
+    def gather(self, piece: bytes) -> None:
+        """Takes a piece of the request's body. The first is not copied, here or when the app takes it; more that come
+        before that are gathered, without copying all of them each time.
+        """
+        if not self.body:
+            self.body = piece  # type: ignore[assignment]  # uvicorn's is a bytearray; it only asks what bytes have too
+            return
+        if isinstance(self.body, bytes):
+            self.body = bytearray(self.body)
+        self.body += piece
+
     def lose_caller(self) -> None:
         """Nobody receives the answer any more: tells the app, and drops what it still sends."""
         if not self.response_complete:

@@ -37,6 +37,16 @@ def quick() -> Iterator[Served]:
         yield server
 
 
+@pytest.mark.parametrize("count", [1, 2, 40_000])
+def test_pieces_of_a_body_that_come_at_once_arrive_in_order(served: Served, count: int) -> None:
+    pieces = b"".join(b"2\r\n%02d\r\n" % (number % 100) for number in range(count))
+    with served.connect() as connection:
+        connection.sendall(CHUNKED + pieces + b"0\r\n\r\n")
+        answer = json.loads(read_answer(connection)[2])
+    assert answer["size"] == 2 * count
+    assert answer["body"] == "".join(f"{number % 100:02d}" for number in range(count))[:1000]
+
+
 @pytest.mark.parametrize(
     ("packet", "status", "code", "fault"),
     [
