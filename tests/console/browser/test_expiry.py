@@ -4,13 +4,15 @@ says what to do.
 
 import asyncio
 
+import pytest
 from playwright.async_api import BrowserContext, Page
 from sqlalchemy import text
 
 from app.admin.limits import list_limits
 from app.database.engine import writing
 from app.quotas.rules.limits import format_limit
-from tests.console.browser.conftest import ADMIN, Desk
+from tests.console.browser.axe import axe_faults, needs_axe
+from tests.console.browser.conftest import ADMIN, PHONE, Desk
 
 SIGNED_OUT = "Your session ended before the form was sent, so nothing was done."
 PUT_BACK = "Your session had ended, so this form was not sent."
@@ -64,6 +66,19 @@ async def test_a_form_that_came_too_late_is_filled_in_again_and_not_sent_by_itse
         assert sorted(limits_of(desk, "newsletter-bot")) == sorted([*before, "images:7/hour"])
         assert await page.get_by_text(PUT_BACK).count() == 0
         assert await page.evaluate("() => sessionStorage.length") == 0
+
+
+@needs_axe
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_the_pages_that_say_so_are_accessible_and_fit_a_phone(desk: Desk, theme: str) -> None:
+    wide = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    async with desk.context(color_scheme=theme, viewport=PHONE) as context:
+        page = await send_too_late(desk, context, "newsletter-bot")
+        found = [await page.evaluate(wide), *await axe_faults(page)]
+        await desk.sign_in(context)
+        await page.get_by_role("link", name="Sign in").click()
+        await page.wait_for_selector(f"text={PUT_BACK}")
+        assert [*found, await page.evaluate(wide), *await axe_faults(page)] == [0, 0]
 
 
 async def test_somebody_else_does_not_see_what_was_typed(desk: Desk) -> None:

@@ -34,7 +34,6 @@ function detailsOf(fields, response, usage) {
 export async function keepImages(places, fields, response, usage) {
   const said = document.querySelector("[data-kept]");
   const elements = [...places.querySelectorAll("img")];
-  said.textContent = "";
   try {
     if (!choices().keep) return;
     const details = detailsOf(fields, response, usage);

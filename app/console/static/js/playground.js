@@ -63,6 +63,7 @@ async function make() {
   const type = body.get("output_format") || "png";
   clear(part("images"));
   part("failure").hidden = true;
+  part("kept").textContent = "";
   say("Asked. An image takes from ten seconds to two minutes.");
   const response = await fetch(url, { method: "POST", body, signal: stopping.signal }).catch((error) => {
     if (error.name === "AbortError") throw error;
