@@ -30,7 +30,7 @@ MEMBERS = (
     "/console/me/usage",
     "/console/me/sessions",
 )
-_VOID = frozenset({"meta", "link", "input", "br", "use", "rect", "line"})
+_VOID = frozenset({"meta", "link", "img", "input", "br", "use", "rect", "line"})
 
 
 class _Balance(HTMLParser):
