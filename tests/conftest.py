@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.memory import use_temporary_root
 
@@ -24,10 +24,11 @@ _NOT_QUICK = [
 _DOORS = [_ROOT / "admin_api", _ROOT / "console"]
 _NOT_QUICK_NAMES = {"GatewayProcess", "Process", "RunningGateway", "multiprocessing", "subprocess"}
 
-# No deadlines: a busy machine is no failure.
-settings.register_profile("quick", max_examples=25, deadline=None)
-settings.register_profile("usual", max_examples=100, deadline=None)
-settings.register_profile("full", max_examples=500, deadline=None)
+# A busy machine is no failure.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", _PATIENT, max_examples=25)
+settings.register_profile("usual", _PATIENT, max_examples=100)
+settings.register_profile("full", _PATIENT, max_examples=500)
 
 
 def pytest_configure() -> None:
