@@ -6,7 +6,7 @@ No thread waits for a caller for long: one that takes no more has its next turn 
 import asyncio
 import os
 import select
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 
@@ -19,19 +19,24 @@ class FileSender:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sendfile")
+        self._turns = asyncio.Semaphore(_THREADS)  # who waits for a thread holds no descriptors of its own
 
     async def send_some(self, connection: int, file: int, offset: int, count: int) -> int:
         """How many of the `count` bytes from `offset` on the kernel took: fewer where the caller takes no more now.
         `connection` and `file` are descriptors; the first does not block. Raises ConnectionError where the caller is
         gone, OSError where the file fails.
         """
+        async with self._turns:
+            return await asyncio.wrap_future(self._start(connection, file, offset, count))
+
+    def _start(self, connection: int, file: int, offset: int, count: int) -> Future[int]:
         with ExitStack() as stack:
             # The thread's own: those of the caller may be closed meanwhile, and their numbers be somebody else's.
             mine = (_duplicate(connection, stack), _duplicate(file, stack))
             work = self._threads.submit(partial(_send_some, *mine, offset, count))
             close = stack.pop_all().close
         work.add_done_callback(lambda _: close())  # also of work that is cancelled before it begins
-        return await asyncio.wrap_future(work)
+        return work
 
 
 async def writable(connection: int, wake: asyncio.Future[None]) -> None:

@@ -1,5 +1,6 @@
 """Files that the kernel sends itself, over real sockets: whole, in order, past callers that do not read."""
 
+import asyncio
 import os
 import socket
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from app.server.http import file_sending
 from app.server.http.bounds import Bounds, Fault
 from tests.server.served import BIG, Served, read_all, read_answer
 from tests.servers import wait_until
@@ -139,3 +141,25 @@ def test_a_file_that_became_shorter_breaks_the_answer_off(served: WithFile, path
     assert b"content-length: %d" % len(CONTENT) in head
     assert body == CONTENT[:-10]
     assert [str(error) for error in served.errors] == ["The file is shorter than it was."]
+
+
+async def test_who_waits_for_a_thread_holds_no_descriptors(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, begun = threading.Event(), threading.Semaphore(0)
+
+    def send_some(_connection: int, _file: int, _offset: int, count: int) -> int:
+        begun.release()
+        assert go_on.wait(20)
+        return count
+
+    monkeypatch.setattr(file_sending, "_send_some", send_some)
+    sender, (near, far) = file_sending.FileSender(), socket.socketpair()
+    with near, far, path.open("rb") as file:
+        before = descriptors()
+        callers = [sender.send_some(near.fileno(), file.fileno(), 0, 9) for _ in range(100)]
+        tasks = asyncio.gather(*callers)
+        for _ in range(8):
+            await asyncio.to_thread(begun.acquire)
+        assert descriptors() - before <= 2 * 8
+        go_on.set()
+        assert await tasks == [9] * 100
+        assert descriptors() == before
