@@ -12,6 +12,7 @@ from functools import partial
 
 _THREADS = 8
 _WAIT_MS = 2  # a caller that reads has taken more by then, and its thread goes on without the event loop
+_WAITS_MAX = 25  # who reads a little at a time must not keep a thread from the others
 
 
 class FileSender:
@@ -63,12 +64,13 @@ def wake_up(wake: asyncio.Future[None]) -> None:
 def _send_some(connection: int, file: int, offset: int, count: int) -> int:
     poll = select.poll()
     poll.register(connection, select.POLLOUT)
-    sent = 0
+    sent = waits = 0
     while sent < count:
         try:
             size = os.sendfile(connection, file, offset + sent, count - sent)
         except BlockingIOError:
-            if not poll.poll(_WAIT_MS):
+            waits += 1
+            if waits > _WAITS_MAX or not poll.poll(_WAIT_MS):
                 break
             continue
         if size == 0:

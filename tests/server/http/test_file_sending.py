@@ -116,6 +116,26 @@ def test_callers_that_do_not_read_hold_up_nobody(served: WithFile) -> None:
         assert read_answer(stuck[0])[2] == CONTENT  # late, and whole
 
 
+async def test_a_caller_that_reads_a_little_at_a_time_keeps_no_thread(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, path.open("rb") as file:
+        ours.setblocking(False)
+        asked = 0
+
+        def sendfile(out: int, source: int, offset: int, count: int) -> int:
+            nonlocal asked
+            asked += 1
+            if asked % 2:  # it has always room again at once, for a byte
+                raise BlockingIOError
+            return real(out, source, offset, min(count, 1))
+
+        real = os.sendfile
+        monkeypatch.setattr(os, "sendfile", sendfile)
+        assert 0 < await file_sending.FileSender().send_some(ours.fileno(), file.fileno(), 0, len(CONTENT)) < 100
+
+
 def test_a_caller_that_leaves_is_noticed_and_nothing_stays_open(served: WithFile) -> None:
     before = descriptors()
     for _ in range(STUCK):
