@@ -142,7 +142,8 @@ def _curl_form(fields: Mapping[str, object], files: EditFiles) -> list[str]:
 
 
 def _curl_quoted(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    """A file's name; curl reads the standard input where it is a dash alone, in quotes too."""
+    escaped = ("./-" if name == "-" else name).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 

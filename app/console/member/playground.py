@@ -47,9 +47,10 @@ async def foresee(visit: Visit) -> Response:
     try:
         fields, described = asked_fields(form), described_inputs(form)
         files, inputs = (described.files, described.inputs) if described else (None, None)
-        found["snippets"] = snippets_of_request(visit, fields, files)
         caller = await _caller(visit, form.get("key"))
         asked = checked_request(visit.request, caller, fields, inputs)
+        # Only now: the check bounds the prompt, and a megabyte of quotes would take a second to be written as programs.
+        found["snippets"] = snippets_of_request(visit, fields, files)
         found["foreseen"] = await foreseen(visit.services, caller, asked)
     except GatewayError as error:
         found["fault"] = wire_error(error)

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 HOME = "/console"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_PATH_CHARS_MAX = 1024
 
 
 def is_from_here(method: str, fetch_site: str | None, origin: str | None, hosts: Container[str]) -> bool:
@@ -26,13 +27,16 @@ def is_from_here(method: str, fetch_site: str | None, origin: str | None, hosts:
 
 
 def safe_path(text: str) -> str:
-    """`text` if it is a path of the console, else its beginning: nobody is sent elsewhere after signing in."""
+    """`text` if it is a path of the console, else its beginning: nobody is sent elsewhere after signing in. Browsers
+    read %2e as a dot. A long one would not fit into the cookie that keeps it while a provider is asked.
+    """
     try:
         parts = urlsplit(text)
     except ValueError:
         return HOME
     is_ours = not parts.scheme and not parts.netloc and (parts.path == HOME or parts.path.startswith(f"{HOME}/"))
-    if not is_ours or not text.isprintable() or "\\" in text or ".." in parts.path:
+    is_plain = len(text) <= _PATH_CHARS_MAX and text.isascii() and text.isprintable() and "\\" not in text
+    if not is_ours or not is_plain or ".." in parts.path.lower().replace("%2e", "."):
         return HOME
     return text
 

@@ -286,6 +286,21 @@ async def test_strokes_are_erased_undone_and_cleared(desk: Desk, studied: Studie
         await page.get_by_text("Without one, all of it may change.").wait_for()
 
 
+async def test_no_two_files_of_an_edit_have_one_name(desk: Desk) -> None:
+    """The programs read all of them from one folder."""
+    async with desk.context() as context:
+        page = await playground(desk, context)
+        await bring(page, ("mask.png", BOAT))
+        for button in ("Paint a mask", "Change the mask"):
+            await page.get_by_role("button", name=button).click()
+            await stroke(page, (0.2, 0.5), (0.6, 0.5))
+            await page.get_by_role("button", name="Use this mask").click()
+            await page.get_by_role("link", name="mask-2.png, 600x400").wait_for()
+        await bring(page, ("mask-2.png", BOAT))
+        assert await names(page) == ["mask.png", "mask-2-2.png"]
+        await page.locator("#snippet-curl", has_text="mask-2-2.png").wait_for()
+
+
 async def test_a_mask_is_painted_with_a_finger(desk: Desk, studied: Studied) -> None:
     async with desk.context(viewport=PHONE, has_touch=True, is_mobile=True) as context:
         page = await playground(desk, context)

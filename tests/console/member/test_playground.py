@@ -9,15 +9,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx2
 import pytest
 
+from app.admin.access.sign_in import create_link
 from app.admin.keys import disable_key
+from app.admin.operator import Operator
 from app.admin.users import disable_user
-from tests.console.conftest import ADMIN_KEY, Browser
+from app.main import utc_now
+from app.sandbox.server import SandboxServer
+from tests.console.conftest import ADMIN_KEY, FROM_HERE, Browser
 from tests.console.member.conftest import Pair
-from tests.servers import assert_bill_is_ledger
+from tests.loop_stall import assert_no_stall
+from tests.servers import GatewayProcess, assert_bill_is_ledger
 
 PATH = "/console/me/playground"
 BOAT = {"prompt": "A paper boat ⛵ “at sea”", "model": "gpt-image-2", "size": "1024x1024", "quality": "low", "n": "1"}
@@ -107,6 +113,7 @@ def test_the_price_and_the_limits_are_shown_before_and_nothing_is_bought(pair: P
     assert ("<html" in part, "at most $" in part) == (False, True)
     wrong = html.unescape(vera.post(PATH, **{**BOAT, "size": "1000x1000"}, key=key.id).text)
     assert "The nearest valid size is '1008x1008'" in wrong
+    assert ("snippet-curl" in page.text, "snippet-curl" in wrong) == (True, False)  # no program that would be refused
     assert "Write a prompt" in vera.post(PATH, key=key.id).text
     assert pair.is_untouched()
 
@@ -159,3 +166,23 @@ def test_it_counts_as_an_image_request(pair: Pair, vera: Browser) -> None:
     pair.console.gateway.store.settled(1)
     counted = {"operation": "generation", "outcome": "completed"}
     assert pair.console.gateway.metric("zenmux_gateway_requests_total", **counted) == 1
+
+
+def test_no_prompt_holds_the_loop(tmp_path: Path) -> None:
+    """As programs, a quote becomes many letters."""
+    settings = {"GATEWAY_ADMIN_KEY": ADMIN_KEY, "GATEWAY_LOG_LEVEL": "error"}
+    with (
+        SandboxServer() as sandbox,
+        GatewayProcess(tmp_path / "data", sandbox.url, module="tests.loop_stall", **settings) as gateway,
+    ):
+        key, browser = gateway.store.key(user="vera"), Browser(gateway.root)
+        operator = Operator(gateway.store.engine, utc_now, "cli:test")
+        browser.post(f"/console/link/{create_link(operator, 'vera', None).get_secret_value()}")
+        quotes = urlencode({**BOAT, "key": key.id, "prompt": ""}) + "&prompt=" + "'" * 1_000_000
+        headers = {**FROM_HERE, "hx-request": "true", "content-type": "application/x-www-form-urlencoded"}
+        answers = []
+        assert_no_stall(
+            gateway.root, lambda: answers.append(browser.client.post(PATH, content=quotes, headers=headers).text)
+        )
+        browser.client.close()
+        assert "string too long" in answers[0]

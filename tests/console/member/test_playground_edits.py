@@ -181,7 +181,7 @@ def test_a_large_image_passes_and_one_too_large_is_refused(pair: Pair, vera: Bro
 @pytest.mark.parametrize("more", [{}, {"n": "2", "output_format": "webp"}, {"stream": "true", "partial_images": "1"}])
 def test_the_programs_shown_do_the_same(pair: Pair, vera: Browser, more: dict[str, str], tmp_path: Path) -> None:
     key = pair.key()
-    names = "a boat; \"b\", 'c' $x.png", "sea.jpg", "mask.png"
+    names = "a boat; \"b\", 'c' $x.png", "-", "mask.png"  # to curl, a dash alone is its standard input
     for each, content in zip(names, (BOAT, SEA, MASK), strict=True):
         (tmp_path / each).write_bytes(content)
     images = described(BOAT, 600, 400, names[0]), described(SEA, 300, 500, names[1])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.console.web.same_origin import is_from_here, safe_path
+from app.console.web.same_origin import HOME, is_from_here, safe_path
 
 HOSTS = {"gateway.example", "127.0.0.1:8080"}
 
@@ -36,3 +36,23 @@ def test_the_rule(method: str, fetch_site: str | None, origin: str | None, *, is
 @pytest.mark.parametrize("text_", ["/console", "/console/limits", "/console/usage?by=team&span=7d"])
 def test_paths_of_ours_are_kept(text_: str) -> None:
     assert safe_path(text_) == text_
+
+
+@pytest.mark.parametrize(
+    "text_",
+    [
+        "/console/../v1/models",
+        "/console/%2e%2e/v1/models",
+        "/console/.%2E/v1/models",
+        "/console/people/é",
+        "/console/usage?q=" + "a" * 1024,
+        "/console\\evil.example",
+        "/consoles",
+        "//evil.example/console",
+        "https://evil.example/console",
+        "http://[",
+        "",
+    ],
+)
+def test_everything_else_leads_to_the_beginning(text_: str) -> None:
+    assert safe_path(text_) == HOME

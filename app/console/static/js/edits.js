@@ -23,17 +23,19 @@ async function startOf(blob) {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function nameOf(file) {
+// A name that no other file of the edit has, as the programs name all of them. The mask that is `replaced` goes away.
+function nameOf(file, replaced = null) {
   const clean = file.name.replace(/\p{C}/gu, " ").trim().slice(0, 200) || "image";
   const [, stem, end] = clean.match(/^(.*?)(\.[^.]*)?$/s);
-  const taken = new Set(items.map((item) => item.name));
+  const taken = new Set(items.flatMap((item) => [item.name, item.mask?.name]));
+  taken.delete(replaced?.name);
   let name = clean;
   for (let number = 2; taken.has(name); number += 1) name = `${stem}-${number}${end ?? ""}`;
   return name;
 }
 
 // An image with its size, as this browser reads it.
-async function read(file) {
+async function read(file, replaced = null) {
   const url = URL.createObjectURL(file);
   const image = new Image();
   image.src = url;
@@ -44,7 +46,7 @@ async function read(file) {
     throw new Error(`“${file.name}” is not an image that can be read. Take a PNG, JPEG or WebP file.`);
   }
   const { naturalWidth: width, naturalHeight: height } = image;
-  return { file, name: nameOf(file), url, width, height, start: await startOf(file) };
+  return { file, name: nameOf(file, replaced), url, width, height, start: await startOf(file) };
 }
 
 function add(files, isFirst = false) {
@@ -173,9 +175,10 @@ async function paintFirst() {
   maskFirst(item, () => (strokes.length ? paintedMask(item, strokes) : null), strokes);
 }
 
-async function paintedMask({ width, height }, strokes) {
+async function paintedMask({ width, height, mask }, strokes) {
   const file = await maskOf(strokes, width, height);
-  return { file, name: "mask.png", url: URL.createObjectURL(file), width, height, start: await startOf(file) };
+  const name = nameOf({ name: "mask.png" }, mask);
+  return { file, name, url: URL.createObjectURL(file), width, height, start: await startOf(file) };
 }
 
 // What is sent: a generation, or an edit where there are images. An edit names its key in the address, so that nothing
@@ -230,7 +233,7 @@ function chooseBy(button, input, take) {
 
 if (zone) {
   chooseBy(part("choose"), part("choose-file"), (files) => add(files));
-  chooseBy(part("choose-mask"), part("choose-mask-file"), ([file]) => maskFirst(items[0], () => read(file)));
+  chooseBy(part("choose-mask"), part("choose-mask-file"), ([file]) => maskFirst(items[0], () => read(file, items[0].mask)));
   part("remove-all").addEventListener("click", () => {
     items.forEach(remove);
     show();

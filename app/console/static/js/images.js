@@ -1,7 +1,9 @@
 // Images out of an answer, in their places on a page.
 
 function blobOf(base64, type) {
-  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < bytes.length; at += 1) bytes[at] = text.charCodeAt(at); // Uint8Array.from takes ten times as long
   return new Blob([bytes], { type: `image/${type}` });
 }
 
