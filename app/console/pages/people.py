@@ -142,6 +142,11 @@ async def change_key(visit: Visit) -> Response:
         return await show_user(visit, error.message)
 
 
+async def back_to_user(visit: Visit) -> Response:
+    """Whoever made a key, and signed in again since, comes back to an address that only takes forms."""
+    return visit.to(user_path(visit.request.path_params["name"]))
+
+
 def user_path(name: str) -> str:
     """The page of a user, by their id: a name may contain anything."""
     return f"{PATH}/{name}"
@@ -153,6 +158,8 @@ PAGES = (
     ("POST", f"{PATH}/teams", make_team, Permission.CHANGE_TEAMS),
     ("GET", f"{PATH}/{{name}}", show_user, Permission.READ_PEOPLE),
     ("POST", f"{PATH}/{{name}}", change_user, Permission.CHANGE_USERS),
+    ("GET", f"{PATH}/{{name}}/keys", back_to_user, Permission.READ_PEOPLE),
     ("POST", f"{PATH}/{{name}}/keys", make_key, Permission.MINT_KEYS),
+    ("GET", f"{PATH}/{{name}}/keys/{{key}}", back_to_user, Permission.READ_PEOPLE),
     ("POST", f"{PATH}/{{name}}/keys/{{key}}", change_key, Permission.DISABLE_KEYS),
 )

@@ -81,6 +81,27 @@ async def test_the_pages_that_say_so_are_accessible_and_fit_a_phone(desk: Desk, 
         assert [*found, await page.evaluate(wide), *await axe_faults(page)] == [0, 0]
 
 
+async def test_a_second_key_that_came_too_late_is_filled_in_again(desk: Desk) -> None:
+    """The page that shows the first key is the answer to a form: nobody can come back to its address."""
+    async with desk.context() as context:
+        window = await desk.sign_in(context)
+        page = await window.open("/console/people")
+        await page.get_by_role("link", name="newsletter-bot").first.click()
+        name = page.get_by_label("New key's name")
+        await name.fill("first")
+        await page.get_by_role("button", name="Make key").click()
+        await page.get_by_role("link", name="I have copied it").click()
+        await name.fill("second")
+        await asyncio.to_thread(end_sessions, desk)
+        await page.get_by_role("button", name="Make key").click()
+        await page.wait_for_selector(f"text={SIGNED_OUT}")
+        await desk.sign_in(context)
+        await page.get_by_role("link", name="Sign in").click()
+        await page.locator("form", has_text=PUT_BACK).wait_for()
+        assert await name.input_value() == "second"
+        assert await page.evaluate("() => sessionStorage.length") == 0
+
+
 async def test_somebody_else_does_not_see_what_was_typed(desk: Desk) -> None:
     async with desk.context() as context:
         page = await send_too_late(desk, context, ADMIN)

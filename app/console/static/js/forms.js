@@ -1,5 +1,5 @@
 // What was typed into a form that came too late, because the session had ended: kept in this tab, and put back when the
-// same user is on the same page again. Nothing is sent by itself. Secrets and hidden fields are not kept.
+// same user is on a page with that form again. Nothing is sent by itself. Secrets and hidden fields are not kept.
 
 const KEY = "zenmux-gateway-form";
 const LEFT_OUT = ["hidden", "password", "file", "submit", "button"];
@@ -17,7 +17,7 @@ document.addEventListener("submit", (event) => {
   const form = event.target;
   const fields = typedFields(form).map(({ name, type, checked, value }) => [name, type === "checkbox" ? checked : value]);
   if (event.defaultPrevented || form.method !== "post" || !fields.length || user === undefined) return;
-  store({ user, page: location.pathname, action: form.getAttribute("action"), fields, isLost: false });
+  store({ user, action: form.getAttribute("action"), fields, isLost: false });
 });
 
 function note(form) {
@@ -31,16 +31,18 @@ function note(form) {
   form.scrollIntoView({ block: "center" });
 }
 
+// Where the form is, whatever the page is called: after a refusal, that is another address. False if it is not here.
 function putBack({ action, fields }) {
   const forms = [...document.querySelectorAll(`form[method="post"][action="${CSS.escape(action)}"]`)];
   const form = forms.find((each) => fields.every(([name]) => each.elements[name]));
-  if (!form) return;
+  if (!form) return false;
   for (const [name, value] of fields) {
     if (typeof value === "boolean") form.elements[name].checked = value;
     else form.elements[name].value = value;
   }
   for (const closed of document.querySelectorAll("details:not([open])")) closed.open = closed.contains(form);
   note(form);
+  return true;
 }
 
 const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
@@ -49,8 +51,7 @@ if (kept && isSignedOut) {
   store({ ...kept, isLost: true });
   document.querySelector("[data-remembered]").hidden = false;
 } else if (kept && user !== undefined) {
-  const isBack = kept.isLost && kept.user === user && kept.page === location.pathname;
-  if (isBack) putBack(kept);
+  const isBack = kept.isLost && kept.user === user && putBack(kept);
   // It arrived, it is put back, or somebody else is here now.
   if (isBack || !kept.isLost || kept.user !== user) sessionStorage.removeItem(KEY);
 }
