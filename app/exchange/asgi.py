@@ -89,9 +89,13 @@ class AsgiDownstream:
         """How long its caller may take nothing, the server bounds then."""
         if not self.sends_files or file.descriptor is None or self._missing_bytes is None:
             return False
+        is_sent = False
         for message in file_parts(file.descriptor, start, file.size):
             self._missing_bytes -= message["count"]
-            await self._pass(message)
+            is_sent = await self._pass(message)
+        await self.finish()
+        # The kernel has all of it. Its caller may have the last byte, and be gone, before this task goes on.
+        self.delivered = is_sent and not self._is_silent
         return True
 
     async def finish(self) -> None:
@@ -136,16 +140,19 @@ class AsgiDownstream:
         if self._early_head is not None:  # its caller accepts nothing
             self._early_head.cancel()
 
-    async def _pass(self, message: dict[str, Any]) -> None:
+    async def _pass(self, message: dict[str, Any]) -> bool:
+        """Whether the server took it."""
         if self.left or self._is_silent:
-            return
+            return False
         self._sending = True
         try:
             with self._stall if message["type"] != FILE_PART else nullcontext():
                 await self._until_begun()
                 await self._send(message)
+            return True
         except (TimeoutError, OSError):
             self._leave()
+            return False
         finally:
             self._sending = False
             self._last_sent_at = self._monotonic()

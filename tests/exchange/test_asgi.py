@@ -57,7 +57,6 @@ async def test_a_file_is_left_to_the_server_that_can_send_it() -> None:
     downstream.sends_files = True
     await downstream.start(200, 10_000_000)
     assert await downstream.write_file(open_file(5, 10_000_020), 20)
-    await downstream.finish()
     parts = [(part["file"], part["offset"], part["count"]) for part in client.messages[1:-1]]
     assert {part["type"] for part in client.messages[1:-1]} == {"http.response.zerocopysend"}
     assert [offset for _, offset, _ in parts] == [20 + sum(count for *_, count in parts[:n]) for n in range(len(parts))]
@@ -89,8 +88,26 @@ async def test_who_leaves_in_the_middle_of_a_file_does_not_have_it() -> None:
     await downstream.start(200, 9)
     downstream._send = gone
     assert await downstream.write_file(open_file(5, 9), 0)
-    await downstream.finish()
     assert (downstream.left, downstream.delivered) == (True, False)
+
+
+async def test_who_has_all_of_a_file_and_leaves_before_we_know_has_it() -> None:
+    """The kernel sends the last byte in a thread: its caller may be gone before the event loop hears of it."""
+
+    async def leave_with_the_last_byte(message: Any) -> None:
+        client.messages.append(message)
+        client.leaves.set()
+        await left.wait()
+
+    client, left = Client(), asyncio.Event()
+    downstream = downstream_of(client)
+    downstream.sends_files = True
+    downstream.watch(left.set)
+    await downstream.start(200, 9)
+    downstream._send = leave_with_the_last_byte
+    assert await downstream.write_file(open_file(5, 9), 0)
+    assert (downstream.left, downstream.delivered) == (True, True)
+    downstream.close()
 
 
 async def test_what_is_sent_arrives_in_order_with_its_headers() -> None:

@@ -26,7 +26,7 @@ class ReceivingDownstream(Downstream, Protocol):
     delivered: bool
 
     async def write_file(self, file: KeptFile, start: int) -> bool:
-        """Sends the bytes of `file` from `start` on, as `write` does. False: that cannot be, and nothing was sent."""
+        """Sends `file` from `start` on, and ends the answer. False: that cannot be, and nothing was sent."""
         ...
 
 
