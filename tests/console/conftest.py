@@ -1,6 +1,7 @@
 """A gateway on loopback, on either engine, and browsers without JavaScript that visit its console."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,13 @@ def console_settings(data_dir: Path, store_url: str, **more: Any) -> Settings:
 
 @pytest.fixture
 def console(tmp_path: Path, store_url: str) -> Iterator[Console]:
-    with RunningGateway(console_settings(tmp_path / "data", store_url)) as gateway:
+    with open_console(tmp_path / "data", store_url) as found:
+        yield found
+
+
+@contextmanager
+def open_console(data_dir: Path, store_url: str) -> Iterator[Console]:
+    with RunningGateway(console_settings(data_dir, store_url)) as gateway:
         found = Console(gateway, [])
         yield found
         for browser in found.browsers:

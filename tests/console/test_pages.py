@@ -3,7 +3,9 @@
 import csv
 import io
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +16,9 @@ from app.admin.reads.glance import Glance, glance
 from app.admin.teams import list_teams
 from app.admin.users import list_users, show_user
 from app.console.web.headers import PAGE_HEADERS
-from app.main import utc_now
 from app.quotas.rules.limits import Scope, format_limit, parse_limit
-from tests.console.conftest import Browser, Console
-from tests.console.week import TEAMS, fill_week
+from tests.console.conftest import Browser, Console, open_console
+from tests.console.week import TEAMS, lay_week
 
 OPERATORS = (
     *("/console/now", "/console/requests", "/console/reservations", "/console/usage", "/console/limits"),
@@ -50,9 +51,10 @@ class _Balance(HTMLParser):
 
 
 @pytest.fixture
-def week(console: Console) -> Console:
-    fill_week(console.gateway.store.engine, utc_now())
-    return console
+def week(tmp_path: Path, store_url: str) -> Iterator[Console]:
+    lay_week(store_url)
+    with open_console(tmp_path / "data", store_url) as console:
+        yield console
 
 
 @pytest.fixture

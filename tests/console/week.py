@@ -4,12 +4,17 @@ Everything goes through the ledger's and the use cases' own doors, so counters, 
 """
 
 import asyncio
+import atexit
 import itertools
 import os
 import random
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -18,13 +23,17 @@ from app.admin.limits import Target, set_limits
 from app.admin.operator import Operator
 from app.admin.teams import create_team
 from app.admin.users import create_user, list_users
+from app.database.engine import create_engine
 from app.images.catalog.catalog import load_catalog
 from app.images.cost.pricing import price
 from app.images.cost.tokens import output_tokens
 from app.images.cost.usage import Usage
+from app.main import utc_now
 from app.quotas.rules.limits import Scope, parse_limit
 from app.quotas.rules.reservation import Amounts, Hold, Settlement, State, UsageSource
+from tests.memory import temporary_root
 from tests.quotas.making import StillClock, running_ledger
+from tests.stores import copy_sqlite_store
 
 TEAMS = {
     "Design": ("Mara Lindqvist", "Jonas Weber", "Aiko Tanaka"),
@@ -52,6 +61,29 @@ def fill_week(engine: Engine, now: datetime, seed: int = 7, per_day: int = 90) -
     """Fills an empty, migrated store with people, limits and the requests of the days before `now`."""
     people = make_people(engine, now - timedelta(days=40))
     asyncio.run(_use(engine, people, now, random.Random(seed), per_day))
+
+
+@cache
+def _filled_file() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="gateway-week-", dir=temporary_root())) / "gateway.db"
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
+    copy_sqlite_store(path)
+    _fill_store(f"sqlite:///{path}")
+    return path
+
+
+def _fill_store(store_url: str) -> None:
+    engine = create_engine(store_url)
+    fill_week(engine, utc_now())
+    engine.dispose()
+
+
+def lay_week(store_url: str) -> None:
+    """Fills an empty store that nobody has open. On SQLite it is done once in a process, and copied."""
+    if store_url.startswith("sqlite:///"):
+        shutil.copyfile(_filled_file(), store_url.removeprefix("sqlite:///"))
+    else:
+        _fill_store(store_url)
 
 
 def make_people(engine: Engine, since: datetime) -> list[Person]:

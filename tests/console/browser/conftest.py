@@ -20,6 +20,11 @@ from tests.console.week import fill_week
 from tests.servers import RunningGateway
 from tests.stores import copy_sqlite_store
 
+MORE = pytest.mark.long("a browser for ten seconds and more; every run walks the main ways")
+LOOKS = [
+    ("desk", "light"),
+    *(pytest.param(*each, marks=MORE) for each in (("desk", "dark"), ("phone", "light"), ("phone", "dark"))),
+]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 ADMIN = "Mara Lindqvist"
 PHONE = {"width": 390, "height": 844}

@@ -7,7 +7,7 @@ import pytest
 
 from app.admin.users import list_users
 from tests.console.browser.axe import axe_faults, needs_axe
-from tests.console.browser.conftest import PHONE, Desk
+from tests.console.browser.conftest import LOOKS, PHONE, Desk
 
 PAGES = (
     *("/console/requests", "/console/reservations", "/console/now"),
@@ -22,7 +22,6 @@ PAGES = (
     ),
     *("/console/me/playground", "/console/me/gallery", "/console/me/keys", "/console/me/usage", "/console/me/sessions"),
 )
-MORE_OF_AXE = pytest.mark.long("half a minute each; every run looks at the light theme on a desk")
 _ANSWERED = "() => new Promise((done) => document.addEventListener('htmx:after:swap', () => done(true), {once: true}))"
 
 
@@ -198,13 +197,7 @@ async def test_a_phone_shows_everything_without_scrolling_sideways(desk: Desk, p
 
 
 @needs_axe
-@pytest.mark.parametrize(
-    ("viewport", "theme"),
-    [
-        ("desk", "light"),
-        *(pytest.param(*each, marks=MORE_OF_AXE) for each in (("desk", "dark"), ("phone", "light"), ("phone", "dark"))),
-    ],
-)
+@pytest.mark.parametrize(("viewport", "theme"), LOOKS)
 async def test_axe_finds_nothing_on_any_page(desk: Desk, theme: str, viewport: str) -> None:
     options = {"viewport": PHONE} if viewport == "phone" else {}
     found = []

@@ -18,7 +18,7 @@ from app.sandbox.generations import Studio
 from app.sandbox.images.editing import Sources
 from app.sandbox.server import SandboxServer
 from tests.console.browser.axe import axe_faults, needs_axe
-from tests.console.browser.conftest import PHONE, Desk, Window
+from tests.console.browser.conftest import LOOKS, MORE, PHONE, Desk, Window
 from tests.console.conftest import Console, console_settings
 from tests.image_files import image_file, mask_file
 from tests.servers import RunningGateway, assert_bill_is_ledger, wait_until
@@ -211,6 +211,7 @@ async def test_a_kept_image_is_edited_again(desk: Desk, studied: Studied) -> Non
         assert Image.open(io.BytesIO(sent)).size == (1024, 1024)
 
 
+@MORE
 async def test_images_are_pasted_ordered_and_removed(desk: Desk, studied: Studied) -> None:
     async with desk.context() as context:
         page = await playground(desk, context)
@@ -232,6 +233,7 @@ async def test_images_are_pasted_ordered_and_removed(desk: Desk, studied: Studie
         assert not await page.get_by_text("Paint a mask").is_visible()
 
 
+@MORE
 async def test_a_mask_belongs_to_its_image(desk: Desk, studied: Studied) -> None:
     """The one of the first image is sent, whichever that is."""
     async with desk.context() as context:
@@ -253,6 +255,7 @@ async def test_a_mask_belongs_to_its_image(desk: Desk, studied: Studied) -> None
         assert studied.masks[-1] is None
 
 
+@MORE
 async def test_strokes_are_erased_undone_and_cleared(desk: Desk, studied: Studied) -> None:
     async with desk.context() as context:
         page = await playground(desk, context)
@@ -301,6 +304,7 @@ async def test_no_two_files_of_an_edit_have_one_name(desk: Desk) -> None:
         await page.locator("#snippet-curl", has_text="mask-2-2.png").wait_for()
 
 
+@MORE
 async def test_a_mask_is_painted_with_a_finger(desk: Desk, studied: Studied) -> None:
     async with desk.context(viewport=PHONE, has_touch=True, is_mobile=True) as context:
         page = await playground(desk, context)
@@ -320,6 +324,7 @@ async def test_a_mask_is_painted_with_a_finger(desk: Desk, studied: Studied) -> 
         assert [alpha(studied.mask, x, 0.5) for x in (0.3, 0.5, 0.7, 0.9)] == [0, 0, 0, 255]
 
 
+@MORE
 async def test_everything_goes_by_keyboard(desk: Desk, studied: Studied) -> None:
     focused = "() => document.activeElement.textContent.trim() || document.activeElement.tagName"
     chosen: asyncio.Future[FileChooser] = asyncio.get_running_loop().create_future()
@@ -406,8 +411,7 @@ async def test_stop_ends_the_waiting_and_the_image_is_still_billed(desk: Desk, s
 
 
 @needs_axe
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", ["desk", "phone"])
+@pytest.mark.parametrize(("viewport", "theme"), LOOKS)
 async def test_it_is_accessible_and_fits_a_phone(desk: Desk, theme: str, viewport: str) -> None:
     options = {"viewport": PHONE} if viewport == "phone" else {}
     found = []

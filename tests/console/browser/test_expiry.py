@@ -12,7 +12,7 @@ from app.admin.limits import list_limits
 from app.database.engine import writing
 from app.quotas.rules.limits import format_limit
 from tests.console.browser.axe import axe_faults, needs_axe
-from tests.console.browser.conftest import ADMIN, PHONE, Desk
+from tests.console.browser.conftest import ADMIN, MORE, PHONE, Desk
 
 SIGNED_OUT = "Your session ended before the form was sent, so nothing was done."
 PUT_BACK = "Your session had ended, so this form was not sent."
@@ -69,7 +69,7 @@ async def test_a_form_that_came_too_late_is_filled_in_again_and_not_sent_by_itse
 
 
 @needs_axe
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=MORE)])
 async def test_the_pages_that_say_so_are_accessible_and_fit_a_phone(desk: Desk, theme: str) -> None:
     wide = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
     async with desk.context(color_scheme=theme, viewport=PHONE) as context:
@@ -102,6 +102,7 @@ async def test_a_second_key_that_came_too_late_is_filled_in_again(desk: Desk) ->
         assert await page.evaluate("() => sessionStorage.length") == 0
 
 
+@MORE
 async def test_somebody_else_does_not_see_what_was_typed(desk: Desk) -> None:
     async with desk.context() as context:
         page = await send_too_late(desk, context, ADMIN)

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page
 
 from tests.console.browser.axe import axe_faults, needs_axe
-from tests.console.browser.conftest import PHONE, Desk, Window
+from tests.console.browser.conftest import LOOKS, MORE, PHONE, Desk, Window
 
 PROMPT = "Ein Papierboot ⛵ </script> نور"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -131,6 +131,7 @@ async def test_each_user_of_a_browser_sees_the_own_images_alone(desk: Desk) -> N
         assert await window.page.locator("[data-gallery] figure bdi").all_inner_texts() == [PROMPT]
 
 
+@MORE
 async def test_nothing_is_kept_where_somebody_switched_it_off(desk: Desk) -> None:
     desk.console.gateway.store.key(user="kim")
     async with desk.context() as context:
@@ -147,6 +148,7 @@ async def test_nothing_is_kept_where_somebody_switched_it_off(desk: Desk) -> Non
         assert await window.page.locator("[data-gallery] figure bdi").all_inner_texts() == ["the second"]
 
 
+@MORE
 async def test_signing_out_deletes_them_where_somebody_chose_that(desk: Desk) -> None:
     desk.console.gateway.store.key(user="lea")
     async with desk.context() as context:
@@ -176,6 +178,7 @@ async def test_the_oldest_make_room(desk: Desk) -> None:
             assert await page.evaluate(surplus, [new, *old]) == gone
 
 
+@MORE
 async def test_a_browser_without_room_is_told_in_words_and_the_image_is_shown(desk: Desk) -> None:
     desk.console.gateway.store.key(user="nils")
     async with desk.context() as context:
@@ -199,8 +202,7 @@ async def test_without_scripts_it_says_what_it_needs(desk: Desk) -> None:
 
 
 @needs_axe
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", ["desk", "phone"])
+@pytest.mark.parametrize(("viewport", "theme"), LOOKS)
 async def test_axe_finds_nothing_in_a_gallery_with_images(desk: Desk, theme: str, viewport: str) -> None:
     desk.console.gateway.store.key(user="pau")
     options = {"viewport": PHONE} if viewport == "phone" else {}
