@@ -60,7 +60,9 @@ class AsgiDownstream:
         self._early_head: asyncio.Task[None] | None = None  # on its way: everything else goes behind it
         self._awaits_document = False  # its head went out early, and nothing of its body is there
         self.has_chunks = True
-        self.sends_files = False  # the server takes files as they lie on the disk
+        # Whether the server takes files as they lie on the disk. Off for stored answers (decision 0028): a caller that
+        # leaves with the last byte is counted as gone before this task knows that it has all.
+        self.sends_files = False
         self.headers: list[tuple[bytes, bytes]] = []
         self.left = False
         self.delivered = False  # the last byte was sent before the caller left

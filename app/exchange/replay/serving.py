@@ -10,7 +10,6 @@ from app.exchange.exchange import Exchange
 from app.exchange.in_flight import Exchanges
 from app.exchange.replay.replays import Incoming, Replays
 from app.exchange.replay.rules import Ask
-from app.files.sending import sends_files
 from app.telemetry.event import RequestEvent
 
 
@@ -39,7 +38,6 @@ class Serving(Response):
         try:
             downstream = caller_of(self._replays.exchanges, receive, send)
             downstream.has_chunks = scope["http_version"] != "1.0"
-            downstream.sends_files = sends_files(scope)
             await self._replays.serve(Incoming(self._ask, self._user_id, self._event, downstream), self._new_exchange)
         finally:
             if self._on_end is not None:
