@@ -5,16 +5,15 @@ Knows nothing about what is sent, or about money.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Send
 
 from app.errors import GatewayError
-from app.exchange.downstream import EarlyHead, EventEnd, KeptFile
+from app.exchange.downstream import EarlyHead, EventEnd
 from app.exchange.tasks import Tasks
-from app.files.sending import FILE_PART, file_parts
 
 # One line end: an SDK that has read an `id:` would take a blank line after it for an empty event.
 _KEEPALIVE_COMMENT = b": keep-alive\n"
@@ -60,9 +59,6 @@ class AsgiDownstream:
         self._early_head: asyncio.Task[None] | None = None  # on its way: everything else goes behind it
         self._awaits_document = False  # its head went out early, and nothing of its body is there
         self.has_chunks = True
-        # Whether the server takes files as they lie on the disk. Off for stored answers (decision 0028): a caller that
-        # leaves with the last byte is counted as gone before this task knows that it has all.
-        self.sends_files = False
         self.headers: list[tuple[bytes, bytes]] = []
         self.left = False
         self.delivered = False  # the last byte was sent before the caller left
@@ -86,19 +82,6 @@ class AsgiDownstream:
         await self._pass({"type": "http.response.body", "body": chunk, "more_body": not self._finished})
         if self._finished:
             self.delivered = not (self.left or self._is_silent)
-
-    async def write_file(self, file: KeptFile, start: int) -> bool:
-        """How long its caller may take nothing, the server bounds then."""
-        if not self.sends_files or file.descriptor is None or self._missing_bytes is None:
-            return False
-        is_sent = False
-        for message in file_parts(file.descriptor, start, file.size):
-            self._missing_bytes -= message["count"]
-            is_sent = await self._pass(message)
-        await self.finish()
-        # The kernel has all of it. Its caller may have the last byte, and be gone, before this task goes on.
-        self.delivered = is_sent and not self._is_silent
-        return True
 
     async def finish(self) -> None:
         # White space and nothing else would be a success without an image.
@@ -142,19 +125,16 @@ class AsgiDownstream:
         if self._early_head is not None:  # its caller accepts nothing
             self._early_head.cancel()
 
-    async def _pass(self, message: dict[str, Any]) -> bool:
-        """Whether the server took it."""
+    async def _pass(self, message: dict[str, Any]) -> None:
         if self.left or self._is_silent:
-            return False
+            return
         self._sending = True
         try:
-            with self._stall if message["type"] != FILE_PART else nullcontext():
+            with self._stall:
                 await self._until_begun()
                 await self._send(message)
-            return True
         except (TimeoutError, OSError):
             self._leave()
-            return False
         finally:
             self._sending = False
             self._last_sent_at = self._monotonic()

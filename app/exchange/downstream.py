@@ -23,15 +23,6 @@ class EarlyHead(NamedTuple):
     event_end: EventEnd | None
 
 
-class KeptFile(Protocol):
-    """A file that is open; `descriptor` is None where it lies on no disk of this machine."""
-
-    size: int
-
-    @property
-    def descriptor(self) -> int | None: ...
-
-
 class Downstream(Protocol):
     """Takes one answer: `start`, `write` for each part, then `finish` or `fail`; `close` last, whatever happened.
 

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from starlette.responses import Response
@@ -11,7 +10,7 @@ from starlette.responses import Response
 from app.api.error_responses import error_event, error_response, wire_error
 from app.errors import GatewayError, Overloaded
 from app.exchange.asgi import AsgiDownstream
-from app.exchange.downstream import EarlyHead, KeptFile, no_event_begun
+from app.exchange.downstream import EarlyHead, no_event_begun
 from app.exchange.tasks import Tasks
 
 
@@ -45,69 +44,6 @@ def answer_to(error: GatewayError) -> Response:
 
 def downstream_of(client: Client, stall_seconds: float = 60) -> AsgiDownstream:
     return AsgiDownstream(client.receive, client.send, Tasks(), stall_seconds, error_event, answer_to)
-
-
-def open_file(descriptor: int | None, size: int) -> KeptFile:
-    return cast("KeptFile", SimpleNamespace(descriptor=descriptor, size=size))
-
-
-async def test_a_file_is_left_to_the_server_that_can_send_it() -> None:
-    client = Client()
-    downstream = downstream_of(client)
-    downstream.sends_files = True
-    await downstream.start(200, 10_000_000)
-    assert await downstream.write_file(open_file(5, 10_000_020), 20)
-    parts = [(part["file"], part["offset"], part["count"]) for part in client.messages[1:-1]]
-    assert {part["type"] for part in client.messages[1:-1]} == {"http.response.zerocopysend"}
-    assert [offset for _, offset, _ in parts] == [20 + sum(count for *_, count in parts[:n]) for n in range(len(parts))]
-    assert sum(count for *_, count in parts) == 10_000_000
-    assert client.messages[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
-    assert downstream.delivered
-
-
-@pytest.mark.parametrize(("can", "descriptor", "length"), [(False, 5, 9), (True, None, 9), (True, 5, None)])
-async def test_a_file_that_cannot_be_sent_so_is_left_alone(
-    can: bool, descriptor: int | None, length: int | None
-) -> None:
-    """By the server, because it lies in a bucket, or because the answer has chunks."""
-    client = Client()
-    downstream = downstream_of(client)
-    downstream.sends_files = can
-    await downstream.start(200, length)
-    assert not await downstream.write_file(open_file(descriptor, 9), 0)
-    assert len(client.messages) == 1
-
-
-async def test_who_leaves_in_the_middle_of_a_file_does_not_have_it() -> None:
-    async def gone(_: Any) -> None:
-        raise ConnectionResetError
-
-    client = Client()
-    downstream = downstream_of(client)
-    downstream.sends_files = True
-    await downstream.start(200, 9)
-    downstream._send = gone
-    assert await downstream.write_file(open_file(5, 9), 0)
-    assert (downstream.left, downstream.delivered) == (True, False)
-
-
-async def test_who_has_all_of_a_file_and_leaves_before_we_know_has_it() -> None:
-    """The kernel sends the last byte in a thread: its caller may be gone before the event loop hears of it."""
-
-    async def leave_with_the_last_byte(message: Any) -> None:
-        client.messages.append(message)
-        client.leaves.set()
-        await left.wait()
-
-    client, left = Client(), asyncio.Event()
-    downstream = downstream_of(client)
-    downstream.sends_files = True
-    downstream.watch(left.set)
-    await downstream.start(200, 9)
-    downstream._send = leave_with_the_last_byte
-    assert await downstream.write_file(open_file(5, 9), 0)
-    assert (downstream.left, downstream.delivered) == (True, True)
-    downstream.close()
 
 
 async def test_what_is_sent_arrives_in_order_with_its_headers() -> None:

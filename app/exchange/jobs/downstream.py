@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from app.errors import GatewayError
-from app.exchange.downstream import EarlyHead, EventEnd, KeptFile
+from app.exchange.downstream import EarlyHead, EventEnd
 from app.telemetry.event import RequestEvent
 
 
@@ -30,9 +30,6 @@ class JobDownstream:
         if event.first_byte_at is None:
             event.first_byte_at = self._monotonic()
         event.sent_bytes += len(chunk)
-
-    async def write_file(self, file: KeptFile, start: int) -> bool:  # noqa: ARG002 - its bytes are counted as they come
-        return False
 
     async def finish(self) -> None:
         """It is kept."""

@@ -142,8 +142,6 @@ class Answering:
             await downstream.start(head.status, None)
             downstream.keep_alive(self._shared.bounds.keepalive_seconds, lambda: last[-2:] in (b"", b"\n\n"))
         async with aclosing(answer.body) as body:
-            if await self._leave_to_server(answer):
-                return
             async for chunk in body:
                 if not downstream.started:
                     await downstream.start(head.status, head.content_length)
@@ -153,19 +151,6 @@ class Answering:
         if not downstream.started:
             await downstream.start(head.status, head.content_length)
         await downstream.finish()
-
-    async def _leave_to_server(self, answer: KeptAnswer) -> bool:
-        """Whether the answer was left to the server. Then its body was never begun, and does not close the file."""
-        if answer.file is None or self._downstream.started:
-            return False
-        await self._downstream.start(answer.head.status, answer.head.content_length)
-        is_left = True  # also if it breaks off
-        try:
-            is_left = await self._downstream.write_file(answer.file, answer.head_bytes)
-        finally:
-            if is_left:
-                answer.file.close()
-        return is_left
 
     async def _send_late_failure(self, answer: KeptAnswer) -> None:
         """A stream tells of it; a document is left unfinished, and whoever sends the request again gets it."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from app.errors import FilesUnavailable, GatewayError
-from app.exchange.downstream import Downstream, EventEnd, KeptFile
+from app.exchange.downstream import Downstream, EventEnd
 from app.exchange.replay.kept import Headers, KeptHead, head_of
 from app.files.store.writer import FileWriter
 
@@ -24,10 +24,6 @@ class ReceivingDownstream(Downstream, Protocol):
     """A downstream that knows whether its caller was given the last byte."""
 
     delivered: bool
-
-    async def write_file(self, file: KeptFile, start: int) -> bool:
-        """Sends `file` from `start` on, and ends the answer. False: that cannot be, and nothing was sent."""
-        ...
 
 
 class _Write(Protocol):

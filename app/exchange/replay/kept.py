@@ -9,7 +9,7 @@ import orjson
 
 from app.errors import FilesUnavailable
 from app.files.store.index import Kind, Owner
-from app.files.store.store import FileStore, OpenFile
+from app.files.store.store import FileStore
 from app.files.store.writer import FileWriter
 
 _HEAD_BYTES_MAX = 65_536
@@ -32,14 +32,11 @@ class KeptHead(NamedTuple):
 
 
 class KeptAnswer(NamedTuple):
-    """One kept answer, to be read once. `head_bytes`: how many of its file come before the body. `file`: one that is
-    whole, and open until `body` is closed.
-    """
+    """One kept answer, to be read once. `head_bytes`: how many of its file come before the body."""
 
     head: KeptHead
     body: AsyncGenerator[bytes]
     head_bytes: int = 0
-    file: OpenFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class KeptAnswers:
         if file is None:
             return None
         answer = await read_kept(cast("AsyncGenerator[bytes]", file.chunks()))
-        return answer._replace(head=answer.head._replace(content_length=file.size - answer.head_bytes), file=file)
+        return answer._replace(head=answer.head._replace(content_length=file.size - answer.head_bytes))
 
 
 def head_of(status: int, headers: Headers, content_length: int | None) -> KeptHead:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from app.errors import FilesUnavailable, GatewayError, UpstreamBroken
-from app.exchange.downstream import EarlyHead, EventEnd, KeptFile
+from app.exchange.downstream import EarlyHead, EventEnd
 from app.exchange.replay.keeping import KeepingDownstream
 from app.exchange.replay.kept import KeptAnswers, KeptHead
 from app.files.store.writer import FileWriter
@@ -34,9 +34,6 @@ class Caller:
         if not self.left:
             self.received += chunk
             self.delivered = is_whole
-
-    async def write_file(self, file: KeptFile, start: int) -> bool:  # noqa: ARG002 - the protocol's
-        return False
 
     async def finish(self) -> None:
         self.delivered = not self.left
