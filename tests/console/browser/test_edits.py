@@ -330,7 +330,7 @@ async def test_everything_goes_by_keyboard(desk: Desk, studied: Studied) -> None
     chosen: asyncio.Future[FileChooser] = asyncio.get_running_loop().create_future()
     async with desk.context() as context:
         page = await playground(desk, context)
-        page.once("filechooser", lambda chooser: chosen.set_result(chooser))  # noqa: PLW0108 - it needs a function
+        page.once("filechooser", lambda chooser: chosen.set_result(chooser))  # noqa: PLW0108 - playwright counts its parameters
         await page.get_by_label("Prompt").focus()
         await page.keyboard.press("Tab")
         assert await page.evaluate(focused) == "Choose images"

@@ -3,32 +3,24 @@
 import base64
 import html
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx2
 import pytest
 
-from app.admin.access.sign_in import create_link
 from app.admin.keys import disable_key
-from app.admin.operator import Operator
 from app.admin.users import disable_user
-from app.main import utc_now
-from app.sandbox.server import SandboxServer
 from tests.console.conftest import ADMIN_KEY, FROM_HERE, Browser
-from tests.console.member.conftest import Pair
+from tests.console.member.conftest import Pair, probed
+from tests.console.member.shown_programs import run_programs
 from tests.loop_stall import assert_no_stall
-from tests.servers import GatewayProcess, assert_bill_is_ledger
+from tests.servers import assert_bill_is_ledger
 
 PATH = "/console/me/playground"
 BOAT = {"prompt": "A paper boat ⛵ “at sea”", "model": "gpt-image-2", "size": "1024x1024", "quality": "low", "n": "1"}
 PNG = b"\x89PNG\r\n\x1a\n"
-NODE, SCRIPTS = shutil.which("node"), Path(__file__).parents[2] / "node"
 
 
 def test_it_buys_as_the_api_does(pair: Pair, vera: Browser) -> None:
@@ -133,30 +125,13 @@ def test_without_a_key_there_is_no_playground_and_no_page_holds_a_secret(pair: P
 def test_the_programs_shown_do_the_same(pair: Pair, vera: Browser, more: dict[str, str], tmp_path: Path) -> None:
     key = pair.key()
     page = vera.post(PATH, **{**BOAT, **more}, key=key.id).text
-    commands = {"curl": ["sh", "-c"], "python": [sys.executable, "-c"]}
-    if NODE is not None and (SCRIPTS / "node_modules" / "openai").is_dir():
-        commands["javascript"] = [NODE, "--input-type=module", "-e"]
-        (tmp_path / "node_modules").symlink_to(SCRIPTS / "node_modules")
     kind = more.get("output_format", "png")
     files = [f"image.{kind}"] if more.get("n", "1") == "1" else [f"image-{number}.{kind}" for number in (1, 2)]
-    for name, command in commands.items():
-        (found,) = re.findall(rf'id="snippet-{name}">(.*?)</code>', page, re.DOTALL)
-        program = html.unescape(found).replace("sk-zg-YOUR-KEY", key.text)
-        done = subprocess.run(
-            [*command, program],
-            cwd=tmp_path,
-            env=dict(os.environ),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (done.returncode, done.stdout.split("\n")[:-1]) == (0, [f"saved {file}" for file in files]), done.stderr
-        for file in files:
-            head = (tmp_path / file).read_bytes()[:12]
-            assert head.startswith(PNG) or (head[:4], head[8:]) == (b"RIFF", b"WEBP"), name
-            (tmp_path / file).unlink()
-    assert_bill_is_ledger(pair.console.gateway, pair.sandbox, len(commands))
+    saved = run_programs(page, key, tmp_path, files)
+    for name, images in saved.items():
+        for image in images:
+            assert image.startswith(PNG) or (image[:4], image[8:12]) == (b"RIFF", b"WEBP"), name
+    assert_bill_is_ledger(pair.console.gateway, pair.sandbox, len(saved))
     rows = pair.console.gateway.store.rows()
     assert {(row["size"], row["quality"], row["streamed"]) for row in rows} == {("1024x1024", "low", "stream" in more)}
 
@@ -170,19 +145,12 @@ def test_it_counts_as_an_image_request(pair: Pair, vera: Browser) -> None:
 
 def test_no_prompt_holds_the_loop(tmp_path: Path) -> None:
     """As programs, a quote becomes many letters."""
-    settings = {"GATEWAY_ADMIN_KEY": ADMIN_KEY, "GATEWAY_LOG_LEVEL": "error"}
-    with (
-        SandboxServer() as sandbox,
-        GatewayProcess(tmp_path / "data", sandbox.url, module="tests.loop_stall", **settings) as gateway,
-    ):
-        key, browser = gateway.store.key(user="vera"), Browser(gateway.root)
-        operator = Operator(gateway.store.engine, utc_now, "cli:test")
-        browser.post(f"/console/link/{create_link(operator, 'vera', None).get_secret_value()}")
+    with probed(tmp_path) as (gateway, _, browser):
+        key = gateway.store.key(user="vera")
         quotes = urlencode({**BOAT, "key": key.id, "prompt": ""}) + "&prompt=" + "'" * 1_000_000
         headers = {**FROM_HERE, "hx-request": "true", "content-type": "application/x-www-form-urlencoded"}
         answers = []
         assert_no_stall(
             gateway.root, lambda: answers.append(browser.client.post(PATH, content=quotes, headers=headers).text)
         )
-        browser.client.close()
         assert "string too long" in answers[0]

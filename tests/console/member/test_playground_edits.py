@@ -5,25 +5,18 @@ a browser; tests/console/browser/test_edits.py has one.
 import base64
 import html
 import json
-import os
 import re
-import shutil
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from app.admin.access.sign_in import create_link
 from app.admin.keys import disable_key
-from app.admin.operator import Operator
-from app.main import utc_now
-from app.sandbox.server import SandboxServer
-from tests.console.conftest import ADMIN_KEY, FROM_HERE, Browser
-from tests.console.member.conftest import Pair
+from tests.console.conftest import FROM_HERE, Browser
+from tests.console.member.conftest import Pair, probed
+from tests.console.member.shown_programs import run_programs
 from tests.image_files import image_file, large_image, mask_file
 from tests.loop_stall import assert_no_stall
 from tests.servers import GatewayProcess, assert_bill_is_ledger
@@ -31,7 +24,6 @@ from tests.servers import GatewayProcess, assert_bill_is_ledger
 PATH = "/console/me/playground"
 SNOW = {"prompt": "Let it snow ❄ “softly”", "model": "gpt-image-2", "size": "1024x1024", "quality": "low", "n": "1"}
 PNG = b"\x89PNG\r\n\x1a\n"
-NODE, SCRIPTS = shutil.which("node"), Path(__file__).parents[2] / "node"
 GROWTH_BYTES_MAX = 30_000_000
 BOAT, SEA, MASK = image_file((600, 400)), image_file((300, 500), "JPEG"), mask_file((600, 400))
 
@@ -188,28 +180,10 @@ def test_the_programs_shown_do_the_same(pair: Pair, vera: Browser, more: dict[st
     data = {**SNOW, **more, "key": key.id, "input_image": list(images)}
     data["input_mask"] = described(MASK, 600, 400, names[2])
     page = vera.client.post(PATH, data=data, headers=FROM_HERE).text
-    commands = {"curl": ["sh", "-c"], "python": [sys.executable, "-c"]}
-    if NODE is not None and (SCRIPTS / "node_modules" / "openai").is_dir():
-        commands["javascript"] = [NODE, "--input-type=module", "-e"]
-        (tmp_path / "node_modules").symlink_to(SCRIPTS / "node_modules")
     kind = more.get("output_format", "png")
     saved = [f"edited.{kind}"] if more.get("n", "1") == "1" else [f"edited-{number}.{kind}" for number in (1, 2)]
-    for name, command in commands.items():
-        (found,) = re.findall(rf'id="snippet-{name}">(.*?)</code>', page, re.DOTALL)
-        program = html.unescape(found).replace("sk-zg-YOUR-KEY", key.text)
-        done = subprocess.run(
-            [*command, program],
-            cwd=tmp_path,
-            env=dict(os.environ),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (done.returncode, done.stdout.split("\n")[:-1]) == (0, [f"saved {file}" for file in saved]), done.stderr
-        for file in saved:
-            (tmp_path / file).unlink()
-    assert_bill_is_ledger(pair.console.gateway, pair.sandbox, len(commands))
+    programs = run_programs(page, key, tmp_path, saved)
+    assert_bill_is_ledger(pair.console.gateway, pair.sandbox, len(programs))
     rows = pair.console.gateway.store.rows()
     shown = {(row["operation"], row["input_images"], row["quality"], row["streamed"]) for row in rows}
     assert shown == {("edit", 2, "low", "stream" in more)}
@@ -217,21 +191,14 @@ def test_the_programs_shown_do_the_same(pair: Pair, vera: Browser, more: dict[st
 
 def test_no_upload_is_held_in_memory_or_holds_the_loop(tmp_path: Path) -> None:
     """180 MB in one form, to a gateway in a process of its own."""
-    settings = {"GATEWAY_ADMIN_KEY": ADMIN_KEY, "GATEWAY_LOG_LEVEL": "error"}
-    with (
-        SandboxServer() as sandbox,
-        GatewayProcess(tmp_path / "data", sandbox.url, module="tests.loop_stall", **settings) as gateway,
-    ):
-        key, browser = gateway.store.key(user="vera"), Browser(gateway.root)
-        operator = Operator(gateway.store.engine, utc_now, "cli:test")
-        browser.post(f"/console/link/{create_link(operator, 'vera', None).get_secret_value()}")
+    with probed(tmp_path) as (gateway, sandbox, browser):
+        key = gateway.store.key(user="vera")
         answers = [send(browser, key.id, parts(BOAT))]  # what is loaded once
         before = peak_bytes(gateway)
         assert_no_stall(
             gateway.root, lambda: answers.append(send(browser, key.id, parts(*[BOAT + bytes(45_000_000)] * 4)))
         )
         growth = peak_bytes(gateway) - before
-        browser.client.close()
         assert {answer.status_code for answer in answers} == {200}
         assert growth < GROWTH_BYTES_MAX, f"{growth / 1e6:.1f} MB"
         assert_bill_is_ledger(gateway, sandbox, len(answers))
