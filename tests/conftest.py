@@ -2,6 +2,7 @@
 how many examples are tried; and which tests are quick."""
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,23 @@ pytest_plugins = ["tests.stores"]
 
 _ROOT = Path(__file__).parent
 # They start servers or other processes, or make a store for nearly every test.
-_NOT_QUICK = [
+_NOT_QUICK = {
     _ROOT / name
     for name in (
         "admin_api", "bench", "chaos", "cli/commands", "console", "database/test_upgrades.py", "deploy", "e2e",
         "server/http", "upstream/test_contract.py",
     )
-]  # fmt: skip
-_DOORS = [_ROOT / "admin_api", _ROOT / "console"]
+}  # fmt: skip
+# What their fixtures start lives as long as a module: one test process starts it, not every one.
+_IN_ONE_PROCESS = {
+    _ROOT / name
+    for name in (
+        "api/endpoints/test_files.py", "bench/test_rig.py", "console/browser", "console/test_pages.py",
+        "e2e/test_buckets.py", "e2e/test_job_retries.py", "e2e/test_loop_stall.py", "e2e/test_openai_node.py",
+        "e2e/test_store_outage.py",
+    )
+}  # fmt: skip
+_DOORS = {_ROOT / "admin_api", _ROOT / "console"}
 _NOT_QUICK_NAMES = {"GatewayProcess", "Process", "RunningGateway", "multiprocessing", "subprocess"}
 
 # A busy machine is no failure.
@@ -43,17 +53,25 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == "quick" and collection_path in _NOT_QUICK else None
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _is_on_postgresql(item) and {*item.path.parents} & {*_DOORS}:
+        if _around(item.path) & _IN_ONE_PROCESS:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if _is_on_postgresql(item) and _around(item.path) & _DOORS:
             item.add_marker(pytest.mark.long("what the rooms behind a door do is tried on both engines in every run"))
         if _is_quick(item):
             item.add_marker("quick")
 
 
+@cache
+def _around(path: Path) -> set[Path]:
+    return {path, *path.parents}
+
+
 def _is_quick(item: Any) -> bool:
     """It needs no other process, no PostgreSQL and no gateway that listens."""
-    if {item.path, *item.path.parents} & {*_NOT_QUICK} or _NOT_QUICK_NAMES & vars(item.module).keys():
+    if _around(item.path) & _NOT_QUICK or _NOT_QUICK_NAMES & vars(item.module).keys():
         return False
     needs_postgresql = _is_on_postgresql(item) or any("postgresql" in name for name in item.fixturenames)
     return not needs_postgresql and item.get_closest_marker("long") is None

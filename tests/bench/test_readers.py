@@ -59,6 +59,7 @@ def test_what_a_reader_meets_is_raised() -> None:
         pass
 
 
+@pytest.mark.long("a gateway is measured for seconds")
 @pytest.mark.skipif(not all(map(shutil.which, ("cc", "openssl", "taskset"))), reason="needs the rig")
 def test_images_are_made_beside_consoles_and_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.__main__.FOLDER", tmp_path)

@@ -119,6 +119,7 @@ def test_settings_are_for_who_has_them(tmp_path: Path) -> None:
     assert results.refusal("mute", SLOW_BOUNDED.name) == ""
 
 
+@pytest.mark.long("a gateway is measured for seconds")
 @needs_rig
 def test_the_gateway_is_asked_for_what_it_stored(tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))

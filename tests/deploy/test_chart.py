@@ -111,6 +111,7 @@ def test_helm_finds_nothing_to_say_against_it(values: dict[str, Any]) -> None:
     assert told.returncode == 0, told.stdout
 
 
+@pytest.mark.long("the schemas of Kubernetes are read")
 @pytest.mark.skipif(not VALIDATE.exists(), reason="kubernetes-validate could not be installed (`make clients`)")
 def test_kubernetes_takes_every_resource(tmp_path: Path) -> None:
     chosen = [document for values in (SQLITE, POSTGRESQL, EVERYTHING) for document in render(values)]

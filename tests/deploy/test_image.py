@@ -29,6 +29,7 @@ def test_the_dockerfile_is_clean() -> None:
     assert (linted.returncode, linted.stdout) == (0, "")
 
 
+@pytest.mark.long("cyclonedx reads every package")
 @needs_tools
 def test_the_bill_of_materials_lists_every_locked_package(tmp_path: Path) -> None:
     subprocess.run(["make", "--silent", "sbom", f"SBOM={tmp_path}/sbom.json"], cwd=ROOT, check=True, timeout=120)

@@ -30,6 +30,7 @@ SILENCE_SECONDS = 62  # nginx gives up after 60 when it is told nothing
 
 pytestmark = [
     pytest.mark.xdist_group("load balancer"),
+    pytest.mark.long("nginx waits before it gives a gateway up, and tries it again"),
     pytest.mark.skipif(NGINX is None, reason="nginx is not here: deploy/nginx/load-balancer.conf is not tested"),
 ]
 

@@ -127,6 +127,7 @@ def test_promtool_takes_the_rules() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long("promtool evaluates the rules over days of samples")
 @needs_promtool
 @pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.stem)
 def test_the_alerts_fire_and_stay_silent(path: Path) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from app.sandbox.server import SandboxServer
 from tests.servers import GatewayProcess, Key
@@ -28,6 +29,7 @@ def ask(gateway: GatewayProcess, key: Key, prompt: str) -> int:
     return httpx2.post(f"{gateway.url}/images/generations", json=body, headers=headers, timeout=60).status_code
 
 
+@pytest.mark.long("two gateways start and four commands run; every run copies a store at rest")
 def test_a_copy_made_under_load_is_put_back(tmp_path: Path, sandbox: SandboxServer) -> None:
     data, copy = tmp_path / "data", tmp_path / "copy.db"
     with GatewayProcess(data, sandbox.url) as gateway, ThreadPoolExecutor(4) as pool:

@@ -151,6 +151,7 @@ def test_every_gateway_serves_the_links_of_every_other(
         assert httpx2.get(link.replace(one.root, two.root)).content.startswith(PNG)
 
 
+@pytest.mark.long("two gateways start; every run shares a bucket between two")
 def test_gateways_without_a_common_folder_refuse_links_and_say_why(
     sandbox: SandboxServer, tmp_path: Path, postgresql_url: str
 ) -> None:
@@ -173,6 +174,7 @@ def test_gateways_without_a_common_folder_refuse_links_and_say_why(
         assert ask(one, key).status_code == 200
 
 
+@pytest.mark.long("two gateways start; every run shares a bucket between two")
 def test_gateways_with_a_common_folder_share_links(sandbox: SandboxServer, tmp_path: Path, postgresql_url: str) -> None:
     settings = {"GATEWAY_DATABASE_URL": postgresql_url, "GATEWAY_SWEEP_SECONDS": "0.2"}
     with ExitStack() as stack:

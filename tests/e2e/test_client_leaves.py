@@ -78,6 +78,7 @@ def test_a_client_that_sends_more_behind_its_request_and_leaves_is_charged_the_t
     assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
 
 
+@pytest.mark.long("two dozen clients; every run leaves at named moments")
 def test_leaving_at_random_moments_loses_nothing(gateway: RunningGateway, sandbox: SandboxServer) -> None:
     key = gateway.store.key()
     moments, numbers = random.Random(7), itertools.count()

@@ -14,7 +14,7 @@ from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
 from tests.e2e.test_client_leaves import received
 from tests.e2e.test_jobs import ask, ended, post, submit
-from tests.e2e.test_store_outage import Outage, Start, kept_on_disk, outage, start
+from tests.e2e.test_store_outage import Outage, Start, both_stores, kept_on_disk, outage, start
 from tests.servers import GatewayProcess, RunningGateway, assert_bill_is_ledger, fetch_json, wait_until
 
 __all__ = ["outage", "start"]
@@ -121,6 +121,7 @@ class TestFailures:
             assert submit(second, key, "respond-async, wait=30").status_code == 200, "the limit has room again"
             assert_bill_is_ledger(second, sandbox, 1)
 
+    @both_stores
     def test_a_database_that_is_away_at_its_end_is_waited_for(
         self, start: Start, outage: Outage, sandbox: SandboxServer
     ) -> None:
@@ -198,6 +199,7 @@ class TestTwoGateways:
             assert ask(one, key, path).status_code == 404
             assert_bill_is_ledger(one, sandbox, 1)
 
+    @pytest.mark.long("two gateways, one of which is found dead after a while")
     def test_what_one_ran_when_it_was_killed_is_incomplete_at_the_other(
         self, postgresql_url: str, sandbox: SandboxServer, tmp_path: Path
     ) -> None:

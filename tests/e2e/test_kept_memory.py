@@ -74,7 +74,16 @@ def around_a_result(gateway: GatewayProcess, key: Key, number: int) -> Fetch:
     return lambda: digest_of("GET", gateway.root + listed[0]["poll_url"], headers)
 
 
-@pytest.mark.parametrize("prepare", [replay, job, around_a_result])
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        replay,
+        *(
+            pytest.param(prepare, marks=pytest.mark.long("30 MB more are kept; every run keeps an answer for a replay"))
+            for prepare in (job, around_a_result)
+        ),
+    ],
+)
 def test_one_large_answer_is_not_held_in_memory(tmp_path: Path, upstream: LargeUpstream, prepare: Prepare) -> None:
     with GatewayProcess(tmp_path / "data", upstream.url) as gateway:
         key = gateway.store.key()

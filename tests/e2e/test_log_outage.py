@@ -50,7 +50,16 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@pytest.mark.parametrize("kind", LOGS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "frozen_reader",
+        *(
+            pytest.param(kind, marks=pytest.mark.long("every run has a log whose reader is frozen"))
+            for kind in ("full_disk", "no_reader")
+        ),
+    ],
+)
 def test_images_are_made_and_a_stop_is_graceful(tmp_path: Path, sandbox: SandboxServer, kind: str) -> None:
     class Gateway(GatewayProcess):
         """One that logs where nothing can be written."""

@@ -261,6 +261,7 @@ FLOODS: dict[str, tuple[str, bytes, bool]] = {
 }
 
 
+@pytest.mark.long("a hundred thousand tiny chunks; every run feeds floods to the readers alone")
 def test_no_answer_holds_the_event_loop(tmp_path: Path) -> None:
     """Each flood in large chunks, and the beginning of it in tiny ones."""
     wires: dict[str, bytes] = {}

@@ -15,6 +15,7 @@ from jsonschema_rs import Draft202012Validator
 
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
+from tests.examples import examples
 from tests.servers import Key, RunningGateway, assert_bill_is_ledger, fetch_json
 
 NODE = Path(__file__).parents[1] / "node"
@@ -27,7 +28,8 @@ def validator(document: dict[str, Any], name: str) -> Draft202012Validator:
 
 
 def ask_everything(gateway: RunningGateway, key: Key, folder: Path, *options: str) -> None:
-    """Schemathesis, the same every time: examples, values at their bounds, and some by chance; sound and unsound ones.
+    """Schemathesis, the same every time: examples, values at their bounds, and a few by chance (more in `make
+    test-full`); sound and unsound ones.
 
     Left out is `positive_data_acceptance`: what goes together, and which model takes what, no schema tells.
     """
@@ -41,7 +43,7 @@ def ask_everything(gateway: RunningGateway, key: Key, folder: Path, *options: st
             *(sys.executable, "-m", "schemathesis.cli", "run", "openapi.json", "--url", gateway.root, "--no-color"),
             *("--header", f"Authorization: Bearer {key.text}"),
             *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
-            *("--max-examples", "10", *options, "--seed", "1", "--generation-deterministic"),
+            *("--max-examples", str(examples(3)), *options, "--seed", "1", "--generation-deterministic"),
             *("--request-timeout", "30", "--warnings", "off"),
         ],
         cwd=folder,

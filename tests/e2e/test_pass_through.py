@@ -14,6 +14,7 @@ from tests.e2e.conftest import StartGateway
 from tests.raw_upstream import Answer, RawRequest, RawUpstream, chunk, chunked_head, document
 from tests.servers import UPSTREAM_KEY, Key, RunningGateway, wait_until
 
+_MORE = pytest.mark.long("every run looks for circles after a document and after a stream")
 BODY = {"model": "gpt-image-2", "prompt": "a house", "size": "1024x1024", "quality": "low"}
 USAGE = {
     "total_tokens": 214,
@@ -89,9 +90,9 @@ async def send_events(_: RawRequest, writer: asyncio.StreamWriter) -> None:
     [
         (send_document, (), False, 200),
         (send_events, (), True, 200),
-        (send_document, ("requests:1/day",), False, 429),
-        (send_refusal, (), False, 400),
-        (send_the_beginning, (), False, None),
+        pytest.param(send_document, ("requests:1/day",), False, 429, marks=_MORE),
+        pytest.param(send_refusal, (), False, 400, marks=_MORE),
+        pytest.param(send_the_beginning, (), False, None, marks=_MORE),
     ],
     ids=["document", "events", "refused here", "refused there", "broken off"],
 )

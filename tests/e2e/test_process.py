@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx2
 import psutil
+import pytest
 
 from app.sandbox.server import SandboxServer
 from tests.servers import GatewayProcess, fetch_json, wait_until
@@ -16,6 +17,7 @@ ANSWER_BYTES = 30_000_000
 PEAK_BYTES_MAX = 150_000_000
 
 
+@pytest.mark.long("six hundred megabytes are read slowly")
 def test_thirty_megabytes_to_twenty_slow_readers_stay_out_of_memory(sandbox: SandboxServer, tmp_path: Path) -> None:
     with GatewayProcess(tmp_path / "data", sandbox.url) as gateway:
         key = gateway.store.key()

@@ -17,6 +17,12 @@ from tests.servers import GatewayProcess, Key, Store, fetch_json, wait_until
 BODY = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low"}
 RETRY = {"x-stainless-retry-count": "1"}
 KEYED = {"Idempotency-Key": "order-1"}
+_MORE = pytest.mark.long("gateways start, die and start; every run tries it with a key")
+each_sort_of_retry = pytest.mark.parametrize(
+    "headers",
+    [KEYED, pytest.param(RETRY, marks=_MORE), pytest.param({}, marks=_MORE)],
+    ids=["key", "retry", "nothing"],
+)
 
 StartPair = Callable[..., list[GatewayProcess]]
 
@@ -120,7 +126,7 @@ def kill_while_it_runs(gateway: GatewayProcess, key: Key, prompt: str, **headers
         gateway.kill()
 
 
-@pytest.mark.parametrize("headers", [KEYED, RETRY, {}], ids=["key", "retry", "nothing"])
+@each_sort_of_retry
 def test_what_was_sent_before_a_kill_9_is_not_bought_again_after_a_start(
     sandbox: SandboxServer, tmp_path: Path, headers: dict[str, str]
 ) -> None:
@@ -136,7 +142,7 @@ def test_what_was_sent_before_a_kill_9_is_not_bought_again_after_a_start(
         assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
 
 
-@pytest.mark.parametrize("headers", [KEYED, RETRY, {}], ids=["key", "retry", "nothing"])
+@each_sort_of_retry
 def test_what_a_killed_gateway_had_sent_is_not_bought_again_by_the_other(
     start_pair: StartPair, sandbox: SandboxServer, headers: dict[str, str]
 ) -> None:

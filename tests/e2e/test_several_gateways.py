@@ -75,7 +75,10 @@ def test_three_that_start_at_once_migrate_the_database_once(store: Store, gatewa
     assert any(line["event"] == "database_upgraded" for line in lines)
 
 
-@pytest.mark.parametrize("limit", ["images:10/day", "requests:10/total"])
+@pytest.mark.parametrize(
+    "limit",
+    ["images:10/day", pytest.param("requests:10/total", marks=pytest.mark.long("every run has a limit of images"))],
+)
 def test_seventy_five_at_once_over_three_gateways_buy_exactly_ten(
     store: Store, gateways: list[GatewayProcess], sandbox: SandboxServer, limit: str
 ) -> None:

@@ -94,6 +94,13 @@ class Outage:
             self._end()
 
 
+both_stores = pytest.mark.parametrize(
+    "store_kind",
+    ["postgresql", pytest.param("sqlite", marks=pytest.mark.long("every run takes PostgreSQL away"))],
+    indirect=True,
+)
+
+
 @pytest.fixture
 def outage(store_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outage]:
     """PostgreSQL is stopped; an SQLite file is locked by another process, which is how it goes away for a while."""
@@ -137,6 +144,7 @@ def check_the_books(gateway: GatewayProcess, sandbox: SandboxServer, bought: Bou
     wait_until(lambda: spooled(data) == [], "the spool is empty")
 
 
+@both_stores
 def test_images_in_flight_arrive_and_are_settled_when_the_store_is_back(
     start: Start,
     outage: Outage,
@@ -164,6 +172,7 @@ def test_images_in_flight_arrive_and_are_settled_when_the_store_is_back(
         assert ask(gateway, key).status_code == 200
 
 
+@both_stores
 def test_after_kill_9_in_the_outage_the_next_process_writes_them(
     start: Start,
     outage: Outage,

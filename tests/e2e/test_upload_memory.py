@@ -113,6 +113,7 @@ def deleted_bytes(process: psutil.Process) -> int:
     return total
 
 
+@pytest.mark.long("a gigabyte is uploaded")
 def test_no_upload_is_held_in_memory(tmp_path: Path, upstream: SlowUpstream) -> None:
     settings = {"GATEWAY_UPLOAD_BYTES_MAX": "800000000", "GATEWAY_USER_IN_FLIGHT_PERCENT": "100"}
     with GatewayProcess(tmp_path / "data", upstream.url, **settings) as gateway:
@@ -152,7 +153,7 @@ def test_nothing_stays_of_who_leaves(tmp_path: Path) -> None:
         assert gateway.store.rows() == []
 
 
-@pytest.mark.parametrize("how", ["kill", "terminate"])
+@pytest.mark.parametrize("how", ["kill", pytest.param("terminate", marks=pytest.mark.long("every run kills it"))])
 def test_nothing_stays_of_a_gateway_that_ends(tmp_path: Path, how: str) -> None:
     with SandboxServer() as sandbox:
         with GatewayProcess(tmp_path / "data", sandbox.url, GATEWAY_SHUTDOWN_SECONDS="1") as gateway:

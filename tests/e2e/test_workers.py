@@ -69,6 +69,7 @@ def test_both_serve_and_whoever_is_scraped_tells_the_sums(
         assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
 
 
+@pytest.mark.long("a supervisor and three workers start")
 def test_requests_of_both_are_in_flight_and_the_killed_ones_are_not(
     sandbox: SandboxServer, tmp_path: Path, postgresql_url: str
 ) -> None:
@@ -125,7 +126,9 @@ def interrupt_all(gateway: GatewayProcess) -> None:
     os.killpg(gateway.process.pid, signal.SIGINT)
 
 
-@pytest.mark.parametrize("stop", [terminate, interrupt_all])
+@pytest.mark.parametrize(
+    "stop", [terminate, pytest.param(interrupt_all, marks=pytest.mark.long("every run stops them as a service does"))]
+)
 def test_one_stop_lets_the_requests_of_all_finish(
     sandbox: SandboxServer, tmp_path: Path, postgresql_url: str, stop: Callable[[GatewayProcess], None]
 ) -> None:

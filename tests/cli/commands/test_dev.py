@@ -85,6 +85,7 @@ def test_it_leaves_other_databases_alone(tmp_path: Path) -> None:
     assert '"event":"SANDBOX' in process.stderr  # the chosen log format is kept
 
 
+@pytest.mark.long("three processes start")
 def test_a_second_one_is_told_which_setting_to_change(tmp_path: Path) -> None:
     with Process(tmp_path / "data", "dev", "--port", "0") as first:
         said = first.until(lambda process: ("Ctrl-C" in process.stdout and process.stdout) or None)

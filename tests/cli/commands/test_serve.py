@@ -49,8 +49,16 @@ def test_it_does_not_start_with_a_catalog_that_is_wrong(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("command", ["serve", "dev"])
-@pytest.mark.parametrize("name", ["", "uploads"])
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("serve", "uploads"),
+        *(
+            pytest.param(command, name, marks=pytest.mark.long("every run tries it with serve and one folder"))
+            for command, name in (("serve", ""), ("dev", ""), ("dev", "uploads"))
+        ),
+    ],
+)
 def test_it_does_not_start_where_a_folder_is_a_file(tmp_path: Path, command: str, name: str) -> None:
     place = tmp_path / "data" / name
     place.parent.mkdir(exist_ok=True)
@@ -149,6 +157,7 @@ def test_one_sqlite_file_serves_one_process_whatever_it_is_called(
         pass
 
 
+@pytest.mark.long("four processes start; every run lets two of a kind refuse each other")
 def test_dev_and_serve_refuse_each_other(tmp_path: Path) -> None:
     data, url = tmp_path / "data", f"sqlite:///{tmp_path / 'data' / 'gateway.db'}"
     elsewhere = {"GATEWAY_DATABASE_URL": url, **KEY}

@@ -114,14 +114,20 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         yield Console(gateway, [])
 
 
-@pytest.fixture
-async def desk(week: Console) -> AsyncIterator[Desk]:
+@pytest.fixture(scope="module")
+async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         try:
-            chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         except Error as error:
             pytest.skip(f"Chromium does not start here: {error.message.splitlines()[0]}")
-        found = Desk(week, chromium)
-        yield found
-        await chromium.close()
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def desk(week: Console, chromium: Browser) -> AsyncIterator[Desk]:
+    found = Desk(week, chromium)
+    yield found
+    assert chromium.contexts == []
     assert [fault for window in found.windows for fault in window.faults] == []

@@ -7,7 +7,7 @@ import pytest
 
 from app.admin.users import list_users
 from tests.console.browser.axe import axe_faults, needs_axe
-from tests.console.browser.conftest import LOOKS, PHONE, Desk
+from tests.console.browser.conftest import LOOKS, MORE, PHONE, Desk
 
 PAGES = (
     *("/console/requests", "/console/reservations", "/console/now"),
@@ -22,6 +22,7 @@ PAGES = (
     ),
     *("/console/me/playground", "/console/me/gallery", "/console/me/keys", "/console/me/usage", "/console/me/sessions"),
 )
+WIDE_PAGES = ("/console/requests", "/console/usage", "/console/limits/explain?owner=newsletter-bot")
 _ANSWERED = "() => new Promise((done) => document.addEventListener('htmx:after:swap', () => done(true), {once: true}))"
 
 
@@ -181,7 +182,7 @@ async def test_it_works_without_scripts(desk: Desk) -> None:
         assert await window.heading() == "Sign in"
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", [path if path in WIDE_PAGES else pytest.param(path, marks=MORE) for path in PAGES])
 async def test_a_phone_shows_everything_without_scrolling_sideways(desk: Desk, path: str) -> None:
     async with desk.context(viewport=PHONE) as context:
         window = await desk.sign_in(context)
@@ -196,6 +197,7 @@ async def test_a_phone_shows_everything_without_scrolling_sideways(desk: Desk, p
         assert [each for each in await page.evaluate(small) if 'class="skip"' not in each] == []
 
 
+@MORE
 @needs_axe
 @pytest.mark.parametrize(("viewport", "theme"), LOOKS)
 async def test_axe_finds_nothing_on_any_page(desk: Desk, theme: str, viewport: str) -> None:

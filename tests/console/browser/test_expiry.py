@@ -69,7 +69,8 @@ async def test_a_form_that_came_too_late_is_filled_in_again_and_not_sent_by_itse
 
 
 @needs_axe
-@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=MORE)])
+@MORE
+@pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_the_pages_that_say_so_are_accessible_and_fit_a_phone(desk: Desk, theme: str) -> None:
     wide = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
     async with desk.context(color_scheme=theme, viewport=PHONE) as context:
@@ -81,6 +82,7 @@ async def test_the_pages_that_say_so_are_accessible_and_fit_a_phone(desk: Desk, 
         assert [*found, await page.evaluate(wide), *await axe_faults(page)] == [0, 0]
 
 
+@MORE
 async def test_a_second_key_that_came_too_late_is_filled_in_again(desk: Desk) -> None:
     """The page that shows the first key is the answer to a form: nobody can come back to its address."""
     async with desk.context() as context:

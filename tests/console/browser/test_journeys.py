@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from app.admin.users import create_user
-from tests.console.browser.conftest import Desk
+from tests.console.browser.conftest import MORE, Desk
 from tests.servers import Key
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -92,8 +92,10 @@ async def test_a_limit_that_is_set_refuses_the_next_request_and_that_is_seen(des
 @pytest.mark.parametrize(
     ("role", "open_to", "closed_to"),
     [
-        ("auditor", ("now", "limits", "people", "changes", "system", "me/keys"), ()),
-        ("lead", ("requests", "limits", "people", "me/keys"), ("now", "usage", "accounts", "system")),
+        pytest.param("auditor", ("now", "limits", "people", "changes", "system", "me/keys"), (), marks=MORE),
+        pytest.param(
+            "lead", ("requests", "limits", "people", "me/keys"), ("now", "usage", "accounts", "system"), marks=MORE
+        ),
         (None, ("me/usage", "me/keys", "me/gallery"), ("now", "requests", "limits", "people", "changes", "system")),
     ],
 )

@@ -121,7 +121,18 @@ def test_without_a_key_there_is_no_playground_and_no_page_holds_a_secret(pair: P
         assert set(re.findall(r"sk-zg-[\w-]+", text)) <= {"sk-zg-YOUR-KEY"}
 
 
-@pytest.mark.parametrize("more", [{}, {"n": "2", "output_format": "webp"}, {"stream": "true", "partial_images": "1"}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"n": "2", "output_format": "webp"},
+        *(
+            pytest.param(
+                fields, marks=pytest.mark.long("three programs start; every run asks for two images with them")
+            )
+            for fields in ({}, {"stream": "true", "partial_images": "1"})
+        ),
+    ],
+)
 def test_the_programs_shown_do_the_same(pair: Pair, vera: Browser, more: dict[str, str], tmp_path: Path) -> None:
     key = pair.key()
     page = vera.post(PATH, **{**BOAT, **more}, key=key.id).text

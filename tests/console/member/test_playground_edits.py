@@ -170,7 +170,18 @@ def test_a_large_image_passes_and_one_too_large_is_refused(pair: Pair, vera: Bro
     assert_bill_is_ledger(pair.console.gateway, pair.sandbox, 1)
 
 
-@pytest.mark.parametrize("more", [{}, {"n": "2", "output_format": "webp"}, {"stream": "true", "partial_images": "1"}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"n": "2", "output_format": "webp"},
+        *(
+            pytest.param(
+                fields, marks=pytest.mark.long("three programs start; every run asks for two images with them")
+            )
+            for fields in ({}, {"stream": "true", "partial_images": "1"})
+        ),
+    ],
+)
 def test_the_programs_shown_do_the_same(pair: Pair, vera: Browser, more: dict[str, str], tmp_path: Path) -> None:
     key = pair.key()
     names = "a boat; \"b\", 'c' $x.png", "-", "mask.png"  # to curl, a dash alone is its standard input
