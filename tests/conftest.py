@@ -32,7 +32,15 @@ _IN_ONE_PROCESS = {
     )
 }  # fmt: skip
 _DOORS = {_ROOT / "admin_api", _ROOT / "console"}
-_NOT_QUICK_NAMES = {"GatewayProcess", "Process", "RunningGateway", "multiprocessing", "subprocess"}
+_NOT_QUICK_NAMES = {
+    "GatewayProcess",
+    "fork_server",
+    "run_command",
+    "Process",
+    "RunningGateway",
+    "multiprocessing",
+    "subprocess",
+}
 
 # A busy machine is no failure.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -36,6 +34,7 @@ from app.sandbox.server import SandboxServer
 from app.server.http.bounds import Bounds
 from app.server.serving import bound_buffers, server_config
 from app.settings.settings import Settings
+from tests.forking import Program, fork_server
 from tests.stores import copy_sqlite_store
 
 UPSTREAM_KEY = "sk-ai-v1-test-upstream-key"
@@ -193,7 +192,7 @@ class GatewayProcess:
     `module` is what Python runs: `tests.loop_stall` is the gateway with a probe on its loop.
     """
 
-    stderr: int = subprocess.STDOUT  # a subclass may send the log lines elsewhere
+    stderr: int | None = None  # a subclass may send the log lines elsewhere than to `log`
 
     def __init__(self, data_dir: Path, upstream_url: str, *, module: str = "app", **environment: str) -> None:
         self.port = int(environment.get("GATEWAY_PORT") or free_port())
@@ -212,14 +211,9 @@ class GatewayProcess:
             **environment,
         }
         with self._log.open("ab") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", module, "serve"],
-                env=environment,
-                stdout=file,
-                stderr=self.stderr,
-                cwd=Path(__file__).parent.parent,
-                start_new_session=True,
-            )
+            outputs = (file.fileno(), file.fileno() if self.stderr is None else self.stderr)
+            folder = Path(__file__).parent.parent
+            self.process = fork_server().start(Program(module, ("serve",), environment, folder, outputs, True))
         self.store_url = environment.get("GATEWAY_DATABASE_URL", f"sqlite:///{data_dir / 'gateway.db'}")
 
     def __enter__(self) -> Self:

@@ -1,13 +1,14 @@
 """Starts `zenmux-gateway …` as a process of its own and reads what it says, for commands that serve."""
 
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+
+from tests.forking import Program, fork_server
 
 PATIENCE_SECONDS = 60
 
@@ -18,29 +19,28 @@ class Process:
     def __init__(self, data_dir: Path, *arguments: str, **environment: str) -> None:
         self._changed = threading.Condition()
         self.stdout, self.stderr = "", ""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "app", *arguments],
-            cwd=data_dir.parent,
-            env={
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
-                "PYTHONPATH": str(Path(__file__).parents[2]),  # this checkout's app, whatever is installed
-                "GATEWAY_DATA_DIR": str(data_dir),
-                **environment,
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._readers = [
-            threading.Thread(target=self._read, args=(name,), daemon=True) for name in ("stdout", "stderr")
-        ]
+        environment = {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
+            "PYTHONPATH": str(Path(__file__).parents[2]),  # for workers: this checkout's app, whatever is installed
+            "GATEWAY_DATA_DIR": str(data_dir),
+            **environment,
+        }
+        self._streams: dict[str, IO[str]] = {}
+        theirs: list[int] = []
+        for name in ("stdout", "stderr"):
+            mine, its = os.pipe()
+            self._streams[name] = os.fdopen(mine)
+            theirs.append(its)
+        program = Program("app", arguments, environment, data_dir.parent, (theirs[0], theirs[1]))
+        self._process = fork_server().start(program)
+        for its in theirs:
+            os.close(its)
+        self._readers = [threading.Thread(target=self._read, args=each, daemon=True) for each in self._streams.items()]
         for reader in self._readers:
             reader.start()
 
-    def _read(self, name: str) -> None:
-        stream: IO[str] = getattr(self._process, name)
+    def _read(self, name: str, stream: IO[str]) -> None:
         for line in stream:
             with self._changed:
                 setattr(self, name, getattr(self, name) + line)
@@ -78,6 +78,5 @@ class Process:
     ) -> None:
         self._process.kill()
         self.wait()
-        for stream in (self._process.stdout, self._process.stderr):
-            assert stream is not None
+        for stream in self._streams.values():
             stream.close()

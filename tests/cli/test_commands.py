@@ -5,13 +5,13 @@ import csv
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Cli
+from tests.forking import run_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,16 +23,7 @@ class Shell:
         self._environment = {"PATH": os.environ["PATH"], "GATEWAY_DATA_DIR": str(data_dir), "NO_COLOR": "1"}
 
     def run(self, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "app", *arguments],
-            cwd=ROOT,
-            env={**self._environment, **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_command(arguments, {**self._environment, **environment})
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done

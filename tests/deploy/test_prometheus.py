@@ -28,6 +28,7 @@ from app.sandbox.server import SandboxServer
 from app.settings.settings import Settings
 from tests.deploy.mixin import ROOT, find, panel_queries, rules, with_variables
 from tests.deploy.prometheus import Prometheus, faster, repeating
+from tests.forking import run_command
 from tests.image_files import image_file
 from tests.raw_upstream import RawRequest, RawUpstream, document
 from tests.servers import UPSTREAM_KEY, GatewayProcess, Key, RunningGateway, wait_until
@@ -130,18 +131,13 @@ class Site:
 
     def command(self, job: str, *arguments: str) -> int:
         """A command on a gateway's folder."""
-        done = subprocess.run(
-            [sys.executable, "-m", "app", *arguments],
-            env={
-                "PATH": os.environ["PATH"],
-                "ZENMUX_BASE_URL": self.sandbox.url,
-                "ZENMUX_MANAGEMENT_KEY": "sk-mg-test",
-                "GATEWAY_DATA_DIR": str(self.folder / job),
-            },
-            cwd=ROOT,
-            check=False,
-        )
-        return done.returncode
+        environment = {
+            "PATH": os.environ["PATH"],
+            "ZENMUX_BASE_URL": self.sandbox.url,
+            "ZENMUX_MANAGEMENT_KEY": "sk-mg-test",
+            "GATEWAY_DATA_DIR": str(self.folder / job),
+        }
+        return run_command(arguments, environment).returncode
 
     @contextmanager
     def locked(self, job: str) -> Iterator[None]:

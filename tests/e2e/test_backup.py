@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,16 +10,15 @@ import httpx2
 import pytest
 
 from app.sandbox.server import SandboxServer
+from tests.forking import run_command
 from tests.servers import GatewayProcess, Key
 
-ROOT = Path(__file__).parents[2]
 BODY = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low"}
 
 
 def command(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "GATEWAY_DATA_DIR": str(data)}
-    program = [sys.executable, "-m", "app", *arguments]
-    return subprocess.run(program, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return run_command(arguments, environment)
 
 
 def ask(gateway: GatewayProcess, key: Key, prompt: str) -> int:

@@ -2,10 +2,7 @@
 shows the result."""
 
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,28 +11,23 @@ import orjson
 from app.main import utc_now
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
+from tests.forking import run_command
 from tests.servers import UPSTREAM_KEY, RunningGateway, fetch_json
 
 BODY = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low"}
-ROOT = Path(__file__).parents[2]
 
 
 def reconcile(gateway: RunningGateway, key: str = "sk-mg-test", code: int = 0) -> Any:
     """The command, in a process of its own beside the running gateway."""
-    done = subprocess.run(
-        [sys.executable, "-m", "app", "ledger", "reconcile", "--day", f"{utc_now():%Y-%m-%d}", "--json"],
-        env={
-            "PATH": os.environ["PATH"],
-            "ZENMUX_BASE_URL": gateway.settings.zenmux_base_url,
-            "ZENMUX_MANAGEMENT_KEY": key,
-            "GATEWAY_DATA_DIR": str(gateway.settings.data_dir),
-        },
-        cwd=ROOT,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == code, (done.stdout + done.stderr).decode()
+    arguments = ("ledger", "reconcile", "--day", f"{utc_now():%Y-%m-%d}", "--json")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "ZENMUX_BASE_URL": gateway.settings.zenmux_base_url,
+        "ZENMUX_MANAGEMENT_KEY": key,
+        "GATEWAY_DATA_DIR": str(gateway.settings.data_dir),
+    }
+    done = run_command(arguments, environment)
+    assert done.returncode == code, done.stdout + done.stderr
     return orjson.loads(done.stdout)
 
 

@@ -1,7 +1,5 @@
 """What a gateway refused is in the database once it has stopped: as often as it happened."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx2
@@ -10,6 +8,7 @@ from app.database.engine import reading
 from app.quotas.refusals.hours import refusal_report
 from app.sandbox.server import SandboxServer
 from tests.e2e.test_limits import BODY
+from tests.forking import run_command
 from tests.servers import GatewayProcess, fetch_json
 
 _STOP_SECONDS = 60
@@ -31,8 +30,7 @@ def test_every_refusal_is_written_at_the_end(tmp_path: Path, sandbox: SandboxSer
             (None, "", "invalid_api_key"): 1,
         }
         assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
-        command = [sys.executable, "-m", "app", "usage", "refusals", "--since", "1d"]
         environment = {"GATEWAY_DATA_DIR": str(tmp_path / "data"), "COLUMNS": "120"}
-        shown = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+        shown = run_command(("usage", "refusals", "--since", "1d"), environment).stdout
         assert "insufficient_quota" in shown
         assert "(unknown)" in shown
