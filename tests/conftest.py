@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.memory import use_temporary_root
 
-pytest_plugins = ["tests.stores"]
+pytest_plugins = ["tests.drawings", "tests.stores"]
 
 _ROOT = Path(__file__).parent
 # They start servers or other processes, or make a store for nearly every test.
