@@ -7,7 +7,6 @@ waits for the disk waits in threads of its own.
 
 import asyncio
 import errno
-import hashlib
 import logging
 import os
 import threading
@@ -18,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TypeVar
+
+from blake3 import blake3
 
 from app.errors import Overloaded, UploadsFull
 
@@ -107,7 +108,7 @@ class UploadFile:
         self._user_id = user_id
         self._descriptor = -1
         self._unwritten = bytearray()
-        self._digest = hashlib.sha256()  # of what was written since it was last taken
+        self._digest = blake3()  # of what was written since it was last taken
         self._lock = threading.Lock()  # a descriptor is not closed while a thread writes to it: it could be another's
         self._is_open = True
 
@@ -132,9 +133,9 @@ class UploadFile:
             await self._uploads.run(partial(self._append, data))
 
     async def take_digest(self) -> bytes:
-        """The SHA-256 of everything that was written since this was called before. Raises UploadsFull."""
+        """The BLAKE3 of everything that was written since this was called before. Raises UploadsFull."""
         await self.flush()
-        digest, self._digest = self._digest, hashlib.sha256()
+        digest, self._digest = self._digest, blake3()
         return digest.digest()
 
     async def run(self, work: Callable[[Callable[[int, int], bytes]], T]) -> T:

@@ -22,7 +22,7 @@ from app.images.request.inputs import (
 
 @dataclass(slots=True)
 class Lying:
-    """An image that lies in the upload; `digest`, the SHA-256 of its bytes, is known once it is whole, `head`
+    """An image that lies in the upload; `digest`, the BLAKE3 of its bytes, is known once it is whole, `head`
     once all of them are."""
 
     role: InputRole

@@ -11,7 +11,7 @@ import orjson
 
 
 class FileDigest(NamedTuple):
-    """One file of an edit: what it is for, and the SHA-256 of its bytes; or its address."""
+    """One file of an edit: what it is for, and the BLAKE3 of its bytes; or its address."""
 
     role: str
     digest: bytes
