@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from blake3 import blake3
 
@@ -27,6 +27,7 @@ T = TypeVar("T")
 _READ_BYTES = 262_144
 _WRITE_BYTES = 131_072  # what is gathered in memory before it is written
 _THREADS = 4
+_NO_WAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux: read what is in memory, and nothing that must be fetched
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class Uploads:
     async def run(self, work: Callable[[], T]) -> T:
         """`work` in a thread that may wait for the disk. Raises UploadsFull where the disk does not take it."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await asyncio.wrap_future(self._threads.submit(work))  # uvloop's own way looks at `work` at length
         except OSError as error:
             _log.error("upload_not_written", extra={"reason": str(error)})
             reason = "is full" if error.errno in _FULL else "failed"
@@ -111,6 +112,7 @@ class UploadFile:
         self._digest = blake3()  # of what was written since it was last taken
         self._lock = threading.Lock()  # a descriptor is not closed while a thread writes to it: it could be another's
         self._is_open = True
+        self._reads_at_once = bool(_NO_WAIT)
 
     async def make(self) -> None:
         await self._uploads.run(self._make)
@@ -146,7 +148,8 @@ class UploadFile:
         """The bytes from `offset` on, some at a time."""
         end = offset + size
         while offset < end:
-            data = await self._uploads.run(partial(self._read, offset, min(_READ_BYTES, end - offset)))
+            count = min(_READ_BYTES, end - offset)
+            data = self._read_at_once(offset, count) or await self._uploads.run(partial(self._read, offset, count))
             if not data:
                 return
             yield data
@@ -176,6 +179,24 @@ class UploadFile:
     def _read(self, offset: int, size: int) -> bytes:
         with self._lock:
             return os.pread(self._descriptor, size, offset) if self._descriptor >= 0 else b""
+
+    def _read_at_once(self, offset: int, size: int) -> bytes:
+        """What the kernel has in memory: nearly always all of what was written a moment ago, so that no thread is
+        needed. Empty where some must be waited for.
+        """
+        if not self._reads_at_once or not self._lock.acquire(blocking=False):
+            return b""
+        try:
+            data = bytearray(size)
+            del data[os.preadv(self._descriptor, [data], offset, _NO_WAIT) :]
+        except BlockingIOError:
+            return b""
+        except OSError:  # this disk cannot say, as with tmpfs, or the file is closed
+            self._reads_at_once = False
+            return b""
+        finally:
+            self._lock.release()
+        return cast("bytes", data)  # whoever sends it only asks what both have
 
     def _close(self) -> None:
         with self._lock:

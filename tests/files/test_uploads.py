@@ -56,6 +56,56 @@ async def test_pieces_of_any_size_are_written_in_order_and_each_part_has_its_dig
     await upload.aclose()
 
 
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="only Linux reads what is in memory alone")
+async def test_what_is_in_memory_is_read_without_a_thread(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = await uploads.open("ann")
+    await upload.write(data := os.urandom(400_000))
+    await upload.flush()
+
+    def preadv(descriptor: int, buffers: list[bytearray], offset: int, _: int) -> int:  # a tmpfs has no such flag
+        buffers[0][:] = os.pread(descriptor, len(buffers[0]), offset)
+        return len(buffers[0])
+
+    def must_not_be_needed(_: int, __: int) -> bytes:
+        raise AssertionError
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    monkeypatch.setattr(upload, "_read", must_not_be_needed)
+    assert await content(upload, 1, 399_998) == data[1:-1]
+    await upload.aclose()
+
+
+async def test_what_is_not_in_memory_is_read_by_a_thread(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel says that it would have to wait, gives less than was asked for, or cannot say."""
+    upload = await uploads.open("ann")
+    await upload.write(data := os.urandom(590_000))
+    await upload.flush()
+    told = [errno.EAGAIN, 1000, errno.EOPNOTSUPP, 0]
+
+    def preadv(descriptor: int, buffers: list[bytearray], offset: int, _: int) -> int:
+        if (answer := told.pop(0) if told else errno.EAGAIN) in (errno.EAGAIN, errno.EOPNOTSUPP):
+            raise OSError(answer, "not now")
+        buffers[0][:answer] = os.pread(descriptor, answer, offset)
+        return answer
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    assert await content(upload, 0, 590_000) == data
+    assert told == [0] or not hasattr(os, "RWF_NOWAIT")  # a disk that cannot say is not asked again
+    await upload.aclose()
+
+
+async def test_what_a_thread_still_holds_does_not_block_the_event_loop(uploads: Uploads) -> None:
+    upload = await uploads.open("ann")
+    await upload.write(b"x" * 200_000)
+    await upload.flush()
+    reading = asyncio.ensure_future(content(upload, 0, 200_000))
+    with upload._lock:
+        await asyncio.sleep(0.05)
+        assert not reading.done()
+    assert await reading == b"x" * 200_000
+    await upload.aclose()
+
+
 async def test_a_file_has_no_name_and_its_descriptor_is_closed(uploads: Uploads) -> None:
     await asyncio.sleep(0)
     upload = await uploads.open("ann")
