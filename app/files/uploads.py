@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _READ_BYTES = 262_144
 _WRITE_BYTES = 131_072  # what is gathered in memory before it is written
+_FAST_WRITE_BYTES = 393_216  # the same of pieces that are as large themselves: the next one comes soon
 _THREADS = 4
 _NO_WAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux: read what is in memory, and nothing that must be fetched
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -108,7 +109,8 @@ class UploadFile:
         self._uploads = uploads
         self._user_id = user_id
         self._descriptor = -1
-        self._unwritten = bytearray()
+        self._unwritten: list[bytes | bytearray] = []
+        self._unwritten_bytes = 0
         self._digest = blake3()  # of what was written since it was last taken
         self._lock = threading.Lock()  # a descriptor is not closed while a thread writes to it: it could be another's
         self._is_open = True
@@ -121,18 +123,16 @@ class UploadFile:
         """Add `data` at the end. Raises UploadsFull, and counts nothing of it then."""
         self._uploads.take(self._user_id, len(data))
         self.size += len(data)
-        if not self._unwritten and len(data) >= _WRITE_BYTES:  # nearly all of a large one: it need not be copied
-            await self._uploads.run(partial(self._append, data))
-            return
-        self._unwritten += data
-        if len(self._unwritten) >= _WRITE_BYTES:
+        is_large = len(data) >= _WRITE_BYTES
+        self._gather(data, is_large=is_large)
+        if self._unwritten_bytes >= (_FAST_WRITE_BYTES if is_large else _WRITE_BYTES):
             await self.flush()
 
     async def flush(self) -> None:
         """Everything that was written can be read afterwards."""
         if self._unwritten:
-            data, self._unwritten = self._unwritten, bytearray()
-            await self._uploads.run(partial(self._append, data))
+            pieces, self._unwritten, self._unwritten_bytes = self._unwritten, [], 0
+            await self._uploads.run(partial(self._append, pieces))
 
     async def take_digest(self) -> bytes:
         """The BLAKE3 of everything that was written since this was called before. Raises UploadsFull."""
@@ -160,7 +160,7 @@ class UploadFile:
         if not self._is_open:
             return
         self._is_open = False
-        self._unwritten = bytearray()
+        self._unwritten, self._unwritten_bytes = [], 0
         size, self.size = self.size, 0
         self._uploads.give_back(self._user_id, size)
         await asyncio.shield(self._uploads.run(self._close))
@@ -169,12 +169,25 @@ class UploadFile:
         with self._lock, TemporaryFile("wb", buffering=0, dir=self._uploads.folder) as file:
             self._descriptor = os.dup(file.fileno())
 
-    def _append(self, data: bytes | bytearray | memoryview) -> None:
-        with self._lock, memoryview(data) as view:
-            self._digest.update(view)
-            written = 0
-            while written < len(view) and self._descriptor >= 0:
-                written += os.write(self._descriptor, view[written:])
+    def _gather(self, data: bytes | memoryview, *, is_large: bool) -> None:
+        """A large piece is kept as it is, small ones are copied together: each costs memory besides."""
+        self._unwritten_bytes += len(data)
+        if is_large:
+            self._unwritten.append(bytes(data))  # no copy, but of a view
+            return
+        last = self._unwritten[-1] if self._unwritten else None
+        if isinstance(last, bytearray):
+            last += data
+        else:
+            self._unwritten.append(bytearray(data))
+
+    def _append(self, pieces: list[bytes | bytearray]) -> None:
+        with self._lock:
+            for piece in pieces:
+                self._digest.update(piece)
+                written = 0
+                while written < len(piece) and self._descriptor >= 0:
+                    written += os.write(self._descriptor, memoryview(piece)[written:])
 
     def _read(self, offset: int, size: int) -> bytes:
         with self._lock:

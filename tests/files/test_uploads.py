@@ -45,12 +45,15 @@ async def test_what_was_written_is_read(uploads: Uploads) -> None:
 
 
 async def test_pieces_of_any_size_are_written_in_order_and_each_part_has_its_digest(uploads: Uploads) -> None:
-    """Large pieces go straight to the disk, small ones are gathered: they must not overtake each other."""
+    """Large pieces are kept as they are, small ones are copied together: they must not overtake each other."""
     upload = await uploads.open("ann")
-    parts = [[os.urandom(size) for size in sizes] for sizes in ([10, 140_000, 130_000, 5], [], [3, 4], [200_000])]
+    parts = [
+        [os.urandom(size) for size in sizes] for sizes in ([10, 140_000, 130_000, 5, 140_000], [], [3, 4], [140_000])
+    ]
     for pieces in parts:
         for piece in pieces:
-            await upload.write(memoryview(piece))
+            await upload.write(memoryview(shared := bytearray(piece)))
+            shared[:] = bytes(len(piece))  # whose view it was goes on using it
         assert await upload.take_digest() == blake3(b"".join(pieces)).digest()
     assert await content(upload, 0, upload.size) == b"".join(piece for pieces in parts for piece in pieces)
     await upload.aclose()
@@ -106,6 +109,27 @@ async def test_what_a_thread_still_holds_does_not_block_the_event_loop(uploads: 
     await upload.aclose()
 
 
+async def test_pieces_are_gathered_for_few_writes_and_never_many_bytes(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = await uploads.open("ann")
+    sizes, write = list[int](), os.write
+
+    def counted(descriptor: int, data: memoryview) -> int:
+        sizes.append(len(data))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", counted)
+    await upload.write(b"x" * 200_000)
+    assert sizes == []
+    await upload.write(b"x" * 200_000)
+    assert sizes == [200_000, 200_000]
+    for _ in range(140_000 // 1000):
+        await upload.write(b"x" * 1000)
+    assert sizes[2:] == [132_000]
+    await upload.aclose()
+
+
 async def test_a_file_has_no_name_and_its_descriptor_is_closed(uploads: Uploads) -> None:
     await asyncio.sleep(0)
     upload = await uploads.open("ann")
@@ -147,7 +171,7 @@ async def test_a_full_disk_is_told_and_holds_nothing(uploads: Uploads, monkeypat
     upload = await uploads.open("ann")
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(UploadsFull, match="disk is full"):
-        await upload.write(b"x" * 200_000)
+        await upload.write(b"x" * 400_000)
     await upload.aclose()
     assert (uploads.bytes_count, uploads.count) == (0, 0)
 
@@ -174,7 +198,7 @@ async def test_an_upload_that_is_cancelled_while_it_is_written_is_closed_after_t
 
     upload = await uploads.open("ann")
     monkeypatch.setattr(os, "write", slow)
-    writing = asyncio.ensure_future(upload.write(b"x" * 200_000))
+    writing = asyncio.ensure_future(upload.write(b"x" * 400_000))
     await begun.wait()
     writing.cancel()
     closing = asyncio.ensure_future(upload.aclose())
