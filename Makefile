@@ -143,8 +143,8 @@ format: install ## put the code in shape
 	$(BIN)/ruff format .
 
 lock: install ## make the lock files anew from pyproject.toml, and those of tests/clients and tests/node
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --extra otel --extra s3 --extra socks pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --extra otel --extra s3 --extra socks pyproject.toml --group dev -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --extra oidc --extra otel --extra s3 --extra socks pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --extra oidc --extra otel --extra s3 --extra socks pyproject.toml --group dev -o requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/openai_1.in -o tests/clients/openai_1.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/litellm_sdk.in -o tests/clients/litellm_sdk.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade tests/clients/litellm_proxy.in -o tests/clients/litellm_proxy.lock
