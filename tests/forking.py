@@ -45,6 +45,7 @@ class ForkedProcess:
         self.pid = pid
         self.returncode: int | None = None
         self._line = line  # it brings the exit code
+        self._lock = threading.Lock()
 
     def poll(self) -> int | None:
         try:
@@ -59,9 +60,13 @@ class ForkedProcess:
                 selector.register(self._line, selectors.EVENT_READ)
                 if not selector.select(timeout):
                     raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
-            self.returncode = int(self._line.recv(16))
-            self._line.close()
+            with self._lock:  # several threads may wait
+                if self.returncode is None:
+                    self.returncode = int(self._line.recv(16))
         return self.returncode
+
+    def __del__(self) -> None:
+        self._line.close()
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
