@@ -11,6 +11,7 @@ from app.api.headers import header
 from app.errors import BodyTooLarge, ClientLeft, InvalidRequest, UnsupportedContentType
 
 _DEPTH_MAX = 32
+_DIGITS_MAX = 100  # of an integer: making one of many digits is not linear
 _PARTS_MAX = 10_000  # names and values: hundreds of times more than any real request has
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # cannot fail and never backtracks: linear
@@ -46,8 +47,6 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
         _refuse(f"The request's body is not UTF-8 at byte {error.start}.")
     except json.JSONDecodeError as error:
         _refuse(f"The request's body is not JSON: line {error.lineno}, column {error.colno}. {_REMEDY}")
-    except ValueError:  # an integer of thousands of digits
-        _refuse("The request's body holds a number that is too long.")
     if not isinstance(parsed, dict):
         _refuse(f"The request's body is not a JSON object. {_REMEDY}")
     return parsed
@@ -102,6 +101,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
+def _integer(written: str) -> int:
+    if len(written) > _DIGITS_MAX:
+        _refuse("The request's body holds a number that is too long.")
+    return int(written)
+
+
 def _constant(name: str) -> NoReturn:
     _refuse(f"The request's body holds {name}, which is not JSON.")
 
@@ -110,4 +115,5 @@ def _refuse(message: str) -> NoReturn:
     raise InvalidRequest(message, param=None, code="invalid_json")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)  # json.loads would make one each time
+# json.loads would make one each time
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)

@@ -26,6 +26,7 @@ def test_an_object_is_read() -> None:
         (b'{"n": -Infinity}', "-Infinity"),
         (b'{"prompt": "\xff"}', "not UTF-8 at byte 12"),
         (b'{"n": ' + b"9" * 5000 + b"}", "too long"),
+        (b'{"n": [-' + b"9" * 100 + b"]}", "too long"),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "deeper than 32"),
         (b"[" * 200_000, "deeper than 32"),
         (b'{"a": [' + b"1," * 10_001 + b"1]}", "more than 10000 names and values"),
