@@ -44,7 +44,7 @@ class ForkedProcess:
     def __init__(self, pid: int, line: socket.socket) -> None:
         self.pid = pid
         self.returncode: int | None = None
-        self._line = line  # it brings the exit code
+        self._descriptor = line.detach()  # it brings the exit code
         self._lock = threading.Lock()
 
     def poll(self) -> int | None:
@@ -57,16 +57,16 @@ class ForkedProcess:
         """Raises subprocess.TimeoutExpired."""
         if self.returncode is None:
             with selectors.DefaultSelector() as selector:
-                selector.register(self._line, selectors.EVENT_READ)
+                selector.register(self._descriptor, selectors.EVENT_READ)
                 if not selector.select(timeout):
                     raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
             with self._lock:  # several threads may wait
                 if self.returncode is None:
-                    self.returncode = int(self._line.recv(16))
+                    self.returncode = int(os.read(self._descriptor, 16))
         return self.returncode
 
     def __del__(self) -> None:
-        self._line.close()
+        os.close(self._descriptor)  # not before: another thread may wait for it
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:

@@ -1,5 +1,6 @@
 """A forked command is as one that was started: its environment, folder, outputs, signals and exit code are its own."""
 
+import gc
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -51,3 +52,18 @@ def test_several_threads_may_ask() -> None:
         done = list(pool.map(lambda _: run_command(("--version",), {}), range(16)))
     assert {each.returncode for each in done} == {0}
     assert len({each.stdout for each in done}) == 1
+
+
+def test_its_descriptor_is_closed_with_it_even_in_a_circle(tmp_path: Path) -> None:
+    server = fork_server()
+    before = psutil.Process().num_fds()
+    for _ in range(8):
+        with (tmp_path / "log").open("wb") as log:
+            process = server.start(sandbox(tmp_path, (log.fileno(), log.fileno())))
+        process.kill()
+        process.wait(20)
+        circle: list[object] = [process]
+        circle.append(circle)
+    del process, circle
+    gc.collect()  # a socket that nobody closed would be a warning here, and so a failure
+    assert psutil.Process().num_fds() <= before
