@@ -119,7 +119,11 @@ def run_command(arguments: Sequence[str], environment: dict[str, str]) -> subpro
     """`zenmux-gateway …` from this folder's top, until it ends."""
     with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
         outputs = (stdout.fileno(), stderr.fileno())
-        code = fork_server().start(Program("app", tuple(arguments), environment, _ROOT, outputs)).wait(60)
+        process = fork_server().start(Program("app", tuple(arguments), environment, _ROOT, outputs))
+        try:
+            code = process.wait(60)
+        finally:
+            process.kill()
         stdout.seek(0)
         stderr.seek(0)
         return subprocess.CompletedProcess(arguments, code, stdout.read(), stderr.read())

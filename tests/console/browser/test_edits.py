@@ -328,9 +328,13 @@ async def test_a_mask_is_painted_with_a_finger(desk: Desk, studied: Studied) -> 
 async def test_everything_goes_by_keyboard(desk: Desk, studied: Studied) -> None:
     focused = "() => document.activeElement.textContent.trim() || document.activeElement.tagName"
     chosen: asyncio.Future[FileChooser] = asyncio.get_running_loop().create_future()
+
+    def choose(chooser: FileChooser) -> None:
+        chosen.set_result(chooser)
+
     async with desk.context() as context:
         page = await playground(desk, context)
-        page.once("filechooser", lambda chooser: chosen.set_result(chooser))  # noqa: PLW0108 - playwright counts its parameters
+        page.once("filechooser", choose)
         await page.get_by_label("Prompt").focus()
         await page.keyboard.press("Tab")
         assert await page.evaluate(focused) == "Choose images"

@@ -3,9 +3,7 @@ the walls of their role.
 """
 
 import asyncio
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from app.admin.users import create_user
 from tests.console.browser.conftest import MORE, Desk
+from tests.console.member.shown_programs import run_program
 from tests.servers import Key
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -45,16 +44,7 @@ async def test_a_key_is_made_and_each_snippet_beside_it_buys_an_image(desk: Desk
             await dialog.locator(f"[data-copy=snippet-{name.lower()}]").click()
             program = await page.evaluate("() => navigator.clipboard.readText()")
             assert program == (await shown.text_content() or "").strip()
-            done = await asyncio.to_thread(
-                subprocess.run,
-                [*command, program],
-                cwd=tmp_path,
-                env=dict(os.environ),
-                capture_output=True,
-                text=True,
-                timeout=120,
-                check=False,
-            )
+            done = await asyncio.to_thread(run_program, [*command, program], tmp_path)
             assert (done.returncode, done.stdout.strip()) == (0, "saved boat.png"), done.stderr
             assert (tmp_path / "boat.png").read_bytes().startswith(PNG), name
             (tmp_path / "boat.png").unlink()

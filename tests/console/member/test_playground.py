@@ -8,13 +8,12 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx2
-import pytest
 
 from app.admin.keys import disable_key
 from app.admin.users import disable_user
 from tests.console.conftest import ADMIN_KEY, FROM_HERE, Browser
 from tests.console.member.conftest import Pair, probed
-from tests.console.member.shown_programs import run_programs
+from tests.console.member.shown_programs import each_sort_of_answer, run_programs
 from tests.loop_stall import assert_no_stall
 from tests.servers import assert_bill_is_ledger
 
@@ -121,18 +120,7 @@ def test_without_a_key_there_is_no_playground_and_no_page_holds_a_secret(pair: P
         assert set(re.findall(r"sk-zg-[\w-]+", text)) <= {"sk-zg-YOUR-KEY"}
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"n": "2", "output_format": "webp"},
-        *(
-            pytest.param(
-                fields, marks=pytest.mark.long("three programs start; every run asks for two images with them")
-            )
-            for fields in ({}, {"stream": "true", "partial_images": "1"})
-        ),
-    ],
-)
+@each_sort_of_answer
 def test_the_programs_shown_do_the_same(pair: Pair, vera: Browser, more: dict[str, str], tmp_path: Path) -> None:
     key = pair.key()
     page = vera.post(PATH, **{**BOAT, **more}, key=key.id).text

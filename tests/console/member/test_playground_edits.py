@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
 from app.admin.keys import disable_key
 from tests.console.conftest import FROM_HERE, Browser
 from tests.console.member.conftest import Pair, probed
-from tests.console.member.shown_programs import run_programs
+from tests.console.member.shown_programs import each_sort_of_answer, run_programs
 from tests.image_files import image_file, large_image, mask_file
 from tests.loop_stall import assert_no_stall
 from tests.servers import GatewayProcess, assert_bill_is_ledger
@@ -170,18 +169,7 @@ def test_a_large_image_passes_and_one_too_large_is_refused(pair: Pair, vera: Bro
     assert_bill_is_ledger(pair.console.gateway, pair.sandbox, 1)
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"n": "2", "output_format": "webp"},
-        *(
-            pytest.param(
-                fields, marks=pytest.mark.long("three programs start; every run asks for two images with them")
-            )
-            for fields in ({}, {"stream": "true", "partial_images": "1"})
-        ),
-    ],
-)
+@each_sort_of_answer
 def test_the_programs_shown_do_the_same(pair: Pair, vera: Browser, more: dict[str, str], tmp_path: Path) -> None:
     key = pair.key()
     names = "a boat; \"b\", 'c' $x.png", "-", "mask.png"  # to curl, a dash alone is its standard input
