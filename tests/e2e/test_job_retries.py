@@ -2,25 +2,35 @@
 answer lost that could be had."""
 
 import errno
+import json
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from app.exchange.jobs.rules import Job
+from app.exchange.jobs.table import JobTable
+from app.exchange.replay.records import AttemptRecords
+from app.exchange.replay.rules import Ask, ReplayDecision
 from app.files.store.draft import Draft
+from app.quotas.ledger.attempts.rows import AttemptRow
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
 from tests.e2e.test_client_leaves import received
 from tests.e2e.test_jobs import ask, ended, post, submit
 from tests.e2e.test_store_outage import Outage, Start, both_stores, kept_on_disk, outage, start
-from tests.servers import GatewayProcess, RunningGateway, assert_bill_is_ledger, fetch_json, wait_until
+from tests.servers import GatewayProcess, Key, RunningGateway, assert_bill_is_ledger, fetch_json, wait_until
 
 __all__ = ["outage", "start"]
 
 KEYED = {"idempotency-key": "order-1"}
 SLOW = "a house [sandbox: delay=1s]"
+CUT = "a cut [sandbox: delay=2s]"
+Decided = tuple[ReplayDecision, AttemptRow | None]
 StartPair = Callable[..., list[GatewayProcess]]
 
 
@@ -76,22 +86,66 @@ class TestSubmittedAgain:
     ) -> None:
         """The caller waits for the whole answer, and is cut off."""
         key = gateway.store.key()
-        address = gateway.socket.getsockname()
-        body = b'{"model":"gpt-image-2","prompt":"a cut [sandbox: delay=2s]","size":"1024x1024","quality":"low"}'
-        with socket.create_connection(address[:2]) as connection:
-            connection.sendall(
-                b"POST /v1/images/generations HTTP/1.1\r\nhost: a\r\nauthorization: Bearer %b\r\n"
-                b"content-type: application/json\r\nprefer: respond-async, wait=30\r\ncontent-length: %d\r\n\r\n"
-                % (key.text.encode(), len(body))
-                + body
-            )
+        with submitting(gateway, key, prompt=CUT):
             wait_until(lambda: received(sandbox) > 0, "it is sent")
-        jobs = ask(gateway, key, "/v1/images/jobs").json()["data"]
-        again = submit(gateway, key, prompt="a cut [sandbox: delay=2s]")
+            wait_until(lambda: listed(gateway, key) != [], "it is listed")
+        (job_id,) = listed(gateway, key)
+        again = submit(gateway, key, prompt=CUT)
         assert (again.status_code, again.headers["x-gateway-replayed"]) == (202, "true")
-        assert [again.json()["id"]] == [job["id"] for job in jobs]
+        assert again.json()["id"] == job_id
         assert ended(gateway, key, again.headers["location"])["status"] == "completed"
         assert_bill_is_ledger(gateway, sandbox, 1)
+
+    def test_whose_caller_left_before_it_was_listed_it_is_the_same_job(
+        self, gateway: RunningGateway, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is sent while its row is being written, which takes its time on a slow disk."""
+        adding, may_add, decided = threading.Event(), threading.Event(), threading.Event()
+        add, decide = JobTable.add, AttemptRecords.decide
+
+        def add_slowly(table: JobTable, job: Job, now_ms: int) -> bool:
+            adding.set()
+            assert may_add.wait(20)
+            return add(table, job, now_ms)
+
+        async def decide_and_tell(records: AttemptRecords, ask: Ask, now_ms: int) -> Decided:
+            result = await decide(records, ask, now_ms)
+            if adding.is_set():
+                decided.set()
+            return result
+
+        monkeypatch.setattr(JobTable, "add", add_slowly)
+        monkeypatch.setattr(AttemptRecords, "decide", decide_and_tell)
+        key = gateway.store.key()
+        with submitting(gateway, key, prompt=CUT):
+            wait_until(lambda: received(sandbox) > 0 and adding.is_set(), "it is sent, and its row is being written")
+        with ThreadPoolExecutor(1) as pool:
+            second = pool.submit(submit, gateway, key, prompt=CUT)
+            assert decided.wait(20)
+            assert listed(gateway, key) == []
+            may_add.set()
+            again = second.result()
+        assert (again.status_code, again.headers["x-gateway-replayed"]) == (202, "true")
+        assert ended(gateway, key, again.headers["location"])["status"] == "completed"
+        assert_bill_is_ledger(gateway, sandbox, 1)
+
+
+@contextmanager
+def submitting(gateway: RunningGateway, key: Key, prompt: str) -> Iterator[None]:
+    """A submission that waits for its job is on its way; at the end its connection is cut."""
+    body = json.dumps({"model": "gpt-image-2", "prompt": prompt, "size": "1024x1024", "quality": "low"}).encode()
+    with socket.create_connection(gateway.socket.getsockname()[:2]) as connection:
+        connection.sendall(
+            b"POST /v1/images/generations HTTP/1.1\r\nhost: a\r\nauthorization: Bearer %b\r\n"
+            b"content-type: application/json\r\nprefer: respond-async, wait=30\r\ncontent-length: %d\r\n\r\n"
+            % (key.text.encode(), len(body))
+            + body
+        )
+        yield
+
+
+def listed(gateway: RunningGateway, key: Key) -> list[str]:
+    return [job["id"] for job in ask(gateway, key, "/v1/images/jobs").json()["data"]]
 
 
 class TestFailures:

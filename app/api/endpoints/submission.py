@@ -5,6 +5,7 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -15,7 +16,6 @@ from app.api.endpoints.jobs import POLL_SECONDS, job_answer, job_json, job_url, 
 from app.api.routes import EDIT_JOBS, GENERATION_JOBS, TASKS
 from app.api.services import event_of, services_of
 from app.errors import GatewayError, InvalidRequest
-from app.exchange.asgi import AsgiDownstream
 from app.exchange.exchange import Exchange
 from app.exchange.jobs.rules import Job, JobState
 from app.exchange.jobs.running import NewJob, Submission
@@ -92,24 +92,26 @@ class _SubmissionResponse(Response):
         services, event = services_of(self._request), event_of(self._request)
         own_event = replace(event, moments=None)
         operation, event.operation = event.operation, None  # the job's own event is recorded when the job ends
-        try:
-            submission = await services.submissions.submit(self._new_job(own_event))
-        except GatewayError:
-            event.operation = operation
-            raise
-        event.is_reserved = True  # if this answer is cut, the job goes on
-        if not submission.is_new:
-            event.operation, event.outcome = operation, Outcome.REPLAYED
-            event.replay, event.replay_of = "joined", submission.job.request_id
         downstream = caller_of(services.exchanges, receive, send)
-        try:
-            with closing(downstream):
-                job = await self._wait(submission, downstream)
+        left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with closing(downstream):
+            downstream.watch(partial(left.set_result, None))
+            try:
+                submission = await services.submissions.submit(self._new_job(own_event, left))
+            except GatewayError:
+                event.operation = operation
+                raise
+            event.is_reserved = True  # if this answer is cut, the job goes on
+            if not submission.is_new:
+                event.operation, event.outcome = operation, Outcome.REPLAYED
+                event.replay, event.replay_of = "joined", submission.job.request_id
+            try:
+                job = await self._wait(submission, left)
                 await deliver(await self._answer(job, submission, own_event), downstream)
-        finally:
-            await services.jobs.answered(submission, is_delivered=downstream.delivered)
+            finally:
+                await services.jobs.answered(submission, is_delivered=downstream.delivered)
 
-    def _new_job(self, event: RequestEvent) -> NewJob:
+    def _new_job(self, event: RequestEvent, left: "asyncio.Future[None]") -> NewJob:
         checked = self._checked
 
         async def on_end() -> None:
@@ -117,14 +119,12 @@ class _SubmissionResponse(Response):
                 await checked.on_end()
 
         model = checked.image_request.model.name
-        return NewJob(checked.caller, event, model, checked.ask, lambda: checked.new_exchange(event), on_end)
+        return NewJob(checked.caller, event, model, checked.ask, lambda: checked.new_exchange(event), on_end, left)
 
-    async def _wait(self, submission: Submission, downstream: AsgiDownstream) -> Job:
+    async def _wait(self, submission: Submission, left: "asyncio.Future[None]") -> Job:
         """The job when its caller has waited long enough, or is gone."""
         if not self._wished.wait_seconds:
             return submission.job
-        left = asyncio.Event()
-        downstream.watch(left.set)
         return await services_of(self._request).jobs.wait(submission.job, self._wished.wait_seconds, left)
 
     async def _answer(self, job: Job, submission: Submission, event: RequestEvent) -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from app.database.clock import to_ms
 from app.database.readers import Readers
@@ -76,17 +76,17 @@ class Jobs:
         """The answer of a completed job; None if it is kept no longer. Raises FilesUnavailable, StoreUnavailable."""
         return None if job.file_id is None else await self.kept.open(job.file_id)
 
-    async def wait(self, job: Job, seconds: float, left: asyncio.Event | None = None) -> Job:
-        """The job once it has ended, or after `seconds`, or when `left` is set."""
+    async def wait(self, job: Job, seconds: float, left: "asyncio.Future[None] | None" = None) -> Job:
+        """The job once it has ended, or after `seconds`, or when `left` is done."""
         running = self.running.get(job.request_id)
         if running is None:
             return job
-        waits = [asyncio.ensure_future(event.wait()) for event in (running.ended, left) if event is not None]
+        ended = asyncio.ensure_future(running.ended.wait())
+        waits: list[asyncio.Future[Any]] = [ended] if left is None else [ended, left]
         try:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for wait in waits:
-                wait.cancel()
+            ended.cancel()
         return running.job
 
     async def answered(self, submission: Submission, *, is_delivered: bool) -> None:

@@ -17,7 +17,8 @@ from app.telemetry.event import RequestEvent
 @dataclass(slots=True)
 class NewJob:
     """A request that is to be a job. `event` is the job's own: it is recorded when the job ends. `new_exchange` makes
-    what buys; `on_end` is awaited when nothing of the request is needed any more."""
+    what buys; `on_end` is awaited when nothing of the request is needed any more. `left` is done when the caller of the
+    submission is gone."""
 
     caller: Caller
     event: RequestEvent
@@ -25,6 +26,7 @@ class NewJob:
     ask: Ask
     new_exchange: Callable[[], Exchange]
     on_end: Callable[[], Awaitable[None]]
+    left: "asyncio.Future[None]"
 
 
 class Taken(NamedTuple):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
 
 from app.errors import GatewayError, IdempotencyInProgress, StoreUnavailable
 from app.exchange.in_flight import READ_ON_SECONDS, SETTLE_SECONDS_MAX
@@ -96,6 +97,7 @@ class Submissions:
             nonlocal adding
             if not is_keyed:
                 self._records.offer(attempt)
+                new.left.add_done_callback(partial(self._release, attempt, accepted))
             adding = self._tasks.start(self._list(running), "list a job")
 
         def is_sent() -> bool:
@@ -139,6 +141,12 @@ class Submissions:
             accepted.set_exception(error)
         else:
             accepted.set_result(submission)
+
+    def _release(self, attempt: Attempt, accepted: Accepted, _left: "asyncio.Future[None]") -> None:
+        """The caller is gone. If it does not know of its job yet, who sends the same again has the job at once; else
+        that is seen where it is answered."""
+        if not accepted.done():
+            self._records.release(attempt)
 
     async def _conclude(self, running: RunningJob, event: RequestEvent | None) -> None:
         """Writes how a job ended. `event` is recorded, if it bought something."""

@@ -113,6 +113,11 @@ class AttemptRecords:
         attempt.is_taken = True
         self.here.add(attempt, now_ms)
 
+    def release(self, attempt: Attempt) -> None:
+        """Whoever is being answered with it is gone: it is undelivered from now on."""
+        attempt.is_taken = False
+        attempt.undelivered_at_ms = self.now_ms()
+
     async def answered(self, attempt: Attempt, *, is_takeover: bool, is_delivered: bool) -> None:
         """A request was answered with the attempt. Who received the last byte of a takeover ends it; else the attempt
         is undelivered again."""
@@ -122,7 +127,7 @@ class AttemptRecords:
             attempt.is_over = is_takeover
             self.here.remove(attempt)
         elif is_takeover and self.here.find(attempt.request_id) is not None:
-            attempt.undelivered_at_ms = self.now_ms()
+            self.release(attempt)
             if not attempt.is_free:
                 await self.put(self.row(attempt))
 
