@@ -38,15 +38,15 @@ PYTEST = $(BIN)/python -m pytest
 
 test: install node clients tools browser ## set everything up and run every test but the long ones, in 11 minutes on two slow cores
 	$(PYTEST) -n $(PROCESSES) --dist loadgroup -m "not long" --ignore=tests/chaos
-	@# It keeps every core busy: beside it, tests that wait for a moment would miss it.
-	CHAOS_SECONDS="$${CHAOS_SECONDS:-20}" $(PYTEST) tests/chaos
+	@# They keep every core busy: beside them, tests that wait for a moment would miss it.
+	CHAOS_SECONDS="$${CHAOS_SECONDS:-20}" $(PYTEST) -n 3 tests/chaos
 
 test-quick: install ## rules and single parts, in about 40 seconds: no other process, no PostgreSQL, no gateway that listens
 	HYPOTHESIS_PROFILE=quick $(PYTEST) -n 3 -m quick
 
 test-full: install node clients tools browser ## every test, the long ones too, with five times the examples and a minute of chaos
 	HYPOTHESIS_PROFILE=full $(PYTEST) -n $(PROCESSES) --dist loadgroup --ignore=tests/chaos
-	CHAOS_SECONDS="$${CHAOS_SECONDS:-60}" $(PYTEST) tests/chaos
+	CHAOS_SECONDS="$${CHAOS_SECONDS:-60}" $(PYTEST) -n 3 tests/chaos
 
 SECONDS ?= 600
 CLIENTS ?= 200
