@@ -15,12 +15,16 @@
     },
   },
 
-  // Something has happened within the window, more often than `moreThan`. A counter's series begins with its first event,
-  // at 1, and `increase` cannot see that step: hence the second part, a series that was not there before.
-  happened(selector, by, name, more, window, moreThan=0):: |||
-    sum by (%(by)s) (increase(%(counted)s[%(window)s])) > %(moreThan)d
-    or sum by (%(by)s) (%(counted)s unless %(counted)s offset %(window)s) > %(moreThan)d
-  ||| % { by: by, window: window, moreThan: moreThan, counted: $.metric(selector, name, more) },
+  // By how much each series of a counter grew within the window. A series begins with its first events, at 1 or at 8, and
+  // `increase` cannot see that step: hence the first part, the whole value of a series that was not there before. It looks
+  // at ten minutes before the window, so that a scrape that failed just then makes no series a new one.
+  grown(selector, name, more, window):: |||
+    (%(counted)s unless max_over_time(%(counted)s[10m] offset %(window)s) or increase(%(counted)s[%(window)s]))
+  ||| % { window: window, counted: $.metric(selector, name, more) },
+
+  // Something has happened within the window, more often than `moreThan`.
+  happened(selector, by, name, more, window, moreThan=0)::
+    'sum by (%s) %s > %d' % [by, $.grown(selector, name, more, window), moreThan],
 
   // Folded to one line, as it stands in the rendered files.
   line(text):: std.join(' ', std.filter(function(word) word != '', std.split(std.strReplace(text, '\n', ' '), ' '))),

@@ -47,7 +47,7 @@ local lib = import '../lib.libsonnet';
           config,
           'LogLost',
           'warning',
-          'sum by (job, instance) (increase(%s[15m])) > 0' % m('log_lines_dropped_total'),
+          lib.line(lib.happened(config.selector, 'job, instance', 'log_lines_dropped_total', '', '15m')),
           '{{ $labels.instance }} cannot write its log: lines are lost.',
           'The disk of the log is full, or what reads the log has stopped. Images are made all the same.',
           '5m'

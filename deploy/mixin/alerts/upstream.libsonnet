@@ -29,11 +29,11 @@ local lib = import '../lib.libsonnet';
           config,
           'UpstreamFailing',
           'warning',
-          'sum by (job, instance) (rate(%s[15m])) / sum by (job, instance) (rate(%s[15m])) > %s' % [
-            m('requests_total', 'outcome="upstream_failed"'),
-            m('requests_total', 'outcome=~"completed|client_left|upstream_failed"'),
+          lib.line('sum by (job, instance) %s / sum by (job, instance) %s > %s' % [
+            lib.grown(config.selector, 'requests_total', 'outcome="upstream_failed"', '15m'),
+            lib.grown(config.selector, 'requests_total', 'outcome=~"completed|client_left|upstream_failed"', '15m'),
             config.upstreamFailedRatio,
-          ],
+          ]),
           '{{ $value | humanizePercentage }} of the requests sent to ZenMux end without a whole answer.',
           'The panel "Upstream errors" shows the kinds. silence and provider_timeout are ZenMux, unreachable may be your network.',
           '10m'
@@ -42,7 +42,7 @@ local lib = import '../lib.libsonnet';
           config,
           'NoImage',
           'warning',
-          'sum by (job, instance) (increase(%s[15m])) > %d' % [m('upstream_errors_total', 'kind="no_image"'), config.noImageCount],
+          lib.line(lib.happened(config.selector, 'job, instance', 'upstream_errors_total', 'kind="no_image"', '15m', config.noImageCount)),
           'ZenMux answers {{ $labels.instance }} with success and without an image.',
           'These answers may be billed; the estimate or the reported usage is charged. Ask ZenMux what became of them.'
         ),
