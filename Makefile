@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 # Compiled tests and modules are kept for the next run, also where the machine's owner switched that off.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install run test test-quick test-full soak node clients tools browser screenshots mixin vendor dist sbom bench bench-full check format lock clean
+.PHONY: help install run test test-quick test-full soak node clients tools browser builders screenshots mixin vendor dist sbom bench bench-full check format lock clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,7 +44,7 @@ test: install node clients tools browser ## set everything up and run every test
 test-quick: install ## rules and single parts, in about 40 seconds: no other process, no PostgreSQL, no gateway that listens
 	HYPOTHESIS_PROFILE=quick $(PYTEST) -n 3 -m quick
 
-test-full: install node clients tools browser ## every test, the long ones too, with five times the examples and a minute of chaos
+test-full: install node clients tools browser builders ## every test, the long ones too, with five times the examples and a minute of chaos
 	HYPOTHESIS_PROFILE=full $(PYTEST) -n $(PROCESSES) --dist loadgroup --ignore=tests/chaos
 	CHAOS_SECONDS="$${CHAOS_SECONDS:-60}" $(PYTEST) -n 3 tests/chaos
 
@@ -103,6 +103,12 @@ browser: ## install Debian's Chromium for the tests of the console, where there 
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 	  { apt-get install -y -qq chromium >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }; } || \
 	  echo "Chromium could not be had: the tests of the console in a browser will be skipped"
+
+builders: ## install Debian's buildah and mmdebstrap for the test that builds the image, as root where there is an apt
+	@command -v buildah >/dev/null && command -v mmdebstrap >/dev/null || \
+	  { install="apt-get install -y -qq --no-install-recommends buildah mmdebstrap"; \
+	    $$install >/dev/null 2>&1 || { apt-get update -qq && $$install >/dev/null; }; } || \
+	  echo "buildah and mmdebstrap could not be had, which takes root and apt: the test of the image will be skipped"
 
 screenshots: install browser ## images of the console for README and docs, from the sandbox with a week of invented use
 	$(BIN)/python -m tests.console.screenshots docs/images

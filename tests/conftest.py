@@ -1,5 +1,5 @@
 """What every test shares: the event loop's flavour, the databases of tests/stores.py, whose certificates are trusted,
-how many examples are tried; and which tests are quick."""
+how many examples are tried; which tests are quick; and that figures are shown."""
 
 import os
 from functools import cache
@@ -70,6 +70,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.long("what the rooms behind a door do is tried on both engines in every run"))
         if _is_quick(item):
             item.add_marker("quick")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Figures that a test measured are shown, also where it passed: `record_property("figure", …)`."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "figure":
+                terminalreporter.write_line(str(value))
 
 
 @cache

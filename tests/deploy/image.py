@@ -1,7 +1,7 @@
 """Builds the image of the Dockerfile with buildah and starts it in a chroot, where there is no Docker and no registry.
 
 Its base is then no `python:…-slim` but a Debian with Debian's Python, under the same name: what the Dockerfile does on
-it is the same. Needs Linux, root, buildah and mmdebstrap. Takes minutes.
+it is the same. Needs Linux, root, buildah and mmdebstrap, which `make builders` installs. Takes a minute or two.
 """
 
 import os
@@ -45,6 +45,7 @@ class Image:
 
     root: Path
     size_bytes: int
+    own_bytes: int  # of them in /opt/venv, which is the same on every base
     variables: dict[str, str]
     health_check: list[str]
     command: list[str]
@@ -56,8 +57,9 @@ def built() -> Iterator[Image]:
     base = KEPT / "base.tar"
     if not base.exists():
         KEPT.mkdir(parents=True, exist_ok=True)
-        made = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={PACKAGES}", "bookworm", f"{base}.part"]
-        subprocess.run(made, check=True, timeout=900, stdout=subprocess.DEVNULL, env={**os.environ, "TMPDIR": "/tmp"})
+        made = ["mmdebstrap", "--quiet", "--format=tar", "--variant=apt", f"--include={PACKAGES}", "bookworm"]
+        environment = {**os.environ, "TMPDIR": "/tmp"}
+        subprocess.run([*made, f"{base}.part"], check=True, timeout=900, stdout=subprocess.DEVNULL, env=environment)
         Path(f"{base}.part").rename(base)
     storage = KEPT / "storage"
     shutil.rmtree(storage, ignore_errors=True)
@@ -114,8 +116,11 @@ def _read(container: str, root: Path) -> Image:
     )
     assert field("{{.Docker.Config.User}}") == f"{_USER}:{_USER}"
     assert check[0] == "CMD"
-    size_bytes = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file() and not path.is_symlink())
-    return Image(root, size_bytes, variables, check[1:], entry.split())
+    return Image(root, _bytes_in(root), _bytes_in(root / "opt/venv"), variables, check[1:], entry.split())
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 class Container:
