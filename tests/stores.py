@@ -60,6 +60,11 @@ class PostgresqlServer:
         uri: str = self._server.get_uri(name)
         return uri
 
+    @property
+    def programs(self) -> Path:
+        """The folder with pg_dump, pg_restore and the like."""
+        return Path(self._server.bin_path)
+
     def store(self) -> str:
         """Makes a migrated store, returns its URL."""
         return self.create(template=_TEMPLATE)

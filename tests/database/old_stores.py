@@ -205,7 +205,7 @@ def main() -> None:
         engine = create_engine(url)
         migrate.upgrade(engine)
         make(engine)
-        pg_dump = [server._server.bin_path / "pg_dump", "--inserts", "--no-owner", "--no-privileges", url]
+        pg_dump = [str(server.programs / "pg_dump"), "--inserts", "--no-owner", "--no-privileges", url]
         dump = subprocess.run(pg_dump, check=True, capture_output=True, text=True).stdout
         lines = (line for line in dump.splitlines() if line and not _NOISE.match(line))
         dump_of(migrations.HEAD, "postgresql").write_text("\n".join(lines) + "\n", encoding="utf-8")
