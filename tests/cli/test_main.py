@@ -1,6 +1,7 @@
 """The global options, and the ways the program is started."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,17 @@ def test_the_shell_completes_commands_that_are_not_loaded_yet(typed: str, offere
     program = Path(sys.executable).with_name("zenmux-gateway")
     done = subprocess.run([program], env=environment, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == [offered]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_a_bash_takes_the_script_that_is_printed() -> None:
+    script = """
+        eval "$(zenmux-gateway --show-completion)"
+        complete -p zenmux-gateway | grep -q _zenmux_gateway_completion || exit 3
+        COMP_WORDS=(zenmux-gateway keys cr) COMP_CWORD=2
+        _zenmux_gateway_completion zenmux-gateway
+        echo "${COMPREPLY[@]}"
+    """
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    told = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (0, "create\n"), told.stderr
