@@ -378,7 +378,10 @@ def test_curl_lines_tell_what_went_wrong_and_save_nothing(
 def test_one_version_everywhere() -> None:
     assert f'version = "{app.__version__}"' in read("pyproject.toml")
     assert f"image: zenmux-gateway:{app.__version__}\n" in read("docker-compose.yml")
-    assert "## [Unreleased]" in read("CHANGELOG.md")
+    sections = re.findall(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", read("CHANGELOG.md"), re.MULTILINE)
+    assert sections[0] == ("Unreleased", "")
+    assert sections[1][0] == app.__version__
+    assert all(date for _, date in sections[1:])
 
 
 # --- Lock files
