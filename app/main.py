@@ -226,7 +226,7 @@ async def _open(
         edit_bounds=_edit_bounds(settings),
         new_boundary=lambda: f"zenmux-gateway-{secrets.token_hex(16)}",
         metrics=metrics,
-        administration=open_administration(settings.database, clock, stack, authenticator.forget),
+        administration=open_administration(settings.database, clock, stack, authenticator.forget, metrics.time_query),
     )
 
 

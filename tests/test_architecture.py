@@ -193,7 +193,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "api/services.py", "api/endpoints/usage.py", "quotas/reports/overview.py",
     ),
     ("admin_api/test_access.py",): (
-        "admin_api/door.py", "admin_api/routes/status.py", "admin/reads/status.py", "admin/access/administration.py",
+        "admin_api/door.py", "admin_api/routes/status.py", "admin/reads/status.py",
         "identity/people/principal.py",
     ),
     ("admin_api/test_people.py",): (

@@ -22,6 +22,7 @@ PROVIDER = "zenmux"
 _DURATION_BUCKETS = (0.01, 0.04, 0.16, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 120, 180, 300, 600)
 _OVERHEAD_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
 _PER_TOKEN_BUCKETS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3)
+_QUERY_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15)  # the database ends one after 5 seconds; it may wait as long
 _TOKEN_BUCKETS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 _UNTIMED = (Outcome.REJECTED, Outcome.REFUSED)
 _DELIVERED = (Outcome.COMPLETED, Outcome.CLIENT_LEFT)
@@ -69,6 +70,10 @@ class Metrics:
         self._refusals = self._counter("refusals", "Requests refused before anything was bought.", "reason")
         self._replays = self._counter("replays", "Requests answered with what others bought.", "kind")
         self.logins = self._counter("logins", "Tries to sign in to the console, by how they ended.", "method", "result")
+        queries = self._histogram(
+            "console_query_seconds", "Reads for the console and the admin API, with their wait.", _QUERY_BUCKETS
+        )
+        self.time_query = queries.labels().observe
         self._shadow = self._counter("shadow_refusals", "Requests a shadow limit would have refused.", "scope", "unit")
         self._usage_missing = self._counter("usage_missing", "Answers settled at the estimate.", *by_model)
         self._implausible = self._counter("usage_implausible", "Reported usage that was not believed.", *by_model)

@@ -29,5 +29,7 @@
     // Tries to sign in to the console within 15 minutes, of one way to sign in.
     refusedSignIns: 20,
     failedSignIns: 2,
+    // One read in twenty for the console or the admin API may take longer. The database ends one after 5 seconds.
+    consoleQuerySeconds: 2,
   },
 }

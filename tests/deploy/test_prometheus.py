@@ -1,6 +1,6 @@
 """A real Prometheus scrapes real gateways, which are made to fail in every way an alert is about. Each alert fires, and
 each query of a dashboard finds something. The mixin's time runs sixty times faster; nothing else of it is changed but
-the name of the job and what `Slow` calls slow."""
+the name of the job and what `Slow` and `ConsoleQuerySlow` call slow."""
 
 import json
 import math
@@ -59,6 +59,7 @@ PROVOKED = {
     "SettlementsAtRisk": "the same, with `GATEWAY_SPOOL_BYTES_MAX=0`",
     "SignInsRefused": "thirty wrong admin keys",
     "SignInsFailing": "a provider that nobody answers for",
+    "ConsoleQuerySlow": "a database whose list of changes takes long to read, with 0.1 seconds called slow",
     "AvailabilityBudgetBurn": "its database is locked, and requests keep coming",
     "AddedLatencyBudgetBurn": "its database is locked for a moment before each request",
 }
@@ -88,6 +89,12 @@ AWAY = """
 version: 1
 oidc: {providers: {away: {label: Away, issuer: "http://127.0.0.1:9", client_id: gateway, newcomers: nobody}}}
 """
+# The list of changes, of which each look counts to a million first.
+SLOW_CHANGES = (
+    "ALTER TABLE admin_events RENAME TO kept_events",
+    "CREATE VIEW admin_events AS WITH RECURSIVE up(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < 1000000)"
+    " SELECT kept_events.* FROM kept_events, (SELECT max(n) AS top FROM up) WHERE top > 0",
+)
 BODY = {"model": "gpt-image-2", "size": "1024x1024", "quality": "low"}
 IMAGE = json.dumps({"created": 1, "data": [{"b64_json": "aGVsbG8="}]}).encode()
 
@@ -180,6 +187,8 @@ def traffic(site: Site) -> Callable[[], None]:
     shadowed = gateway.store.key(shadow_limits=("images:1/day",))
     assert [ask(gateway.url, shadowed).status_code for _ in range(2)] == [200, 200]
     site.change("usual", "UPDATE threshold_events SET tries = 9, next_try_at_ms = 1 WHERE next_try_at_ms IS NOT NULL")
+    for statement in SLOW_CHANGES:
+        site.change("usual", statement)
     # Somebody buys with the account's key beside the gateway.
     for _ in range(5):
         headers = {"authorization": f"Bearer {UPSTREAM_KEY}"}
@@ -194,6 +203,8 @@ def traffic(site: Site) -> Callable[[], None]:
             ask_for(stream=True, partial_images=1)
             edit(gateway.url, key)
             ask_for("a tree", {"Idempotency-Key": "one"})  # the first buys, the others are replays
+            read = httpx2.get(f"{gateway.root}/admin/v1/changes", headers={"authorization": f"Bearer {ADMIN_KEY}"})
+            assert read.status_code == 200
 
     return one_round
 
@@ -337,8 +348,9 @@ def broken(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_alert_fires_and_every_panel_shows_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "prometheus").mkdir()
     made = tmp_path / "rendered"
-    chosen = ["--set", 'selector=job=~"zg-.*"', "--set", "requestSeconds=1", "--into", str(made)]
-    subprocess.run([sys.executable, ROOT / "deploy/mixin/render.py", *chosen], check=True)
+    chosen = ('selector=job=~"zg-.*"', "requestSeconds=1", "consoleQuerySeconds=0.1")
+    options = [word for each in chosen for word in ("--set", each)]
+    subprocess.run([sys.executable, ROOT / "deploy/mixin/render.py", *options, "--into", made], check=True)
     texts = {name: faster((made / name).read_text(encoding="utf-8")) for name in ("alerts.yml", "rules.yml")}
     expected = {(rule["alert"], rule["labels"]["severity"]) for rule in rules("alerts.yml")}
 

@@ -2,6 +2,7 @@
 so that no page and no poller can take those that requests need.
 """
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -30,18 +31,26 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Administration:
-    """Calls use cases as somebody. For one event loop. `changed` is called after each change."""
+    """Calls use cases as somebody. For one event loop. `changed` is called after each change, `observe` with the
+    seconds that each read took, its wait included.
+    """
 
     engine: Engine
     clock: Clock
     readers: Readers
     writers: Readers
     changed: Callable[[], None]
+    observe: Callable[[float], None]
 
     async def read(self, principal: Principal, use_case: Callable[[Operator], _T]) -> _T:
         """What a use case that only reads returns or raises. Raises StoreUnavailable if it takes too long."""
         operator = self._operator(principal)
-        return await self.readers.run(lambda: use_case(operator), _WAIT_SECONDS)
+        monotonic = asyncio.get_running_loop().time
+        begun_at = monotonic()
+        try:
+            return await self.readers.run(lambda: use_case(operator), _WAIT_SECONDS)
+        finally:
+            self.observe(monotonic() - begun_at)
 
     async def change(
         self,
@@ -69,10 +78,15 @@ class Administration:
 
 
 def open_administration(
-    database_url: str, clock: Clock, stack: AsyncExitStack, changed: Callable[[], None]
+    database_url: str,
+    clock: Clock,
+    stack: AsyncExitStack,
+    changed: Callable[[], None],
+    observe: Callable[[float], None],
 ) -> Administration:
     """Opens its connections; `stack` closes them."""
     engine = create_engine(database_url, _READS_AT_A_TIME + _WRITES_AT_A_TIME)
     stack.callback(engine.dispose)
     readers = Readers(_READS_AT_A_TIME, "administration-reads")
-    return Administration(engine, clock, readers, Readers(_WRITES_AT_A_TIME, "administration-changes"), changed)
+    writers = Readers(_WRITES_AT_A_TIME, "administration-changes")
+    return Administration(engine, clock, readers, writers, changed, observe)

@@ -39,6 +39,15 @@ local of = p.of;
           ),
           p.lines('Jobs', 'Running now, and ended since the start, of the processes that live.', [['sum by (state) (%s)' % of('jobs'), '{{state}}']], 'none'),
           p.lines('Kept files', 'Bytes of all gateways on the database; bounded by GATEWAY_FILES_BYTES_MAX.', [['max(%s)' % of('files_bytes'), 'bytes']], 'bytes'),
+          p.lines(
+            'Reads for the console and the admin API',
+            'With their wait: three run at a time. Requests for images have connections of their own.',
+            [
+              ['histogram_quantile(%s, sum by (le) (rate(%s[$window])))' % [q, of('console_query_seconds_bucket')], 'p' + q * 100]
+              for q in [0.5, 0.95]
+            ],
+            's'
+          ),
           p.quantiles('Added latency', 'A reservation is written before the first byte is sent to ZenMux.', 'overhead_seconds', w=12),
         ]),
       ]
