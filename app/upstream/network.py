@@ -13,6 +13,7 @@ from app.settings.settings import Settings
 from app.upstream.http1.connection import IDLE_SECONDS_MAX
 from app.upstream.http1.pool import PoolBounds
 from app.upstream.http1.transport import Transport
+from app.upstream.stock import StockTransport
 from app.upstream.wire.certificates import trusted
 from app.upstream.wire.proxies import proxy_of, uses_httpx
 
@@ -42,10 +43,10 @@ class Network:
         transport = self._stock(url, httpx2.Limits())
         return httpx2.AsyncClient(transport=transport, timeout=seconds, trust_env=False, follow_redirects=False)
 
-    def _stock(self, url: httpx2.URL, limits: httpx2.Limits) -> httpx2.AsyncHTTPTransport:
+    def _stock(self, url: httpx2.URL, limits: httpx2.Limits) -> StockTransport:
         limits.keepalive_expiry = IDLE_SECONDS_MAX
         found = proxy_of(self._settings, str(url))
         proxy = None if found is None else httpx2.Proxy(found)
         if proxy is not None and proxy.url.scheme == "https":
             proxy.ssl_context = self.tls
-        return httpx2.AsyncHTTPTransport(verify=self.tls, trust_env=False, proxy=proxy, limits=limits)
+        return StockTransport(self.tls, limits, proxy)

@@ -331,6 +331,43 @@ class TestAnswers:
                 await reading
             await response.aclose()
 
+    @pytest.mark.parametrize(
+        "text",
+        [b"HTTP/1.1 100 Go on\r\n\r\n", b"HTTP/1.1 103 Hints\r\nlink: x\r\n\r\n", b"a:b\r\n"],
+    )
+    async def test_what_comes_before_an_answer_has_an_end(self, text: bytes) -> None:
+        async def flood(connection: Connection) -> None:
+            await connection.send(b"HTTP/1.1 200 OK\r\n" if text.startswith(b"a") else b"")
+            while True:
+                await connection.send(text * 1_000)
+
+        async with serve(flood) as server, upstream_at(server.url) as upstream:
+            async with asyncio.timeout(10):
+                with pytest.raises(UpstreamBroken):
+                    await ask(upstream)
+
+    async def test_a_hundred_interim_answers_are_no_answer(self) -> None:
+        interim = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * 100
+
+        async def hint(connection: Connection) -> None:
+            await connection.send(interim + answered(b"ok"))
+
+        async with serve(hint) as server, upstream_at(server.url) as upstream:
+            for _ in range(2):
+                assert (await ask(upstream))[1] == b"ok"
+            assert server.connections_made == 1
+
+    async def test_trailers_have_an_end(self) -> None:
+        async def flood(connection: Connection) -> None:
+            await connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n")
+            while True:
+                await connection.send(b"a:b\r\n" * 1_000)
+
+        async with serve(flood) as server, upstream_at(server.url) as upstream:
+            async with asyncio.timeout(10):
+                with pytest.raises(UpstreamBroken):
+                    await ask(upstream)
+
     async def test_a_reset_in_the_middle(self) -> None:
         async def reset(connection: Connection) -> None:
             await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1")

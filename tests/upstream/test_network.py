@@ -16,6 +16,7 @@ from app.settings.values import is_loopback
 from app.upstream.http1.pool import PoolBounds
 from app.upstream.http1.transport import Transport
 from app.upstream.network import Network
+from app.upstream.stock import StockTransport
 from app.upstream.wire.proxies import check_way, proxy_of, uses_httpx
 from app.upstream.zenmux import Upstream
 from tests.upstream.asking import both_loops
@@ -101,7 +102,7 @@ class TestTransport:
     )  # fmt: skip
     async def test_is_chosen(self, kind: str, proxy: str | None, ours: bool) -> None:
         made = network(upstream_transport=kind, upstream_proxy=proxy).transport(httpx2.URL(ZENMUX), PoolBounds(1, 1, 1))
-        assert type(made) is (Transport if ours else httpx2.AsyncHTTPTransport)
+        assert type(made) is (Transport if ours else StockTransport)
         await made.aclose()
 
     def test_ours_and_a_proxy_contradict_each_other(self) -> None:
