@@ -302,9 +302,13 @@ def test_the_documented_dump_is_the_owners_alone() -> None:
 # --- curl lines, run as they stand
 
 
+CURL = re.compile(r"\bcurl\s(?:[^\n\\]|\\.)*", re.DOTALL)  # with the lines that continue it
+DOCS_ADMIN_KEY = "an-admin-key-of-the-pages-0123456789"
+
+
 def curl_commands() -> list[tuple[str, str]]:
-    """Every curl command of the pages, with its page; from a transcript, what follows the `$`."""
-    found = [(page, block) for page, block in blocks("sh") if block.startswith("curl ")]
+    """Every block with a curl command in it, with its page; from a transcript, what follows the `$`."""
+    found = [(page, block) for page, block in blocks("sh") if CURL.search(block)]
     for page, block in blocks("console"):
         lines = block.splitlines()
         starts = [number for number, line in enumerate(lines) if line.startswith("$ curl ")]
@@ -324,6 +328,7 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
             zenmux_api_key=SecretStr("sk-ai-v1-test"),
             zenmux_base_url=sandbox.url,
             data_dir=data_dir,
+            admin_key=SecretStr(DOCS_ADMIN_KEY),
         )
         with RunningGateway(settings) as gateway:
             yield {
@@ -331,20 +336,22 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
                 "http://127.0.0.1:8080": gateway.root,
                 "http://127.0.0.1:8090": sandbox.url.removesuffix("/api/v1"),
                 "sk-zg-…": gateway.store.key().text,
+                "$GATEWAY_ADMIN_KEY": DOCS_ADMIN_KEY,
             }
 
 
 def run_curl(command: str, replaced: dict[str, str], folder: Path) -> "subprocess.CompletedProcess[str]":
     for written, meant in replaced.items():
         command = command.replace(written, meant)
-    return subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(["sh", "-ec", command], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_every_curl_line_fails_where_the_answer_is_an_error() -> None:
     commands = curl_commands()
-    assert {"README.md", "clients.md", "sandbox.md"} <= {page for page, _ in commands}
+    assert {"README.md", "admin-api.md", "clients.md", "sandbox.md"} <= {page for page, _ in commands}
     for page, command in commands:
-        assert "--fail-with-body" in command, f"{page}: {command.splitlines()[0]}"
+        for call in CURL.findall(command):
+            assert "--fail-with-body" in call, f"{page}: {call.splitlines()[0]}"
 
 
 @pytest.mark.parametrize(("page", "command"), curl_commands(), ids=lambda value: value.split()[0])
