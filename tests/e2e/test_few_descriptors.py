@@ -112,3 +112,30 @@ def test_where_a_chosen_number_does_not_fit_connections_are_refused_in_words_and
         assert read_metric(gateway.root, "zenmux_gateway_connection_faults_total", kind="too_many") >= len(refused)
         assert read_metric(gateway.root, "zenmux_gateway_connection_faults_total", kind="no_descriptors") == 0
         assert "connections_refused" in gateway.log()
+
+
+def ask_health(connection: socket.socket) -> None:
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: gateway\r\n\r\n")
+    answer = b""
+    while not answer.endswith(b'"ok"}'):
+        answer += connection.recv(65_536) or pytest.fail("it closed the connection")
+
+
+def test_a_process_that_has_run_out_of_descriptors_says_so_and_serves_again(tmp_path: Path) -> None:
+    """Of its own accord it takes no more than it has; the machine, or something that leaks, may leave it without."""
+    with GatewayProcess(tmp_path / "data", "http://127.0.0.1:9/v1") as gateway, ExitStack() as stack:
+        pid, limit = gateway.process.pid, resource.RLIMIT_NOFILE
+        before = resource.prlimit(pid, limit)
+        kept = stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=20))
+        ask_health(kept)
+        resource.prlimit(pid, limit, (3, before[1]))
+        lost = stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=20))
+        lost.sendall(b"GET /healthz HTTP/1.1\r\n")
+        wait_until(lambda: "no_descriptors" in gateway.log(), "the log says so")
+        ask_health(kept)
+        resource.prlimit(pid, limit, before)
+        wait_until(gateway.is_ready, "it serves again")
+        assert read_metric(gateway.root, "zenmux_gateway_connection_faults_total", kind="no_descriptors") >= 1
+        line = next(json.loads(line) for line in gateway.log().splitlines() if "no_descriptors" in line)
+        assert (line["level"], line["event"]) == ("warning", "connections_refused")
+        assert line["no_descriptors"] >= 1
