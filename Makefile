@@ -77,18 +77,23 @@ clients: $(CLIENT_VENVS) ## install openai-python 1.109, LiteLLM, LangChain, pyd
 
 # Programs out of Debian's packages, unpacked and not installed: nothing is started, and no right is needed but to read the package
 # lists, which root may fetch.
-tools: ## unpack Debian's Prometheus and nginx, and a Helm, for tests and bench, where they are not there
+tools: ## unpack Debian's Prometheus, nginx and pgbouncer, and a Helm, for tests and bench, where they are not there
 	@command -v promtool >/dev/null && command -v prometheus >/dev/null || $(MAKE) --no-print-directory .tools/prometheus/.unpacked || \
 	  echo "Prometheus could not be had: the tests with it will be skipped"
 	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || $(MAKE) --no-print-directory .tools/nginx/.unpacked || \
 	  echo "nginx could not be had: the tests with it will be skipped"
+	@command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || $(MAKE) --no-print-directory .tools/pgbouncer/.unpacked || \
+	  echo "pgbouncer could not be had: the tests with it will be skipped"
 	@command -v helm >/dev/null || $(MAKE) --no-print-directory .tools/helm/helm || \
 	  echo "Helm could not be had: the tests of the chart will be skipped"
 
+# The libraries of some are rarely there, and their packages' names change between Debian's releases.
+LIBRARIES_OF_pgbouncer = $$(apt-cache depends pgbouncer 2>/dev/null | sed -nE 's/^ +Depends: (lib(c-ares|event)[^ ]*)$$/\1/p')
+
 .tools/%/.unpacked:
 	@rm -rf $(@D) && mkdir -p $(@D)
-	@cd $(@D) && { apt-get download -qq $* 2>/dev/null || { apt-get update -qq && apt-get download -qq $*; }; } && \
-	  dpkg-deb -x $*_*.deb . && rm $*_*.deb && touch .unpacked
+	@cd $(@D) && { apt-get download -qq $* $(LIBRARIES_OF_$*) 2>/dev/null || { apt-get update -qq && apt-get download -qq $* $(LIBRARIES_OF_$*); }; } && \
+	  for package in *.deb; do dpkg-deb -x $$package . && rm $$package || exit 1; done && touch .unpacked
 
 # A Helm for Linux on x86-64, out of a package that carries one for the cloud: it is checked against the lock file's hash.
 .tools/helm/helm: tests/deploy/helm.lock | $(STAMP)

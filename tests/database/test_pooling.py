@@ -14,9 +14,12 @@ from sqlalchemy import Engine
 from app.database.engine import create_engine
 from app.database.pooling import refuse_transaction_pooling
 from app.errors import ConfigurationError, StoreUnavailable
+from tests.forking import run_command
 from tests.servers import free_port, wait_until
 
-PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+_UNPACKED = Path(__file__).parents[2] / ".tools" / "pgbouncer" / "usr"  # `make tools` puts Debian's package there
+PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path=f"/usr/sbin:{_UNPACKED / 'sbin'}")
+LIBRARIES = ":".join(str(folder) for folder in _UNPACKED.glob("lib/*-linux-*"))
 
 
 @contextmanager
@@ -33,7 +36,9 @@ def pgbouncer(postgresql_url: str, folder: Path, mode: str) -> Iterator[str]:
     # It refuses to run as root, and must reach the server's socket.
     user = ["-u", Path(str(behind["host"])).owner()] if os.geteuid() == 0 else []
     folder.chmod(0o755)
-    process = subprocess.Popen([str(PGBOUNCER), *user, str(configuration)], stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "LD_LIBRARY_PATH": LIBRARIES}
+    command = [str(PGBOUNCER), *user, str(configuration)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     url = f"postgresql://{behind['user']}@127.0.0.1:{port}/{behind['dbname']}"
     try:
         wait_until(lambda: process.poll() is None and _answers(url), "pgbouncer answers")
@@ -61,14 +66,18 @@ def test_a_database_that_does_not_answer_is_unavailable() -> None:
         refuse_transaction_pooling(create_engine("postgresql://gateway@127.0.0.1:1/ledger"))
 
 
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that pgbouncer's user can reach."""
+    made = tmp_path_factory.mktemp("pgbouncer")
+    for parent in list(made.parents)[:2]:
+        parent.chmod(0o755)
+    return made
+
+
 @pytest.mark.skipif(PGBOUNCER is None, reason="there is no pgbouncer here")
 @pytest.mark.parametrize("mode", ["transaction", "session"])
-def test_only_transaction_mode_is_refused(
-    postgresql_url: str, tmp_path_factory: pytest.TempPathFactory, mode: str
-) -> None:
-    folder = tmp_path_factory.mktemp("pgbouncer")
-    for parent in list(folder.parents)[:2]:
-        parent.chmod(0o755)
+def test_only_transaction_mode_is_refused(postgresql_url: str, folder: Path, mode: str) -> None:
     with pgbouncer(postgresql_url, folder, mode) as url:
         engine = create_engine(url)
         for _ in range(3):
@@ -78,3 +87,21 @@ def test_only_transaction_mode_is_refused(
                 with pytest.raises(ConfigurationError, match="session mode"):
                     refuse_transaction_pooling(engine)
         engine.dispose()
+
+
+@pytest.mark.skipif(PGBOUNCER is None, reason="there is no pgbouncer here")
+@pytest.mark.parametrize("command", [["serve"], ["config", "check"]], ids=" ".join)
+def test_commands_say_so_at_the_start(postgresql_url: str, folder: Path, command: list[str]) -> None:
+    with pgbouncer(postgresql_url, folder, "transaction") as url:
+        environment = {
+            "GATEWAY_DATABASE_URL": url,
+            "GATEWAY_DATA_DIR": str(folder / "data"),
+            "GATEWAY_PORT": str(free_port()),
+            "ZENMUX_API_KEY": "sk-ai-v1-test",
+        }
+        done = run_command(command, {**os.environ, **environment})
+    said = done.stdout + done.stderr
+    assert done.returncode != 0, said
+    assert "pooler in transaction mode" in said
+    assert "session mode" in said
+    assert "Traceback" not in said
