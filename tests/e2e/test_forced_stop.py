@@ -153,3 +153,73 @@ def test_a_document_that_has_begun_breaks_off(sandbox: SandboxServer, tmp_path: 
         [row] = gateway.store.rows()
         assert (row["state"], row["usage_source"], row["outcome"]) == ("settled", "estimated", "interrupted")
         assert "Traceback" not in gateway.log()
+
+
+EARLY = {"GATEWAY_EARLY_HEAD_SECONDS": "0.2", "GATEWAY_KEEPALIVE_SECONDS": "0.2", **HURRIED}
+
+
+def test_a_document_of_which_only_white_space_came_breaks_off(sandbox: SandboxServer, tmp_path: Path) -> None:
+    with GatewayProcess(tmp_path / "data", sandbox.url, **EARLY) as gateway:
+        with gateway.begin(gateway.store.key(), "a house [sandbox: delay=60s]") as connection:
+            received = b""
+            while not received.endswith(b"1\r\n \r\n"):
+                received += connection.recv(65536)
+            gateway.terminate()
+            while data := connection.recv(65536):
+                received += data
+        assert gateway.process.wait(30) == 0
+        head, _, body = received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        assert set(body) <= set(b"1\r\n "), "no end, and no error in place of an image"
+        [row] = gateway.store.rows()
+        assert (row["state"], row["usage_source"], row["outcome"]) == ("settled", "estimated", "interrupted")
+        assert gateway.store.findings() == []
+        assert "Traceback" not in gateway.log()
+
+
+@pytest.mark.parametrize(
+    ("delay", "told"),
+    [
+        pytest.param(2, None, id="the image still comes"),
+        pytest.param(
+            60, (410, "answer_lost"), id="it does not",
+            marks=pytest.mark.long("it waits for usage that never comes; the cut itself is in every run, above"),
+        ),
+    ],
+)  # fmt: skip
+def test_one_call_of_the_sdk_to_which_only_white_space_came_buys_one_image(
+    sandbox: SandboxServer, tmp_path: Path, postgresql_url: str, delay: int, told: tuple[int, str] | None
+) -> None:
+    """The SDK sends the request of a broken answer again. The gateway that comes up at the same address knows it."""
+    shared = {"GATEWAY_DATABASE_URL": postgresql_url, **EARLY}
+    with ExitStack() as stack:
+        first = stack.enter_context(GatewayProcess(tmp_path / "one", sandbox.url, **shared))
+        begun, ended = threading.Event(), list[object]()
+        sending = openai.DefaultHttpxClient(event_hooks={"response": [lambda _: begun.set()]})
+        key = first.store.key()
+        client = stack.enter_context(
+            openai.OpenAI(base_url=first.url, api_key=key.text, max_retries=8, http_client=sending)
+        )
+
+        def call() -> None:
+            try:
+                prompt = f"a house [sandbox: delay={delay}s]"
+                ended.append(client.images.generate(model="gpt-image-2", prompt=prompt, quality="low"))
+            except openai.APIStatusError as error:
+                ended.append((error.status_code, error.code))
+
+        caller = threading.Thread(target=call)
+        caller.start()
+        assert begun.wait(30)
+        first.terminate()
+        assert first.process.wait(30) == 0
+        stack.enter_context(GatewayProcess(tmp_path / "two", sandbox.url, GATEWAY_PORT=str(first.port), **shared))
+        caller.join(30)
+        [row] = first.store.rows()
+        assert (row["state"], row["outcome"]) == ("settled", "interrupted")
+        if told is None:
+            [answer] = ended
+            assert isinstance(answer, openai.types.ImagesResponse)
+            assert first.store.findings(fetch_json(sandbox.bill_url)) == []
+        else:
+            assert ended == [told]
