@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 import socket
 from pathlib import Path
@@ -72,9 +73,18 @@ def test_openai_python_sees_our_errors(gateway: RunningGateway) -> None:
         with pytest.raises(openai.BadRequestError, match="image 1") as refused:
             client.images.edit(image=b"no image", **CHEAP)
         assert (refused.value.code, refused.value.param) == ("invalid_image_file", "image")
-        large = image_file() + bytes(60_000_000)
+        large = image_file() + bytes(160_000_000)  # far more than is read behind the error
         with pytest.raises(openai.BadRequestError, match="smaller than 50 MB"):
             client.images.edit(image=large, **CHEAP)
+    assert gateway.store.rows() == []
+
+
+@pytest.mark.skipif(NODE is None, reason="there is no Node.js on this machine")
+def test_openai_node_sees_our_errors(gateway: RunningGateway, files: tuple[Path, Path]) -> None:
+    image, _ = files
+    os.truncate(image, 160_000_000)
+    found = run(gateway, gateway.store.key(), "edit.mjs", how="stream", image=str(image))
+    assert (found["error"]["status"], found["error"]["code"]) == (400, "invalid_image_file"), found
     assert gateway.store.rows() == []
 
 

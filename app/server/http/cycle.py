@@ -5,6 +5,7 @@ parts of files that the kernel sends itself (ASGI's extension `http.response.zer
 import asyncio
 import socket
 import struct
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.responses import Response
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FILE_PART = "http.response.zerocopysend"
 _ENDLESS = 2**62
+_LONG_BODY_BYTES = 1_048_576
 # Closing resets the connection, or closes it after the data that is still to be sent, as before.
 _RESET = struct.pack("ii", 1, 0)
 _NO_RESET = struct.pack("ii", 0, 0)
@@ -30,6 +32,7 @@ class Cycle(RequestResponseCycle):
     hooks = Hooks()
     files: FileSender
     unsent = 0  # of a part of a file
+    leaves_unread = False  # the answer ends the connection, because much of the body may still be on its way
     _wake: asyncio.Future[None] | None = None
 
     async def send(self, message: "ASGISendEvent") -> None:
@@ -40,7 +43,12 @@ class Cycle(RequestResponseCycle):
             part = cast("dict[str, Any]", message)  # uvicorn does not know it
             await self._send_file(part["file"], part["offset"], part["count"])
             return
+        if message["type"] == "http.response.start" and self.more_body and _may_be_long(self.scope["headers"]):
+            self.leaves_unread = True
+            message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
         if message["type"] != "http.response.body" or not message.get("more_body", False):
+            if self.leaves_unread and self.response_started:
+                self.keep_alive = True  # the protocol ends the connection; uvicorn would reset it
             await super().send(message)
             return
         await self._drain()
@@ -112,6 +120,12 @@ class Cycle(RequestResponseCycle):
         headers = [*response.raw_headers, (b"connection", b"close")]
         await self.send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await self.send({"type": "http.response.body", "body": bytes(response.body), "more_body": False})
+
+
+def _may_be_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Of a body: whether it is worth a new connection not to read it."""
+    length = next((value for name, value in headers if name == b"content-length"), None)
+    return length is None or int(length) > _LONG_BODY_BYTES
 
 
 class OldCycle(Cycle):

@@ -20,7 +20,7 @@ from app.server.http.deadlines import Seen, Stage
 from app.server.http.refusals import HEAD_BYTES_MAX, HEADERS_MAX, Enough, Refusal, answer_bytes, error_of
 from app.server.http.upgrade import parser_behind
 
-_UNREAD_BYTES_MAX = 65_536
+_UNREAD_BYTES_MAX = 16_777_216  # dropped as they come, so that who reads only after sending has the answer
 _NO_HOOKS = Hooks()
 
 
@@ -49,17 +49,11 @@ class GatewayProtocol(HttpToolsProtocol):
         self._running: Cycle | None = None
         self._next: Cycle | None = None
         self._stage = Stage.IDLE
-        self._turn = 0
-        self._received = 0
-        self._writable = 0
-        self._packet_bytes = 0
+        self._turn = self._received = self._writable = self._packet_bytes = 0
         self._head_bytes = 0  # received in earlier packets
         self._bare_bytes = 0  # of packets in a row that contain no byte of the body
-        self._trailers = 0
-        self._unread_bytes = 0
-        self._upgrade_offered = False
-        self._is_deaf = False
-        self._is_excess = False
+        self._trailers = self._unread_bytes = 0
+        self._upgrade_offered = self._is_deaf = self._is_excess = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         super().connection_made(transport)
@@ -168,11 +162,14 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        self._running = None
+        cycle, self._running = self._running, None
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        if self._next is not None:
+        if cycle is not None and cycle.leaves_unread:
+            self._is_deaf = True
+            self._end_answered()
+        elif self._next is not None:
             cycle, self._next = self._next, None
             self._start(cycle)
         elif self._stage is Stage.ANSWER:
@@ -245,10 +242,8 @@ class GatewayProtocol(HttpToolsProtocol):
         if isinstance(cause, Enough):
             self._is_deaf = True
             self.cycle.keep_alive = False
-        elif isinstance(cause, Refusal):
-            self._count_and_refuse(cause.fault)
         else:
-            self._count_and_refuse(Fault.MALFORMED)
+            self._count_and_refuse(cause.fault if isinstance(cause, Refusal) else Fault.MALFORMED)
 
     def _leave_unread(self, size: int) -> None:
         self._unread_bytes += size
@@ -289,6 +284,9 @@ class GatewayProtocol(HttpToolsProtocol):
     def _answer_and_end(self, fault: Fault) -> None:
         response = self._hooks.answer(error_of(fault))
         self.transport.write(answer_bytes(response, self.server_state.default_headers))
+        self._end_answered()
+
+    def _end_answered(self) -> None:
         # Closed when the caller has closed, or soon: closing with unread bytes would reset the connection before the
         # caller has read the answer.
         self.transport.write_eof()

@@ -40,7 +40,7 @@ class Wire:
 
 def cycle_on(wire: Wire) -> Cycle:
     return Cycle(
-        scope=cast("Any", {"method": "POST"}),
+        scope=cast("Any", {"method": "POST", "headers": [(b"content-length", b"2")]}),
         transport=cast("asyncio.Transport", wire),
         flow=wire.flow,
         logger=logging.getLogger(),

@@ -155,6 +155,31 @@ def test_an_app_that_does_not_answer_is_a_fault_in_openais_envelope(served: Serv
     assert error_in(answer)["code"] == "internal_error"
 
 
+@pytest.mark.parametrize("framing", [b"content-length: %d" % 900_000_000, b"transfer-encoding: chunked"])
+def test_a_long_body_behind_its_answer_is_not_read(served: Served, framing: bytes) -> None:
+    """Some of it is dropped, so that who reads only after sending has the answer."""
+    piece = b"%x\r\n%b\r\n" % (1_048_576, bytes(1_048_576)) if framing.startswith(b"transfer") else bytes(1_048_576)
+    with served.connect() as connection:
+        connection.sendall(b"POST /early HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % framing)
+        connection.settimeout(10)
+        sent = 0
+        for _ in range(8):
+            connection.sendall(piece)
+        with pytest.raises(OSError, match=r"reset|pipe"):  # not a timeout
+            while True:
+                sent += connection.send(piece)
+        assert sent < 40_000_000  # 16 MiB are dropped, the rest lies in the kernel
+        assert read_all(connection).startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_short_body_behind_its_answer_is_read_past(served: Served) -> None:
+    with served.connect() as connection:
+        connection.sendall(b"POST /early HTTP/1.1\r\nhost: x\r\ncontent-length: 1048576\r\n\r\n")
+        assert read_answer(connection)[0] == 401
+        connection.sendall(bytes(1_048_576) + GET)
+        assert read_answer(connection)[0] == 200
+
+
 class TestHttp10:
     def test_answers_have_no_chunks_and_end_with_the_connection(self, served: Served) -> None:
         answer = served.ask(b"GET /big HTTP/1.0\r\n\r\n")
