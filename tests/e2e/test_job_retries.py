@@ -3,6 +3,7 @@ answer lost that could be had."""
 
 import errno
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -206,6 +207,30 @@ class TestFailures:
         assert job["request_id"] in job["error"]["message"]
         assert ask(gateway, key, f"{path}/result").status_code == 410
         assert_bill_is_ledger(gateway, sandbox, 1)
+
+    @pytest.mark.parametrize("headers", [{}, KEYED])
+    def test_a_disk_that_is_full_refuses_before_buying(
+        self,
+        gateway: RunningGateway,
+        sandbox: SandboxServer,
+        monkeypatch: pytest.MonkeyPatch,
+        headers: dict[str, str],
+    ) -> None:
+        """It took files a moment ago."""
+        key, url = gateway.store.key(), f"{gateway.url}/images/generations"
+        prefer = {"prefer": "respond-async, wait=50"}
+        assert post(url, key, prefer).status_code == 200
+        usual = os.statvfs("/")
+        nearly_full = os.statvfs_result([*usual[:4], 10, *usual[5:]])
+        with monkeypatch.context() as full:
+            full.setattr("app.files.store.folder.os.statvfs", lambda _: nearly_full)
+            refused = post(url, key, {**prefer, **headers}, prompt=SLOW)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "files_unavailable")
+        assert "retry-after" in refused.headers
+        assert_bill_is_ledger(gateway, sandbox, 1)
+        assert post(url, key, {**prefer, **headers}, prompt=SLOW).status_code == 200, "the disk has room again"
+        assert_bill_is_ledger(gateway, sandbox, 2)
+        assert list(gateway.settings.files_dir.glob("*.part")) == []
 
     def test_an_answer_that_had_to_make_room_says_so(self, start_gateway: StartGateway, sandbox: SandboxServer) -> None:
         gateway = start_gateway(sandbox.url, files_bytes_max=1_500_000)

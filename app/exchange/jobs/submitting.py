@@ -64,7 +64,6 @@ class Submissions:
         """Ends with the job."""
         try:
             self.jobs.kept.files.require_shared()
-            await self.jobs.kept.files.require_room()
             for _ in range(_DECISIONS_MAX):
                 now_ms = self.jobs.now_ms()
                 decision, row = await self._records.decide(new.ask, now_ms)
@@ -111,7 +110,8 @@ class Submissions:
         is_mine = True
         try:
             incoming = Incoming(ask, new.caller.user_id, event, downstream)
-            is_mine = await self._replays.run(attempt, incoming, new.new_exchange(), is_kept=True)
+            # Nobody waits for its answer: without a file it would be bought and lost.
+            is_mine = await self._replays.run(attempt, incoming, new.new_exchange(), is_kept=True, is_file_first=True)
         except GatewayError:
             if adding is None:  # it is no job
                 raise

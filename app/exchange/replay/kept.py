@@ -16,6 +16,8 @@ _HEAD_BYTES_MAX = 65_536
 # Of this request alone, or said anew with each answer.
 _NOT_KEPT = (b"x-ratelimit-", b"content-length", b"x-request-id", b"retry-after", b"date")
 
+_UNKNOWN = "application/octet-stream"
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -45,9 +47,17 @@ class KeptAnswers:
 
     files: FileStore
 
-    async def create(self, head: KeptHead, owner: Owner, request_id: str, seconds: float) -> FileWriter:
-        """A file that has the head already. Write the body to it, then commit or abort it. Raises FilesUnavailable."""
-        writer = await self.files.create(Kind.ANSWER, owner, request_id, head.content_type, seconds)
+    async def draft(self, owner: Owner, request_id: str) -> FileWriter:
+        """An empty file for `create`, made before anybody knows what goes into it. Raises FilesUnavailable."""
+        return await self.files.create(Kind.ANSWER, owner, request_id, _UNKNOWN, 0)
+
+    async def create(
+        self, head: KeptHead, owner: Owner, request_id: str, seconds: float, draft: FileWriter | None = None
+    ) -> FileWriter:
+        """A file that has the head already: `draft`, or a new one. Write the body to it, then commit or abort it.
+        Raises FilesUnavailable."""
+        writer = draft or await self.draft(owner, request_id)
+        writer.content_type, writer.purpose = head.content_type, writer.purpose._replace(seconds=seconds)
         try:
             await writer.write(_encoded(head))
         except BaseException:

@@ -155,14 +155,20 @@ class Replays:
             self.records.here.add(attempt, now_ms)
         return attempt
 
-    async def run(self, attempt: Attempt, incoming: Incoming, exchange: Exchange, *, is_kept: bool) -> bool:
-        """Buys. `is_kept`: the answer is kept from its first byte. False: another request has its Idempotency-Key since
-        a moment ago. Raises GatewayError only if nothing was sent."""
+    async def run(
+        self, attempt: Attempt, incoming: Incoming, exchange: Exchange, *, is_kept: bool, is_file_first: bool = False
+    ) -> bool:
+        """Buys. `is_kept`: the answer is kept from its first byte; `is_file_first`: nothing is bought where no file can
+        be made for it. False: another request has its Idempotency-Key since a moment ago. Raises GatewayError only if
+        nothing was sent."""
         ask, event, records = incoming.ask, incoming.event, self.records
+        owner = Owner(ask.key_id, incoming.user_id)
+        first: FileWriter | None = None
 
         async def make_file(head: KeptHead) -> FileWriter:
-            owner = Owner(ask.key_id, incoming.user_id)
-            return await self.kept.create(head, owner, event.request_id, records.seconds_left(attempt))
+            nonlocal first
+            draft, first = first, None
+            return await self.kept.create(head, owner, event.request_id, records.seconds_left(attempt), draft)
 
         keeping = KeepingDownstream(
             incoming.downstream,
@@ -175,6 +181,8 @@ class Replays:
         error: GatewayError | None = None
         try:
             row = records.row(attempt) if ask.idempotency_key is not None else None
+            if is_file_first:
+                first = await self.kept.draft(owner, event.request_id)
             await exchange.run(keeping, ask.fingerprint, row)
         except IdempotencyKeyTaken:
             records.forget(attempt)
@@ -184,6 +192,8 @@ class Replays:
             raise
         finally:
             keeping.close()
+            if first is not None:  # it was not needed
+                await first.abort()
             if attempt.state is AttemptState.RUNNING or attempt.undelivered_at_ms is not None:
                 await self._ended(attempt, keeping, incoming, error or keeping.error)
             error = keeping.error = None  # break the cycle error → traceback → frame → error

@@ -131,20 +131,11 @@ class FileStore:
                 "them, or name a bucket in GATEWAY_FILES_URL."
             )
 
-    async def require_room(self) -> None:
-        """Raises FilesUnavailable where the disk, or the bucket, takes no file now."""
-        if sum(self._writing.values()) >= self._keeping.bytes_max:
-            raise _no_room()
-        monotonic = asyncio.get_running_loop().time
-        if monotonic() >= self._checked_until:
-            await self._disk.run(self._keeping.place.check)
-            self._checked_until = monotonic() + _CHECKED_SECONDS
-
     async def create(self, kind: Kind, owner: Owner, request_id: str, content_type: str, seconds: float) -> FileWriter:
         """A new, empty file, which is kept for `seconds` once it is whole. End it with `commit` or `abort`. Raises
         FilesUnavailable where the disk, or the bucket, takes none.
         """
-        await self.require_room()
+        await self._require_room()
         file_id = self._keeping.new_id()
         draft = await self._disk.run(partial(Draft, self._keeping.folder, file_id))
         self._writing[file_id] = 0
@@ -235,6 +226,15 @@ class FileStore:
             raise FilesUnavailable("The file is gone.")
         async for chunk in file.chunks():
             yield chunk
+
+    async def _require_room(self) -> None:
+        """Raises FilesUnavailable where there is no room, or the place took no file when it was last asked."""
+        if sum(self._writing.values()) >= self._keeping.bytes_max:
+            raise _no_room()
+        monotonic = asyncio.get_running_loop().time
+        if monotonic() >= self._checked_until:
+            await self._disk.run(self._keeping.place.check)
+            self._checked_until = monotonic() + _CHECKED_SECONDS
 
     async def _evict(self) -> None:
         await self._sweeper.evict(self._keeping.bytes_max - sum(self._writing.values()))
