@@ -22,7 +22,7 @@ from app.configuration.reading import check
 from app.database.changes import Change
 from app.database.clock import Clock
 from app.database.engine import create_engine, reading, writing
-from app.database.schema import ledger_tables
+from app.database.schema import ledger_tables, replay_tables
 from app.identity.keys.format import PUBLIC_ID_BYTES, SECRET_BYTES, mint
 from app.identity.keys.keys import NewKey, create_key
 from app.identity.people.users import create_user, find_user
@@ -121,6 +121,13 @@ class Store:
         with reading(self.engine) as connection:
             rows = connection.execute(select(table).order_by(table.c.reserved_at_ms, table.c.id))
             return [dict(row._mapping) for row in rows]
+
+    def undelivered(self) -> int:
+        """How many attempts may be taken over, as every process knows it."""
+        table = replay_tables.attempts
+        with reading(self.engine) as connection:
+            found = connection.execute(select(table.c.request_id).where(table.c.undelivered_at_ms.is_not(None)))
+            return len(found.all())
 
     def settled(self, count: int | None = None) -> list[dict[str, Any]]:
         """The rows, once none of them is pending (and there are `count`)."""

@@ -81,6 +81,57 @@ def test_a_documents_head_is_that_of_the_request_and_white_space_comes_before_th
     assert row["first_byte_ms"] >= 1000, "white space is no byte of the answer"
 
 
+@pytest.mark.parametrize("is_joined", [True, False])
+def test_who_waits_for_anothers_answer_has_the_head_of_that_one(
+    early: RunningGateway, sandbox: SandboxServer, is_joined: bool
+) -> None:
+    """Whether it joins by its Idempotency-Key, or takes over what its caller left."""
+    key, fields = early.store.key("requests:9/day"), {"prompt": "a house [sandbox: delay=2s]", "style": "vivid"}
+    headers = {"authorization": f"Bearer {key.text}", **({"idempotency-key": "k"} if is_joined else {})}
+    url = f"{early.url}/images/generations"
+    with httpx2.stream("POST", url, json={**BODY, **fields}, headers=headers, timeout=PATIENT) as first:
+        if not is_joined:
+            first.close()
+            wait_until(lambda: early.store.undelivered() == 1, "it is known that its caller is gone")
+        with httpx2.stream("POST", url, json={**BODY, **fields}, headers=headers, timeout=PATIENT) as second:
+            assert early.store.rows()[0]["state"] == "pending", "the image is not there yet"
+            assert second.headers["x-gateway-replayed"] == "true"
+            for name in ("content-type", "x-gateway-normalized", "x-gateway-estimated-cost-usd"):
+                assert second.headers[name] == first.headers[name]
+            assert "x-ratelimit-limit-requests" in first.headers
+            assert "x-ratelimit-limit-requests" not in second.headers, "it counts towards no limit"
+            assert second.headers["x-request-id"] != first.headers["x-request-id"]
+            text = second.read()
+            assert text.startswith(b"  ")
+            assert len(json.loads(text)["data"]) == 1
+    assert_bought_once(early, sandbox)
+
+
+@pytest.mark.parametrize(
+    ("directive", "status", "code"),
+    [
+        ("status=500", 502, "upstream_failed"),
+        ("reset", 502, "upstream_broken"),
+        ("moderation", 400, "moderation_blocked"),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, {"x-stainless-retry-count": "1"}, {"idempotency-key": "k"}])
+def test_who_sends_it_again_after_a_broken_connection_is_told_why(
+    early: RunningGateway, sandbox: SandboxServer, directive: str, status: int, code: str, headers: dict[str, str]
+) -> None:
+    """Its head said 200. What is sent again has the failure in its own status, and buys nothing."""
+    key, body = early.store.key(), {**BODY, "prompt": f"a house [sandbox: delay=1s {directive}]"}
+    url, headers = f"{early.url}/images/generations", {"authorization": f"Bearer {key.text}", **headers}
+    with pytest.raises(httpx2.RemoteProtocolError):
+        httpx2.post(url, json=body, headers=headers, timeout=PATIENT)
+    early.store.settled(1)
+    again = httpx2.post(url, json=body, headers=headers, timeout=PATIENT)
+    assert (again.status_code, again.json()["error"]["code"]) == (status, code)
+    assert again.headers["x-gateway-replayed"] == "true"
+    assert len(early.store.rows()) == 1, "nothing more was bought"
+    assert early.store.findings(fetch_json(sandbox.bill_url)) == []
+
+
 def test_an_answer_that_comes_in_time_is_as_ever(gateway: RunningGateway, sandbox: SandboxServer) -> None:
     answer = raw(gateway, gateway.store.key(), prompt="a house")
     head, _, body = answer.partition(b"\r\n\r\n")

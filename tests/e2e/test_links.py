@@ -25,7 +25,7 @@ from tests.e2e.conftest import StartGateway
 from tests.image_files import image_file
 from tests.raw_upstream import Answer as RawAnswer
 from tests.raw_upstream import RawRequest, RawUpstream, document
-from tests.servers import UPSTREAM_KEY, Key, RunningGateway, fetch_json, wait_until
+from tests.servers import UPSTREAM_KEY, Key, RunningGateway, assert_bill_is_ledger, fetch_json, wait_until
 
 BODY = {"model": "gpt-image-2", "prompt": "a house", "size": "1024x1024", "quality": "low"}
 USAGE = {"total_tokens": 214, "input_tokens": 18, "output_tokens": 196}
@@ -265,6 +265,22 @@ def test_a_file_that_cannot_be_put_in_its_place_loses_no_image(
     images = [base64.b64decode(item["b64_json"], validate=True) for item in answer.json()["data"]]
     assert [image[:8] for image in images] == [PNG] * n
     leaves_nothing(gateway)
+
+
+def test_a_disk_that_fails_after_an_early_head_loses_no_image(
+    start_gateway: StartGateway, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its head was sent, and told of links: what it says of the request is what was known by then."""
+    gateway = start_gateway(sandbox.url, early_head_seconds=0.2)
+    monkeypatch.setattr(Draft, "append", fails_after(100_000))
+    answer = post(gateway, quality="hd", prompt="a house [sandbox: delay=1s body=1MB]")
+    assert answer.status_code == 200
+    assert answer.text.startswith(" "), "the head came early"
+    assert answer.headers["x-gateway-normalized"] == "quality=hd->high"
+    (item,) = answer.json()["data"]
+    assert base64.b64decode(item["b64_json"], validate=True).startswith(PNG)
+    leaves_nothing(gateway)
+    assert_bill_is_ledger(gateway, sandbox, 1)
 
 
 @pytest.mark.usefixtures("honest")

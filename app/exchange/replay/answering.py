@@ -29,14 +29,12 @@ class NothingBought(Exception):
 class Answering:
     """One request that is answered so. Counts as a request in flight. `downstream` is its caller."""
 
-    def __init__(
-        self, shared: Exchanges, kept: KeptAnswers, user_id: str, downstream: ReceivingDownstream, *, is_stream: bool
-    ) -> None:
+    def __init__(self, shared: Exchanges, kept: KeptAnswers, user_id: str, downstream: ReceivingDownstream) -> None:
         self._shared = shared
         self._kept = kept
         self._user_id = user_id
         self._downstream = downstream
-        self._is_stream = is_stream
+        self._begins_early = False
         self._waiting: asyncio.Timeout | None = None
         self._is_interrupted = False
         self.is_lost = False  # and that was the answer
@@ -77,18 +75,15 @@ class Answering:
         self._is_interrupted = True
         self._stop_waiting()
 
-    def _begin_early(self) -> None:
-        """Who waits for another's answer waits as long as for one of its own."""
-        bounds, is_stream = self._shared.bounds, self._is_stream
-        seconds = bounds.keepalive_seconds if is_stream else bounds.early_head_seconds
-        if seconds:
-            headers = [(b"content-type", _EVENT_STREAM if is_stream else b"application/json"), _REPLAYED]
-            event_end = no_event_begun if is_stream else None
-            self._downstream.begin_early(EarlyHead(seconds, bounds.keepalive_seconds, headers, event_end))
+    def _begin_early(self, head: EarlyHead | None) -> None:
+        """Who waits for another's answer waits as long as for one of its own, and is told the same."""
+        if head is not None and not self._begins_early:
+            self._begins_early = True
+            self._downstream.begin_early(head._replace(headers=[*head_of(200, head.headers, None).headers, _REPLAYED]))
 
     async def _follow(self, attempt: Attempt) -> None:
-        self._begin_early()
         while True:
+            self._begin_early(attempt.early_head)
             if attempt.failure is not None:
                 await self._send_response(attempt.failure)
             elif attempt.state is AttemptState.KEPT and attempt.file_id is not None:

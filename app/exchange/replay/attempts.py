@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from starlette.responses import Response
 
+from app.exchange.downstream import EarlyHead
 from app.exchange.replay.rules import RETRY_MS, Ask, AttemptState, Known
 from app.files.store.writer import FileWriter
 
@@ -15,13 +16,15 @@ _COUNT_MAX = 10_000
 class Attempt:
     """One attempt, and what those wait for who are answered with it.
 
-    `failure` is what its caller was told, or was to be told; `is_free`: it bought nothing; `is_over`: a taker has its
-    last byte, so nobody else may have it.
+    `early_head` is what its caller's answer begins with while upstream is silent; None until it is reserved, and where
+    nothing begins early. `failure` is what its caller was told, or was to be told; `is_free`: it bought nothing;
+    `is_over`: a taker has its last byte, so nobody else may have it.
     """
 
     __slots__ = (
         "_moved",
         "ask",
+        "early_head",
         "expires_at_ms",
         "failure",
         "file",
@@ -41,6 +44,7 @@ class Attempt:
         self.state = AttemptState.RUNNING
         self.undelivered_at_ms: int | None = None
         self.is_taken = False
+        self.early_head: EarlyHead | None = None
         self.file: FileWriter | None = None
         self.file_id: str | None = None
         self.failure: Response | None = None
@@ -62,6 +66,11 @@ class Attempt:
             is_taken=self.is_taken,
         )
 
+    def begin_early(self, head: EarlyHead) -> None:
+        """Who waits for its answer may be given that head."""
+        self.early_head = head
+        self._move()
+
     def begin(self, file: FileWriter) -> None:
         """Its answer can be followed from now on."""
         self.file = file
@@ -72,7 +81,7 @@ class Attempt:
         self._move()
 
     async def moved(self) -> None:
-        """Waits until its answer begins, or it ends."""
+        """Waits until its answer begins, early or not, or it ends."""
         if self._moved is None:
             self._moved = asyncio.Event()
         await self._moved.wait()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from app.errors import FilesUnavailable, GatewayError
-from app.exchange.downstream import Downstream, EventEnd
+from app.exchange.downstream import Downstream, EarlyHead, EventEnd
 from app.exchange.replay.kept import Headers, KeptHead, head_of
 from app.files.store.writer import FileWriter
 
@@ -26,13 +26,25 @@ class ReceivingDownstream(Downstream, Protocol):
     delivered: bool
 
 
+class Followed(Protocol):
+    """What others know of an answer who wait for it, too."""
+
+    def begin_early(self, head: EarlyHead) -> None:
+        """That is what it begins with while upstream is silent."""
+        ...
+
+    def begin(self, file: FileWriter) -> None:
+        """It is kept in that file."""
+        ...
+
+
 class _Write(Protocol):
     async def __call__(self, chunk: bytes | memoryview, *, is_whole: bool = False) -> None: ...
 
 
 class KeepingDownstream:
     """A Downstream. The answer is kept if `is_kept` says so from the beginning, or if the caller is gone before it was
-    sent any of the body. `on_file` is called with the file once it is there, `on_left` when the caller is gone.
+    sent any of the body. `followed` is told of its beginning; `on_left` is called when the caller is gone.
 
     `file` is the file of a kept answer, whole once `is_whole`. A failure of the disk ends the keeping, not the answer;
     `loss` says so.
@@ -43,7 +55,7 @@ class KeepingDownstream:
         inner: ReceivingDownstream,
         make_file: MakeFile,
         error_event: ErrorEvent,
-        on_file: Callable[[FileWriter], None],
+        followed: Followed,
         on_left: Callable[[], None],
         *,
         is_kept: bool,
@@ -57,12 +69,11 @@ class KeepingDownstream:
         self._is_kept = is_kept
         self._make_file = make_file
         self._error_event = error_event
-        self._on_file = on_file
+        self._followed = followed
         self._on_left = on_left
         self._begun: tuple[int, int | None] | None = None  # with which status and length
         self.write: _Write = self._write_first
         self.keep_alive = inner.keep_alive
-        self.begin_early = inner.begin_early
 
     @property
     def headers(self) -> Headers:
@@ -88,6 +99,10 @@ class KeepingDownstream:
     def started(self) -> bool:
         return self._begun is not None or self.inner.started
 
+    def begin_early(self, head: EarlyHead) -> None:
+        self._followed.begin_early(head)
+        self.inner.begin_early(head)
+
     async def start(self, status: int, content_length: int | None) -> None:
         self._begun = status, content_length
         if self._is_kept or self.inner.left:
@@ -104,7 +119,7 @@ class KeepingDownstream:
         except FilesUnavailable as error:
             self._note_loss(error)
             return
-        self._on_file(self.file)
+        self._followed.begin(self.file)
 
     async def _write_first(self, chunk: bytes | memoryview, *, is_whole: bool = False) -> None:
         if self._is_kept or self.inner.left:
@@ -173,7 +188,7 @@ class KeepingDownstream:
         if self._on_left is _nothing:
             return  # it is closed already
         self.inner.close()
-        self._on_file = self._on_left = _nothing  # break the cycles with what they belong to
+        self._on_left = _nothing  # break the cycle with what it belongs to
         self.write = self.inner.write  # and this object's own
 
 

@@ -95,13 +95,7 @@ class Replays:
         attempt, is_takeover = self.records.here.find(request_id), decision.is_takeover
         if is_takeover and not await self.records.take(attempt, row):
             return False
-        answering = Answering(
-            self.exchanges,
-            self.kept,
-            incoming.user_id,
-            incoming.downstream,
-            is_stream=bool(incoming.event.stream),
-        )
+        answering = Answering(self.exchanges, self.kept, incoming.user_id, incoming.downstream)
         is_running = attempt is not None and attempt.state is AttemptState.RUNNING
         try:
             if attempt is not None:
@@ -174,7 +168,7 @@ class Replays:
             incoming.downstream,
             make_file,
             self.exchanges.error_event,
-            on_file=attempt.begin,
+            attempt,
             on_left=lambda: self._note_left(attempt, keeping),
             is_kept=is_kept,
         )

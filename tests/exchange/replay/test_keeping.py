@@ -66,6 +66,7 @@ class Scene:
     kept: KeptAnswers
     caller: Caller = field(default_factory=Caller)
     begun: list[FileWriter] = field(default_factory=list)
+    early_heads: list[EarlyHead] = field(default_factory=list)
     leaves: int = 0
     is_full: bool = False
 
@@ -74,11 +75,17 @@ class Scene:
             self.leaves += 1
 
         made = KeepingDownstream(
-            self.caller, self._make, lambda error, _: error.message.encode(), self.begun.append, left, is_kept=is_kept
+            self.caller, self._make, lambda error, _: error.message.encode(), self, left, is_kept=is_kept
         )
         made.watch(lambda: None)
         made.headers = [(b"content-type", b"application/json")]
         return made
+
+    def begin(self, file: FileWriter) -> None:
+        self.begun.append(file)
+
+    def begin_early(self, head: EarlyHead) -> None:
+        self.early_heads.append(head)
 
     async def _make(self, head: KeptHead) -> FileWriter:
         if self.is_full:
