@@ -47,7 +47,7 @@ from app.exchange.jobs.opening import open_jobs
 from app.exchange.replay.opening import open_replays
 from app.files.fetching import Fetcher
 from app.files.opening import open_files, open_uploads
-from app.files.upkeep import keep_up
+from app.files.upkeep import keep_up, look_first
 from app.identity.keys.authentication import Authenticator
 from app.quotas.ledger.ledger import Ledger
 from app.quotas.ledger.liveness.heartbeat import Heartbeat
@@ -182,6 +182,7 @@ async def _open(
     heartbeat = Heartbeat(engine, instance, settings.heartbeat_seconds, asyncio.get_running_loop().time)
     files, links = await open_files(engine, settings, clock, heartbeat, stack)
     await ledger.start(Spool(settings.spool_dir, instance, settings.spool_bytes_max), metrics.show_waiting, heartbeat)
+    await look_first(files)
     if expired := await ledger.expire_orphans(clock()):
         logger.warning("reservations_expired_at_start", extra={"reservations": len(expired)})
     upstream = await _open_upstream(settings, clock, metrics, stack)

@@ -182,6 +182,27 @@ def test_where_the_address_is_not_known_links_are_refused_before_buying(
     assert list(post(gateway, model="dall-e-3", response_format=None).json()["data"][0]) == ["b64_json"]
 
 
+def test_where_files_are_not_shared_links_are_refused_from_the_first_on(
+    start_gateway: StartGateway,
+    sandbox: SandboxServer,
+    postgresql_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What looks after files in the background comes too late."""
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("app.main.keep_up", never)
+    _, second = (
+        start_gateway(sandbox.url, database_url=postgresql_url, data_dir=tmp_path / name) for name in ("one", "two")
+    )
+    refused = post(second)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "files_unavailable")
+    assert second.store.rows() == []
+
+
 # --- Disks that fail
 
 

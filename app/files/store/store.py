@@ -165,15 +165,20 @@ class FileStore:
         """Removes what has expired, what is too much, and what nobody knows; looks which processes share the files.
         Call it now and then. Raises FilesUnavailable, StoreUnavailable.
         """
-        place, me, now = self._keeping.place, self._keeping.instance, self._keeping.clock()
+        now, living = self._keeping.clock(), await self.look()
+        await self._sweeper.remove_expired(now)
+        await self._evict()
+        await self._sweeper.remove_unknown(now, living)
+
+    async def look(self) -> Collection[str]:
+        """Looks which processes share the files. Returns all that live. Raises FilesUnavailable, StoreUnavailable."""
+        place, me = self._keeping.place, self._keeping.instance
         living = await self._ask(self._keeping.living)
         strangers = await self._disk.run(partial(without_mark, place, {me, *living}))
         if me in strangers:  # it was taken for dead
             await self._disk.run(partial(place.mark, mark_name(me)))
         self._strangers = [instance for instance in strangers if instance != me]
-        await self._sweeper.remove_expired(now)
-        await self._evict()
-        await self._sweeper.remove_unknown(now, living)
+        return living
 
     async def total_bytes(self) -> int:
         """Of all whole files. Raises StoreUnavailable."""
