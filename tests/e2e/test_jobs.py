@@ -3,6 +3,7 @@
 import base64
 import signal
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -209,12 +210,53 @@ def test_the_paths_of_other_gateways(gateway: RunningGateway, sandbox: SandboxSe
     assert (task["object"], task["task_id"], task["status"]) == ("image.generation.task", task["id"], "processing")
     assert answer.headers["location"] == task["poll_url"] == f"/v1/images/tasks/{task['id']}"
     assert answer.headers["cache-control"] == "no-store"
+    assert task["completed_at"] is None
     done = ended(gateway, key, task["poll_url"])
     assert (done["status"], done["http_status"]) == ("completed", 200)
+    assert task["created_at"] <= done["completed_at"] <= time.time()
     assert base64.b64decode(done["result"]["data"][0]["b64_json"]).startswith(PNG)
     failed = post(f"{gateway.url}/images/generations/async", key, prompt="a house [sandbox: moderation]").json()
     found = ended(gateway, key, failed["poll_url"])
     assert (found["status"], found["http_status"], found["error"]["code"]) == ("failed", 400, "moderation_blocked")
+    assert found["completed_at"] >= failed["created_at"]
+    assert_bill_is_ledger(gateway, sandbox, 1)
+
+
+def test_an_edit_by_the_path_of_other_gateways(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+    key, files = gateway.store.key(), [("image", ("a.png", image_file((64, 64), "PNG"), "image/png"))]
+    headers = {"authorization": f"Bearer {key.text}", "idempotency-key": "order-1"}
+
+    def send(path: str, **more: str) -> Any:
+        url = f"{gateway.root}{path}"
+        return httpx2.post(url, data=BODY, files=files, headers={**headers, **more}, timeout=60)
+
+    answer = send("/v1/images/edits/async")
+    assert answer.status_code == 202, answer.text
+    task = answer.json()
+    assert (task["object"], task["status"]) == ("image.generation.task", "processing")
+    done = ended(gateway, key, answer.headers["location"])
+    assert (done["status"], done["http_status"]) == ("completed", 200)
+    assert base64.b64decode(done["result"]["data"][0]["b64_json"]).startswith(PNG)
+    for other in (send("/images/edits/async"), send("/v1/images/edits", **ASYNC)):
+        assert (other.status_code, other.json()["id"]) == (202, task["id"])
+        assert other.headers["x-gateway-replayed"] == "true"
+    assert send("/v1/images/edits").json() == done["result"]
+    assert list((gateway.settings.data_dir / "uploads").iterdir()) == []
+    assert_bill_is_ledger(gateway, sandbox, 1)
+
+
+def test_for_a_key_all_ways_to_write_a_path_are_one(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+    key, keyed = gateway.store.key(), {"idempotency-key": "order-1"}
+    job = post(f"{gateway.root}/v1/images/generations/async", key, keyed)
+    assert job.status_code == 202
+    done = ended(gateway, key, job.headers["location"])
+    for path in ("/images/generations/async", "/v1/images/generations/async/", "//v1/images/generations/async"):
+        again = post(f"{gateway.root}{path}", key, keyed)
+        assert (again.status_code, again.json()["id"]) == (202, done["id"])
+    for path in ("/v1/images/generations", "/images/generations", "/v1//images/generations/"):
+        answer = post(f"{gateway.root}{path}", key, keyed)
+        assert (answer.headers["x-gateway-replayed"], answer.json()) == ("true", done["result"])
+    assert post(f"{gateway.root}/images/generations", key, keyed, prompt="another").status_code == 422
     assert_bill_is_ledger(gateway, sandbox, 1)
 
 

@@ -164,6 +164,7 @@ def task_json(job: Job) -> dict[str, Any]:
         "object": "image.generation.task",
         "status": _TASK_STATES.get(job.state, "failed"),
         "created_at": job.created_at_ms // 1000,
+        "completed_at": None if job.ended_at_ms is None else job.ended_at_ms // 1000,
         "expires_at": job.expires_at_ms // 1000,
         "poll_url": f"{TASKS}/{job.id}",
         "http_status": _http_status(job),

@@ -56,14 +56,15 @@ def job_schemas() -> dict[str, Schema]:
     seconds: Schema = {"type": "integer", "description": "Unix seconds."}
     result = {"description": "The whole answer, once there is one.", "anyOf": [ref("ImagesResponse"), {"type": "null"}]}
     error = {"anyOf": [ref("ErrorObject"), {"type": "null"}]}
-    shared: Schema = {"id": text, "created_at": seconds, "expires_at": seconds, "poll_url": text, "error": error}
+    completed_at: Schema = {"type": ["integer", "null"], "description": "Unix seconds, once it has ended."}
+    times: Schema = {"created_at": seconds, "completed_at": completed_at, "expires_at": seconds}
+    shared: Schema = {"id": text, **times, "poll_url": text, "error": error}
     job = shared | {
         "object": {"type": "string", "enum": ["image.job"]},
         "status": {"type": "string", "enum": list(STATES)},
         "operation": {"type": "string", "enum": ["generation", "edit"]},
         "model": text,
         "request_id": text,
-        "completed_at": {"type": ["integer", "null"]},
         "result": result,
     }
     task = shared | {
