@@ -127,6 +127,23 @@ def test_a_word_that_is_not_understood_buys_nothing(
     assert fetch_json(sandbox.bill_url)["count"] == 0
 
 
+def test_an_idempotency_key_is_not_used_up(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+    key, keyed = gateway.store.key(), {"idempotency-key": "order-1"}
+    for prompt in ("a house", "a tree"):
+        assert ask(gateway, key, DRY | keyed, prompt=prompt).json()["object"] == "image.dry_run"
+    assert_nothing_was_asked(gateway, sandbox)
+    bought = ask(gateway, key, keyed)
+    assert (bought.status_code, "x-gateway-replayed" in bought.headers) == (200, False)
+    for prompt in ("a house", "a tree"):
+        dry = ask(gateway, key, DRY | keyed, prompt=prompt)
+        assert (dry.status_code, dry.json()["object"]) == (200, "image.dry_run"), "neither replayed nor refused"
+        assert "x-gateway-replayed" not in dry.headers
+    assert ask(gateway, key, keyed).headers["x-gateway-replayed"] == "true"
+    refused = ask(gateway, key, DRY | {"idempotency-key": "x" * 256})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_idempotency_key")
+    assert len(gateway.store.rows()) == 1
+
+
 def test_false_is_a_request_like_any_other(gateway: RunningGateway) -> None:
     answer = ask(gateway, gateway.store.key(), {"x-gateway-dry-run": "false"})
     assert answer.json()["data"]

@@ -46,6 +46,30 @@ def check_nothing_left(gateway: RunningGateway, sandbox: SandboxServer, bought: 
     assert list((gateway.settings.data_dir / "uploads").iterdir()) == []
 
 
+def test_with_an_idempotency_key_an_edit_is_bought_once(gateway: RunningGateway, sandbox: SandboxServer) -> None:
+    """A client cuts its form anew for each try; what is in it counts."""
+    key, image = gateway.store.key(), image_file((64, 64), "PNG")
+
+    def send(*images: bytes, **fields: str) -> httpx2.Response:
+        files = [("image[]", ("a.png", each, "image/png")) for each in images]
+        return edit(gateway, key, data={**FIELDS, **fields}, files=files, headers={"idempotency-key": "order-1"})
+
+    first, again = send(image), send(image)
+    assert first.request.headers["content-type"] != again.request.headers["content-type"], "the boundaries differ"
+    assert (again.status_code, again.content) == (200, first.content)
+    assert [answer.headers.get("x-gateway-replayed") for answer in (first, again)] == [None, "true"]
+    as_json = edit(
+        gateway,
+        key,
+        json={**FIELDS, "images": [{"image_url": data_url(image)}]},
+        headers={"idempotency-key": "order-1"},
+    )
+    assert (as_json.status_code, as_json.content) == (200, first.content)
+    for other in (send(image_file((64, 65), "PNG")), send(image, image), send(image, prompt="Make it rain")):
+        assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reuse")
+    check_nothing_left(gateway, sandbox, 1)
+
+
 @pytest.mark.parametrize("name", ["image", "image[]", "image[0]"])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_form_is_edited(gateway: RunningGateway, sandbox: SandboxServer, name: str, kind: str) -> None:

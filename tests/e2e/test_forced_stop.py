@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx2
 import openai
 import pytest
 
@@ -56,6 +57,34 @@ def test_usage_that_comes_soon_after_is_charged_instead_of_the_estimate(sandbox:
         [row] = gateway.store.rows()
         assert (row["state"], row["usage_source"], row["outcome"]) == ("settled", "reported", "interrupted")
         assert gateway.store.findings(fetch_json(sandbox.bill_url)) == []
+
+
+@pytest.mark.parametrize(("delay", "status"), [("3s", 200), ("60s", 410)])
+def test_who_was_told_so_sends_it_again_after_the_restart_and_buys_nothing(
+    sandbox: SandboxServer, tmp_path: Path, delay: str, status: int
+) -> None:
+    """Whoever was told `server_is_stopping` did not receive the image: one that still came is kept, and any other is
+    lost, and charged once."""
+    prompt = f"a house [sandbox: delay={delay}]"
+    with GatewayProcess(tmp_path / "data", sandbox.url, **HURRIED) as gateway:
+        key = gateway.store.key()
+        head, body = answer_of(gateway, key, prompt)
+        assert (head["status"][9:12], json.loads(body)["error"]["code"]) == ("503", "server_is_stopping")
+    with GatewayProcess(tmp_path / "data", sandbox.url) as gateway:
+        again = httpx2.post(
+            f"{gateway.url}/images/generations",
+            json={"model": "gpt-image-2", "size": "1024x1024", "quality": "low", "prompt": prompt},
+            headers={"authorization": f"Bearer {key.text}"},
+            timeout=30,
+        )
+        assert (again.status_code, again.headers["x-gateway-replayed"]) == (status, "true")
+        if status == 200:
+            assert again.json()["data"][0]["b64_json"]
+        else:
+            assert again.json()["error"]["code"] == "answer_lost"
+        (row,) = gateway.store.rows()
+        assert row["state"] == "settled"
+        assert gateway.store.findings() == []
 
 
 def test_one_call_of_the_sdk_over_two_gateways_buys_one_image(

@@ -164,7 +164,7 @@ class TestRetries:
         self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
     ) -> None:
         with openai.OpenAI(base_url=gateway.url, api_key=key.text, timeout=1.0, max_retries=2) as client:
-            answer = client.images.with_raw_response.generate(prompt="a house [sandbox: delay=2500ms]", **CHEAP)
+            answer = client.images.with_raw_response.generate(prompt="a house [sandbox: delay=3s]", **CHEAP)
         assert answer.headers["x-gateway-replayed"] == "true"
         images = answer.parse()
         assert images.data is not None
@@ -191,7 +191,7 @@ class TestRetries:
     ) -> None:
         with openai.OpenAI(base_url=gateway.url, api_key=key.text, timeout=1.0, max_retries=3) as client:
             client._idempotency_header = "Idempotency-Key"
-            images = client.images.generate(prompt="a house [sandbox: delay=2500ms]", **CHEAP)
+            images = client.images.generate(prompt="a house [sandbox: delay=3s]", **CHEAP)
             assert images.data
             client.images.generate(prompt="a house", **CHEAP)  # another call has another key: not 422
         assert gateway.metric("zenmux_gateway_replays_total", kind="taken_over") == 0
@@ -201,7 +201,7 @@ class TestRetries:
     def test_openai_node_gets_the_image_of_its_first_try(
         self, gateway: RunningGateway, sandbox: SandboxServer, key: Key
     ) -> None:
-        reported = run_node(gateway, key, "retry.mjs", prompt="a house [sandbox: delay=2500ms]")
+        reported = run_node(gateway, key, "retry.mjs", prompt="a house [sandbox: delay=3s]")
         assert reported["error"] is None
         assert reported["result"]["images"][0]["begins"] == PNG.hex()
         assert bought(sandbox) == 1

@@ -105,6 +105,26 @@ def test_the_other_gateway_waits_and_then_gives_the_stored_answer_where_it_can_r
     assert one.store.findings(fetch_json(sandbox.bill_url)) == []
 
 
+@pytest.mark.parametrize("headers", [{}, RETRY], ids=["nothing", "retry"])
+def test_without_a_key_what_a_living_gateway_runs_is_waited_for_at_the_other(
+    start_pair: StartPair, sandbox: SandboxServer, headers: dict[str, str]
+) -> None:
+    one, two = start_pair(is_shared=True)
+    key, prompt = one.store.key(), "a house [sandbox: delay=3s]"
+    with one.begin(key, prompt):
+        wait_until(lambda: is_sent(one.store), "it is sent")
+    wait_until(lambda: one.store.undelivered() == 1, "it is known that its caller is gone")
+    early = send(two, key, prompt, **headers)
+    assert (early.status_code, code_of(early)) == (409, "idempotency_in_progress")
+    again = send_until_it_ends(two, key, prompt, **headers)
+    assert (again.status_code, again.headers["x-gateway-replayed"]) == (200, "true")
+    assert again.json()["data"][0]["b64_json"]
+    assert bought(sandbox) == 1
+    (row,) = one.store.settled(1)
+    assert row["client_left"]
+    assert one.store.findings(fetch_json(sandbox.bill_url)) == []
+
+
 def test_twenty_at_once_over_two_gateways_buy_one(start_pair: StartPair, sandbox: SandboxServer) -> None:
     pair = start_pair(is_shared=True)
     key, prompt = pair[0].store.key(), "a fox [sandbox: delay=1s]"
