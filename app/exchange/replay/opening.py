@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from sqlalchemy import Engine
@@ -16,7 +17,8 @@ from app.exchange.replay.records import AttemptRecords, Remembering
 from app.exchange.replay.replays import KeepPolicy, Replays
 from app.exchange.replay.rules import JoinPolicy
 from app.files.store.store import FileStore
-from app.quotas.ledger.attempts.finding import find_attempts, is_anything_left
+from app.quotas.ledger.attempts.finding import FoundAttempt, WantedAttempt, find_attempts, is_anything_left
+from app.quotas.ledger.attempts.questions import Questions
 
 _SECRET_NAME = "fingerprints"  # noqa: S105 - its name
 _AT_A_TIME = 2  # of the pool's 10 connections
@@ -51,8 +53,12 @@ async def open_replays(
     shared_secret = await asyncio.to_thread(secret, engine, _SECRET_NAME, random_bytes, now)
     is_left = await asyncio.to_thread(is_anything_left, engine, now_ms - abandoned_ms)
     readers = Readers(_AT_A_TIME, "attempts")
+
+    async def find_all(wanted: Sequence[WantedAttempt]) -> list[list[FoundAttempt]]:
+        return await readers.run(partial(find_attempts, engine, wanted), _WAIT_SECONDS)
+
     remembering = Remembering(
-        find=lambda wanted: readers.run(lambda: find_attempts(engine, wanted), _WAIT_SECONDS),
+        find=Questions(find_all, exchanges.tasks.start, _WAIT_SECONDS).find,
         instance=instance,
         is_shared=engine.dialect.name != "sqlite",
         left_until_ms=now_ms + abandoned_ms if is_left else 0,

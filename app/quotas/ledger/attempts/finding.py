@@ -1,9 +1,23 @@
 """Finds attempts in the database that a request may be answered with: some of one key, by an index. Every function
 blocks."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Select, delete, select, text
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    RowMapping,
+    Select,
+    delete,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from app.database.engine import reading, writing
 from app.database.schema import ledger_tables, replay_tables
@@ -43,23 +57,69 @@ class WantedAttempt(NamedTuple):
     instance: str
 
 
-def find_attempts(engine: Engine, wanted: WantedAttempt) -> list[FoundAttempt]:
-    """Everything that matters for `wanted`. Raises StoreUnavailable."""
+class _Scope(NamedTuple):
+    """What several look for together: `operations` by key and fingerprint, the earliest `since_ms` and the time that is
+    late enough for all of them."""
+
+    operations: dict[tuple[str, str], str]
+    since_ms: int
+    latest_ms: int
+    instance: str
+
+    @property
+    def count_max(self) -> int:
+        return _FOUND_MAX * len(self.operations)
+
+    def holds(self, columns: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[bool]:
+        return tuple_(columns.key_id, columns.fingerprint).in_(list(self.operations))
+
+
+def find_attempts(engine: Engine, wanted: Sequence[WantedAttempt]) -> list[list[FoundAttempt]]:
+    """Everything that matters for each of `wanted`, all of which one process asks for. Those without an idempotency key
+    cost no more questions together than one alone. Raises StoreUnavailable."""
+    unkeyed = [each for each in wanted if each.idempotency_key is None]
     with reading(engine) as connection:
-        rows = _attempts.c
-        if wanted.idempotency_key is not None:
-            is_same = rows.operation == wanted.operation, rows.idempotency_key == wanted.idempotency_key
-            return _found(connection, rows.key_id == wanted.key_id, *is_same)
-        return [
-            *_found(
-                connection,
-                rows.key_id == wanted.key_id,
-                rows.fingerprint == wanted.fingerprint,
-                rows.undelivered_at_ms > wanted.since_ms,
-            ),
-            *_left_by_the_dead(connection, wanted),
-            *_held_by_the_silent(connection, wanted),
-        ]
+        together = _unkeyed(connection, unkeyed) if unkeyed else []
+
+        def find(each: WantedAttempt) -> list[FoundAttempt]:
+            if each.idempotency_key is not None:
+                return _found(connection, *_is_of_key(each), count_max=_FOUND_MAX)
+            found = _unkeyed(connection, [each]) if together is None else together
+            return [one for one in found or () if _matters(one, each)]
+
+        return [find(each) for each in wanted]
+
+
+def _is_of_key(wanted: WantedAttempt) -> tuple[ColumnElement[bool], ...]:
+    rows = _attempts.c
+    is_same = rows.operation == wanted.operation, rows.idempotency_key == wanted.idempotency_key
+    return rows.key_id == wanted.key_id, *is_same
+
+
+def _unkeyed(connection: Connection, wanted: Sequence[WantedAttempt]) -> list[FoundAttempt] | None:
+    """What matters for any of them, and perhaps more. None: one has so much that it may hide that of the others."""
+    scope = _Scope(
+        operations={(each.key_id, each.fingerprint): each.operation for each in wanted},
+        since_ms=min(each.since_ms for each in wanted),
+        latest_ms=max(each.since_ms for each in wanted) + 1,
+        instance=wanted[0].instance,
+    )
+    rows = _attempts.c
+    is_undelivered = scope.holds(rows), rows.undelivered_at_ms > scope.since_ms
+    parts = (
+        _found(connection, *is_undelivered, count_max=scope.count_max),
+        _left_by_the_dead(connection, scope),
+        _held_by_the_silent(connection, scope),
+    )
+    if len(scope.operations) > 1 and any(len(part) == scope.count_max for part in parts):
+        return None
+    return [found for part in parts for found in part]
+
+
+def _matters(found: FoundAttempt, wanted: WantedAttempt) -> bool:
+    row = found.row
+    is_late = row.undelivered_at_ms is None or row.undelivered_at_ms > wanted.since_ms
+    return (row.key_id, row.fingerprint) == (wanted.key_id, wanted.fingerprint) and is_late
 
 
 def is_anything_left(engine: Engine, since_ms: int) -> bool:
@@ -86,13 +146,13 @@ def prune_attempts(engine: Engine, now_ms: int) -> None:
             connection.execute(delete(_attempts).where(rows.request_id.in_(list(connection.execute(free).scalars()))))
 
 
-def _found(connection: Connection, *conditions: ColumnElement[bool]) -> list[FoundAttempt]:
+def _found(connection: Connection, *conditions: ColumnElement[bool], count_max: int) -> list[FoundAttempt]:
     query = (
         select(_attempts, *_STATE)
         .outerjoin(_reservations, _reservations.c.id == _attempts.c.request_id)
         .where(*conditions)
         .order_by(_attempts.c.undelivered_at_ms)
-        .limit(_FOUND_MAX)
+        .limit(count_max)
     )
     return [_attempt_of(row) for row in connection.execute(query).mappings()]
 
@@ -111,57 +171,48 @@ def _attempt_of(row: RowMapping) -> FoundAttempt:
     return FoundAttempt(attempt, state, row["resolved_at_ms"], is_bought)
 
 
-def _left_by_the_dead(connection: Connection, wanted: WantedAttempt) -> list[FoundAttempt]:
+def _left_by_the_dead(connection: Connection, scope: _Scope) -> list[FoundAttempt]:
     """What was sent by a process that then died. It had no time to write a row; nobody received the answer."""
-    reservation = _reservations.c
-    query = _sent_without_a_row(wanted).where(_IS_EXPIRED, reservation.resolved_at_ms > wanted.since_ms)
+    query = _sent_without_a_row(scope).where(_IS_EXPIRED, _reservations.c.resolved_at_ms > scope.since_ms)
     return [
-        FoundAttempt(
-            _unwritten(wanted, id_, instance, "lost", resolved_at_ms), "expired", resolved_at_ms, is_bought=True
-        )
-        for id_, instance, resolved_at_ms in connection.execute(query)
+        FoundAttempt(_unwritten(scope, row, "lost", row.resolved_at_ms), "expired", row.resolved_at_ms, is_bought=True)
+        for row in connection.execute(query)
     ]
 
 
-def _held_by_the_silent(connection: Connection, wanted: WantedAttempt) -> list[FoundAttempt]:
+def _held_by_the_silent(connection: Connection, scope: _Scope) -> list[FoundAttempt]:
     """What was sent by a process whose heartbeat is overdue: it is probably dead, and the sweep comes. Until then
     nobody can take this over, and nobody should buy it again."""
-    overdue = overdue_at(connection, store_now_ms(connection)) - {wanted.instance}
+    overdue = overdue_at(connection, store_now_ms(connection)) - {scope.instance}
     if not overdue:
         return []
-    query = _sent_without_a_row(wanted).where(_IS_PENDING, _reservations.c.instance.in_(overdue))
+    query = _sent_without_a_row(scope).where(_IS_PENDING, _reservations.c.instance.in_(overdue))
     return [
-        FoundAttempt(_unwritten(wanted, id_, instance, "running", wanted.since_ms + 1), "pending", None, is_bought=True)
-        for id_, instance, _ in connection.execute(query)
+        FoundAttempt(_unwritten(scope, row, "running", scope.latest_ms), "pending", None, is_bought=True)
+        for row in connection.execute(query)
     ]
 
 
-def _sent_without_a_row(wanted: WantedAttempt) -> Select[str, str, int | None]:
+def _sent_without_a_row(scope: _Scope) -> Select[Any]:
     reservation = _reservations.c
+    columns = reservation.id, reservation.key_id, reservation.fingerprint, reservation.instance
     return (
-        select(reservation.id, reservation.instance, reservation.resolved_at_ms)
+        select(*columns, reservation.resolved_at_ms)
         .outerjoin(_attempts, _attempts.c.request_id == reservation.id)
-        .where(
-            reservation.key_id == wanted.key_id,
-            reservation.fingerprint == wanted.fingerprint,
-            reservation.dispatched_at_ms.is_not(None),
-            _attempts.c.request_id.is_(None),
-        )
-        .limit(_FOUND_MAX)
+        .where(scope.holds(reservation), reservation.dispatched_at_ms.is_not(None), _attempts.c.request_id.is_(None))
+        .limit(scope.count_max)
     )
 
 
-def _unwritten(
-    wanted: WantedAttempt, request_id: str, instance: str, state: str, undelivered_at_ms: int | None
-) -> AttemptRow:
+def _unwritten(scope: _Scope, row: Row[Any], state: str, undelivered_at_ms: int | None) -> AttemptRow:
     """The row that a dead process would have written."""
     return AttemptRow(
-        request_id=request_id,
-        key_id=wanted.key_id,
-        operation=wanted.operation,
+        request_id=row.id,
+        key_id=row.key_id,
+        operation=scope.operations[row.key_id, row.fingerprint],
         idempotency_key=None,
-        fingerprint=wanted.fingerprint,
-        instance=instance,
+        fingerprint=row.fingerprint,
+        instance=row.instance,
         state=state,
         file_id=None,
         undelivered_at_ms=undelivered_at_ms,
