@@ -218,7 +218,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("server/test_supervisor.py",): ("server/shared_configuration.py",),
     ("console/test_pages.py", "console/test_walls.py", "console/test_attacks.py"): (
         "admin/reads/glance.py", "console/door.py", "console/member/keys.py", "console/member/sessions.py",
-        "console/member/usage.py", "console/pages/limits.py", "console/pages/now.py", "console/pages/people.py",
+        "console/member/usage.py", "console/pages/limits.py", "console/pages/now.py",
         "console/pages/explain.py", "console/pages/requests.py",
         "console/pages/spans.py", "console/pages/system.py", "console/pages/usage.py", "console/web/guard.py",
         "console/web/headers.py", "console/web/notices.py", "console/web/snippets.py",

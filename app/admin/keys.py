@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from sqlalchemy import Connection
 
-from app.admin.access.leads import check_owner
+from app.admin.access.leads import check_new_key, check_owner
 from app.admin.access.once import Once
 from app.admin.access.permissions import Permission, Reach, covers, permit
 from app.admin.access.reaching import key_for, user_for
@@ -55,7 +55,7 @@ class KeyFields(TypedDict, total=False):
 def create_key(operator: Operator, wanted: WantedKey) -> MintedKeyView:
     """Makes a key, and its user with the default limits if there is none.
 
-    Raises InvalidValue for impossible names, models and times.
+    Raises InvalidValue for impossible names, models and times; NotPermitted, also for a lead's own key.
     """
     change = operator.change()
     with operator.writing() as connection:
@@ -164,6 +164,7 @@ def _create(operator: Operator, connection: Connection, wanted: WantedKey, chang
     minted = mint(operator.random_bytes(PUBLIC_ID_BYTES), operator.random_bytes(SECRET_BYTES))
     found = _owner_for(operator, connection, wanted.user)
     owner = found or add_user(connection, wanted.user, None, change)
+    check_new_key(operator.principal, owner.id)
     if wanted.limits:
         check_owner(operator.principal, Scope.KEY, owner.id)
         refuse_above_team(operator, connection, [each.on(Scope.KEY, minted.id) for each in wanted.limits])

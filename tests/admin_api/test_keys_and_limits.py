@@ -126,6 +126,8 @@ def test_a_lead_manages_the_keys_of_the_team_and_no_more(admin: Admin, everybody
         (404, "POST", "/keys", {"user": "otto"}),
         (404, "POST", "/keys", {"user": "somebody new"}),
         (403, "POST", "/keys", {"user": "mia", "role": "lead"}),
+        (403, "POST", "/keys", {"user": "lena"}),  # it would have none of the bounds of the lead's other keys
+        (403, "POST", "/keys", {"user": own["user_id"], "limits": ["images:1/day"]}),
         (403, "PUT", f"/keys/{made.json()['id']}", {"disabled": False}),
         (403, "POST", f"/keys/{own['id']}/rotate", {}),
         (403, "DELETE", f"/keys/{own['id']}", None),
@@ -133,6 +135,21 @@ def test_a_lead_manages_the_keys_of_the_team_and_no_more(admin: Admin, everybody
     ):
         refused = lead.ask(method, path, **({} if body is None else {"json": body}))
         assert refused.status_code == status, (method, path, body, refused.text)
+
+
+def test_a_lead_cannot_leave_the_bounds_of_the_own_key(admin: Admin, everybody: dict[Role, Admin]) -> None:
+    bound = {"user": "lena", "models": ["gpt-image-2"], "limits": ["images:1/day"]}
+    own = admin.ask("POST", "/keys", json=bound).json()
+    lead, before = everybody[Role.LEAD], admin.actions()
+    for headers in ({}, {"idempotency-key": "once"}):
+        for query in ("", "?dry_run=true"):
+            refused = lead.ask("POST", f"/keys{query}", json={"user": "lena"}, headers=headers)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (403, "not_permitted"), refused.text
+    assert admin.actions() == before
+    admin.ask("PUT", f"/keys/{own['id']}", json={"role": None})
+    turned = lead.ask("POST", f"/keys/{own['id']}/rotate", json={}).json()
+    assert (turned["id"], turned["models"], turned["limits"]) == (own["id"], own["models"], ["images:1/day"])
+    assert lead.ask("POST", "/keys", json={"user": "mia"}).status_code == 201  # that is for a lead to decide
 
 
 def test_a_lead_sets_limits_below_the_team_and_never_the_own(admin: Admin, everybody: dict[Role, Admin]) -> None:

@@ -1,4 +1,4 @@
-"""How far a team lead may set limits: of others in the team, and never above what the team itself may use. Pure."""
+"""How far a team lead may go: keys and limits of others in the team, and never above what the team may use. Pure."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,6 +18,14 @@ def check_owner(principal: Principal | None, scope: Scope, user_id: str | None) 
         raise NotPermitted(f"A lead sets limits of users and keys, not of {scope}. Ask an admin.")
     if user_id == principal.user_id:
         raise NotPermitted("Nobody sets limits of their own. Ask an admin.")
+
+
+def check_new_key(principal: Principal | None, user_id: str) -> None:
+    """Whether somebody may make a key of this user: a lead not one of the own, because the limits and models of the own
+    keys, which others set, would not bind a new one. Raises NotPermitted.
+    """
+    if permit(principal, Permission.MINT_KEYS) is not Reach.ALL and principal and user_id == principal.user_id:
+        raise NotPermitted("A lead makes no key of their own: no limit of the others would bind it. Ask an admin.")
 
 
 def check_amounts(

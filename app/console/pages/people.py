@@ -43,6 +43,7 @@ async def show_user(visit: Visit, error: str | None = None, minted: MintedKeyVie
         200 if error is None else 400,
         view=view,
         keys=keys,
+        may_make_key=visit.may_make_key_of(view.user.id),
         teams=await visit.read(team_cases.list_teams),
         roles=list(Role),
         statuses=(await visit.read(lambda operator: explain_user(operator, view.user.id))).statuses,

@@ -10,6 +10,7 @@ from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from app.admin.access.leads import check_new_key
 from app.admin.access.permissions import Permission, Reach, permit
 from app.admin.operator import Operator
 from app.api.services import Services, services_of
@@ -80,6 +81,14 @@ class Visit:
             return permit(self.principal, action) is not Reach.OWN
         except NotPermitted:
             return False
+
+    def may_make_key_of(self, user_id: str | None) -> bool:
+        """Whether the visitor may make a key of this user whom they see; None: of nobody."""
+        try:
+            check_new_key(self.principal, user_id or "")
+        except NotPermitted:
+            return False
+        return user_id is not None
 
     async def read(self, use_case: Callable[[Operator], _T]) -> _T:
         """What a use case that only reads returns or raises, beside the event loop."""

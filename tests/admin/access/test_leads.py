@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.admin.access.leads import check_amounts, check_owner
+from app.admin.access.leads import check_amounts, check_new_key, check_owner
 from app.errors import NotPermitted
 from app.identity.people.principal import Principal
 from app.identity.people.roles import Role
@@ -62,3 +62,11 @@ def test_whose() -> None:
         with pytest.raises(NotPermitted, match="users and keys"):
             check_owner(LENA, scope, None)
         check_owner(None, scope, None)
+
+
+def test_a_key_of_the_own_is_made_by_whoever_may_change_it() -> None:
+    check_new_key(LENA, "user_mia")
+    with pytest.raises(NotPermitted, match="Ask an admin"):
+        check_new_key(LENA, "user_lena")
+    check_new_key(Principal("key:k", Role.ADMIN, "user_lena", "team_a", "k"), "user_lena")
+    check_new_key(None, "user_lena")
