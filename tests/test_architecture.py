@@ -197,7 +197,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "identity/people/principal.py",
     ),
     ("admin_api/test_people.py",): (
-        "admin_api/calls.py", "admin_api/lists.py", "admin_api/requests.py",
+        "admin_api/lists.py", "admin_api/requests.py",
         "admin_api/routes/teams.py", "admin_api/routes/users.py",
         "admin/access/expected.py", "admin/access/once.py", "admin/access/reaching.py",
     ),

@@ -132,7 +132,7 @@ def change_key(operator: Operator, key_id: str, fields: KeyFields) -> KeyView:
 def rotate_key(operator: Operator, key_id: str, overlap: timedelta) -> MintedKeyView:
     """Gives the key a new text. The old text works for `overlap` more. Id, limits and usage stay.
 
-    Raises NotFound; InvalidValue for an overlap that is not between 0 and 366 days.
+    Raises NotFound, ChangedMeanwhile; InvalidValue for an overlap that is not between 0 and 366 days.
     """
     change = operator.change()
     with operator.writing() as connection:
@@ -178,6 +178,7 @@ def _create(operator: Operator, connection: Connection, wanted: WantedKey, chang
 def _rotate(operator: Operator, connection: Connection, how: tuple[str, timedelta], change: Change) -> MintedKeyView:
     key_id, overlap = how
     key = key_for(operator, connection, key_id, Permission.MINT_KEYS)
+    operator.expected.check(_view(connection, key).as_json())
     minted = mint_again(key.id, operator.random_bytes(SECRET_BYTES))
     key = key_records.rotate_key(connection, key.id, minted, overlap, change=change)
     return MintedKeyView(minted.text, _view(connection, key), _owner(connection, key))

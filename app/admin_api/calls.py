@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from app.admin.access.expected import Expected, etag_of
+from app.admin.access.expected import ANYTHING, Expected, etag_of
 from app.admin.changes import trial_change_json
 from app.admin.operator import Operator
 from app.admin_api.access import Asking
@@ -80,6 +80,22 @@ async def _reading(request: Request, principal: Asking) -> Reading:
     return Reading(services_of(request), principal)
 
 
+async def _refuse_conditions(request: Request) -> None:
+    """For what has no ETag: a header that is passed over would be taken for kept. Raises InvalidRequest."""
+    for name in ("If-Match", "If-None-Match"):
+        if name in request.headers:
+            message = f"{name} is for what has an ETag, and nothing that this changes has one. Leave it out."
+            raise InvalidRequest(message, param=name, code="invalid_value")
+
+
+Unconditional = Depends(_refuse_conditions)
+
+
+async def _making(request: Request, principal: Asking, asked: Annotated[ChangeQuery, Query()]) -> Changing:
+    await _refuse_conditions(request)
+    return Changing(services_of(request), principal, ANYTHING, asked.dry_run)
+
+
 async def _changing(
     request: Request,
     principal: Asking,
@@ -96,3 +112,5 @@ async def _changing(
 
 ReadingCall = Annotated[Reading, Depends(_reading)]
 ChangingCall = Annotated[Changing, Depends(_changing)]
+MakingCall = Annotated[Changing, Depends(_making)]
+"""A change of what has no ETag yet, or of many things."""

@@ -83,9 +83,11 @@ def _refusals(method: str, operation: dict[str, Any]) -> list[GatewayError]:
         found += [
             errors.InvalidValue("The name of the team is empty."),
             errors.Conflict("The user alice: the team is set by the file gateway.yaml."),
-            errors.ChangedMeanwhile("It was changed since you read it. Read it again."),
         ]
-    if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
+    headers = {parameter["name"].lower() for parameter in operation.get("parameters", ())}
+    if "if-match" in headers:
+        found.append(errors.ChangedMeanwhile("It was changed since you read it. Read it again."))
+    if "idempotency-key" in headers:
         found.append(errors.IdempotencyKeyReused("Another request was sent with this Idempotency-Key. Send a new one."))
     if "requestBody" in operation:
         found += [

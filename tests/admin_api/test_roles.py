@@ -47,6 +47,7 @@ ROUTES: list[tuple[str, str, str, Any, Permission]] = [
     ("GET", "/admin/v1/changes", "/changes", None, Permission.READ_CHANGES),
     ("GET", "/admin/v1/catalog", "/catalog", None, Permission.READ_CATALOG),
     ("GET", "/admin/v1/accounts", "/accounts", None, Permission.READ_GATEWAY),
+    ("GET", "/admin/v1/accounts/{name}", "/accounts/main", None, Permission.READ_GATEWAY),
     ("POST", "/admin/v1/accounts/{name}/rest", "/accounts/main/rest", {}, Permission.OPERATE),
     ("POST", "/admin/v1/accounts/{name}/resume", "/accounts/main/resume", {}, Permission.OPERATE),
     ("GET", "/admin/v1/reconciliations", "/reconciliations", None, Permission.READ_GATEWAY),

@@ -11,14 +11,13 @@ from app.admin.catalog import model_json
 from app.admin.changes import change_json, list_changes
 from app.admin.operator import Operator
 from app.admin.reads.others import list_kept_files, list_reconciliations
-from app.admin.zenmux.accounts import list_accounts, rest_account, resume_account
-from app.admin_api.calls import ChangingCall, Reading, ReadingCall, Strict, thing
+from app.admin.zenmux.accounts import AccountView, list_accounts, rest_account, resume_account, show_account
+from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, thing
 from app.admin_api.lists import PageQuery, listed, page_of, unknown_after
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import DryRunShape, ListShape
 from app.admin_api.shapes.records import AccountShape, FileShape, ListedChangeShape, ModelShape, ReconciliationShape
 from app.admin_api.times import Moment, Since, Until
-from app.api.services import Services
 from app.database.changes import Wanted
 
 router = APIRouter(prefix="/admin/v1", tags=["gateway"], route_class=StrictRoute)
@@ -85,32 +84,31 @@ async def list_catalog(request: Request, call: ReadingCall, asked: Annotated[Pag
 @router.get("/accounts", response_model=ListShape[AccountShape])
 async def list_all_accounts(request: Request, call: ReadingCall, asked: Annotated[PageQuery, Query()]) -> Response:
     """The ZenMux accounts, with what the running processes say of each."""
-    rows, has_more = page_of(await _accounts(call), asked)
+    specs = call.services.settings.accounts
+    views = await call.read(lambda operator: list_accounts(operator, specs))
+    rows, has_more = page_of([{"object": "account", **view.as_thing()} for view in views], asked)
     return listed(request, AccountShape, rows, has_more=has_more)
+
+
+@router.get("/accounts/{name}", response_model=AccountShape)
+async def show_one_account(name: AccountName, call: ReadingCall, _: NoQuery) -> Response:
+    """One account."""
+    specs = call.services.settings.accounts
+    return await call.show("account", lambda operator: show_account(operator, specs, name).as_thing())
 
 
 @router.post("/accounts/{name}/rest", response_model=AccountShape | DryRunShape)
 async def rest_one_account(name: AccountName, body: RestBody, call: ChangingCall) -> Response:
     """Takes an account out, in every process."""
-    services = call.services
-
-    def rest(operator: Operator) -> dict[str, Any]:
-        rest_account(operator, services.settings.accounts, name, body.until)
-        return _account(operator, services, name)
-
-    return await call.change(rest, lambda done: thing("account", done))
+    specs = call.services.settings.accounts
+    return await call.change(lambda operator: rest_account(operator, specs, name, body.until), _account)
 
 
 @router.post("/accounts/{name}/resume", response_model=AccountShape | DryRunShape)
 async def resume_one_account(name: AccountName, _: Strict, call: ChangingCall) -> Response:
     """Takes an account in again, in every process, whatever kept it out."""
-    services = call.services
-
-    def resume(operator: Operator) -> dict[str, Any]:
-        resume_account(operator, services.settings.accounts, name)
-        return _account(operator, services, name)
-
-    return await call.change(resume, lambda done: thing("account", done))
+    specs = call.services.settings.accounts
+    return await call.change(lambda operator: resume_account(operator, specs, name), _account)
 
 
 @router.get("/reconciliations", response_model=ListShape[ReconciliationShape])
@@ -132,12 +130,5 @@ async def list_all_files(request: Request, call: ReadingCall, asked: Annotated[F
     return listed(request, FileShape, rows, has_more=page.has_more)
 
 
-async def _accounts(call: Reading) -> list[dict[str, Any]]:
-    specs = call.services.settings.accounts
-    views = await call.read(lambda operator: list_accounts(operator, specs))
-    return [{"object": "account", "id": view.spec.name, **view.as_json()} for view in views]
-
-
-def _account(operator: Operator, services: Services, name: str) -> dict[str, Any]:
-    view = next(each for each in list_accounts(operator, services.settings.accounts) if each.spec.name == name)
-    return {"id": name, **view.as_json()}
+def _account(done: AccountView) -> Response:
+    return thing("account", done.as_thing())

@@ -27,7 +27,7 @@ from app.admin.keys import (
 from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
 from app.admin.views import KeyView, MintedKeyView
-from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, thing
+from app.admin_api.calls import ChangingCall, MakingCall, NoQuery, ReadingCall, Strict, thing
 from app.admin_api.lists import PageQuery, listed, page_of
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import DryRunShape, ListShape
@@ -98,7 +98,7 @@ async def list_all_keys(request: Request, call: ReadingCall, asked: Annotated[Ke
 
 
 @router.post("", response_model=MintedKeyShape | DryRunShape, responses={201: {"model": MintedKeyShape}})
-async def make_key(body: NewKeyBody, call: ChangingCall, idempotency_key: IdempotencyKey = None) -> Response:
+async def make_key(body: NewKeyBody, call: MakingCall, idempotency_key: IdempotencyKey = None) -> Response:
     """Makes a key. Its text is in this answer only. The same request with the same Idempotency-Key, within a week,
     makes no other one, and is answered without the text.
     """

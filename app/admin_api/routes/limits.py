@@ -11,7 +11,7 @@ from app.admin.lookup.model_names import ModelNames
 from app.admin.reads.explain import explain_request
 from app.admin.views import LimitView
 from app.admin.zenmux.accounts import check_account
-from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, thing
+from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, Unconditional, thing
 from app.admin_api.lists import PageQuery, listed, page_of
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import DryRunShape, ListShape
@@ -114,7 +114,7 @@ async def set_one_limit(body: LimitBody, call: ChangingCall) -> Response:
     return await call.change(lambda operator: put_limit(operator, target, written, raised, shadow=body.shadow), _put)
 
 
-@router.post("/explain", response_model=ExplanationShape)
+@router.post("/explain", response_model=ExplanationShape, dependencies=[Unconditional])
 async def explain_one_request(body: ExplainBody, call: ReadingCall, _: NoQuery) -> Response:
     """What a request would be held for at most, each limit that applies, and which one would refuse it."""
     services = call.services

@@ -7,14 +7,14 @@ from starlette.responses import JSONResponse, Response
 
 from app.admin.access.permissions import Permission, permit
 from app.admin.views import iso
-from app.admin_api.calls import ChangeQuery, ReadingCall
+from app.admin_api.calls import ChangeQuery, ReadingCall, Unconditional
 from app.admin_api.requests import StrictRoute
 from app.admin_api.shapes.basics import ReloadShape, ReloadTrialShape
 
 router = APIRouter(prefix="/admin/v1", tags=["gateway"], route_class=StrictRoute)
 
 
-@router.post("/reload", response_model=ReloadShape | ReloadTrialShape)
+@router.post("/reload", response_model=ReloadShape | ReloadTrialShape, dependencies=[Unconditional])
 async def reload(call: ReadingCall, asked: Annotated[ChangeQuery, Query()]) -> Response:
     """Reads accounts, catalog, thresholds, webhook and set-up file again. Answers once the process that was asked uses
     them; other workers of it follow at once. 409 says what is wrong: then nothing has changed."""

@@ -12,7 +12,7 @@ from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
 from app.admin.setup.apply import Applied, apply_setup
 from app.admin_api.access import Asking
-from app.admin_api.calls import ChangeQuery, Changing
+from app.admin_api.calls import ChangeQuery, Changing, Unconditional
 from app.admin_api.requests import StrictRoute
 from app.admin_api.shapes.basics import DryRunShape
 from app.admin_api.shapes.records import AppliedShape
@@ -44,7 +44,7 @@ class ApplyQuery(ChangeQuery):
     prune: bool = Field(default=False, description="Disables what the file made and does not mention any more.")
 
 
-@router.post("/apply", response_model=AppliedShape | DryRunShape, openapi_extra=_BODY)
+@router.post("/apply", response_model=AppliedShape | DryRunShape, openapi_extra=_BODY, dependencies=[Unconditional])
 async def apply_one_file(request: Request, principal: Asking, asked: Annotated[ApplyQuery, Query()]) -> Response:
     """Makes teams, users, keys and limits be as the file says: all of it, or nothing."""
     services = services_of(request)
