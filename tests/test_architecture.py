@@ -214,7 +214,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("admin/access/test_permissions.py",): ("identity/people/roles.py",),
     ("e2e/test_reload.py",): ("admin_api/routes/reload.py",),
-    ("admin_api/test_jobs.py",): ("admin_api/routes/jobs.py", "admin/reads/jobs.py"),
+    ("admin_api/test_jobs.py",): ("admin_api/routes/jobs.py",),
     ("server/test_supervisor.py",): ("server/shared_configuration.py",),
     ("console/test_pages.py", "console/test_walls.py", "console/test_attacks.py"): (
         "admin/reads/glance.py", "console/door.py", "console/member/keys.py", "console/member/sessions.py",

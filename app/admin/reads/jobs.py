@@ -1,7 +1,8 @@
 """The use cases of jobs: list and show them, without what they were asked for and without their answers; cancel one."""
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from dataclasses import dataclass
+from typing import Protocol
 
 import orjson
 from sqlalchemy import Connection
@@ -52,24 +53,46 @@ def show_job(operator: Operator, job_id: str, running: Container[str] = ()) -> R
         return _shown(operator, connection, job_id, running)[1]
 
 
-def cancel_job(operator: Operator, job_id: str, cancel: Callable[[str], bool]) -> Row:
-    """Cancels a job that is not sent yet: nothing is bought. `cancel` gets the id of its request, and returns whether
-    it ends so.
+class Cancel(Protocol):
+    """Asks the process that runs jobs: whether the job of this request ends without being sent. A trial only tells.
+    Raises StoreUnavailable if it does not answer in time; what was asked for happens nevertheless.
+    """
 
-    Raises NotFound. Raises Conflict if it cannot be cancelled; then nothing has changed.
+    def __call__(self, request_id: str, *, is_trial: bool) -> bool: ...
+
+
+def cancel_job(operator: Operator, job_id: str, cancel: Cancel) -> Row:
+    """Cancels a job that is not sent yet: nothing is bought. It is first written into the list of changes, so that no
+    job ends so without it; one that is sent meanwhile has a second line. Nobody waits for `cancel` in a transaction.
+
+    Raises NotFound, ChangedMeanwhile, StoreUnavailable. Raises Conflict if it cannot be cancelled.
     """
     permit(operator.principal, Permission.OPERATE)
+    request_id = _request_of(operator, job_id)
+    if not cancel(request_id, is_trial=True):
+        raise _not_cancelled(job_id)
     with operator.writing() as connection:
-        job, before = _shown(operator, connection, job_id)
+        _, before = _shown(operator, connection, job_id)
         operator.expected.check(before)
-        if not cancel(job.request_id):
-            raise Conflict(
-                f"The job {job_id} cannot be cancelled: it has ended, is sent already and will be charged, or runs in "
-                "another process, which may be asked on a new connection."
-            )
         states = ({"status": state.value} for state in (JobState.IN_PROGRESS, JobState.CANCELLED))
         record_change(connection, operator.change(), "job.cancel", job_id, *states)
+    if operator.trial is None and not cancel(request_id, is_trial=False):
+        with operator.writing() as connection:
+            record_change(connection, operator.change(), "job.cancel_failed", job_id, None, None)
+        raise _not_cancelled(job_id)
     return before | {"status": JobState.CANCELLED.value, "ended_at": iso(operator.now)}
+
+
+def _request_of(operator: Operator, job_id: str) -> str:
+    with operator.reading() as connection:
+        return _shown(operator, connection, job_id)[0].request_id
+
+
+def _not_cancelled(job_id: str) -> Conflict:
+    return Conflict(
+        f"The job {job_id} cannot be cancelled: it has ended, is sent already and will be charged, or runs in another "
+        "process, which may be asked on a new connection."
+    )
 
 
 def _shown(operator: Operator, connection: Connection, job_id: str, running: Container[str] = ()) -> tuple[Job, Row]:

@@ -13,6 +13,7 @@ from app.admin_api.lists import PageQuery, listed
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import DryRunShape, ListShape
 from app.admin_api.shapes.records import JobShape
+from app.errors import StoreUnavailable
 from app.exchange.jobs.rules import JobState
 
 router = APIRouter(prefix="/admin/v1/jobs", tags=["jobs"], route_class=StrictRoute)
@@ -50,11 +51,15 @@ async def cancel_one_job(job_id: JobId, call: ChangingCall) -> Response:
     """Cancels a job that is not sent to ZenMux yet: nothing is bought. Any other is 409."""
     loop, jobs = asyncio.get_running_loop(), call.services.jobs
 
-    async def cancel(request_id: str) -> bool:
-        return jobs.cancel(request_id, is_trial=call.is_trial)
+    async def cancel(request_id: str, *, is_trial: bool) -> bool:
+        return jobs.cancel(request_id, is_trial=is_trial)
 
-    def from_thread(request_id: str) -> bool:
-        return asyncio.run_coroutine_threadsafe(cancel(request_id), loop).result(_CANCEL_SECONDS_MAX)
+    def from_thread(request_id: str, *, is_trial: bool) -> bool:
+        asked = asyncio.run_coroutine_threadsafe(cancel(request_id, is_trial=is_trial), loop)
+        try:
+            return asked.result(_CANCEL_SECONDS_MAX)
+        except TimeoutError:
+            raise StoreUnavailable("This gateway is too busy to say whether the job ends. Look at the job.") from None
 
     return await call.change(
         lambda operator: cancel_job(operator, job_id, from_thread), lambda done: thing("job", done)
