@@ -59,7 +59,7 @@ def test_requests_are_listed_page_by_page_and_shown(
     assert [each["id"] for each in rows(admin, f"/requests?limit=2&after={first['last_id']}")] == ids[:1]
     shown = admin.get(f"/requests/{ids[0]}").json()
     assert (shown["user"], shown["team"], shown["state"], shown["charged_images"]) == ("mia", "a", "settled", 1)
-    assert shown in rows(admin, f"/requests?user_id={shown['user_id']}&state=settled&model=openai/gpt-image-2")
+    assert shown in rows(admin, f"/requests?user={shown['user_id']}&state=settled&model=openai/gpt-image-2")
     assert rows(admin, "/requests?outcome=expired") == rows(admin, "/requests?state=live") == []
     assert admin.get("/requests?after=nothing").json()["error"]["param"] == "after"
     for role, seen in ((Role.AUDITOR, ids[::-1]), (Role.LEAD, [ids[2], ids[0]]), (Role.MEMBER, [ids[2], ids[0]])):
@@ -194,7 +194,7 @@ def test_changes_refusals_and_the_bill(admin: Admin, everybody: dict[Role, Admin
         connection.execute(insert(reconciliations), [day | billed])
     assert {each["user"] for each in rows(admin, "/refusals")} == {"mia", "otto", None}
     assert [each["user"] for each in rows(everybody[Role.LEAD], "/refusals")] == ["mia"]
-    assert [each["count"] for each in rows(admin, f"/refusals?user_id={users['otto']}")] == [2]
+    assert [each["count"] for each in rows(admin, f"/refusals?user={users['otto']}")] == [2]
     (checked,) = rows(everybody[Role.AUDITOR], "/reconciliations")
     assert (checked["drift_nanousd"], checked["drift_usd"], checked["model"]) == (-2, "-0.000000002", "m")
     for path in ("/reconciliations", "/accounts"):

@@ -1,5 +1,7 @@
 """Finds users, teams and keys by the names people use, and suggests a similar name if there is none."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection
 
 from app.admin.lookup.suggestion import suggestion
@@ -40,3 +42,21 @@ def existing_key(connection: Connection, text: str) -> Key:
         shown = f" {key_id}" if is_public_id(key_id) else " with this id"
         raise NotFound(f"There is no key{shown}; `keys list` shows those that are.")
     return key
+
+
+def with_owner_ids(connection: Connection, values: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """These values by column, with the ids of users and teams that are named. What names nobody stays: it may be the
+    id of somebody who is no more.
+    """
+    return tuple((column, _owner_id(connection, column, value)) for column, value in values)
+
+
+def _owner_id(connection: Connection, column: str, value: str) -> str:
+    match column:
+        case "user_id":
+            user = find_user(connection, value)
+            return value if user is None else user.id
+        case "team_id":
+            team = find_team(connection, value)
+            return value if team is None else team.id
+    return value

@@ -2,6 +2,7 @@
 
 from collections.abc import Container
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import orjson
@@ -27,6 +28,8 @@ class JobFilter:
 
     user: str | None = None
     state: JobState | None = None
+    since: datetime | None = None
+    until: datetime | None = None
     after: str | None = None
     limit: int = 100
 
@@ -41,7 +44,8 @@ def list_jobs(operator: Operator, asked: JobFilter, running: Container[str] = ()
         last = None
         if asked.after is not None and (last := _find(operator, connection, asked.after, reached)) is None:
             raise InvalidValue("There is no job with the id in 'after' any more. Begin again without it.")
-        wanted = WantedJobs(reached.ids, asked.state, last)
+        since_ms, until_ms = (None if each is None else to_ms(each) for each in (asked.since, asked.until))
+        wanted = WantedJobs(reached.ids, asked.state, last, since_ms, until_ms)
         found = read_jobs(connection, wanted, to_ms(operator.now), asked.limit + 1)
         rows = [_job_json(seen_by_its_process(job, running), reached) for job in found]
     return page_of_rows(rows, asked.limit)

@@ -1,17 +1,19 @@
 """The use cases of the other long lists: refusals, comparisons with the bill, files."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from app.admin.access.permissions import Permission, permit
 from app.admin.access.reaching import reached_users
+from app.admin.lookup.owners import with_owner_ids
 from app.admin.operator import Operator
 from app.admin.reads.pages import Page, Row, page_of_rows
 from app.admin.reads.requests import reached_values
 from app.admin.views import iso
 from app.database.clock import from_ms, to_ms
 from app.errors import InvalidValue
-from app.files.store.index import StoredFile, list_files
+from app.files.store.index import StoredFile, WantedFiles, list_files
 from app.quotas.reports.lists.refusals import read_refusals
 from app.quotas.reports.reconciliations import read_checks
 from app.quotas.rules.limits import format_usd
@@ -22,10 +24,13 @@ _REFUSALS_MAX = 50_000
 def list_refusals(
     operator: Operator, since: datetime, until: datetime, values: tuple[tuple[str, str], ...] = ()
 ) -> list[Row]:
-    """Refused requests by hour, user, key and code, the newest hour first. `values` are exact, by column."""
+    """Refused requests by hour, user, key and code, the newest hour first. `values` are exact, by column; owners by
+    name or id.
+    """
     mine = reached_values(operator)
     with operator.reading() as connection:
-        rows = read_refusals(connection, since, until, (*values, *mine), _REFUSALS_MAX)
+        wanted = (*with_owner_ids(connection, values), *mine)
+        rows = read_refusals(connection, since, until, wanted, _REFUSALS_MAX)
     return [_refusal_json(row) for row in rows]
 
 
@@ -37,16 +42,27 @@ def list_reconciliations(operator: Operator, since: datetime | None, until: date
     return [_check_json(row) for row in rows]
 
 
-def list_kept_files(operator: Operator, after: str | None, limit: int, user: str | None = None) -> Page:
-    """Files that are kept, the newest first: of all, or of the user with this name or id. Their ids are a part
-    of their links' secret, so only a beginning is shown.
+@dataclass(frozen=True, slots=True)
+class FileFilter:
+    """Which files. `user` is a name or id. `after` is the id of the last one of the page before."""
+
+    user: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: str | None = None
+    limit: int = 100
+
+
+def list_kept_files(operator: Operator, asked: FileFilter) -> Page:
+    """Files that are kept, the newest first. Their ids are a part of their links' secret, so only a beginning is shown.
 
     Raises InvalidValue if `after` is none.
     """
     with operator.reading() as connection:
-        reached = reached_users(operator, connection, Permission.READ_USAGE, user)
-        found = list_files(connection, reached.ids, _file_place(after), limit + 1)
-    return page_of_rows([_file_json(file, reached.names.get(file.owner.user_id)) for file in found], limit)
+        reached = reached_users(operator, connection, Permission.READ_USAGE, asked.user)
+        wanted = WantedFiles(reached.ids, asked.since, asked.until, _file_place(asked.after))
+        found = list_files(connection, wanted, asked.limit + 1)
+    return page_of_rows([_file_json(file, reached.names.get(file.owner.user_id)) for file in found], asked.limit)
 
 
 def _file_place(after: str | None) -> tuple[int, str] | None:

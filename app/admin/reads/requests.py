@@ -1,10 +1,11 @@
 """The use cases of single requests: list those that ended or run, show one. Never a prompt, never an image."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.admin.access.permissions import Permission, Reach, permit
+from app.admin.lookup.owners import with_owner_ids
 from app.admin.operator import Operator
 from app.admin.reads.pages import Page, Row, amounts_json, page_of_rows
 from app.admin.views import iso
@@ -47,12 +48,13 @@ def list_requests(operator: Operator, asked: RequestFilter, in_flight: InFlight 
 
     Raises InvalidValue if `after` is none.
     """
-    wanted = _reached(operator, asked.wanted)
+    mine = reached_values(operator)
     with operator.reading() as connection:
+        wanted = replace(asked.wanted, values=(*with_owner_ids(connection, asked.wanted.values), *mine))
         place = None
         if asked.after is not None:
             last = read_request(connection, asked.after)
-            if last is None:
+            if last is None or not _is_reached(last, mine):
                 raise InvalidValue("There is no request with the id in 'after'. Begin again without it.")
             place = last["reserved_at_ms"], last["id"]
         rows = read_requests(connection, wanted, place, asked.limit + 1)
@@ -63,27 +65,28 @@ def list_requests(operator: Operator, asked: RequestFilter, in_flight: InFlight 
 
 def show_request(operator: Operator, request_id: str, in_flight: InFlight = lambda _: None) -> Row:
     """One request. Raises NotFound."""
-    wanted = _reached(operator, WantedRequests())
+    mine = reached_values(operator)
     with operator.reading() as connection:
         row = read_request(connection, request_id)
         look = look_at(connection, store_now_ms(connection))
-    if row is None or any(row[column] != value for column, value in wanted.values):
+    if row is None or not _is_reached(row, mine):
         raise NotFound("There is no request with this id; its record may be pruned.")
     return _request_json(row, to_ms(operator.now), look, in_flight)
 
 
-def _reached(operator: Operator, wanted: WantedRequests) -> WantedRequests:
-    """A lead sees what the team's users asked for while they were in it; a member the own."""
-    return replace(wanted, values=(*wanted.values, *reached_values(operator)))
-
-
 def reached_values(operator: Operator) -> tuple[tuple[str, str], ...]:
-    """What a row's columns must be for the role to reach it."""
+    """What a row's columns must be for the role to reach it. A lead sees what the team's users asked for while they
+    were in it; a member the own.
+    """
     reach, principal = permit(operator.principal, Permission.READ_USAGE), operator.principal
     if reach is Reach.ALL or principal is None:
         return ()
     column, value = ("team_id", principal.team_id) if reach is Reach.TEAM else ("user_id", principal.user_id)
     return ((column, value or ""),)
+
+
+def _is_reached(row: Mapping[str, Any], values: Iterable[tuple[str, str]]) -> bool:
+    return all(row[column] == value for column, value in values)
 
 
 def _request_json(row: Mapping[str, Any], now_ms: int, look: Look | None, in_flight: InFlight) -> Row:

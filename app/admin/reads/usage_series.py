@@ -8,14 +8,15 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.admin.access.permissions import Permission, permit
+from app.admin.lookup.owners import with_owner_ids
 from app.admin.operator import Operator
 from app.admin.reads.pages import Page, Row, page_of_rows
 from app.admin.reads.requests import reached_values
 from app.admin.views import iso
 from app.errors import InvalidValue
 from app.identity.keys.keys import list_keys
-from app.identity.people.teams import find_team, list_teams
-from app.identity.people.users import find_user, list_users
+from app.identity.people.teams import list_teams
+from app.identity.people.users import list_users
 from app.quotas.reports.lists.series import SeriesPage, SeriesRow, Span, WantedSeries, usage_series
 from app.quotas.rules.limits import format_usd
 
@@ -39,7 +40,10 @@ def read_series(operator: Operator, wanted: WantedSeries, page: SeriesPage | Non
     """The sums that the role reaches. Users and teams in `only` may be names. Raises what `usage_series` does."""
     permit(operator.principal, Permission.READ_USAGE)
     with operator.reading() as connection:
-        only = [(word, _ids(connection, word, values)) for word, values in wanted.only]
+        only = [
+            (word, frozenset(id_ for _, id_ in with_owner_ids(connection, [(word, each) for each in values])))
+            for word, values in wanted.only
+        ]
         only += [(word, frozenset([value])) for word, value in reached_values(operator)]
         return list(usage_series(connection, replace(wanted, only=tuple(only)), page))
 
@@ -87,14 +91,6 @@ _WORDS = (
     *("user", "user_id", "team", "team_id", "key", "key_id"),
     *("model", "operation", "size", "quality", "outcome", "account"),
 )
-
-
-def _ids(connection: Connection, word: str, values: Iterable[str]) -> frozenset[str]:
-    if word == "user_id":
-        return frozenset(user.id if (user := find_user(connection, each)) else each for each in values)
-    if word == "team_id":
-        return frozenset(team.id if (team := find_team(connection, each)) else each for each in values)
-    return frozenset(values)
 
 
 def _names(connection: Connection, by: Iterable[str]) -> dict[str, dict[str, str]]:

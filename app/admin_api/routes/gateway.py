@@ -10,42 +10,33 @@ from app.admin.access.permissions import Permission, permit
 from app.admin.catalog import model_json
 from app.admin.changes import change_json, list_changes
 from app.admin.operator import Operator
-from app.admin.reads.others import list_kept_files, list_reconciliations
+from app.admin.reads.others import FileFilter, list_kept_files, list_reconciliations
 from app.admin.zenmux.accounts import AccountView, list_accounts, rest_account, resume_account, show_account
 from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, thing
+from app.admin_api.filters import TimesQuery, Word
 from app.admin_api.lists import PageQuery, listed, page_of, unknown_after
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import DryRunShape, ListShape
 from app.admin_api.shapes.records import AccountShape, FileShape, ListedChangeShape, ModelShape, ReconciliationShape
-from app.admin_api.times import Moment, Since, Until
+from app.admin_api.times import Moment
 from app.database.changes import Wanted
 
 router = APIRouter(prefix="/admin/v1", tags=["gateway"], route_class=StrictRoute)
 
 AccountName = Annotated[str, Path(description="The account's name.", max_length=200)]
-_Word = Annotated[str | None, Field(max_length=200)]
 
 
-class ChangesQuery(PageQuery):
+class ChangesQuery(TimesQuery):
     """Which changes."""
 
-    since: Since = None
-    until: Until = None
-    actor: _Word = Field(None, description="Any part of who made it.")
-    target: _Word = Field(None, description="A user, team or key, with limits on it; by name or id.")
+    actor: Word = Field(None, description="Any part of who made it.")
+    target: Word = Field(None, description="A user, team or key, with limits on it; by name or id.")
 
 
-class DaysQuery(PageQuery):
-    """Which days."""
-
-    since: Since = None
-    until: Until = None
-
-
-class FilesQuery(PageQuery):
+class FilesQuery(TimesQuery):
     """Which files."""
 
-    user: _Word = Field(None, description="Only of the user with this name or id.")
+    user: Word = Field(None, description="Only of the user with this name or id.")
 
 
 class RestBody(Strict):
@@ -113,7 +104,7 @@ async def resume_one_account(name: AccountName, _: Strict, call: ChangingCall) -
 
 @router.get("/reconciliations", response_model=ListShape[ReconciliationShape])
 async def list_all_reconciliations(
-    request: Request, call: ReadingCall, asked: Annotated[DaysQuery, Query()]
+    request: Request, call: ReadingCall, asked: Annotated[TimesQuery, Query()]
 ) -> Response:
     """Days that were compared with ZenMux's bill (`ledger reconcile`), the newest first."""
     found = await call.read(lambda operator: list_reconciliations(operator, asked.since, asked.until))
@@ -124,8 +115,9 @@ async def list_all_reconciliations(
 @router.get("/files", response_model=ListShape[FileShape])
 async def list_all_files(request: Request, call: ReadingCall, asked: Annotated[FilesQuery, Query()]) -> Response:
     """Files that are kept for a time, the newest first: whose they are, how large, and until when. No links."""
+    wished = FileFilter(asked.user, asked.since, asked.until, asked.after, asked.limit)
     with of_field("after"):
-        page = await call.read(lambda operator: list_kept_files(operator, asked.after, asked.limit, asked.user))
+        page = await call.read(lambda operator: list_kept_files(operator, wished))
     rows = [{"object": "file", **row} for row in page.rows]
     return listed(request, FileShape, rows, has_more=page.has_more)
 

@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from app.admin.reads.jobs import JobFilter, cancel_job, list_jobs, show_job
 from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, thing
-from app.admin_api.lists import PageQuery, listed
+from app.admin_api.filters import TimesQuery
+from app.admin_api.lists import listed
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import DryRunShape, ListShape
 from app.admin_api.shapes.records import JobShape
@@ -22,7 +23,7 @@ JobId = Annotated[str, Path(description="Its id, which its submission was answer
 _CANCEL_SECONDS_MAX = 10.0
 
 
-class JobsQuery(PageQuery):
+class JobsQuery(TimesQuery):
     """Which jobs."""
 
     user: str | None = Field(None, description="Only of the user with this name or id.", max_length=200)
@@ -33,7 +34,7 @@ class JobsQuery(PageQuery):
 async def list_all_jobs(request: Request, call: ReadingCall, asked: Annotated[JobsQuery, Query()]) -> Response:
     """Jobs that are kept, the newest first. No prompts, no answers."""
     running = frozenset(call.services.jobs.running)
-    wished = JobFilter(asked.user, asked.status, asked.after, asked.limit)
+    wished = JobFilter(asked.user, asked.status, asked.since, asked.until, asked.after, asked.limit)
     with of_field("after"):
         page = await call.read(lambda operator: list_jobs(operator, wished, running))
     return listed(request, JobShape, [{"object": "job", **row} for row in page.rows], has_more=page.has_more)

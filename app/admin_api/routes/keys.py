@@ -28,7 +28,8 @@ from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
 from app.admin.views import KeyView, MintedKeyView
 from app.admin_api.calls import ChangingCall, MakingCall, NoQuery, ReadingCall, Strict, thing
-from app.admin_api.lists import PageQuery, listed, page_of
+from app.admin_api.filters import TimesQuery
+from app.admin_api.lists import listed, page_of
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import DryRunShape, ListShape
 from app.admin_api.shapes.people import KeyShape, MintedKeyShape
@@ -80,7 +81,7 @@ class RotateBody(Strict):
     )
 
 
-class KeysQuery(PageQuery):
+class KeysQuery(TimesQuery):
     """Which keys."""
 
     user: str | None = Field(None, description="Only of the user with this name or id.", max_length=200)
@@ -92,8 +93,8 @@ async def list_all_keys(request: Request, call: ReadingCall, asked: Annotated[Ke
     """Keys, the oldest first."""
     found = await call.read(lambda operator: list_keys(operator, asked.user))
     now = call.services.clock()
-    mine = [{"object": "key", **each.as_json()} for each in found if asked.state in (None, each.state(now))]
-    rows, has_more = page_of(mine, asked)
+    wished = (each for each in found if asked.state in (None, each.state(now)) and asked.has(each.key.created_at))
+    rows, has_more = page_of([{"object": "key", **each.as_json()} for each in wished], asked)
     return listed(request, KeyShape, rows, has_more=has_more)
 
 

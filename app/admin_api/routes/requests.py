@@ -9,41 +9,39 @@ from starlette.responses import Response
 
 from app.admin.reads.requests import Progress, RequestFilter, list_requests, show_request
 from app.admin_api.calls import NoQuery, Reading, ReadingCall
+from app.admin_api.filters import OwnersQuery, Word
 from app.admin_api.lists import PageQuery, listed
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import ListShape
 from app.admin_api.shapes.records import RequestShape
-from app.admin_api.times import Since, Until
 from app.quotas.reports.lists.requests import WantedRequests
 
 router = APIRouter(prefix="/admin/v1", tags=["requests"], route_class=StrictRoute)
 
 RequestId = Annotated[str, Path(description="Its id, which its answer had as x-request-id.", max_length=200)]
-_Word = Annotated[str | None, Field(max_length=200)]
 
 
-class RequestsQuery(PageQuery):
+class ReservationsQuery(OwnersQuery):
+    """Which requests that run."""
+
+    model: Word = Field(None, description="By its full id.")
+    operation: Word = None
+    account: Word = None
+
+
+class RequestsQuery(ReservationsQuery):
     """Which requests."""
 
     state: Literal["live", "settled", "released", "expired"] | None = Field(
         None, description="`live`: those that run, the oldest first, with their age."
     )
-    user_id: _Word = None
-    key_id: _Word = None
-    team_id: _Word = None
-    model: _Word = Field(None, description="By its full id.")
-    operation: _Word = None
-    outcome: _Word = None
-    account: _Word = None
-    since: Since = None
-    until: Until = None
+    outcome: Word = None
 
 
 @router.get("/requests", response_model=ListShape[RequestShape])
 async def list_all_requests(request: Request, call: ReadingCall, asked: Annotated[RequestsQuery, Query()]) -> Response:
     """Requests that were admitted, the newest first. Never a prompt, never an image."""
-    columns = ("user_id", "key_id", "team_id", "model", "operation", "outcome", "account")
-    values = tuple((name, value) for name in columns if (value := getattr(asked, name)) is not None)
+    values = asked.columns("model", "operation", "outcome", "account")
     is_live = asked.state == "live"
     if asked.state is not None and not is_live:
         values = (*values, ("state", asked.state))
@@ -58,9 +56,12 @@ async def show_one_request(request_id: RequestId, call: ReadingCall, _: NoQuery)
 
 
 @router.get("/reservations", response_model=ListShape[RequestShape])
-async def list_all_reservations(request: Request, call: ReadingCall, asked: Annotated[PageQuery, Query()]) -> Response:
+async def list_all_reservations(
+    request: Request, call: ReadingCall, asked: Annotated[ReservationsQuery, Query()]
+) -> Response:
     """What is held now, the oldest first: how much, for whom, since when, and whether its process lives."""
-    return await _listed(request, call, asked, WantedRequests(is_pending=True))
+    values = asked.columns("model", "operation", "account")
+    return await _listed(request, call, asked, WantedRequests(values, asked.since, asked.until, is_pending=True))
 
 
 async def _listed(request: Request, call: Reading, asked: PageQuery, wanted: WantedRequests) -> Response:

@@ -8,7 +8,8 @@ from starlette.responses import Response
 from app.admin.teams import list_teams, put_team, show_team
 from app.admin.views import TeamView
 from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, thing
-from app.admin_api.lists import PageQuery, listed, page_of
+from app.admin_api.filters import TimesQuery
+from app.admin_api.lists import listed, page_of
 from app.admin_api.requests import StrictRoute
 from app.admin_api.shapes.basics import DryRunShape, ListShape
 from app.admin_api.shapes.people import TeamShape
@@ -23,10 +24,11 @@ class TeamBody(Strict):
 
 
 @router.get("", response_model=ListShape[TeamShape])
-async def list_all_teams(request: Request, call: ReadingCall, asked: Annotated[PageQuery, Query()]) -> Response:
+async def list_all_teams(request: Request, call: ReadingCall, asked: Annotated[TimesQuery, Query()]) -> Response:
     """Teams by name, with the names of their users."""
     found = await call.read(list_teams)
-    rows, has_more = page_of([{"object": "team", **each.as_json()} for each in found], asked)
+    wished = (each for each in found if asked.has(each.team.created_at))
+    rows, has_more = page_of([{"object": "team", **each.as_json()} for each in wished], asked)
     return listed(request, TeamShape, rows, has_more=has_more)
 
 

@@ -10,41 +10,35 @@ from starlette.responses import Response
 from app.admin.reads.others import list_refusals
 from app.admin.reads.usage_series import list_series, series_page
 from app.admin_api.calls import ReadingCall
-from app.admin_api.lists import PageQuery, listed, page_of
+from app.admin_api.filters import OwnersQuery, Word
+from app.admin_api.lists import listed, page_of
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import ListShape
 from app.admin_api.shapes.records import RefusalShape, UsageShape
-from app.admin_api.times import Since, Until
 from app.errors import InvalidRequest
 from app.quotas.reports.lists.series import Span, WantedSeries
 
 router = APIRouter(prefix="/admin/v1", tags=["usage"], route_class=StrictRoute)
 
-_Word = Annotated[str | None, Field(max_length=200)]
 _OWNERS = ("user", "team", "key")
 _WORDS = (*_OWNERS, "model", "operation", "size", "quality", "outcome", "account")
 _USUAL = timedelta(days=30)
 
 
-class UsageQuery(PageQuery):
+class UsageQuery(OwnersQuery):
     """Which sums."""
 
     by: str = Field("", description=f"Split by these words, with commas: {', '.join(_WORDS)}.", max_length=200)
     bucket: Span = Field(Span.DAY, description="How long one sum is. `minute` needs the records, which are pruned.")
-    since: Since = None
-    until: Until = None
-    user: _Word = Field(None, description="Only of the user with this name or id.")
-    team: _Word = Field(None, description="Only of the team with this name or id.")
-    key: _Word = Field(None, description="Only of the key with this id.")
-    model: _Word = Field(None, description="Only of this model, by its full id.")
-    operation: _Word = None
-    size: _Word = None
-    quality: _Word = None
-    outcome: _Word = None
-    account: _Word = None
+    model: Word = Field(None, description="Only of this model, by its full id.")
+    operation: Word = None
+    size: Word = None
+    quality: Word = None
+    outcome: Word = None
+    account: Word = None
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def split(self) -> tuple[str, ...]:
         """Raises InvalidRequest for a word by which nothing is split."""
         words = [word.strip() for word in self.by.split(",") if word.strip()]
         for word in words:
@@ -54,14 +48,10 @@ class UsageQuery(PageQuery):
         return tuple(map(_column, words))
 
 
-class RefusalsQuery(PageQuery):
+class RefusalsQuery(OwnersQuery):
     """Which refusals."""
 
-    since: Since = None
-    until: Until = None
-    user_id: _Word = None
-    key_id: _Word = None
-    code: _Word = None
+    code: Word = Field(None, description="Only with this code of an error.")
 
 
 @router.get("/usage", response_model=ListShape[UsageShape])
@@ -69,7 +59,7 @@ async def list_usage(request: Request, call: ReadingCall, asked: Annotated[Usage
     """Sums of what was resolved, of the last 30 days if no time is given. Nothing that is pending is in them."""
     only = tuple((_column(word), frozenset([value])) for word in _WORDS if (value := getattr(asked, word)) is not None)
     since, until = _times(call.services.clock(), asked.since, asked.until)
-    wanted = WantedSeries(since, until, asked.bucket, asked.columns, only)
+    wanted = WantedSeries(since, until, asked.bucket, asked.split, only)
     with of_field("after"):
         page = series_page(wanted, asked.after, asked.limit)
     with of_field("since"):
@@ -82,8 +72,7 @@ async def list_usage(request: Request, call: ReadingCall, asked: Annotated[Usage
 async def list_all_refusals(request: Request, call: ReadingCall, asked: Annotated[RefusalsQuery, Query()]) -> Response:
     """How often requests were refused, by hour, user, key and code: of the last 30 days if no time is given."""
     since, until = _times(call.services.clock(), asked.since, asked.until)
-    columns = ("user_id", "key_id", "code")
-    values = tuple((name, value) for name in columns if (value := getattr(asked, name)) is not None)
+    values = asked.columns("code")
     found = await call.read(lambda operator: list_refusals(operator, since, until, values))
     rows, has_more = page_of([{"object": "refusal", **row} for row in found], asked)
     return listed(request, RefusalShape, rows, has_more=has_more)

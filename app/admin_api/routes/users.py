@@ -9,7 +9,8 @@ from starlette.responses import Response
 from app.admin.users import UserFields, disable_user, list_users, put_user, show_user
 from app.admin.views import UserView
 from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, thing
-from app.admin_api.lists import PageQuery, listed, page_of
+from app.admin_api.filters import TimesQuery
+from app.admin_api.lists import listed, page_of
 from app.admin_api.requests import StrictRoute
 from app.admin_api.shapes.basics import DryRunShape, ListShape
 from app.admin_api.shapes.people import UserShape
@@ -28,7 +29,7 @@ class UserBody(Strict):
     disabled: bool = Field(default=False, description="None of their keys works.")
 
 
-class UsersQuery(PageQuery):
+class UsersQuery(TimesQuery):
     """Which users."""
 
     team: str | None = Field(None, description="Only of the team with this name or id.", max_length=200)
@@ -43,6 +44,7 @@ async def list_all_users(request: Request, call: ReadingCall, asked: Annotated[U
         for each in await call.read(list_users)
         if asked.team in (None, each.user.team_name, each.user.team_id)
         and (asked.name is None or asked.name.casefold() in each.user.name.casefold())
+        and asked.has(each.user.created_at)
     ]
     rows, has_more = page_of([{"object": "user", **each} for each in found], asked)
     return listed(request, UserShape, rows, has_more=has_more)

@@ -66,11 +66,13 @@ class JobTable:
 
 
 class WantedJobs(NamedTuple):
-    """Which jobs. `user_ids` None: of all. `after`: older ones than this."""
+    """Which jobs. `user_ids` None: of all. `after`: older ones than this. `since_ms` is included, `until_ms` is not."""
 
     user_ids: frozenset[str] | None = None
     state: JobState | None = None
     after: Job | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
 
 
 def read_job(connection: Connection, job_id: str, now_ms: int) -> Job | None:
@@ -84,6 +86,10 @@ def read_jobs(connection: Connection, wanted: WantedJobs, now_ms: int, count: in
     query = _kept(now_ms).order_by(jobs.c.created_at_ms.desc(), jobs.c.id.desc())
     if wanted.user_ids is not None:
         query = query.where(jobs.c.user_id.in_(sorted(wanted.user_ids)))
+    if wanted.since_ms is not None:
+        query = query.where(jobs.c.created_at_ms >= wanted.since_ms)
+    if wanted.until_ms is not None:
+        query = query.where(jobs.c.created_at_ms < wanted.until_ms)
     if wanted.after is not None:
         place = wanted.after.created_at_ms, wanted.after.id
         query = query.where(tuple_(jobs.c.created_at_ms, jobs.c.id) < place)

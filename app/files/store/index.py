@@ -114,15 +114,26 @@ class Index:
                 connection.execute(delete(_table).where(_rows.id.in_(some)))
 
 
-def list_files(
-    connection: Connection, user_ids: frozenset[str] | None, after: tuple[int, str] | None, limit: int
-) -> list[StoredFile]:
-    """At most `limit` files after that one (its time and id), the newest first: of these users, or of all."""
+class WantedFiles(NamedTuple):
+    """Which files. `user_ids` None: of all. `after`: older ones than that with this time and id."""
+
+    user_ids: frozenset[str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: tuple[int, str] | None = None
+
+
+def list_files(connection: Connection, wanted: WantedFiles, limit: int) -> list[StoredFile]:
+    """At most `limit` files, the newest first."""
     query = select(_table).order_by(_rows.created_at_ms.desc(), _rows.id.desc()).limit(limit)
-    if user_ids is not None:
-        query = query.where(_rows.user_id.in_(sorted(user_ids)))
-    if after is not None:
-        query = query.where(tuple_(_rows.created_at_ms, _rows.id) < after)
+    if wanted.user_ids is not None:
+        query = query.where(_rows.user_id.in_(sorted(wanted.user_ids)))
+    if wanted.since is not None:
+        query = query.where(_rows.created_at_ms >= to_ms(wanted.since))
+    if wanted.until is not None:
+        query = query.where(_rows.created_at_ms < to_ms(wanted.until))
+    if wanted.after is not None:
+        query = query.where(tuple_(_rows.created_at_ms, _rows.id) < wanted.after)
     return [_file(row) for row in connection.execute(query)]
 
 

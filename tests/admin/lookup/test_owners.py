@@ -3,7 +3,7 @@
 import pytest
 
 from app.admin.keys import WantedKey, create_key
-from app.admin.lookup.owners import existing_key, existing_team, existing_user
+from app.admin.lookup.owners import existing_key, existing_team, existing_user, with_owner_ids
 from app.admin.operator import Operator
 from app.admin.teams import create_team
 from app.admin.users import create_user
@@ -38,3 +38,11 @@ def test_a_key_that_is_not_there_is_told_without_its_secret(operator: Operator) 
         assert text not in raised.value.message
         with pytest.raises(NotFound, match="no key with this id"):
             existing_key(connection, "hunter2")
+
+
+def test_owners_by_name_or_id_become_ids(operator: Operator) -> None:
+    team = create_team(operator, "design").team
+    user = create_user(operator, "alice").user
+    with operator.reading() as connection:
+        asked = [("user_id", "alice"), ("user_id", user.id), ("team_id", "design"), ("team_id", "gone"), ("model", "m")]
+        assert [value for _, value in with_owner_ids(connection, asked)] == [user.id, user.id, team.id, "gone", "m"]
