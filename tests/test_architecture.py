@@ -197,7 +197,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
         "identity/people/principal.py",
     ),
     ("admin_api/test_people.py",): (
-        "admin_api/lists.py", "admin_api/requests.py",
+        "admin_api/requests.py",
         "admin_api/routes/teams.py", "admin_api/routes/users.py",
         "admin/access/expected.py", "admin/access/once.py", "admin/access/reaching.py",
     ),
@@ -208,7 +208,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("admin_api/test_keys_and_limits.py",): ("admin_api/routes/keys.py", "admin_api/routes/limits.py"),
     ("admin_api/test_records.py",): (
         "admin_api/routes/requests.py", "admin_api/routes/usage.py", "admin_api/routes/gateway.py",
-        "admin_api/routes/setup.py", "admin/reads/requests.py", "admin/reads/usage_series.py",
+        "admin_api/routes/setup.py", "admin/reads/usage_series.py",
         "admin/reads/others.py", "admin/reads/explain.py", "admin/reads/pages.py",
         "quotas/reports/lists/series.py", "quotas/reports/lists/refusals.py",
     ),

@@ -44,13 +44,27 @@ def unknown_after() -> InvalidRequest:
 
 def listed(request: Request, shape: type[BaseModel], rows: Sequence[dict[str, Any]], *, has_more: bool) -> Response:
     """The answer with one page. `shape` names the columns."""
-    if "text/csv" in (header(request, b"accept") or ""):
+    if wants_csv(header(request, b"accept") or ""):
         more = {"x-has-more": str(has_more).lower()}
         columns = [field.alias or name for name, field in shape.model_fields.items() if name != "object"]
         return Response(_csv(columns, rows), media_type="text/csv; charset=utf-8", headers=more)
     first, last = (rows[0]["id"], rows[-1]["id"]) if rows else (None, None)
     page = {"object": "list", "data": list(rows), "first_id": first, "last_id": last, "has_more": has_more}
     return JSONResponse(page)
+
+
+def wants_csv(accept: str) -> bool:
+    """Whether a request with this header wants CSV: it names it, and does not like JSON better."""
+    liked = {}
+    for each in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        weights = [part.removeprefix("q=") for part in parameters if part.startswith("q=")]
+        try:
+            liked[kind] = float(weights[0]) if weights else 1.0
+        except ValueError:
+            liked[kind] = 0.0
+    wish = liked.get("text/csv", 0.0)
+    return wish > 0 and wish >= liked.get("application/json", 0.0)
 
 
 def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:

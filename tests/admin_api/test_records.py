@@ -149,8 +149,12 @@ def test_a_limit_acts_at_once_in_the_process_that_set_it(admin: Admin, sandbox: 
 
 
 def test_what_a_request_would_meet_is_explained(admin: Admin, everybody: dict[Role, Admin]) -> None:
-    for scope, name, unit, amount in (("user", "mia", "images", 3), ("gateway", None, "usd", "100")):
-        limit = {"scope": scope, "name": name, "unit": unit, "window": "day", "amount": amount}
+    for scope, name, unit, window, amount in (
+        ("user", "mia", "images", "day", 3),
+        ("gateway", None, "usd", "month", "100"),
+        ("team", "a", "concurrent", None, 9),
+    ):
+        limit = {"scope": scope, "name": name, "unit": unit, "window": window, "amount": amount}
         assert admin.ask("PUT", "/limits", json=limit).status_code == 201
     asked = {"user": "mia", "model": "gpt-image-2", "size": "1536x1024", "quality": "high", "n": 4}
     shown = admin.ask("POST", "/limits/explain", json=asked).json()
@@ -158,9 +162,15 @@ def test_what_a_request_would_meet_is_explained(admin: Admin, everybody: dict[Ro
     assert "images:3/day" in shown["refusal"]
     first = shown["limits"][0]
     assert (first["scope"], first["needed"], first["fits"]) == ("user", 4, False)
-    assert shown["limits"][1]["amount"] == "100.00"
+    today = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
+    assert {each["window"]: each["resets_at"] for each in shown["limits"]} == {
+        "day": (today + timedelta(days=1)).isoformat(),
+        "month": (today.replace(day=1) + timedelta(days=32)).replace(day=1).isoformat(),
+        "now": None,
+    }
+    assert shown["limits"][-1]["amount"] == "100.00"
     mine = everybody[Role.MEMBER].ask("POST", "/limits/explain", json=asked | {"n": 1}).json()
-    assert (mine["admitted"], mine["limits"][1]["amount"]) == (True, None)  # what all may use is not for members
+    assert (mine["admitted"], mine["limits"][-1]["amount"]) == (True, None)  # what all may use is not for members
     assert everybody[Role.MEMBER].ask("POST", "/limits/explain", json=asked | {"user": "lena"}).status_code == 404
     faults: list[tuple[dict[str, Any], str | None]] = [
         ({"size": "1x1"}, "size"),
