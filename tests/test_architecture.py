@@ -209,7 +209,7 @@ SHOWN_BY: dict[tuple[str, ...], tuple[str, ...]] = {
     ("admin_api/test_records.py",): (
         "admin_api/routes/requests.py", "admin_api/routes/usage.py", "admin_api/routes/gateway.py",
         "admin_api/routes/setup.py", "admin/reads/usage_series.py",
-        "admin/reads/others.py", "admin/reads/explain.py", "admin/reads/pages.py",
+        "admin/reads/explain.py", "admin/reads/pages.py",
         "quotas/reports/lists/series.py", "quotas/reports/lists/refusals.py",
     ),
     ("admin/access/test_permissions.py",): ("identity/people/roles.py",),

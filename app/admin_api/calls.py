@@ -6,12 +6,13 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from app.admin.access.expected import ANYTHING, Expected, etag_of
 from app.admin.changes import trial_change_json
 from app.admin.operator import Operator
 from app.admin_api.access import Asking
+from app.admin_api.json_answers import JsonAnswer
 from app.api.services import Services, services_of
 from app.database.changes import RecordedChange
 from app.errors import InvalidRequest
@@ -44,13 +45,15 @@ class Reading:
     services: Services
     principal: Principal
 
-    async def read(self, use_case: Callable[[Operator], _T]) -> _T:
-        """What the use case returns or raises."""
-        return await self.services.administration.read(self.principal, use_case)
+    async def answer(self, make: Callable[[Operator], Response]) -> Response:
+        """What `make` returns or raises. It reads, shapes the rows and writes them as JSON or CSV, all in a thread of
+        its own: thousands of rows would hold the event loop.
+        """
+        return await self.services.administration.read(self.principal, make)
 
     async def show(self, kind: str, use_case: Callable[[Operator], dict[str, Any]]) -> Response:
         """One thing with its ETag. `kind` is its `object`."""
-        return thing(kind, await self.read(use_case))
+        return await self.answer(lambda operator: thing(kind, use_case(operator)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +66,23 @@ class Changing:
     is_trial: bool
 
     async def change(self, use_case: Callable[[Operator], _T], answer: Callable[[_T], Response]) -> Response:
-        """What `answer` makes of the result; of a trial, what would be added to the list of changes."""
+        """What `answer` makes of the result; of a trial, what would be added to the list of changes. Both run in a
+        thread of their own.
+        """
         trial: list[RecordedChange] | None = [] if self.is_trial else None
-        done = await self.services.administration.change(self.principal, use_case, self.expected, trial)
-        if trial is None:
-            return answer(done)
-        return JSONResponse({"object": "dry_run", "changes": list(map(trial_change_json, trial))})
+
+        def make(operator: Operator) -> Response:
+            done = use_case(operator)
+            if trial is None:
+                return answer(done)
+            return JsonAnswer({"object": "dry_run", "changes": list(map(trial_change_json, trial))})
+
+        return await self.services.administration.change(self.principal, make, self.expected, trial)
 
 
 def thing(kind: str, shown: dict[str, Any], status: int = 200) -> Response:
     """The answer with one thing and its ETag."""
-    return JSONResponse({"object": kind, **shown}, status, {"etag": etag_of(shown)})
+    return JsonAnswer({"object": kind, **shown}, status, {"etag": etag_of(shown)})
 
 
 async def _reading(request: Request, principal: Asking) -> Reading:

@@ -8,10 +8,12 @@ from typing import Any
 
 from fastapi import Request
 from pydantic import BaseModel, Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from app.admin.csv_cells import csv_text
+from app.admin.reads.pages import Page
 from app.admin_api.calls import Strict
+from app.admin_api.json_answers import JsonAnswer
 from app.api.headers import header
 from app.errors import InvalidRequest
 
@@ -50,7 +52,13 @@ def listed(request: Request, shape: type[BaseModel], rows: Sequence[dict[str, An
         return Response(_csv(columns, rows), media_type="text/csv; charset=utf-8", headers=more)
     first, last = (rows[0]["id"], rows[-1]["id"]) if rows else (None, None)
     page = {"object": "list", "data": list(rows), "first_id": first, "last_id": last, "has_more": has_more}
-    return JSONResponse(page)
+    return JsonAnswer(page)
+
+
+def page_answer(request: Request, shape: type[BaseModel], kind: str, page: Page) -> Response:
+    """The same for a page that a use case read. `kind` is the `object` of its rows."""
+    rows = [{"object": kind, **row} for row in page.rows]
+    return listed(request, shape, rows, has_more=page.has_more)
 
 
 def wants_csv(accept: str) -> bool:

@@ -1,7 +1,7 @@
 """The use cases of the other long lists: refusals, comparisons with the bill, files."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from app.admin.access.permissions import Permission, permit
@@ -14,32 +14,35 @@ from app.admin.views import iso
 from app.database.clock import from_ms, to_ms
 from app.errors import InvalidValue
 from app.files.store.index import StoredFile, WantedFiles, list_files
-from app.quotas.reports.lists.refusals import read_refusals
-from app.quotas.reports.reconciliations import read_checks
+from app.quotas.reports.lists.refusals import WantedRefusals, read_refusals
+from app.quotas.reports.reconciliations import WantedChecks, read_checks
 from app.quotas.rules.limits import format_usd
 
-_REFUSALS_MAX = 50_000
 
+def list_refusals(operator: Operator, wanted: WantedRefusals, after: str | None, limit: int) -> Page:
+    """Refused requests by hour, user, key and code, the newest hour first. `after` is the id of the last one of the
+    page before.
 
-def list_refusals(
-    operator: Operator, since: datetime, until: datetime, values: tuple[tuple[str, str], ...] = ()
-) -> list[Row]:
-    """Refused requests by hour, user, key and code, the newest hour first. `values` are exact, by column; owners by
-    name or id.
+    `wanted.values` are exact, by column; owners by name or id. Raises InvalidValue if `after` is none.
     """
-    mine = reached_values(operator)
+    mine, place = reached_values(operator), _refusal_place(after)
     with operator.reading() as connection:
-        wanted = (*with_owner_ids(connection, values), *mine)
-        rows = read_refusals(connection, since, until, wanted, _REFUSALS_MAX)
-    return [_refusal_json(row) for row in rows]
+        values = (*with_owner_ids(connection, wanted.values), *mine)
+        rows = read_refusals(connection, replace(wanted, values=values), place, limit + 1)
+    return page_of_rows([_refusal_json(row) for row in rows], limit)
 
 
-def list_reconciliations(operator: Operator, since: datetime | None, until: datetime | None) -> list[Row]:
-    """The days that were compared with ZenMux's bill, the newest first: a row for each model and account."""
+def list_reconciliations(operator: Operator, wanted: WantedChecks, after: str | None, limit: int) -> Page:
+    """The days that were compared with ZenMux's bill, the newest first: a row for each model and account. `after` is
+    the id of the last one of the page before.
+
+    Raises InvalidValue if `after` is none.
+    """
     permit(operator.principal, Permission.READ_GATEWAY)
+    place = _check_place(after)
     with operator.reading() as connection:
-        rows = read_checks(connection, since, until)
-    return [_check_json(row) for row in rows]
+        rows = read_checks(connection, wanted, place, limit + 1)
+    return page_of_rows([_check_json(row) for row in rows], limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,26 @@ def _file_place(after: str | None) -> tuple[int, str] | None:
     if not dash or not moment.isdecimal() or len(moment) > 15:
         raise InvalidValue("There is no file with the id in 'after'. Begin again without it.")
     return int(moment), beginning
+
+
+def _refusal_place(after: str | None) -> tuple[int, str, str, str] | None:
+    if after is None:
+        return None
+    try:
+        written, user_id, key_id, code = after.split("/")
+        return to_ms(datetime.fromisoformat(written)), user_id, key_id, code
+    except (ValueError, TypeError, OverflowError):  # TypeError: a time without a zone
+        raise InvalidValue("There is no refusal with the id in 'after'. Begin again without it.") from None
+
+
+def _check_place(after: str | None) -> tuple[int, str, str] | None:
+    if after is None:
+        return None
+    try:
+        day, account, model = after.split("/", 2)  # a model's name has slashes
+        return to_ms(datetime.combine(date.fromisoformat(day), time(), UTC)), account, model
+    except ValueError:
+        raise InvalidValue("There is no comparison with the id in 'after'. Begin again without it.") from None
 
 
 def _file_json(file: StoredFile, user: str | None) -> Row:

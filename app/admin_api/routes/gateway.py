@@ -1,6 +1,6 @@
 """/admin/v1/changes, catalog, accounts, reconciliations and files: what the gateway knows of itself and of ZenMux."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
@@ -11,15 +11,17 @@ from app.admin.catalog import model_json
 from app.admin.changes import change_json, list_changes
 from app.admin.operator import Operator
 from app.admin.reads.others import FileFilter, list_kept_files, list_reconciliations
+from app.admin.reads.pages import page_of_rows
 from app.admin.zenmux.accounts import AccountView, list_accounts, rest_account, resume_account, show_account
 from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, thing
 from app.admin_api.filters import TimesQuery, Word
-from app.admin_api.lists import PageQuery, listed, page_of, unknown_after
+from app.admin_api.lists import PageQuery, listed, page_answer, page_of, unknown_after
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import DryRunShape, ListShape
 from app.admin_api.shapes.records import AccountShape, FileShape, ListedChangeShape, ModelShape, ReconciliationShape
 from app.admin_api.times import Moment
 from app.database.changes import Wanted
+from app.quotas.reports.reconciliations import WantedChecks
 
 router = APIRouter(prefix="/admin/v1", tags=["gateway"], route_class=StrictRoute)
 
@@ -55,30 +57,38 @@ async def list_all_changes(request: Request, call: ReadingCall, asked: Annotated
         before_id = int(asked.after)
     wanted = Wanted(asked.since, asked.until, asked.actor, asked.target, before_id=before_id)
 
-    def read(operator: Operator) -> list[dict[str, Any]]:
+    def answer(operator: Operator) -> Response:
         with list_changes(operator, wanted, asked.limit + 1) as found:
-            return [{"object": "change", **change_json(each), "id": str(each.id)} for each in found]
+            rows = [change_json(each) | {"id": str(each.id)} for each in found]
+        return page_answer(request, ListedChangeShape, "change", page_of_rows(rows, asked.limit))
 
-    rows = await call.read(read)
-    return listed(request, ListedChangeShape, rows[: asked.limit], has_more=len(rows) > asked.limit)
+    return await call.answer(answer)
 
 
 @router.get("/catalog", response_model=ListShape[ModelShape])
 async def list_catalog(request: Request, call: ReadingCall, asked: Annotated[PageQuery, Query()]) -> Response:
     """The models that can be asked for: what each accepts and costs."""
     permit(call.principal, Permission.READ_CATALOG)
-    found = [{"object": "model", **model_json(spec)} for spec in call.services.policy.catalog.models]
-    rows, has_more = page_of(found, asked)
-    return listed(request, ModelShape, rows, has_more=has_more)
+    models = call.services.policy.catalog.models
+
+    def answer(_: Operator) -> Response:
+        rows, has_more = page_of([{"object": "model", **model_json(spec)} for spec in models], asked)
+        return listed(request, ModelShape, rows, has_more=has_more)
+
+    return await call.answer(answer)
 
 
 @router.get("/accounts", response_model=ListShape[AccountShape])
 async def list_all_accounts(request: Request, call: ReadingCall, asked: Annotated[PageQuery, Query()]) -> Response:
     """The ZenMux accounts, with what the running processes say of each."""
     specs = call.services.settings.accounts
-    views = await call.read(lambda operator: list_accounts(operator, specs))
-    rows, has_more = page_of([{"object": "account", **view.as_thing()} for view in views], asked)
-    return listed(request, AccountShape, rows, has_more=has_more)
+
+    def answer(operator: Operator) -> Response:
+        views = list_accounts(operator, specs)
+        rows, has_more = page_of([{"object": "account", **view.as_thing()} for view in views], asked)
+        return listed(request, AccountShape, rows, has_more=has_more)
+
+    return await call.answer(answer)
 
 
 @router.get("/accounts/{name}", response_model=AccountShape)
@@ -107,9 +117,14 @@ async def list_all_reconciliations(
     request: Request, call: ReadingCall, asked: Annotated[TimesQuery, Query()]
 ) -> Response:
     """Days that were compared with ZenMux's bill (`ledger reconcile`), the newest first."""
-    found = await call.read(lambda operator: list_reconciliations(operator, asked.since, asked.until))
-    rows, has_more = page_of([{"object": "reconciliation", **row} for row in found], asked)
-    return listed(request, ReconciliationShape, rows, has_more=has_more)
+    wanted = WantedChecks(asked.since, asked.until)
+
+    def answer(operator: Operator) -> Response:
+        page = list_reconciliations(operator, wanted, asked.after, asked.limit)
+        return page_answer(request, ReconciliationShape, "reconciliation", page)
+
+    with of_field("after"):
+        return await call.answer(answer)
 
 
 @router.get("/files", response_model=ListShape[FileShape])
@@ -117,9 +132,9 @@ async def list_all_files(request: Request, call: ReadingCall, asked: Annotated[F
     """Files that are kept for a time, the newest first: whose they are, how large, and until when. No links."""
     wished = FileFilter(asked.user, asked.since, asked.until, asked.after, asked.limit)
     with of_field("after"):
-        page = await call.read(lambda operator: list_kept_files(operator, wished))
-    rows = [{"object": "file", **row} for row in page.rows]
-    return listed(request, FileShape, rows, has_more=page.has_more)
+        return await call.answer(
+            lambda operator: page_answer(request, FileShape, "file", list_kept_files(operator, wished))
+        )
 
 
 def _account(done: AccountView) -> Response:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.admin.reads.jobs import JobFilter, cancel_job, list_jobs, show_job
 from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, thing
 from app.admin_api.filters import TimesQuery
-from app.admin_api.lists import listed
+from app.admin_api.lists import page_answer
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import DryRunShape, ListShape
 from app.admin_api.shapes.records import JobShape
@@ -36,8 +36,9 @@ async def list_all_jobs(request: Request, call: ReadingCall, asked: Annotated[Jo
     running = frozenset(call.services.jobs.running)
     wished = JobFilter(asked.user, asked.status, asked.since, asked.until, asked.after, asked.limit)
     with of_field("after"):
-        page = await call.read(lambda operator: list_jobs(operator, wished, running))
-    return listed(request, JobShape, [{"object": "job", **row} for row in page.rows], has_more=page.has_more)
+        return await call.answer(
+            lambda operator: page_answer(request, JobShape, "job", list_jobs(operator, wished, running))
+        )
 
 
 @router.get("/{job_id}", response_model=JobShape)

@@ -91,11 +91,14 @@ class KeysQuery(TimesQuery):
 @router.get("", response_model=ListShape[KeyShape])
 async def list_all_keys(request: Request, call: ReadingCall, asked: Annotated[KeysQuery, Query()]) -> Response:
     """Keys, the oldest first."""
-    found = await call.read(lambda operator: list_keys(operator, asked.user))
-    now = call.services.clock()
-    wished = (each for each in found if asked.state in (None, each.state(now)) and asked.has(each.key.created_at))
-    rows, has_more = page_of([{"object": "key", **each.as_json()} for each in wished], asked)
-    return listed(request, KeyShape, rows, has_more=has_more)
+
+    def answer(operator: Operator) -> Response:
+        found, now = list_keys(operator, asked.user), operator.now
+        wished = (each for each in found if asked.state in (None, each.state(now)) and asked.has(each.key.created_at))
+        rows, has_more = page_of([{"object": "key", **each.as_json()} for each in wished], asked)
+        return listed(request, KeyShape, rows, has_more=has_more)
+
+    return await call.answer(answer)
 
 
 @router.post("", response_model=MintedKeyShape | DryRunShape, responses={201: {"model": MintedKeyShape}})

@@ -4,14 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from app.admin.limits import Raise, Target, list_limits, put_limit, remove_limit, show_limit
 from app.admin.lookup.model_names import ModelNames
+from app.admin.operator import Operator
 from app.admin.reads.explain import explain_request
 from app.admin.views import LimitView
 from app.admin.zenmux.accounts import check_account
 from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, Unconditional, thing
+from app.admin_api.json_answers import JsonAnswer
 from app.admin_api.lists import PageQuery, listed, page_of
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import DryRunShape, ListShape
@@ -93,13 +95,17 @@ class LimitsQuery(PageQuery):
 @router.get("", response_model=ListShape[LimitShape])
 async def list_all_limits(request: Request, call: ReadingCall, asked: Annotated[LimitsQuery, Query()]) -> Response:
     """Limits, by scope and owner."""
-    found = [
-        each
-        for each in await call.read(list_limits)
-        if asked.scope in (None, each.limit.scope) and asked.name in (None, each.limit.scope_id, each.name)
-    ]
-    rows, has_more = page_of([{"object": "limit", **each.as_json()} for each in found], asked)
-    return listed(request, LimitShape, rows, has_more=has_more)
+
+    def answer(operator: Operator) -> Response:
+        found = [
+            {"object": "limit", **each.as_json()}
+            for each in list_limits(operator)
+            if asked.scope in (None, each.limit.scope) and asked.name in (None, each.limit.scope_id, each.name)
+        ]
+        rows, has_more = page_of(found, asked)
+        return listed(request, LimitShape, rows, has_more=has_more)
+
+    return await call.answer(answer)
 
 
 @router.put("", response_model=LimitShape | DryRunShape, responses={201: {"model": LimitShape}})
@@ -120,11 +126,14 @@ async def explain_one_request(body: ExplainBody, call: ReadingCall, _: NoQuery) 
     services = call.services
     fields = body.model_dump(include={"model", "size", "quality", "n"}, exclude_none=True)
     wanted = normalize({"prompt": "-", **fields}, services.policy, services.today)
-    found = await call.read(lambda operator: explain_request(operator, wanted, user=body.user, key_id=body.key))
-    shown = found.as_json()
-    if call.principal.role not in (Role.ADMIN, Role.AUDITOR):
-        shown["limits"] = [shown_limit(each, services) for each in shown["limits"]]
-    return JSONResponse({"object": "explanation", **shown})
+
+    def answer(operator: Operator) -> Response:
+        shown = explain_request(operator, wanted, user=body.user, key_id=body.key).as_json()
+        if call.principal.role not in (Role.ADMIN, Role.AUDITOR):
+            shown["limits"] = [shown_limit(each, services) for each in shown["limits"]]
+        return JsonAnswer({"object": "explanation", **shown})
+
+    return await call.answer(answer)
 
 
 @router.get("/{limit_id:int}", response_model=LimitShape)

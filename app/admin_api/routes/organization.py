@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from app.admin.access.permissions import Permission, permit
 from app.admin.operator import Operator
 from app.admin.reads.usage_series import read_series
 from app.admin_api.calls import ReadingCall
+from app.admin_api.json_answers import JsonAnswer
 from app.admin_api.openai_reports import COSTS, USAGE, AskedReport, Report, costs_page, parse_report, usage_page
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.reports import CostsResultShape, ReportShape, UsageResultShape
@@ -57,9 +58,8 @@ async def _report(request: Request, call: ReadingCall, report: Report, shown: Pr
     permit(call.principal, Permission.READ_GATEWAY)
     asked = parse_report(report, request.query_params.multi_items(), call.services.clock())
 
-    def read(operator: Operator) -> list[SeriesRow]:
-        return read_series(operator, asked.series)
+    def answer(operator: Operator) -> Response:
+        return JsonAnswer(shown(asked, read_series(operator, asked.series)))
 
     with of_field("start_time"):
-        rows = await call.read(read)
-    return JSONResponse(shown(asked, rows))
+        return await call.answer(answer)

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from app.admin.operator import Operator
 from app.admin.reads.requests import Progress, RequestFilter, list_requests, show_request
 from app.admin_api.calls import NoQuery, Reading, ReadingCall
 from app.admin_api.filters import OwnersQuery, Word
-from app.admin_api.lists import PageQuery, listed
+from app.admin_api.lists import PageQuery, page_answer
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import ListShape
 from app.admin_api.shapes.records import RequestShape
@@ -66,10 +67,12 @@ async def list_all_reservations(
 
 async def _listed(request: Request, call: Reading, asked: PageQuery, wanted: WantedRequests) -> Response:
     in_flight, wished = _in_flight(call), RequestFilter(wanted, asked.after, asked.limit)
+
+    def answer(operator: Operator) -> Response:
+        return page_answer(request, RequestShape, "request", list_requests(operator, wished, in_flight))
+
     with of_field("after"):
-        page = await call.read(lambda operator: list_requests(operator, wished, in_flight))
-    rows = [{"object": "request", **row} for row in page.rows]
-    return listed(request, RequestShape, rows, has_more=page.has_more)
+        return await call.answer(answer)
 
 
 def _in_flight(call: Reading) -> Callable[[str], Progress | None]:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
+from app.admin.operator import Operator
 from app.admin.teams import list_teams, put_team, show_team
 from app.admin.views import TeamView
 from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, thing
@@ -26,10 +27,13 @@ class TeamBody(Strict):
 @router.get("", response_model=ListShape[TeamShape])
 async def list_all_teams(request: Request, call: ReadingCall, asked: Annotated[TimesQuery, Query()]) -> Response:
     """Teams by name, with the names of their users."""
-    found = await call.read(list_teams)
-    wished = (each for each in found if asked.has(each.team.created_at))
-    rows, has_more = page_of([{"object": "team", **each.as_json()} for each in wished], asked)
-    return listed(request, TeamShape, rows, has_more=has_more)
+
+    def answer(operator: Operator) -> Response:
+        wished = (each for each in list_teams(operator) if asked.has(each.team.created_at))
+        rows, has_more = page_of([{"object": "team", **each.as_json()} for each in wished], asked)
+        return listed(request, TeamShape, rows, has_more=has_more)
+
+    return await call.answer(answer)
 
 
 @router.get("/{name:path}", response_model=TeamShape)

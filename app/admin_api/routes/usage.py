@@ -7,15 +7,17 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from app.admin.operator import Operator
 from app.admin.reads.others import list_refusals
 from app.admin.reads.usage_series import list_series, series_page
 from app.admin_api.calls import ReadingCall
 from app.admin_api.filters import OwnersQuery, Word
-from app.admin_api.lists import listed, page_of
+from app.admin_api.lists import page_answer
 from app.admin_api.requests import StrictRoute, of_field
 from app.admin_api.shapes.basics import ListShape
 from app.admin_api.shapes.records import RefusalShape, UsageShape
 from app.errors import InvalidRequest
+from app.quotas.reports.lists.refusals import WantedRefusals
 from app.quotas.reports.lists.series import Span, WantedSeries
 
 router = APIRouter(prefix="/admin/v1", tags=["usage"], route_class=StrictRoute)
@@ -62,20 +64,26 @@ async def list_usage(request: Request, call: ReadingCall, asked: Annotated[Usage
     wanted = WantedSeries(since, until, asked.bucket, asked.split, only)
     with of_field("after"):
         page = series_page(wanted, asked.after, asked.limit)
+
+    def answer(operator: Operator) -> Response:
+        return page_answer(request, UsageShape, "usage", list_series(operator, wanted, page))
+
     with of_field("since"):
-        found = await call.read(lambda operator: list_series(operator, wanted, page))
-    rows = [{"object": "usage", **row} for row in found.rows]
-    return listed(request, UsageShape, rows, has_more=found.has_more)
+        return await call.answer(answer)
 
 
 @router.get("/refusals", response_model=ListShape[RefusalShape])
 async def list_all_refusals(request: Request, call: ReadingCall, asked: Annotated[RefusalsQuery, Query()]) -> Response:
     """How often requests were refused, by hour, user, key and code: of the last 30 days if no time is given."""
     since, until = _times(call.services.clock(), asked.since, asked.until)
-    values = asked.columns("code")
-    found = await call.read(lambda operator: list_refusals(operator, since, until, values))
-    rows, has_more = page_of([{"object": "refusal", **row} for row in found], asked)
-    return listed(request, RefusalShape, rows, has_more=has_more)
+    wanted = WantedRefusals(since, until, asked.columns("code"))
+
+    def answer(operator: Operator) -> Response:
+        page = list_refusals(operator, wanted, asked.after, asked.limit)
+        return page_answer(request, RefusalShape, "refusal", page)
+
+    with of_field("after"):
+        return await call.answer(answer)
 
 
 def _column(word: str) -> str:

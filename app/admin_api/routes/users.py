@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from app.admin.operator import Operator
 from app.admin.users import UserFields, disable_user, list_users, put_user, show_user
 from app.admin.views import UserView
 from app.admin_api.calls import ChangingCall, NoQuery, ReadingCall, Strict, thing
@@ -39,15 +40,19 @@ class UsersQuery(TimesQuery):
 @router.get("", response_model=ListShape[UserShape])
 async def list_all_users(request: Request, call: ReadingCall, asked: Annotated[UsersQuery, Query()]) -> Response:
     """Users by name."""
-    found = [
-        each.as_json()
-        for each in await call.read(list_users)
-        if asked.team in (None, each.user.team_name, each.user.team_id)
-        and (asked.name is None or asked.name.casefold() in each.user.name.casefold())
-        and asked.has(each.user.created_at)
-    ]
-    rows, has_more = page_of([{"object": "user", **each} for each in found], asked)
-    return listed(request, UserShape, rows, has_more=has_more)
+
+    def answer(operator: Operator) -> Response:
+        found = [
+            {"object": "user", **each.as_json()}
+            for each in list_users(operator)
+            if asked.team in (None, each.user.team_name, each.user.team_id)
+            and (asked.name is None or asked.name.casefold() in each.user.name.casefold())
+            and asked.has(each.user.created_at)
+        ]
+        rows, has_more = page_of(found, asked)
+        return listed(request, UserShape, rows, has_more=has_more)
+
+    return await call.answer(answer)
 
 
 @router.get("/{name:path}", response_model=UserShape)

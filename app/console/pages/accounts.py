@@ -16,9 +16,11 @@ from app.console.web.csv_answer import csv_answer
 from app.console.web.visit import Visit
 from app.errors import AdministrationError, InvalidValue
 from app.quotas.reports.reconcile_day import Verdict
+from app.quotas.reports.reconciliations import WantedChecks
 
 PATH = "/console/accounts"
 _DAYS = 62
+_ROWS_MAX = 50_000
 _RESTS = {"": None, "1h": timedelta(hours=1), "4h": timedelta(hours=4), "24h": timedelta(days=1)}
 _CSV = ("day", "account", "model", "ledger_requests", "ledger_usd", "billed_requests", "billed_usd", "drift_usd")
 
@@ -45,7 +47,8 @@ async def show_accounts(visit: Visit, error: str | None = None) -> Response:
     """The page, or a CSV file of the compared days by model."""
     settings = visit.services.settings
     since = visit.now - timedelta(days=_DAYS)
-    rows = await visit.read(lambda operator: list_reconciliations(operator, since, None))
+    wanted = WantedChecks(since)
+    rows = (await visit.read(lambda operator: list_reconciliations(operator, wanted, None, _ROWS_MAX))).rows
     if visit.asked("format") == "csv":
         return csv_answer("bill", _CSV, ([row[name] for name in _CSV] for row in rows))
     return visit.page(

@@ -7,12 +7,15 @@ from datetime import datetime, timedelta
 from starlette.responses import Response
 
 from app.admin.access.permissions import Permission
+from app.admin.operator import Operator
 from app.admin.reads.glance import Glance, glance
 from app.admin.reads.others import list_refusals
 from app.admin.zenmux.accounts import AccountView, list_accounts
 from app.console.web.visit import Visit
+from app.quotas.reports.lists.refusals import WantedRefusals
 
 _REASONS = 6
+_ROWS_MAX = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,16 @@ async def _read(visit: Visit) -> NowRead:
     found = await visit.read(glance)
     accounts = await visit.read(lambda operator: list_accounts(operator, settings.accounts))
     this_hour = now.replace(minute=0, second=0, microsecond=0)
-    refusals = await visit.read(lambda operator: list_refusals(operator, this_hour - timedelta(hours=1), now))
-    counted: Counter[str] = Counter()
-    for row in refusals:
-        counted[row["code"]] += row["count"]
-    return NowRead(now, found, accounts, counted.most_common(_REASONS))
+    wanted = WantedRefusals(this_hour - timedelta(hours=1), now)
+
+    def count(operator: Operator) -> Counter[str]:
+        counted: Counter[str] = Counter()
+        for row in list_refusals(operator, wanted, None, _ROWS_MAX).rows:
+            counted[row["code"]] += row["count"]
+        return counted
+
+    refused = await visit.read(count)
+    return NowRead(now, found, accounts, refused.most_common(_REASONS))
 
 
 PAGES = (("GET", "/console/now", show_now, Permission.READ_GATEWAY),)

@@ -3,14 +3,12 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, tuple_
 
 from app.database.changes import lock_changes
 from app.database.clock import from_ms, to_ms
 from app.database.schema import total_tables
 from app.quotas.reports.reconcile_day import DayComparison, ModelDay, day_start
-
-_CHECKS_MAX = 50_000
 
 _table = total_tables.reconciliations
 _checks = _table.c
@@ -21,6 +19,13 @@ class LastCheck(NamedTuple):
 
     day_start: datetime
     drift_nanousd: dict[tuple[str, str], int]
+
+
+class WantedChecks(NamedTuple):
+    """The compared days from `since` on and before `until`."""
+
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 def keep(connection: Connection, comparison: DayComparison, now: datetime) -> None:
@@ -46,14 +51,19 @@ def keep(connection: Connection, comparison: DayComparison, now: datetime) -> No
     connection.execute(insert(_table), rows)
 
 
-def read_checks(connection: Connection, since: datetime | None, until: datetime | None) -> list[dict[str, Any]]:
-    """The compared days from `since` on and before `until`, the newest first: a row for each model and account."""
-    query = select(_table).order_by(_checks.day_start_ms.desc(), _checks.account, _checks.model)
-    if since is not None:
-        query = query.where(_checks.day_start_ms >= to_ms(since))
-    if until is not None:
-        query = query.where(_checks.day_start_ms < to_ms(until))
-    return [dict(row) for row in connection.execute(query.limit(_CHECKS_MAX)).mappings()]
+def read_checks(
+    connection: Connection, wanted: WantedChecks, after: tuple[int, str, str] | None, limit: int
+) -> list[dict[str, Any]]:
+    """At most `limit` comparisons after that one (its day, account and model), the newest day first."""
+    place = (_checks.day_start_ms, _checks.account, _checks.model)
+    query = select(_table).order_by(*(column.desc() for column in place)).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(*place) < after)
+    if wanted.since is not None:
+        query = query.where(_checks.day_start_ms >= to_ms(wanted.since))
+    if wanted.until is not None:
+        query = query.where(_checks.day_start_ms < to_ms(wanted.until))
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def last_check(connection: Connection) -> LastCheck | None:
