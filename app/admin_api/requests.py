@@ -24,14 +24,15 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class StrictRoute(APIRoute):
-    """A route whose body, if it takes one, is read by our own rules before the framework's."""
+    """A route whose query, path and body, if it takes one, are read by our own rules before the framework's."""
 
     def get_route_handler(self) -> Handler:
-        handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
+        handle, has_body = super().get_route_handler(), self.body_field is not None
 
         async def strict(request: Request) -> Response:
+            _refuse_nul(request)
+            if not has_body:
+                return await handle(request)
             body = orjson.dumps(await read_json_object(request, _BODY_BYTES_MAX))
 
             async def receive() -> Message:
@@ -40,6 +41,15 @@ class StrictRoute(APIRoute):
             return await handle(Request(request.scope, receive))
 
         return strict
+
+
+def _refuse_nul(request: Request) -> None:
+    """PostgreSQL takes no text with a NUL, so nothing has an id or a name with one."""
+    for name, value in (*request.query_params.multi_items(), *request.path_params.items()):
+        if "\0" in f"{name}{value}":
+            shown = name.replace("\0", "")[:_SHOWN_MAX]
+            message = f"Invalid parameter {shown!a}: it has a NUL character."
+            raise InvalidRequest(message, param=shown, code="invalid_value")
 
 
 @contextmanager

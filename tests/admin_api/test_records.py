@@ -205,10 +205,29 @@ def test_changes_refusals_and_the_bill(admin: Admin, everybody: dict[Role, Admin
     assert {each["user"] for each in rows(admin, "/refusals")} == {"mia", "otto", None}
     assert [each["user"] for each in rows(everybody[Role.LEAD], "/refusals")] == ["mia"]
     assert [each["count"] for each in rows(admin, f"/refusals?user={users['otto']}")] == [2]
+    for path in ("/refusals", "/reconciliations"):
+        for wrong in ("nothing", "a/b", "noon/b/c", "noon/b/c/d", "2026-13-01/b/c", "2026-11-24T09:00:00/a/b/c"):
+            refused = admin.get(f"{path}?after={wrong}")
+            assert (refused.status_code, refused.json()["error"]["param"]) == (400, "after"), wrong
     (checked,) = rows(everybody[Role.AUDITOR], "/reconciliations")
     assert (checked["drift_nanousd"], checked["drift_usd"], checked["model"]) == (-2, "-0.000000002", "m")
     for path in ("/reconciliations", "/accounts"):
         assert everybody[Role.LEAD].get(path).status_code == 403
+
+
+def test_what_no_id_can_be_is_refused_by_name(admin: Admin) -> None:
+    asked = {
+        "/requests?user_id=%00": "user_id",
+        "/requests?after=a%00": "after",
+        "/requests/a%00": "request_id",
+        "/usage?by=user&model=%00": "model",
+        "/refusals?after=2026-11-24T09:00:00Z/%00/a/b": "after",
+        "/reconciliations?after=2026-11-24/%00/a": "after",
+        "/v1/organization/costs?start_time=1790000000&user_ids=%00": "user_ids",
+    }
+    for path, param in asked.items():
+        refused = admin.get(path)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, param), path
 
 
 def test_accounts_rest_and_are_resumed(admin: Admin, everybody: dict[Role, Admin]) -> None:
