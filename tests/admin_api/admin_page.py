@@ -35,8 +35,11 @@ def _routes(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _parameters(operation: dict[str, Any]) -> Iterator[str]:
+    left_out = (
+        _COMMON if operation["tags"][0] != "organization" else frozenset()
+    )  # OpenAI's have a `limit` of their own
     for each in operation.get("parameters", ()):
-        if each["in"] != "path" and each["name"].lower() not in _COMMON:
+        if each["in"] != "path" and each["name"].lower() not in left_out:
             about = each.get("description") or each["schema"].get("description", "")
             name = f"{'?' if each['in'] == 'query' else ''}{each['name']}"
             yield f"- `{name}`{_of(each['schema'])}{': ' + about if about else ''}"

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
+from app.admin_api.document import document_of
+from app.admin_api.door import admin_door
 from app.database.clock import to_ms
 from app.database.engine import writing
 from app.database.schema.total_tables import reconciliations, refusal_hours
@@ -89,3 +91,11 @@ def test_every_route_is_in_it_with_its_refusals(admin: Admin) -> None:
         assert ("422" in operation["responses"]) == sent_once, operation["operationId"]
         assert "HTTPValidationError" not in str(operation["responses"]), "that of the framework"
         assert operation["description"], operation["operationId"]
+
+
+def test_openais_reports_describe_each_parameter_and_how_many_buckets_there_may_be() -> None:
+    paths = document_of(admin_door().openapi())["paths"]
+    for path, most in (("usage/images", ("1440", "168", "31")), ("costs", ("180",))):
+        parameters = {each["name"]: each for each in paths[f"/v1/organization/{path}"]["get"]["parameters"]}
+        assert all(each["description"] for each in parameters.values())
+        assert all(f"up to {number}" in parameters["limit"]["description"] for number in most)

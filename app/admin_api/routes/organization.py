@@ -20,24 +20,38 @@ router = APIRouter(prefix="/v1/organization", tags=["organization"], route_class
 
 Print = Callable[[AskedReport, Iterable[SeriesRow]], dict[str, Any]]
 
+_ABOUT = {
+    "project_ids": "Teams, by name or id.",
+    "user_ids": "Users, by name or id.",
+    "api_key_ids": "Keys, by their public ids.",
+    "models": "Models, by their full ids.",
+    "sizes": "Such as `1024x1024`.",
+    "sources": "`image.generation`, `image.edit`, `image.variation`.",
+    "line_items": "Such as `openai/gpt-image-2, images`.",
+}
+
 
 def _parameters(report: Report) -> dict[str, Any]:
     """What the document says of a report's query: it is read by our own rules, as OpenAI's SDKs write it."""
 
-    def described(name: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
-        return {"name": name, "in": "query", "required": required, "schema": schema}
+    def described(name: str, about: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
+        return {"name": name, "in": "query", "required": required, "description": about, "schema": schema}
 
     seconds = {"type": "integer", "minimum": 0, "maximum": 7_258_118_400}
     texts = {"type": "array", "items": {"type": "string", "pattern": "^[^,]*$"}}
+    buckets = "; ".join(f"`{width}`: {usual}, up to {most}" for width, (usual, most) in report.limits.items())
     most = max(most for _, most in report.limits.values())
+    words = {"type": "array", "items": {"type": "string", "enum": list(report.words)}}
     found = [
-        described("start_time", seconds, required=True),
-        described("end_time", seconds),
-        described("bucket_width", {"type": "string", "enum": list(report.limits), "default": "1d"}),
-        described("limit", {"type": "integer", "minimum": 1, "maximum": most}),
-        described("page", {"type": "string"}),
-        described("group_by", {"type": "array", "items": {"type": "string", "enum": list(report.words)}}),
-        *(described(name, texts) for name in report.filters),
+        described("start_time", "From then on, in seconds since 1970.", seconds, required=True),
+        described("end_time", "Before then, in seconds since 1970; left out: until now.", seconds),
+        described(
+            "bucket_width", "How long one sum is.", {"type": "string", "enum": list(report.limits), "default": "1d"}
+        ),
+        described("limit", f"Buckets of a page. {buckets}.", {"type": "integer", "minimum": 1, "maximum": most}),
+        described("page", "The `next_page` of the page before.", {"type": "string"}),
+        described("group_by", "Split by these: repeated, or with commas.", words),
+        *(described(name, f"Only of these. {_ABOUT[name]}", texts) for name in report.filters),
     ]
     return {"parameters": found}
 
