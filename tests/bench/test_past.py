@@ -4,7 +4,7 @@ from pathlib import Path
 
 from app.admin.operator import Operator
 from app.admin.reads.jobs import JobFilter, list_jobs
-from app.admin.reads.others import list_kept_files, list_refusals
+from app.admin.reads.others import FileFilter, list_kept_files, list_refusals
 from app.admin.reads.requests import RequestFilter, list_requests
 from app.admin.users import list_users
 from app.database.engine import opened
@@ -23,7 +23,7 @@ def test_no_list_is_empty(tmp_path: Path) -> None:
         month = WantedRefusals(NOW.replace(month=10, day=25), NOW.replace(day=25))
         requests = {row["id"]: row for row in list_requests(operator, RequestFilter()).rows}
         jobs = list_jobs(operator, JobFilter()).rows
-        assert len(requests) == len(jobs) == len(list_kept_files(operator, None, 100).rows) == 100
+        assert len(requests) == len(jobs) == len(list_kept_files(operator, FileFilter()).rows) == 100
         assert len(list_refusals(operator, month, None, 1000).rows) == load.records
         assert len(list_users(operator)) == 1000
         newest = requests[jobs[0]["request_id"]]

@@ -18,6 +18,7 @@ from app.errors import NotFound
 from app.identity.people.principal import Principal
 from app.identity.people.roles import Role
 from app.quotas.ledger.liveness.heartbeat import Heartbeat
+from app.quotas.reports.lists.refusals import WantedRefusals
 from app.quotas.reports.lists.requests import WantedRequests
 from tests.admin.conftest import NOW
 from tests.cli.commands.test_ledger import OPEN
@@ -58,10 +59,8 @@ def test_nobody_sees_more_of_what_runs_and_was_refused_than_the_role_reaches(
 ) -> None:
     seen = list_requests(people[who], PENDING).rows
     assert [row["user"] for row in seen] == names.split()
-    assert (
-        sorted(row["user"] for row in list_refusals(people[who], NOW, people[who].now.replace(hour=23)))
-        == names.split()
-    )
+    day = WantedRefusals(NOW, NOW.replace(hour=23))
+    assert sorted(row["user"] for row in list_refusals(people[who], day, None, 100).rows) == names.split()
     for number, name in enumerate(("lena", "mia", "otto"), 1):
         if name in names:
             assert show_request(people[who], f"req_{number}")["user"] == name
@@ -70,7 +69,7 @@ def test_nobody_sees_more_of_what_runs_and_was_refused_than_the_role_reaches(
             show_request(people[who], f"req_{number}")
         asked = RequestFilter(WantedRequests((("user_id", name),), is_pending=True))
         assert list_requests(people[who], asked).rows == ()
-        assert list_refusals(people[who], NOW, NOW.replace(hour=23), (("user_id", name),)) == []
+        assert list_refusals(people[who], replace(day, values=(("user_id", name),)), None, 100).rows == ()
 
 
 @pytest.mark.parametrize("show", [list_requests, None])
