@@ -25,7 +25,7 @@ from app.identity.people.roles import Role
 from app.identity.people.users import User, find_user, list_users
 from app.quotas.limits.manage import set_limit
 from app.quotas.rules.limits import Scope, WrittenLimit
-from app.setup.managed import refuse_managed
+from app.setup.managed import refuse_managed, refuse_renaming
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ def enable_key(operator: Operator, key_id: str) -> KeyView:
 
 
 def change_key(operator: Operator, key_id: str, fields: KeyFields) -> KeyView:
-    """Gives the key these fields. Raises NotFound, InvalidValue, ChangedMeanwhile; Conflict where a file sets one."""
+    """Gives the key these fields. Raises NotFound, InvalidValue, ChangedMeanwhile; Conflict where a file sets one, or
+    knows the key by the name that is to change."""
     permit(operator.principal, Permission.CHANGE_KEYS)
     change = operator.change()
     with operator.writing() as connection:
@@ -120,6 +121,8 @@ def change_key(operator: Operator, key_id: str, fields: KeyFields) -> KeyView:
         )
         if "disabled" in fields:
             wanted = replace(wanted, disabled_at=(key.disabled_at or change.now) if fields["disabled"] else None)
+        if wanted.name != key.name:
+            refuse_renaming(key.managed_by, f"The key {key.id}")
         changed = {
             "models": wanted.models != key.models,
             "expires": wanted.expires_at != key.expires_at,

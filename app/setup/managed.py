@@ -36,3 +36,10 @@ def refuse_managed(managed_by: str | None, whose: str, fields: Iterable[str]) ->
     if managed is not None and found:
         which = f"the {' and the '.join(found)} {'is' if len(found) == 1 else 'are'}"
         raise Conflict(f"{whose}: {which} set by the file {managed.file}. Change it there, and apply the file.")
+
+
+def refuse_renaming(managed_by: str | None, whose: str) -> None:
+    """The same for a name. Raises Conflict also where the file has dropped the object: it may come back."""
+    managed = Managed.read(managed_by)
+    if managed is not None:
+        raise Conflict(f"{whose}: the file {managed.file} knows it by its name, so the name stays as it is.")

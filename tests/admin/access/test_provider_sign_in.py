@@ -7,7 +7,9 @@ import pytest
 
 from app.admin.access.provider_sign_in import ProviderRules, link_identity, sign_in_by_provider, unlink_identities
 from app.admin.access.sign_in import find_session
+from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
+from app.admin.setup.apply import apply_setup
 from app.admin.teams import create_team
 from app.admin.users import create_user, disable_user, show_user
 from app.errors import Conflict, InvalidValue, NotFound, NotPermitted
@@ -15,7 +17,9 @@ from app.identity.people.roles import Role
 from app.identity.people.users import User
 from app.identity.providers.claims import Person
 from app.identity.sessions.sessions import ConsoleSession, SessionBounds
+from app.images.catalog.catalog import load_catalog
 from app.settings.console.providers import GroupRule, GroupRules, Newcomers, ProviderSpec
+from app.setup.reading import read_setup
 
 BOUNDS = SessionBounds(timedelta(hours=8), timedelta(days=7))
 ISSUER = "https://id.example.com"
@@ -104,6 +108,18 @@ def test_groups_are_followed_at_each_login(operator: Operator) -> None:
     assert signed_in(operator, replace(ALICE, groups=None)).role == "admin"  # says nothing, so nothing changes
     session = signed_in(operator, replace(ALICE, groups=()))
     assert (session.role, user_of(operator, session).team_id) == ("member", None)
+
+
+@pytest.mark.parametrize(
+    ("part", "role", "team"), [("role: auditor", "auditor", None), ("team: design", "admin", "design")]
+)
+def test_groups_change_nothing_that_a_file_sets(operator: Operator, part: str, role: str, team: str | None) -> None:
+    signed_in(operator)
+    names = ModelNames(load_catalog(), passes_unknown=False, successor="gpt-image-2")
+    text = f"version: 1\nusers: {{alice: {{{part}}}}}\n"
+    apply_setup(operator, read_setup(text.encode(), "gateway.yaml"), names)
+    session = signed_in(operator, replace(ALICE, groups=("platform",)))
+    assert (session.role, user_of(operator, session).team_name) == (role, team)
 
 
 def test_a_role_that_is_lost_is_lost_in_open_sessions_too(operator: Operator) -> None:

@@ -9,17 +9,37 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from app.admin.keys import WantedKey, create_key, disable_key, enable_key, key_opens, list_keys, rotate_key
-from app.admin.limits import Target, list_limits, remove_limits, set_limits
+from app.admin.keys import (
+    WantedKey,
+    change_key,
+    create_key,
+    disable_key,
+    enable_key,
+    key_opens,
+    list_keys,
+    rotate_key,
+    show_key,
+)
+from app.admin.limits import Target, list_limits, put_limit, raise_limits, remove_limit, remove_limits, set_limits
 from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
 from app.admin.setup.apply import Applied, apply_setup, plan_setup
 from app.admin.teams import add_to_team, create_team, list_teams, remove_from_team
-from app.admin.users import create_user, disable_user, enable_user, list_users, set_user_team, show_user
+from app.admin.users import (
+    create_user,
+    disable_user,
+    enable_user,
+    list_users,
+    put_user,
+    set_user_role,
+    set_user_team,
+    show_user,
+)
 from app.database.engine import create_engine, reading
 from app.database.schema import change_tables, ledger_tables
 from app.errors import Conflict
 from app.identity.keys.format import imported_secret_sha256
+from app.identity.people.roles import Role
 from app.images.catalog.catalog import load_catalog
 from app.quotas.reports.audit import audit
 from app.quotas.reports.limit_status import limit_status_of_key
@@ -194,8 +214,9 @@ def test_only_what_is_mentioned_is_changed(operator: Operator) -> None:
 
 
 def test_what_the_file_sets_nobody_else_changes(operator: Operator) -> None:
-    apply(operator, FILE)
+    [(_, key_id)] = apply(operator, FILE).unclaimed
     create_team(operator, "ops")
+    [limit] = list_limits(operator, Target(Scope.GATEWAY))
     before = len(recorded(operator.engine))
     usd, of_alice = parse_limit("usd:9/day"), Target(Scope.USER, "alice")
     doors: list[Callable[[], object]] = [
@@ -208,6 +229,14 @@ def test_what_the_file_sets_nobody_else_changes(operator: Operator) -> None:
         lambda: set_limits(operator, Target(Scope.GATEWAY), [parse_limit("usd:1/month")]),
         lambda: set_limits(operator, Target(Scope.DEFAULT), [parse_limit("images:1/day")]),
         lambda: remove_limits(operator, Target(Scope.TEAM, "design"), [usd]),
+        lambda: remove_limit(operator, limit.id),
+        lambda: put_limit(operator, of_alice, usd),
+        lambda: raise_limits(operator, of_alice, [usd], NOW + timedelta(days=1)),
+        lambda: set_user_role(operator, "alice", "admin"),
+        lambda: put_user(operator, "alice", {"role": Role.ADMIN}),
+        lambda: put_user(operator, "alice", {"team": None}),
+        lambda: change_key(operator, key_id, {"models": None}),
+        lambda: change_key(operator, key_id, {"expires_at": None}),
     ]
     for door in doors:
         with pytest.raises(Conflict, match=r"set by the file gateway\.yaml\. Change it there"):
@@ -217,6 +246,21 @@ def test_what_the_file_sets_nobody_else_changes(operator: Operator) -> None:
     set_user_team(operator, "bob", "ops")
     set_limits(operator, of_alice, [parse_limit("images:5/hour"), parse_limit("concurrent:2")])
     assert diff(operator, FILE) == []
+
+
+@pytest.mark.parametrize("name", ["laptop", None])
+def test_a_key_that_a_file_knows_keeps_its_name(operator: Operator, name: str | None) -> None:
+    """Otherwise the next apply would make a second key, and the first would be free of what the file says."""
+    [(_, key_id)] = apply(operator, FILE).unclaimed
+    for text in (FILE, FILE.partition("keys:")[0]):  # a key that was dropped may come back
+        apply(operator, text)
+        with pytest.raises(Conflict, match=r"the file gateway\.yaml knows it by its name"):
+            change_key(operator, key_id, {"name": name})
+    assert show_key(operator, key_id).key.name == "figma"
+    apply(operator, FILE)
+    assert [key.key.id for key in list_keys(operator)] == [key_id]
+    other = create_key(operator, WantedKey("alice", "own")).key.key.id
+    assert change_key(operator, other, {"name": name}).key.name == name
 
 
 def test_disabling_and_rotating_are_always_allowed_and_apply_enables_nobody(operator: Operator) -> None:
