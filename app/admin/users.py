@@ -67,6 +67,7 @@ def put_user(operator: Operator, name: str, fields: UserFields) -> tuple[UserVie
         if "disabled" in fields:
             wanted = replace(wanted, disabled_at=(user.disabled_at or change.now) if fields["disabled"] else None)
         changed = {"team": wanted.team_id != user.team_id, "role": wanted.role != user.role}
+        changed["state"] = wanted.disabled_at is None and user.disabled_at is not None
         refuse_managed(user.managed_by, f"The user {user.name}", (field for field, is_new in changed.items() if is_new))
         return _view(connection, user_records.change_user(connection, wanted, change=change)), found is None
 
@@ -105,7 +106,10 @@ def disable_user(operator: Operator, name: str) -> UserView:
 
 
 def enable_user(operator: Operator, name: str) -> UserView:
-    """Lets a disabled user's keys work again. Changes nothing if they work already. Raises NotFound."""
+    """Lets a disabled user's keys work again. Changes nothing if they work already.
+
+    Raises NotFound; Conflict where a file says that the user is disabled.
+    """
     return _set_disabled(operator, name, disabled=False)
 
 
@@ -147,6 +151,8 @@ def _set_disabled(operator: Operator, name: str, *, disabled: bool) -> UserView:
     with operator.writing() as connection:
         user = user_for(operator, connection, name, Permission.CHANGE_USERS)
         operator.expected.check(_view(connection, user).as_json())
+        if not disabled and user.disabled_at is not None:
+            refuse_managed(user.managed_by, f"The user {user.name}", ("state",))
         return _view(connection, user_records.set_user_disabled(connection, user, disabled=disabled, change=change))
 
 

@@ -15,6 +15,8 @@ def accounts_of(file: SetupFile, secrets: Secrets) -> tuple[AccountSpec, ...]:
 
     def spec(name: str, part: AccountPart) -> AccountSpec:
         path: Path = ("accounts", name)
+        if part.key_env is None and part.key_file is None:
+            file.tree.refuse(path, "no setting names the accounts, so name the key with key_env or with key_file")
         management = secrets.find(path, part.management_key_env, part.management_key_file)
         if management is not None and not management.get_secret_value().startswith("sk-mg-"):
             file.tree.refuse(path, "a management key begins with sk-mg-")

@@ -99,6 +99,7 @@ class UserPart(Limited):
 
     team: Name | None = Field(None, description="The team the user is in; null: none.")
     role: Literal["admin", "auditor", "lead", "member"] = Field("member", description="What the user may administer.")
+    disabled: bool = Field(default=False, description="true: it is disabled. false says nothing: apply enables nobody.")
 
 
 class KeyPart(Limited):
@@ -114,8 +115,8 @@ class KeyPart(Limited):
     )
 
 
-class AccountPart(_Part):
-    """A ZenMux key. The key itself is never in the file."""
+class AccountPart(Limited):
+    """A ZenMux key. The key itself is never in the file. Where the settings name the accounts, limits may be alone."""
 
     key_env: Variable | None = Field(None, description="The environment variable that has the key.")
     key_file: str | None = Field(None, description="The file that has the key.")
@@ -124,7 +125,6 @@ class AccountPart(_Part):
     weight: int = Field(1, ge=1, le=100, description="Its share of requests beside the other accounts.")
     base_url: UpstreamUrl | None = Field(None, description="Where this account's ZenMux answers.")
     models: list[Model] | None = Field(None, description="The models it serves; null: every model.")
-    limits: list[Limit] = Field([], description="What may be bought with it.")
 
 
 class GroupTeam(_Part):

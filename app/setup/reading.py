@@ -117,7 +117,7 @@ def _refuse_odd_name(tree: Tree, path: Path, user: str, name: str) -> None:
 
 def _refuse_double_limits(tree: Tree, document: Document) -> None:
     """The same limit twice, as far as the text tells; models have several names, which the plan knows."""
-    for section in ("teams", "users", "keys"):
+    for section in ("teams", "users", "keys", "accounts"):
         for name, part in getattr(document, section).items():
             _refuse_double(tree, (section, name), part)
     for section in ("gateway", "defaults"):
@@ -136,7 +136,8 @@ def _refuse_double(tree: Tree, path: Path, part: Limited) -> None:
 def _refuse_odd_secrets(tree: Tree, document: Document) -> None:
     for name, part in document.accounts.items():
         path: Path = ("accounts", name)
-        if (part.key_env is None) == (part.key_file is None):
+        has_limits_alone = bool(part.model_fields_set) and part.model_fields_set <= Limited.model_fields.keys()
+        if (part.key_env is None) == (part.key_file is None) and not has_limits_alone:
             tree.refuse(path, "name the key with key_env or with key_file, not with both")
         if part.models is not None and not part.models:
             tree.refuse((*path, "models"), "an account without any model could do nothing; write null for all")

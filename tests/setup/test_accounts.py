@@ -53,6 +53,7 @@ accounts:
         ("  a: {key_file: /run/empty}", 3, "the file /run/empty is empty"),
         ("  a: {key_env: MAIN, management_key_env: MAIN}", 3, "a management key begins with sk-mg-"),
         ("  a: {key_env: MAIN}\n  b: {key_env: MAIN}", 2, "a and b have the same key"),
+        ("  a: {key_env: MAIN}\n  b: {limits: [usd:5/day]}", 4, "no setting names the accounts, so name the key"),
         ("  a: {key_env: ODD}", 2, "the key of a is empty, or holds what no HTTP header can carry"),
     ],
 )

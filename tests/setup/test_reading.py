@@ -81,6 +81,13 @@ BROKEN = [
     ("a date that is none", "keys:\n  a/b:\n    expires: 2027-02-31\n", 4, "cannot be read"),
     ("a key in the file", "accounts:\n  main:\n    key: sk-ai-v1-secret\n", 4, "there is no such field"),
     ("an account without a key", "accounts:\n  main: {weight: 2}\n", 3, "key_env or with key_file"),
+    ("an account without anything", "accounts:\n  main:\n", 3, "key_env or with key_file"),
+    (
+        "an account's limit twice",
+        "accounts:\n  a:\n    limits: [usd:5/day]\n    shadow_limits:\n    - usd:5/day\n",
+        6,
+        "is there twice",
+    ),
     ("an account with two keys", "accounts:\n  main: {key_env: A, key_file: b}\n", 3, "key_env or with key_file"),
     (
         "an account with two management keys",

@@ -14,7 +14,7 @@ from app.admin.setup.state import KeyState, LimitAt, LimitState, Owner, SetupSta
 from app.errors import AdministrationError
 from app.identity.keys.format import imported_secret_sha256
 from app.quotas.rules.limits import Scope
-from app.setup.document import AccountPart, KeyPart, Limited, UserPart
+from app.setup.document import KeyPart, Limited, UserPart
 from app.setup.managed import Managed
 from app.setup.reading import SetupFile
 from app.setup.tree import Path
@@ -97,8 +97,9 @@ class _Laying:
     def _user(self, was: UserState | None, part: UserPart) -> UserState:
         fields = part.model_fields_set & {"team", "role"}
         now = was or UserState(None, "member", disabled=False, managed_by=None)
-        mark = self._mark(now.managed_by, fields, is_new=was is None)
-        return replace(now, managed_by=mark, **{field: getattr(part, field) for field in fields})
+        now = replace(now, disabled=now.disabled or part.disabled, **{field: getattr(part, field) for field in fields})
+        mark = self._mark(now.managed_by, fields | ({"state"} if part.disabled else set()), is_new=was is None)
+        return replace(now, managed_by=mark)
 
     def _copy_defaults(self, user: str, defaults: Sequence[tuple[LimitAt, LimitState]]) -> None:
         """As every way to make a user does."""
@@ -161,9 +162,9 @@ class _Laying:
             if each.team is not None:
                 self._refuse_unknown_team(each.team, ("oidc", "teams", number, "team"))
 
-    def _limits_of(self, scope: Scope, owner: Owner, part: Limited | AccountPart, path: Path) -> None:
+    def _limits_of(self, scope: Scope, owner: Owner, part: Limited, path: Path) -> None:
         for field, shadow in (("limits", False), ("shadow_limits", True)):
-            for number, text in enumerate(getattr(part, field, ())):
+            for number, text in enumerate(getattr(part, field)):
                 here = (*path, field, number)
                 with self._with_line(here):
                     written = self._rules.names.limit_of(text)

@@ -72,7 +72,7 @@ def whose(scope: Scope, owner: Owner) -> str:
 
 def _notices(after: SetupState, file: SetupFile) -> Iterator[str]:
     for name in file.document.users:
-        if after.users[name].disabled:
+        if after.users[name].disabled and not file.document.users[name].disabled:
             yield f"The user {name} is disabled, and apply enables nobody: zenmux-gateway users enable {name}"
     for user, name in file.keys:
         if after.keys[user, name].disabled and not file.keys[user, name][1].disabled:

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.admin.keys import WantedKey, create_key, disable_key
+from app.admin.keys import WantedKey, create_key, disable_key, list_keys
 from app.admin.limits import Target, set_limits
 from app.admin.lookup.model_names import ModelNames
 from app.admin.operator import Operator
@@ -17,7 +17,8 @@ from app.admin.setup.export import export_setup
 from app.admin.setup.overlay import Rules, overlay
 from app.admin.setup.plan import plan
 from app.admin.setup.state import SetupState
-from app.admin.users import create_user, disable_user
+from app.admin.users import create_user, disable_user, enable_user, list_users, put_user
+from app.errors import Conflict
 from app.identity.people.names import spelled
 from app.images.catalog.catalog import load_catalog
 from app.quotas.rules.limits import Scope, parse_limit
@@ -71,6 +72,8 @@ def documents(draw: st.DrawFn) -> str:
             part["team"] = draw(st.sampled_from([None, *teams]))
         if draw(st.booleans()):
             part["role"] = draw(st.sampled_from(["admin", "auditor", "lead", "member"]))
+        if draw(st.booleans()):
+            part["disabled"] = draw(st.booleans())
     keys = {}
     addresses = st.tuples(st.sampled_from(list(users)), names) if users else st.nothing()
     for number, (user, name) in enumerate(draw(st.lists(addresses, unique=True, max_size=4)) if users else []):
@@ -80,12 +83,16 @@ def documents(draw: st.DrawFn) -> str:
                 st.sampled_from([None, ["openai/gpt-image-2"], ["gpt-image-2", "gpt-image-2.5-flare"]])
             )
         if draw(st.booleans()):
+            part["disabled"] = draw(st.booleans())
+        if draw(st.booleans()):
             moments = st.datetimes(*BOUNDS, timezones=st.just(UTC))
             end = draw(st.one_of(st.none(), st.dates(date(2027, 1, 1), date(2090, 1, 1)), moments))
             part["expires"] = (
                 end.replace(microsecond=end.microsecond // 1000 * 1000) if isinstance(end, datetime) else end
             )
-    document = {"version": 1, "gateway": draw(limited()), "defaults": draw(limited())}
+    accounts = draw(st.dictionaries(st.sampled_from(["main", "spare"]), limited(), max_size=2))
+    accounts = {name: part for name, part in accounts.items() if part}
+    document = {"version": 1, "accounts": accounts, "gateway": draw(limited()), "defaults": draw(limited())}
     return yaml.safe_dump(
         document | {"teams": teams, "users": users, "keys": keys}, allow_unicode=True, sort_keys=False
     )
@@ -114,7 +121,7 @@ def test_apply_export_apply_is_no_change(document: str, make_operator: Any) -> N
     apply_setup(one, read(document), NAMES)
     assert plan_setup(one, read(document), NAMES).count == 0
     exported = read(export_setup(one))
-    assert list(plan_setup(one, exported, NAMES).lines()) == []
+    assert list(plan_setup(one, exported, NAMES, prune=True).lines()) == []
     apply_setup(other, exported, NAMES)
     assert export_setup(other) == export_setup(one)
 
@@ -152,6 +159,44 @@ def test_what_a_file_cannot_say_is_in_the_comments(operator: Operator) -> None:
     )
     assert read(text).document.users.keys() == {"alice"}
     assert read(text).keys == {}
+
+
+def test_what_a_file_sets_is_kept_when_it_is_disabled_later(operator: Operator, make_operator: Any) -> None:
+    text = (
+        "version: 1\naccounts: {main: {key_env: KEY, weight: 2, limits: [usd:9/day], shadow_limits: [images:5/day]}}\n"
+        "users: {alice: {limits: [usd:5/day]}, bob: {role: lead}, old: {}}\n"
+        "keys: {alice/figma: {limits: [concurrent:1]}, bob/off: {models: [gpt-image-2]}}\n"
+    )
+    apply_setup(operator, read(text), NAMES)
+    disable_user(operator, "alice")
+    [off] = [key.key.id for key in list_keys(operator) if key.key.name == "off"]
+    disable_key(operator, off)
+    exported = read(export_setup(operator))
+    assert list(plan_setup(operator, exported, NAMES, prune=True).lines()) == [
+        "~ user alice: the file now sets state",
+        "~ key bob/off: the file now sets state",
+    ]
+    other = make_operator()
+    apply_setup(other, exported, NAMES)
+    assert export_setup(other) == export_setup(operator)
+    assert {user.user.name: user.state for user in list_users(other)} == {
+        "alice": "disabled", "bob": "active", "old": "active"
+    }  # fmt: skip
+    apply_setup(operator, exported, NAMES)
+    with pytest.raises(Conflict, match=r"the state is set by the file gateway\.yaml"):
+        enable_user(operator, "alice")
+    with pytest.raises(Conflict, match=r"the state is set by the file gateway\.yaml"):
+        put_user(operator, "alice", {"disabled": False})
+    apply_setup(operator, read(text), NAMES)
+    assert enable_user(operator, "alice").state == "active"
+
+
+def test_what_was_pruned_is_no_files_any_more_and_stays_out(operator: Operator) -> None:
+    apply_setup(operator, read("version: 1\nusers: {alice: {limits: [usd:5/day]}}\nkeys: {alice/figma: {}}\n"), NAMES)
+    apply_setup(operator, read("version: 1\n"), NAMES, prune=True)
+    exported = read(export_setup(operator))
+    assert (exported.document.users, exported.keys) == ({}, {})
+    assert plan_setup(operator, exported, NAMES, prune=True).count == 0
 
 
 @pytest.mark.parametrize("moment", [datetime(2027, 2, 1, tzinfo=UTC), datetime(2027, 2, 1, 0, 0, 0, 1000, tzinfo=UTC)])
