@@ -69,8 +69,17 @@ class OnAccount:
             try:
                 return await self._upstream.ask(route, path, body.content, body.content_type, on_sending)
             except UpstreamError as error:
-                if not body.is_kept or not self._may_move(route, error) or not await self._move(route):
+                if not body.is_kept or not self._may_move(route, error) or not await self._move_from(route, error):
                     raise
+
+    async def _move_from(self, route: Route, error: UpstreamError) -> bool:
+        """As `_move`. The error is told as one of the account that is left, unless the caller gets it."""
+        before = self._event.left_accounts
+        self._event.left_accounts = (*before, (error.kind, route.account.name))
+        has_moved = await self._move(route)
+        if not has_moved:
+            self._event.left_accounts = before
+        return has_moved
 
     def _may_move(self, route: Route, error: UpstreamError) -> bool:
         facts, accounts = self._facts, self._upstream.accounts

@@ -117,6 +117,7 @@ class ImageEndpoint:
             self._studio.requests_received += 1
             refused = self._studio.key_rules.refusal_of(key)
             if refused is not None and (refusal := _refusal(refused, request_id)) is not None:
+                await anyio.sleep(refused.delay_seconds)
                 raise refusal
             asked = check(body.fields, self._operation, body.inputs, self._studio.catalog)
             line = Line(send, connection_of(scope), self._studio.options)

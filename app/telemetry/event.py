@@ -76,6 +76,7 @@ class RequestEvent:
         None  # for operators: why ZenMux was not reached, or the title of an answer that is not its own
     )
     account: str | None = None  # the ZenMux account it went to
+    left_accounts: tuple[tuple[str, str], ...] = ()  # kind and account of each failure that it moved on from
     is_reserved: bool = False  # a reservation was taken: from then on only the exchange says how the request ends
     state: str | None = None  # of the reservation, once there was one
     usage_source: str | None = None

@@ -146,6 +146,8 @@ class Metrics:
         for written in event.shadow_refusals:
             scope, _, unit = written.partition(" ")[0].partition("/")  # as `user/images images:5/day`
             self._shadow.labels(scope, unit).inc()
+        for left in event.left_accounts:
+            self._upstream_errors.labels(*left).inc()
         if event.upstream_error is not None:
             self._upstream_errors.labels(event.upstream_error, event.account or OTHER).inc()
         if event.state == "settled":

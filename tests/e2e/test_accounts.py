@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import logging
 import socket
+import time
 import urllib.request
 from dataclasses import replace
 from typing import Any
@@ -101,8 +103,96 @@ def test_what_is_refused_for_the_accounts_sake_goes_to_the_next(
     assert pair.metric("zenmux_gateway_account_up", account="main") == 0
     assert pair.metric("zenmux_gateway_account_up", account="spare") == 1
     assert pair.metric("zenmux_gateway_account_rests_total", account="main") == 1
+    assert pair.metric("zenmux_gateway_upstream_errors_total") == 1
+    assert pair.metric("zenmux_gateway_upstream_errors_total", account="main") == 1
     assert check_bills(sandbox, pair.store) == {"main": 0, "spare": 2}
     assert [row["charged_requests"] for row in pair.store.rows()] == [1, 1]
+
+
+def test_each_accounts_failure_is_counted_once_where_it_happened(pair: RunningGateway, sandbox: SandboxServer) -> None:
+    rule(sandbox, "main", CREDIT)
+    rule(sandbox, "spare", RATE)
+    assert ask(pair, pair.store.key()).status_code == 429
+
+    def count(**labels: str) -> float:
+        return pair.metric("zenmux_gateway_upstream_errors_total", **labels)
+
+    assert count() == 2
+    assert count(account="main", kind="account_credit") == count(account="spare", kind="rate_limit") == 1
+
+
+def test_the_log_says_which_account_a_request_was_on_and_what_becomes_of_accounts(
+    pair: RunningGateway, sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "gateway")
+    key = pair.store.key()
+
+    def lines(name: str) -> list[dict[str, Any]]:
+        return [record.__dict__ for record in caplog.records if record.message == name]
+
+    def buy(account: str) -> None:
+        answer = ask(pair, key)
+        assert answer.status_code == 200
+        mine = answer.headers["x-request-id"]
+
+        def found() -> list[str]:
+            fields = [line["fields"] for line in lines("request")]
+            return [each["account"] for each in fields if each["request_id"] == mine]
+
+        wait_until(lambda: found() == [account], f"its line has the account {account}")
+
+    buy("main")
+    rule(sandbox, "main", RATE)
+    buy("spare")
+    [resting] = lines("account_resting")
+    assert (resting["account"], resting["why"]) == ("main", "rate_limit")
+    assert 0 < resting["seconds"] <= 30
+    rule(sandbox, "main", CREDIT)
+    operator, specs = Operator(pair.store.engine, utc_now, "test"), pair.settings.accounts
+    resume_account(operator, specs, "main")
+    wait_until(lambda: accounts_of(pair) == "2 of 2 up", "main is in again")
+    assert [line["account"] for line in lines("account_up")] == ["main"]
+    buy("spare")
+    [down] = lines("account_down")
+    assert (down["account"], down["why"]) == ("main", "credit")
+
+
+def test_a_model_goes_to_the_accounts_that_may_serve_it(
+    start_gateway: StartGateway, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, spare = parse_accounts(KEYS)
+    accounts = replace(main, models=("gpt-image-1.5",)), replace(spare, models=("openai/gpt-image-2",))
+    monkeypatch.setattr(Settings, "accounts", accounts)
+    gateway = start_gateway(sandbox.url, zenmux_api_key=None, account_order="priority")
+    key = gateway.store.key()
+    assert [ask(gateway, key).status_code for _ in range(2)] == [200, 200]
+    assert ask(gateway, key, model="gpt-image-1.5").status_code == 200
+    assert check_bills(sandbox, gateway.store) == {"main": 1, "spare": 2}
+    answer = ask(gateway, key, model="gpt-image-1-mini")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found"), answer.text
+    rule(sandbox, "spare", CREDIT)  # main may not serve what spare refuses
+    assert ask(gateway, key).json()["error"]["code"] == "upstream_account_fault"
+    assert check_bills(sandbox, gateway.store) == {"main": 1, "spare": 2}
+
+
+def test_the_deadline_counts_over_both_accounts(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
+    """Each account alone would answer in time."""
+    gateway = start_gateway(
+        sandbox.url,
+        zenmux_api_key=None,
+        zenmux_api_keys=KEYS,
+        account_order="priority",
+        exchange_seconds_max=2,
+    )
+    rule(sandbox, "main", f"delay=1500ms {CREDIT}")
+    began = time.monotonic()
+    answer = ask(gateway, gateway.store.key(), prompt="x [sandbox: delay=1500ms]")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout"), answer.text
+    assert time.monotonic() - began < 2.9
+    (row,) = gateway.store.settled(1)
+    assert (row["account"], row["usage_source"]) == ("spare", "estimated")  # it was sent, and may be bought
+    assert gateway.metric("zenmux_gateway_upstream_errors_total", account="main", kind="account_credit") == 1
+    assert gateway.metric("zenmux_gateway_upstream_errors_total", account="spare", kind="deadline") == 1
 
 
 def test_an_edit_goes_to_the_next_with_all_its_images(pair: RunningGateway, sandbox: SandboxServer) -> None:
