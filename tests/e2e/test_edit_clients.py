@@ -5,6 +5,7 @@ import io
 import os
 import re
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ CHEAP: dict[str, Any] = {
     "quality": "low",
 }
 # Captured from the clients themselves, but for go-openai and Codex, which are written after their source.
+WHEN_CAPTURED = datetime(2026, 11, 24, tzinfo=UTC)  # a model that one of them names ended a week later
 SHAPES = sorted((Path(__file__).parent / "edit_shapes").glob("*.txt"))
 
 
@@ -146,7 +148,8 @@ def replayed(captured: str, key: Key) -> bytes:
 @pytest.mark.parametrize("shape", SHAPES, ids=[path.stem for path in SHAPES])
 def test_what_clients_were_seen_to_send(start_gateway: StartGateway, sandbox: SandboxServer, shape: Path) -> None:
     captured = shape.read_text()
-    gateway = start_gateway(sandbox.url, default_model="gpt-image-2")  # for Go's, which names none
+    # The default model is for Go's, which names none.
+    gateway = start_gateway(sandbox.url, lambda: WHEN_CAPTURED, default_model="gpt-image-2")
     with socket.create_connection(gateway.socket.getsockname(), timeout=60) as connection:
         connection.sendall(replayed(captured, gateway.store.key()))
         answer = b""

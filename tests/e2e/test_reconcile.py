@@ -43,7 +43,7 @@ def test_a_day_is_reconciled_and_shown(start_gateway: StartGateway, sandbox: San
     assert gateway.metric("zenmux_gateway_reconciliation_day_timestamp_seconds") == 0
     for prompt in ("a house", "a fox [sandbox: status=400]", "a tree [sandbox: moderation]"):
         ask(gateway.url, key, prompt)
-    ask(gateway.url, key, "a boat", "gpt-image-1.5")
+    ask(gateway.url, key, "a boat", "gpt-image-2.5-flare")
     gateway.store.settled(4)
     told = reconcile(gateway)
     assert (told["verdict"], told["total"]["ledger_requests"], told["total"]["drift_nanousd"]) == ("equal", 2, 0)
@@ -64,12 +64,12 @@ def test_a_day_is_reconciled_and_shown(start_gateway: StartGateway, sandbox: San
 
     # Somebody buys with the account's key beside the gateway.
     for _ in range(20):
-        ask(sandbox.url, UPSTREAM_KEY, "a secret", "gpt-image-1.5")
+        ask(sandbox.url, UPSTREAM_KEY, "a secret", "gpt-image-2.5-flare")
     told = reconcile(gateway, code=1)
     verdicts = {model["model"]: model["verdict"] for model in told["models"]}
-    assert verdicts == {"openai/gpt-image-1.5": "drift", "openai/gpt-image-2": "estimated"}
+    assert verdicts == {"openai/gpt-image-2.5-flare": "drift", "openai/gpt-image-2": "estimated"}
     [leaked] = [model for model in told["models"] if model["verdict"] == "drift"]
-    shown = gateway.metric("zenmux_gateway_reconciliation_drift_usd", model="gpt-image-1.5")
+    shown = gateway.metric("zenmux_gateway_reconciliation_drift_usd", model="gpt-image-2.5-flare")
     assert shown == leaked["drift_nanousd"] / 1e9 < 0
     assert gateway.metric("zenmux_gateway_reconciliation_drift_usd", model="gpt-image-2") > 0
     assert gateway.metric("zenmux_gateway_reconciliation_drift_usd", model="other") == 0
