@@ -1,6 +1,7 @@
 """Token figures: every worked value, the extremes over all sizes, and that the hold is never below the truth."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,8 @@ from app.images.catalog.model_spec import AreaTokens
 from app.images.catalog.sizes import SizeBounds
 from app.images.cost.tokens import hold_tokens, output_tokens, output_tokens_max, output_tokens_min
 from app.images.cost.usage import Usage
+from app.images.request.image_head import ImageHead
+from app.images.request.inputs import Inputs
 from app.images.request.normalize import ImageRequest, RequestPolicy, normalize
 from tests.days import TODAY
 
@@ -220,6 +223,38 @@ def test_text_beside_the_image_is_held_at_the_price_of_images() -> None:
     # Measured on gpt-image-1.5: 272 image tokens and 209 of text.
     held = hold_tokens(request(model="gpt-image-1.5", size="1024x1024", quality="low"))
     assert held.output_image_tokens == 272 + 2000
+
+
+PNG = ImageHead("png", 64, 64, has_alpha=False)
+OVERLAY = ImageHead("png", 64, 64, has_alpha=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "inputs", "tokens"),
+    [
+        ({}, Inputs([PNG]), 1536),
+        ({"n": 3}, Inputs([PNG, PNG]), 9216),
+        ({"n": 3}, Inputs([PNG, None]), 9216),  # behind an address: as any other
+        ({"n": 3}, Inputs([PNG, PNG], mask=OVERLAY), 9216),
+        ({"n": 10}, Inputs([PNG] * 16), 245_760),
+        ({"model": "gpt-image-2.5-flare"}, Inputs([PNG]), 1536),
+        ({"model": "gpt-image-2.5-flare", "n": 3}, Inputs([PNG, PNG], markup=OVERLAY), 9216),
+        ({"model": "gpt-image-2.6-flare", "n": 2}, Inputs([PNG]), 3072),
+        ({"model": "gpt-image-1.5", "n": 3}, Inputs([PNG, PNG]), 42_000),
+        ({"model": "gpt-image-1.5", "n": 3, "input_fidelity": "low"}, Inputs([PNG, PNG]), 42_000),
+        ({"model": "gpt-image-1.5", "n": 3, "input_fidelity": "high"}, Inputs([PNG, PNG], mask=OVERLAY), 42_000),
+        ({"model": "gpt-image-1-mini", "input_fidelity": "low"}, Inputs([PNG]), 7000),
+        ({"model": "chatgpt-image-latest"}, Inputs([PNG] * 16), 112_000),
+    ],
+)
+def test_each_image_sent_in_is_held_for_each_that_is_drawn(
+    fields: dict[str, object], inputs: Inputs, tokens: int
+) -> None:
+    """A mask and a markup add nothing, and nothing else of the hold is another than that of a generation."""
+    common = {"model": "gpt-image-2", "prompt": "a fox", "size": "1024x1024", "quality": "low"} | fields
+    held = hold_tokens(normalize(common, POLICY, TODAY, inputs))
+    common.pop("input_fidelity", None)
+    assert held == replace(hold_tokens(normalize(common, POLICY, TODAY)), input_image_tokens=tokens)
 
 
 @pytest.mark.parametrize("prompt", ["fox", "狐" * 50, "🦊" * 50, "é" * 7])
