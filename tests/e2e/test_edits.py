@@ -1,5 +1,6 @@
 """Edits end to end: what callers send, what ZenMux gets, what it costs, and what is refused before it is bought."""
 
+import asyncio
 import base64
 import io
 import json
@@ -13,10 +14,14 @@ import httpx2
 import pytest
 from PIL import Image
 
+from app import main
+from app.files.fetching import Fetcher
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
+from tests.files.test_fetching import served_as, to_loopback, trusting, whole
 from tests.image_files import data_url, image_file, large_image, mask_file
 from tests.servers import Key, RunningGateway, fetch_json, wait_until
+from tests.upstream.raw_server import Connection, serve
 
 FIELDS = {"model": "gpt-image-2", "prompt": "Make it snow", "quality": "low", "size": "1024x1024"}
 
@@ -250,6 +255,33 @@ def test_addresses_are_fetched_from_where_they_may(start_gateway: StartGateway, 
         answer = edit(gateway, gateway.store.key(), json={**FIELDS, "images": [url]})
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_image_url")
     check_nothing_left(gateway, sandbox, 0)
+
+
+async def test_an_image_behind_an_address_is_fetched_and_edited(
+    start_gateway: StartGateway, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the port, the certificate and where `localhost` is are the test's own."""
+    fetched = image_file((341, 512), "WEBP")
+
+    async def respond(connection: Connection) -> None:
+        await connection.send(whole(fetched if b"/a.webp" in server.requests[-1] else b"GIF89a" + bytes(100)))
+        raise EOFError
+
+    async with serve(respond, tls=served_as()) as server:
+        monkeypatch.setattr(main, "Fetcher", lambda hosts, _: Fetcher(hosts, trusting, to_loopback, server.port))
+        gateway = start_gateway(sandbox.url, image_urls="fetch", image_url_hosts="localhost")
+        key = gateway.store.key()
+
+        def ask(url: str) -> httpx2.Response:
+            return edit(gateway, key, json={**FIELDS, "images": [{"image_url": url}, data_url(image_file())]})
+
+        images_of(await asyncio.to_thread(ask, "https://localhost/a.webp"))
+        (row,) = gateway.store.settled(1)
+        assert (row["input_images"], row["input_image_tokens"]) == (2, 704 + 1024)
+        answer = await asyncio.to_thread(ask, "https://localhost/a.gif")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, BAD_FILE)
+        assert len(server.requests) == 2
+    check_nothing_left(gateway, sandbox, 1)
 
 
 def test_nobody_fills_the_disk_alone(start_gateway: StartGateway, sandbox: SandboxServer) -> None:
