@@ -108,6 +108,7 @@ def create_app(
     current = CurrentConfiguration(configuration, metrics)
     traces = traces_of(os.environ, app.__version__, settings.zenmux_base_url)
     refusals = RefusalCounts()
+    records = Records(metrics, traces, lambda *place: refusals.count(clock(), *place))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
@@ -115,7 +116,7 @@ def create_app(
             if traces is not None:
                 traces.open()
                 stack.push_async_callback(traces.close)
-            services = await _open(current, metrics, clock, stack, instance or secrets.token_hex(8))
+            services = await _open(current, records, clock, stack, instance or secrets.token_hex(8))
             keeper = RefusalKeeper(services.engine, refusals)
             stack.push_async_callback(keeper.close, services.exchanges.tasks.start(keeper.run(), "refusals"))
             if dead_instances is not None:
@@ -141,7 +142,6 @@ def create_app(
     gateway.add_exception_handler(HTTPException, handle_http_error)
     gateway.add_route("/", show_root, methods=["GET"], include_in_schema=False)
     front = Front(gateway, images.DIRECT, {PREFIXES: admin_door(), **console_doors(settings, clock)})
-    records = Records(metrics, traces, lambda *place: refusals.count(clock(), *place))
     return wrapped(front, _layers(settings, records))
 
 
@@ -160,10 +160,10 @@ def _layers(settings: Settings, records: Records) -> Iterator[Layer]:
 
 
 async def _open(
-    current: CurrentConfiguration, metrics: Metrics, clock: Clock, stack: AsyncExitStack, instance: str
+    current: CurrentConfiguration, records: Records, clock: Clock, stack: AsyncExitStack, instance: str
 ) -> Services:
     """Opens everything, in the order of dependence. `stack` closes it in the reverse order."""
-    settings = current.settings
+    settings, metrics = current.settings, records.metrics
     count_dropped_lines(metrics.log_lines_dropped.inc)
     engine = create_engine(settings.database)
     stack.callback(engine.dispose)
@@ -223,7 +223,7 @@ async def _open(
         files=files,
         links=links,
         replays=replays,
-        submissions=open_jobs(engine, replays, settings, metrics, stack),
+        submissions=open_jobs(engine, replays, settings, records, stack),
         edit_bounds=_edit_bounds(settings),
         new_boundary=lambda: f"zenmux-gateway-{secrets.token_hex(16)}",
         metrics=metrics,

@@ -37,6 +37,10 @@ class Moments:
     at: dict[str, float] = field(default_factory=dict)
     happened: list[tuple[str, float, dict[str, int]]] = field(default_factory=list)
 
+    def of_job(self) -> "Moments":
+        """Those of the job that the request submits: it has the same parent, and steps of its own."""
+        return Moments(self.monotonic, self.carrier)
+
     def note(self, name: str, **attributes: int) -> None:
         """Something that may happen several times. Bounded, because an upstream decides how often."""
         if len(self.happened) < MOMENTS_MAX:

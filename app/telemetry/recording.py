@@ -122,10 +122,12 @@ class Recording:
         logger.warning("requests_not_logged", extra={"count": self._unauthenticated.take_left_out()})
 
 
-def record_event(metrics: Metrics, event: RequestEvent) -> None:
-    """Records what ended after its request did, once: a job. Never raises."""
+def record_job(records: Records, event: RequestEvent) -> None:
+    """Records a job that ended, once. Never raises."""
     try:
-        metrics.record(event)
+        if records.traces is not None and event.moments is not None:
+            records.traces.record(event, event.moments, is_job=True)
+        records.metrics.record(event)
         _log(event)
     except Exception:
         logger.exception("request_not_recorded", extra={"request_id": event.request_id})

@@ -74,24 +74,26 @@ class Traces:
         carrier = {name.decode(): value.decode("latin-1") for name, value in headers if name in _PARENTS}
         return Moments(monotonic, carrier)
 
-    def record(self, event: RequestEvent, moments: Moments) -> None:
-        """Makes the spans of an image request that has ended. Sets the event's `trace_id` if they are kept."""
+    def record(self, event: RequestEvent, moments: Moments, *, is_job: bool = False) -> None:
+        """Makes the spans of an image request that has ended, or of a job, for which nobody waited. Sets the event's
+        `trace_id` if they are kept."""
         if event.operation is None or event.ended_at is None:
             return
+        kinds = self._api.SpanKind
         span = self._tracer.start_span(
-            f"POST {event.path}",
+            f"job {names.OPERATION_NAMES[event.operation]}" if is_job else f"POST {event.path}",
             context=self._parents.extract(moments.carrier),
-            kind=self._api.SpanKind.SERVER,
-            attributes=_known(_server_attributes(event)),
+            kind=kinds.CONSUMER if is_job else kinds.SERVER,
+            attributes=_known(_own_attributes(event) if is_job else _server_attributes(event)),
             start_time=_at(event.started_at),
         )
+        left = None if is_job else moments.at.get("left")  # who cancels a job ends it, and leaves nothing behind
         if span.is_recording():
             event.trace_id = f"{span.get_span_context().trace_id:032x}"
             inside = self._api.set_span_in_context(span)
             self._reserve(event, moments, inside)
             self._ask(event, moments, inside)
-            self._settle(event, moments, inside)
-        left = moments.at.get("left")
+            self._settle(event, moments, inside, is_alone=left is not None)
         self._end(span, left or event.ended_at, "client_closed" if left else _error_of(event))
 
     async def close(self) -> None:
@@ -135,12 +137,11 @@ class Traces:
         error = None if event.outcome in _WELL else event.upstream_error or event.outcome.value
         self._end(span, moments.at.get("settling", event.ended_at), error)
 
-    def _settle(self, event: RequestEvent, moments: Moments, inside: Any) -> None:  # noqa: ANN401 - as above
+    def _settle(self, event: RequestEvent, moments: Moments, inside: Any, *, is_alone: bool) -> None:  # noqa: ANN401 - as above
         """A caller that left ended the request's span: the settlement is then a trace of its own, linked to it."""
         begun = moments.at.get("settling")
         if begun is None:
             return
-        is_alone = "left" in moments.at
         origin = self._api.get_current_span(inside).get_span_context()
         span = self._tracer.start_span(
             "settle",
@@ -175,6 +176,12 @@ def _server_attributes(event: RequestEvent) -> dict[str, object]:
         names.URL_PATH: event.path,
         names.URL_SCHEME: "http",
         names.HTTP_STATUS: event.status,
+        **_own_attributes(event),
+    }
+
+
+def _own_attributes(event: RequestEvent) -> dict[str, object]:
+    return {
         names.REQUEST_ID: event.request_id,
         names.KEY_ID: event.key_id,
         names.OUTCOME: event.outcome.value,

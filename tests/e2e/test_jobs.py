@@ -4,6 +4,8 @@ import base64
 import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -170,27 +172,29 @@ def test_a_deleted_job_is_forgotten_and_its_image_charged(gateway: RunningGatewa
     wait_until(lambda: not list((gateway.settings.data_dir / "files").glob("*answer*")), "its file is gone")
 
 
-def test_a_job_that_is_not_sent_yet_is_cancelled(start_gateway: StartGateway) -> None:
-    """Nobody accepts its connection: it waits before its first byte."""
-    with socket.socket() as silent:
+@contextmanager
+def silent_upstream() -> Iterator[str]:
+    """A ZenMux that accepts no connection: whatever is for it waits before its first byte."""
+    with socket.socket() as silent, ExitStack() as stack:
         silent.bind(("127.0.0.1", 0))
         silent.listen(0)
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:  # they fill the queue of the socket, so that the next one waits
+        for _ in range(4):  # they fill the queue of the socket, so that the next one waits
+            filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(silent.getsockname())
-        try:
-            gateway = start_gateway(f"http://127.0.0.1:{silent.getsockname()[1]}/api/v1")
-            key = gateway.store.key("images:1/day")
-            path = submit(gateway, key).headers["location"]
-            cancelled = ask(gateway, key, path, "DELETE")
-            assert cancelled.json()["status"] == "cancelled", cancelled.text
-            (row,) = gateway.store.settled(1)
-            assert (row["state"], row["charged_nanousd"]) == ("released", 0)
-            assert ask(gateway, key, f"{path}/result").status_code == 410
-        finally:
-            for filler in fillers:
-                filler.close()
+        yield f"http://127.0.0.1:{silent.getsockname()[1]}/api/v1"
+
+
+def test_a_job_that_is_not_sent_yet_is_cancelled(start_gateway: StartGateway) -> None:
+    with silent_upstream() as url:
+        gateway = start_gateway(url)
+        key = gateway.store.key("images:1/day")
+        path = submit(gateway, key).headers["location"]
+        cancelled = ask(gateway, key, path, "DELETE")
+        assert cancelled.json()["status"] == "cancelled", cancelled.text
+        (row,) = gateway.store.settled(1)
+        assert (row["state"], row["charged_nanousd"]) == ("released", 0)
+        assert ask(gateway, key, f"{path}/result").status_code == 410
 
 
 def test_links_in_a_job(gateway: RunningGateway) -> None:

@@ -18,6 +18,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
+from tests.e2e.test_jobs import silent_upstream
 from tests.raw_upstream import RawRequest, RawUpstream, document
 from tests.servers import GatewayProcess, Key, wait_until
 
@@ -112,6 +113,7 @@ def exemplars(root: str) -> set[str]:
 
 SERVER = "POST /v1/images/generations"
 CLIENT = "image_generation gpt-image-2"
+JOB = "job image_generation"
 
 
 def test_a_request_has_its_spans(
@@ -208,6 +210,92 @@ def test_a_caller_that_leaves_ends_its_span_and_the_settlement_points_back(
     assert settle.parent_span_id == b""
     assert [(link.trace_id, link.span_id) for link in settle.links] == [(server.trace_id, server.span_id)]
     assert attributes_of(settle)["zenmux_gateway.outcome"] == "client_left"
+
+
+@pytest.mark.parametrize("wait", ["", ", wait=50"])
+def test_a_job_is_a_trace_that_lasts_until_its_end(
+    collector: Collector,
+    start_gateway: StartGateway,
+    caplog: pytest.LogCaptureFixture,
+    sandbox: SandboxServer,
+    wait: str,
+) -> None:
+    gateway = start_gateway(sandbox.url)
+    caplog.set_level("INFO", "gateway.request")
+    headers = {"prefer": f"respond-async{wait}", "traceparent": PARENT}
+    prompt = f"{SECRET} [sandbox: delay=1s]"
+    assert ask(gateway.url, gateway.store.key(), prompt, headers=headers).status_code == (200 if wait else 202)
+    collector.wait_for(JOB, "reserve", CLIENT, "settle")
+    [job], [reserve], [client], [settle] = (collector.spans[name] for name in (JOB, "reserve", CLIENT, "settle"))
+
+    trace_id, parent_id = PARENT.split("-")[1:3]
+    assert {span.trace_id.hex() for span in (job, reserve, client, settle)} == {trace_id}
+    assert (job.parent_span_id.hex(), job.kind) == (parent_id, job.SPAN_KIND_CONSUMER)
+    assert {span.parent_span_id for span in (reserve, client, settle)} == {job.span_id}
+    assert job.start_time_unix_nano <= reserve.start_time_unix_nano
+    assert client.end_time_unix_nano - job.start_time_unix_nano >= 1e9, "it lasts as long as the image takes"
+    assert client.start_time_unix_nano < settle.start_time_unix_nano < job.end_time_unix_nano
+    [row] = gateway.store.settled(1)
+    assert attributes_of(job) == {
+        "zenmux_gateway.request_id": row["id"],
+        "zenmux_gateway.key_id": row["key_id"],
+        "zenmux_gateway.outcome": "completed",
+    }
+    assert attributes_of(settle)["zenmux_gateway.charged_nanousd"] == row["charged_nanousd"]
+    # The submission has the job's id in the log, and no span beside the job's.
+    lines = [vars(record)["fields"] for record in caplog.records if record.message == "request"]
+    assert {line["request_id"] for line in lines} == {row["id"]}
+    assert [line["trace_id"] for line in lines if "operation" in line] == [trace_id]
+    assert SERVER not in collector.spans
+    assert exemplars(gateway.root) == {trace_id}
+    assert SECRET.encode() not in collector.raw
+
+
+def test_a_job_without_a_parent_has_a_trace_and_one_that_fails_says_so(
+    collector: Collector, start_gateway: StartGateway, sandbox: SandboxServer
+) -> None:
+    gateway = start_gateway(sandbox.url)
+    key = gateway.store.key()
+    assert ask(gateway.url, key, "a house [sandbox: status=500]", {"prefer": "respond-async"}).status_code == 202
+    collector.wait_for(JOB, CLIENT)
+    [job], [client] = collector.spans[JOB], collector.spans[CLIENT]
+    assert job.parent_span_id == b""
+    assert client.trace_id == job.trace_id
+    assert attributes_of(job)["error.type"] == "upstream_failed"
+    assert attributes_of(client)["error.type"]
+
+
+def test_a_submission_that_makes_no_job_is_a_request_like_any_other(
+    collector: Collector, start_gateway: StartGateway, sandbox: SandboxServer
+) -> None:
+    gateway = start_gateway(sandbox.url)
+    key, once = gateway.store.key("images:1/day"), {"prefer": "respond-async", "idempotency-key": "once"}
+    assert ask(gateway.url, key, headers=once).status_code == 202
+    collector.wait_for(JOB)
+    assert ask(gateway.url, key, headers=once).status_code == 202
+    collector.wait_for(SERVER)
+    assert attributes_of(collector.spans[SERVER][0])["zenmux_gateway.outcome"] == "replayed"
+    assert ask(gateway.url, key, headers={"prefer": "respond-async"}).status_code == 429
+    collector.wait_for(SERVER, "reserve", count=2)
+    refused, reserve = collector.spans[SERVER][1], collector.spans["reserve"][1]
+    assert attributes_of(refused)["zenmux_gateway.outcome"] == "refused"
+    assert attributes_of(reserve)["error.type"] == "insufficient_quota"
+    assert reserve.parent_span_id == refused.span_id
+    assert len(collector.spans[JOB]) == 1
+
+
+def test_a_job_that_is_cancelled_keeps_its_settlement(collector: Collector, start_gateway: StartGateway) -> None:
+    with silent_upstream() as url:
+        gateway = start_gateway(url)
+        key = gateway.store.key()
+        path = ask(gateway.url, key, headers={"prefer": "respond-async"}).headers["location"]
+        headers = {"authorization": f"Bearer {key.text}"}
+        assert httpx2.delete(f"{gateway.root}{path}", headers=headers).json()["status"] == "cancelled"
+        collector.wait_for(JOB, "reserve", "settle")
+    [job], [settle] = collector.spans[JOB], collector.spans["settle"]
+    assert (settle.trace_id, settle.parent_span_id) == (job.trace_id, job.span_id)
+    assert attributes_of(job)["zenmux_gateway.outcome"] == "client_left"
+    assert "error.type" not in attributes_of(job)
 
 
 def test_failures_are_errors_of_the_span_they_belong_to(

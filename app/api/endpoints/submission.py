@@ -90,7 +90,7 @@ class _SubmissionResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         services, event = services_of(self._request), event_of(self._request)
-        own_event = replace(event, moments=None)
+        own_event = replace(event, moments=event.moments and event.moments.of_job())
         operation, event.operation = event.operation, None  # the job's own event is recorded when the job ends
         downstream = caller_of(services.exchanges, receive, send)
         left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -100,6 +100,8 @@ class _SubmissionResponse(Response):
                 submission = await services.submissions.submit(self._new_job(own_event, left))
             except GatewayError:
                 event.operation = operation
+                if not own_event.is_reserved:  # what was tried for it belongs to the only span there will be
+                    event.moments = own_event.moments
                 raise
             event.is_reserved = True  # if this answer is cut, the job goes on
             if not submission.is_new:

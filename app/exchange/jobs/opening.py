@@ -10,8 +10,7 @@ from app.exchange.jobs.jobs import Jobs
 from app.exchange.jobs.submitting import STOPPED_JOB_SECONDS, Submissions
 from app.exchange.jobs.table import JobTable
 from app.exchange.replay.replays import Replays
-from app.telemetry.metrics import Metrics
-from app.telemetry.recording import record_event
+from app.telemetry.recording import Records, record_job
 
 
 class JobChoices(Protocol):
@@ -26,11 +25,11 @@ class JobChoices(Protocol):
 
 
 def open_jobs(
-    engine: Engine, replays: Replays, choices: JobChoices, metrics: Metrics, stack: AsyncExitStack
+    engine: Engine, replays: Replays, choices: JobChoices, records: Records, stack: AsyncExitStack
 ) -> Submissions:
     """`stack` waits for the jobs that run."""
     table, clock = JobTable(engine, choices.user_jobs_max), replays.exchanges.clock
-    jobs = Jobs(table, replays.kept, replays.records, clock, metrics.show_jobs)
-    submissions = Submissions(jobs, replays, choices.job_seconds, partial(record_event, metrics))
+    jobs = Jobs(table, replays.kept, replays.records, clock, records.metrics.show_jobs)
+    submissions = Submissions(jobs, replays, choices.job_seconds, partial(record_job, records))
     stack.push_async_callback(submissions.close, choices.shutdown_seconds + STOPPED_JOB_SECONDS)
     return submissions
