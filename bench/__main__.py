@@ -3,6 +3,7 @@
 python -m bench                                                  everything, quickly
 python -m bench --full                                           longer, more rounds, the ledger and readers too
 python -m bench --only gateway --only nginx --scenario 8MB --rounds 3 --plain
+python -m bench --only gateway --traces --scenario "2KB c=32" --plain      what traces cost
 """
 
 import argparse
@@ -32,6 +33,7 @@ from bench.scenarios import SCENARIOS, TLS_SCENARIOS, by_name
 from bench.session import Plan, Session
 from bench.store import conditions, save
 from bench.tables import Table, absolute_tables, ledger_tables, ratio_table, reader_table
+from bench.traced import SHARES, TracedGateway, collecting, traced_table
 
 FOLDER = ROOT / "build/bench"
 RESULTS = FOLDER / "results.json"
@@ -84,6 +86,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the gateway, to see what it does"
     )
+    parser.add_argument("--traces", action="store_true", help="also the gateway that sends traces of what it does")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file (default: %(default)s)")
     return parser.parse_args(arguments)
 
@@ -141,14 +144,16 @@ def measure_readers(rig: Rig, past: Load, rounds: int, seconds: float) -> list[d
 def main(arguments: list[str]) -> int:
     """The exit code: 1 when the rig itself could not be set up."""
     options, console = read_options(arguments), Console()
-    chosen = all_contenders(dict(text.split("=", 1) for text in options.set))
+    settings = dict(text.split("=", 1) for text in options.set)
+    chosen = all_contenders(settings)
     contenders = [one for one in chosen if not options.only or one.name in options.only]
     allow_open_files(OPEN_FILES)
     cores, pairs, readers = choose_cores(sorted(os.sched_getaffinity(0))), [], []
     try:
         if options.full and not options.scenario:
             pairs = measure_ledger(cores.contender)
-        with Rig(FOLDER, cores) as rig:
+        with Rig(FOLDER, cores) as rig, collecting(cores.rig) as collector:
+            contenders += [TracedGateway(name, settings, collector) for name in SHARES if options.traces]
             session = Session(rig, plan_of(options), FOLDER / "work", lambda text: console.print(text, highlight=False))
             results = session.run(contenders)
             if options.full and not options.scenario:
@@ -164,6 +169,7 @@ def main(arguments: list[str]) -> int:
         "settings": options.set,
         "ledger": pairs,
         "readers": readers,
+        "spans": dict(collector.spans),
         **asdict(session.told),
     }
     save(options.out, results, told)
@@ -175,6 +181,7 @@ def main(arguments: list[str]) -> int:
         *ledger_tables(pairs),
         reader_table(readers),
         ratio_table(results),
+        traced_table(results, collector.spans),
         budgets,
     ):
         if table.rows:

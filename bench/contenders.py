@@ -195,7 +195,7 @@ def clean_environment() -> dict[str, str]:
 
     And without the word that Python is to keep nothing it compiles: who is measured would compile at every start.
     """
-    foreign = ("GATEWAY_", "ZENMUX_", "PYTHONDONTWRITEBYTECODE")
+    foreign = ("GATEWAY_", "ZENMUX_", "OTEL_", "PYTHONDONTWRITEBYTECODE")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 

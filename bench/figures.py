@@ -83,10 +83,13 @@ class Results:
         by_round, disturbed = self._rounds(contender, scenario, figure, tls=tls)
         return spread(by_round.values(), disturbed=disturbed)
 
-    def added(self, contender: str, scenario: str, figure: str, *, tls: bool = False) -> Spread | None:
-        """What a contender adds to the rig's own figure of the same round; the rig's own is never over TLS."""
+    def added(
+        self, contender: str, scenario: str, figure: str, *, tls: bool = False, than: str = DIRECT
+    ) -> Spread | None:
+        """How much more it is than the other's in the same round: the rig's own, if no other is named. The other's is
+        never over TLS."""
         by_round, disturbed = self._rounds(contender, scenario, figure, tls=tls)
-        own, own_disturbed = self._rounds(DIRECT, scenario, figure, tls=False)
+        own, own_disturbed = self._rounds(than, scenario, figure, tls=False)
         both = by_round.keys() & own.keys()
         return spread((by_round[number] - own[number] for number in both), disturbed=disturbed or own_disturbed)
 

@@ -10,7 +10,12 @@ from bench.scenarios import MANY, SLOW, SLOW_BOUNDED
 
 
 def test_who_is_measured_hears_nothing_of_a_gateway_somebody_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    foreign = {"GATEWAY_PORT": "1", "ZENMUX_API_KEY": "sk-ai-v1-x", "PYTHONDONTWRITEBYTECODE": "1"}
+    foreign = {
+        "GATEWAY_PORT": "1",
+        "ZENMUX_API_KEY": "sk-ai-v1-x",
+        "OTEL_SERVICE_NAME": "x",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     for name, value in ({"KEPT": "yes"} | foreign).items():
         monkeypatch.setenv(name, value)
     environment: Mapping[str, str] = clean_environment()
