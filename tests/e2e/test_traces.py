@@ -19,6 +19,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
 from tests.e2e.test_jobs import silent_upstream
+from tests.image_files import image_file
 from tests.raw_upstream import RawRequest, RawUpstream, document
 from tests.servers import GatewayProcess, Key, wait_until
 
@@ -210,6 +211,70 @@ def test_a_caller_that_leaves_ends_its_span_and_the_settlement_points_back(
     assert settle.parent_span_id == b""
     assert [(link.trace_id, link.span_id) for link in settle.links] == [(server.trace_id, server.span_id)]
     assert attributes_of(settle)["zenmux_gateway.outcome"] == "client_left"
+
+
+@pytest.mark.parametrize("is_job", [False, True])
+def test_an_edit_has_its_spans_and_not_its_image(
+    collector: Collector, start_gateway: StartGateway, sandbox: SandboxServer, is_job: bool
+) -> None:
+    gateway = start_gateway(sandbox.url)
+    key, image = gateway.store.key(), image_file()
+    more = {} if is_job else {"stream": "true", "partial_images": "1"}
+    headers = {
+        "authorization": f"Bearer {key.text}",
+        "traceparent": PARENT,
+        **({"prefer": "respond-async"} if is_job else {}),
+    }
+    answer = httpx2.post(
+        f"{gateway.url}/images/edits",
+        data={**BODY, "prompt": SECRET, **more},
+        files={"image": image},
+        headers=headers,
+        timeout=30,
+    )
+    assert answer.status_code == (202 if is_job else 200), answer.text
+    root = "job image_edit" if is_job else "POST /v1/images/edits"
+    collector.wait_for(root, "reserve", "image_edit gpt-image-2", "settle")
+    spans = [collector.spans[name][0] for name in (root, "reserve", "image_edit gpt-image-2", "settle")]
+    assert {span.trace_id.hex() for span in spans} == {PARENT.split("-")[1]}
+    assert {span.parent_span_id for span in spans[1:]} == {spans[0].span_id}
+    [row] = gateway.store.settled(1)
+    asked = attributes_of(spans[2])
+    assert (asked["gen_ai.operation.name"], asked["gen_ai.output.type"]) == ("image_edit", "image")
+    assert asked["gen_ai.usage.image.input_tokens"] == row["input_image_tokens"] > 0
+    events = [event.name for event in spans[2].events]
+    assert events == ["dispatched", "first_chunk", *([] if is_job else ["partial_image"])]
+    assert attributes_of(spans[3])["zenmux_gateway.charged_nanousd"] == row["charged_nanousd"]
+    assert SECRET.encode() not in collector.raw
+    assert image[:64] not in collector.raw
+
+
+def test_each_of_several_workers_sends_its_spans(
+    collector: Collector, sandbox: SandboxServer, tmp_path: Path, postgresql_url: str
+) -> None:
+    environment = {
+        "GATEWAY_DATABASE_URL": postgresql_url,
+        "GATEWAY_WORKERS": "2",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "50",
+        "NO_PROXY": "*",
+    }
+    with GatewayProcess(tmp_path / "data", sandbox.url, **environment) as gateway:
+        wait_until(lambda: "listening" in gateway.log(), "both workers serve")
+        key = gateway.store.key()
+        for _ in range(12):
+            assert ask(gateway.url, key).status_code == 200  # on a connection of its own
+        rows = gateway.store.settled(12)
+        assert len({row["instance"] for row in rows}) == 2
+        collector.wait_for(SERVER, "reserve", CLIENT, "settle", count=12)
+        gateway.terminate()  # its log is whole then
+        assert gateway.process.wait(20) == 0
+        lines = [json.loads(line) for line in gateway.log().splitlines() if '"request_id"' in line]
+    made = {attributes_of(span)["zenmux_gateway.request_id"]: span.trace_id.hex() for span in collector.spans[SERVER]}
+    assert made == {line["request_id"]: line["trace_id"] for line in lines if line["event"] == "request"}
+    assert made.keys() == {row["id"] for row in rows}
+    assert len(set(made.values())) == 12
+    assert [len(collector.spans[name]) for name in ("reserve", CLIENT, "settle")] == [12, 12, 12]
 
 
 @pytest.mark.parametrize("wait", ["", ", wait=50"])
