@@ -1,7 +1,6 @@
 """Jobs in the database. Every function blocks, and raises StoreUnavailable."""
 
 from dataclasses import asdict, fields, replace
-from itertools import islice
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, insert, select, tuple_, update
@@ -77,13 +76,23 @@ class WantedJobs(NamedTuple):
 
 def read_job(connection: Connection, job_id: str, now_ms: int) -> Job | None:
     """The job as it is now."""
-    row = connection.execute(_kept(now_ms).where(jobs.c.id == job_id)).one_or_none()
+    row = connection.execute(_with_reservations(_kept(now_ms).where(jobs.c.id == job_id))).one_or_none()
     return None if row is None else _job_now(row, now_ms)
 
 
 def read_jobs(connection: Connection, wanted: WantedJobs, now_ms: int, count: int) -> list[Job]:
     """At most `count` jobs as they are now, the newest first."""
-    query = _kept(now_ms).order_by(jobs.c.created_at_ms.desc(), jobs.c.id.desc())
+    found: list[Job] = []
+    size, last = max(count, _ROWS_AT_A_TIME), wanted.after
+    while len(found) < count and (batch := _newest(connection, wanted._replace(after=last), now_ms, size)):
+        found += [job for job in batch if wanted.state in (None, job.state)]
+        last = batch[-1]
+    return found[:count]
+
+
+def _newest(connection: Connection, wanted: WantedJobs, now_ms: int, count: int) -> list[Job]:
+    """The same, and with them those that nobody ended, which may be in any state by now."""
+    query = _kept(now_ms).order_by(jobs.c.created_at_ms.desc(), jobs.c.id.desc()).limit(count)
     if wanted.user_ids is not None:
         query = query.where(jobs.c.user_id.in_(sorted(wanted.user_ids)))
     if wanted.since_ms is not None:
@@ -93,20 +102,21 @@ def read_jobs(connection: Connection, wanted: WantedJobs, now_ms: int, count: in
     if wanted.after is not None:
         place = wanted.after.created_at_ms, wanted.after.id
         query = query.where(tuple_(jobs.c.created_at_ms, jobs.c.id) < place)
-    if wanted.state is None:
-        query = query.limit(count)
-    else:  # one that nobody ended may be in any state
+    if wanted.state is not None:
         query = query.where(jobs.c.state.in_([wanted.state.value, JobState.IN_PROGRESS.value]))
-    with connection.execute(query, execution_options={"yield_per": _ROWS_AT_A_TIME}) as rows:
-        found = (_job_now(row, now_ms) for row in rows)
-        return list(islice((job for job in found if wanted.state in (None, job.state)), count))
+    return [_job_now(row, now_ms) for row in connection.execute(_with_reservations(query))]
 
 
 def _kept(now_ms: int) -> Select[Any]:
-    its = reservations.c
+    return select(jobs).where(jobs.c.expires_at_ms > now_ms)
+
+
+def _with_reservations(query: Select[Any]) -> Select[Any]:
+    """The jobs of `query`, the newest first. Only the reservations of these are looked up."""
+    found, its = query.subquery(), reservations.c
     of_reservation = (its.state.label("reservation"), its.dispatched_at_ms, its.resolved_at_ms)
-    joined = select(jobs, *of_reservation).outerjoin(reservations, its.id == jobs.c.request_id)
-    return joined.where(jobs.c.expires_at_ms > now_ms)
+    joined = select(found, *of_reservation).outerjoin(reservations, its.id == found.c.request_id)
+    return joined.order_by(found.c.created_at_ms.desc(), found.c.id.desc())
 
 
 def _job_now(row: Row[Any], now_ms: int) -> Job:
