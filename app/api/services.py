@@ -126,6 +126,7 @@ def noted(connection: HTTPConnection, caller: Caller) -> Caller:
     """The caller, who is now in the request's event."""
     event = event_of(connection)
     event.key_id, event.user, event.user_id = caller.key_id, caller.user_name, caller.user_id
+    event.team = caller.team_name
     return caller
 
 

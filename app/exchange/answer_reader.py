@@ -2,7 +2,7 @@
 translated. Reads nothing itself: app/images does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from app.images.answers.events import EventScanner
@@ -41,8 +41,8 @@ class AnswerReader(Protocol):
     @property
     def delivers(self) -> bool: ...
     @property
-    def partial_count(self) -> int:
-        """How many partial images came whole, of a stream that is passed on as it is."""
+    def partials(self) -> Sequence[int]:
+        """The bytes of each event that brought a partial image whole, of a stream that is passed on as it is."""
         ...
 
     @property
@@ -74,7 +74,7 @@ class DocumentReader:
     content_type = None
     closing = None
     at_boundary = False
-    partial_count = 0
+    partials = ()
 
     def __init__(self, *, images_sent: bool = False) -> None:
         self._scanner = JsonScanner(images_sent=images_sent)

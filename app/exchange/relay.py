@@ -118,9 +118,8 @@ class Relay:
         """For the spans: the first chunk, and each partial image."""
         if not moments.happened:
             moments.note("first_chunk")
-        count = self._reader.partial_count
-        while self._partial_count < count:
-            moments.note("partial_image", index=self._partial_count)
+        for size in self._reader.partials[self._partial_count :]:
+            moments.note("partial_image", index=self._partial_count, bytes=size)
             self._partial_count += 1
 
     async def _begin(self) -> None:

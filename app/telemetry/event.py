@@ -59,6 +59,7 @@ class RequestEvent:
     key_id: str | None = None
     user: str | None = None
     user_id: str | None = None
+    team: str | None = None
     stream: bool | None = None
     n: int | None = None
     size: str | None = None

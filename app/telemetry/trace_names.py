@@ -31,9 +31,12 @@ URL_PATH = "url.path"
 URL_SCHEME = "url.scheme"
 SERVER_ADDRESS = "server.address"
 
+USER_ID = "user.id"  # of the general conventions too, and still in development
+
 # Ours.
 REQUEST_ID = "zenmux_gateway.request_id"
 KEY_ID = "zenmux_gateway.key_id"
+TEAM = "zenmux_gateway.team"
 SIZE = "zenmux_gateway.size"
 QUALITY = "zenmux_gateway.quality"
 OUTCOME = "zenmux_gateway.outcome"

@@ -20,6 +20,7 @@ from app.telemetry.event import Moments, Outcome, RequestEvent
 CLOSE_SECONDS = 0.5
 _ADDRESSES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _EXPORTER = "opentelemetry.exporter.otlp"
+_USER_ID_SWITCH = "OTEL_INSTRUMENTATION_ZENMUX_GATEWAY_CAPTURE_USER_ID"  # its form is that of other libraries' switches
 _PARENTS = (b"traceparent", b"tracestate")
 _WELL = frozenset({Outcome.COMPLETED, Outcome.CLIENT_LEFT})
 
@@ -36,15 +37,17 @@ def traces_of(environment: Mapping[str, str], version: str, upstream_url: str) -
     if not all(map(find_spec, ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter", _EXPORTER))):
         _log.warning("traces_not_possible", extra={"install": "zenmux-gateway[otel]"})
         return None
-    return Traces(version, urlsplit(upstream_url).hostname or "")
+    names_users = environment.get(_USER_ID_SWITCH, "").lower() == "true"
+    return Traces(version, urlsplit(upstream_url).hostname or "", names_users=names_users)
 
 
 class Traces:
-    """Makes the spans of one process. Open it once, in the process that serves."""
+    """Makes the spans of one process. Open it once, in the process that serves. `names_users`: with their ids."""
 
-    def __init__(self, version: str, upstream_host: str) -> None:
+    def __init__(self, version: str, upstream_host: str, *, names_users: bool = False) -> None:
         self._version = version
         self._upstream_host = upstream_host
+        self._names_users = names_users
 
     def open(self, exporter: Any = None) -> None:  # noqa: ANN401 - types of a library that may not be there
         """Starts sending. `exporter`: another one than OTEL_* asks for."""
@@ -87,6 +90,8 @@ class Traces:
             attributes=_known(_own_attributes(event) if is_job else _server_attributes(event)),
             start_time=_at(event.started_at),
         )
+        if self._names_users and event.user_id is not None:
+            span.set_attribute(names.USER_ID, event.user_id)
         left = None if is_job else moments.at.get("left")  # who cancels a job ends it, and leaves nothing behind
         if span.is_recording():
             event.trace_id = f"{span.get_span_context().trace_id:032x}"
@@ -184,6 +189,7 @@ def _own_attributes(event: RequestEvent) -> dict[str, object]:
     return {
         names.REQUEST_ID: event.request_id,
         names.KEY_ID: event.key_id,
+        names.TEAM: event.team,
         names.OUTCOME: event.outcome.value,
     }
 

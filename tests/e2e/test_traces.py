@@ -16,6 +16,11 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from app.database.changes import Change
+from app.database.engine import writing
+from app.identity.people.teams import create_team
+from app.identity.people.users import find_user, set_user_team
+from app.main import utc_now
 from app.sandbox.server import SandboxServer
 from tests.e2e.conftest import StartGateway
 from tests.e2e.test_jobs import silent_upstream
@@ -125,6 +130,7 @@ def test_a_request_has_its_spans(
     caplog.set_level("INFO", "gateway.request")
     answer = ask(gateway.url, key, headers={"traceparent": PARENT}, stream=True, partial_images=2)
     assert answer.status_code == 200
+    sent = [event for event in answer.content.split(b"\n\n") if event.startswith(b"event: image_generation.partial")]
     collector.wait_for(SERVER, "reserve", CLIENT, "settle")
     [server], [reserve], [client], [settle] = (collector.spans[name] for name in (SERVER, "reserve", CLIENT, "settle"))
 
@@ -175,8 +181,8 @@ def test_a_request_has_its_spans(
     assert events == [
         ("dispatched", {}),
         ("first_chunk", {}),
-        ("partial_image", {"index": 0}),
-        ("partial_image", {"index": 1}),
+        ("partial_image", {"index": 0, "bytes": len(sent[0]) + 1}),  # with the end of its last line
+        ("partial_image", {"index": 1, "bytes": len(sent[1]) + 1}),
     ]
     assert attributes_of(settle)["zenmux_gateway.charged_nanousd"] == row["charged_nanousd"]
     assert attributes_of(reserve) == {"zenmux_gateway.held_nanousd": row["held_nanousd"]}
@@ -380,6 +386,32 @@ def test_failures_are_errors_of_the_span_they_belong_to(
     assert "error.type" not in attributes_of(refused)
     assert len(collector.spans[CLIENT]) == 1
     assert attributes_of(collector.spans["reserve"][1])["error.type"] == "insufficient_quota"
+
+
+@pytest.mark.parametrize("switch", ["", "true"])
+def test_the_team_is_told_and_the_user_only_where_that_is_switched_on(
+    collector: Collector,
+    start_gateway: StartGateway,
+    sandbox: SandboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+    switch: str,
+) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_ZENMUX_GATEWAY_CAPTURE_USER_ID", switch)
+    gateway = start_gateway(sandbox.url)
+    key, change = gateway.store.key(user="zoe.q.public"), Change("test", utc_now(), lambda: "change")
+    with writing(gateway.store.engine) as connection:
+        user = find_user(connection, "zoe.q.public")
+        assert user is not None
+        set_user_team(connection, user, create_team(connection, "Design", change=change), change=change)
+    assert ask(gateway.url, key).status_code == 200
+    assert ask(gateway.url, key, headers={"prefer": "respond-async"}).status_code == 202
+    collector.wait_for(SERVER, JOB)
+    for name in (SERVER, JOB):
+        told = attributes_of(collector.spans[name][0])
+        assert told["zenmux_gateway.team"] == "Design"
+        assert told.get("user.id") == (user.id if switch else None)
+    assert (user.id.encode() in collector.raw) is bool(switch)
+    assert b"zoe" not in collector.raw
 
 
 def test_what_the_caller_does_not_sample_is_not_sent(

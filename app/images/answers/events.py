@@ -12,6 +12,7 @@ from app.images.answers.stream_event import FIELDS, Event, Fate
 from app.images.cost.usage import AnswerSummary, Usage, parse_usage
 
 HELD_BYTES_MAX = 16_384  # an event of unknown kind passes once it is longer
+PARTIALS_MAX = 64  # whose bytes are kept; three are the most that a request can ask for
 _LINE_STEPS = 8  # the cost of reading a line, counted in steps of reading JSON
 _LINE_BYTES_MAX = 256  # of a line that is not data; a longer one holds nothing that is needed here
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -23,7 +24,8 @@ class EventScanner:
 
     Its output and its reading depend on the bytes alone, not on how they are cut into chunks. `read_to` is how far the
     last `feed` read. It is less than `size` if other tasks should run before reading goes on. `images_sent` is as for
-    parse_usage.
+    parse_usage. `partials` has the bytes of each event, without its last line end, that brought a partial image whole:
+    of the first PARTIALS_MAX of them.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class EventScanner:
         self.last: dict[str, object] = {}  # the `more` fields of the last finished image
         self._event = Event(on_image, self._fields)
         self.read_to = 0
-        self.partial_count = 0  # partial images that came whole
+        self.partials: list[int] = []
         self._steps_left = 0
         self._next_feed = -1  # the position of the next line feed in the chunk, once it was searched for
         self._has_id = False  # an `id:` was passed on: SDKs then read each blank line after it as an event
@@ -234,7 +236,8 @@ class EventScanner:
         if self._event.has_fields:
             if self._more and self._event.is_final():
                 self.last = {name: self._event.get(name) for name in self._more}
-            self.partial_count += self._event.is_partial()
+            if self._event.is_partial() and len(self.partials) < PARTIALS_MAX:
+                self.partials.append(self._event.bytes_count)
             self._totals = self._totals_with(self._event)
         self._event.end(passes_blank=not self._has_id)
         if self._event.has_id and self._event.fate is Fate.PASS:

@@ -24,7 +24,7 @@ class _Translation:
     """
 
     reads_stream = False
-    partial_count = 0
+    partials = ()
     fails = True  # its end is inspected in any case
 
     def __init__(self) -> None:

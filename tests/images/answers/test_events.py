@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.images.answers.events import HELD_BYTES_MAX, EventScanner
+from app.images.answers.events import HELD_BYTES_MAX, PARTIALS_MAX, EventScanner
 from app.images.cost.usage import AnswerSummary, Failure, Usage
 
 IMAGE = base64.b64encode(bytes(range(256)) * 100).decode()
@@ -422,3 +422,23 @@ def test_memory_is_bounded_whatever_comes(begin: bytes, endless: bytes) -> None:
         assert sum(statistic.size for statistic in held.statistics("filename")) < 64 * 1024
     finally:
         tracemalloc.stop()
+
+
+@given(st.lists(st.integers(1, 40_000), max_size=4))
+def test_the_bytes_of_partial_images_are_the_same_however_the_stream_is_cut(cuts: list[int]) -> None:
+    large = event("image_edit.partial_image", b64_json=IMAGE * 2, partial_image_index=1)
+    stream = COMMENT + PARTIAL + large.replace(b"\n", b"\r\n") + COMPLETED + DONE
+    scanner, at = EventScanner(), 0
+    for cut in [*cuts, len(stream)]:
+        chunk, at = stream[at : at + cut], at + cut
+        scanner.feed(chunk)
+        while scanner.read_to < len(chunk):
+            scanner.feed(chunk, len(chunk), scanner.read_to)
+    assert scanner.partials == [len(PARTIAL) - 1, len(large) + 3 - 1]
+
+
+def test_the_bytes_of_so_many_partial_images_are_kept_and_no_more() -> None:
+    scanner = EventScanner()
+    for _ in range(PARTIALS_MAX + 9):
+        scanner.feed(event("image_generation.partial_image", b64_json="AAAA"))
+    assert len(scanner.partials) == PARTIALS_MAX
