@@ -48,6 +48,7 @@ class Traces:
         self._version = version
         self._upstream_host = upstream_host
         self._names_users = names_users
+        self._epoch_ns = 0  # when the event loop's clock was 0, in nanoseconds since 1970
 
     def open(self, exporter: Any = None) -> None:  # noqa: ANN401 - types of a library that may not be there
         """Starts sending. `exporter`: another one than OTEL_* asks for."""
@@ -82,13 +83,15 @@ class Traces:
         `trace_id` if they are kept."""
         if event.operation is None or event.ended_at is None:
             return
+        # Both clocks are read once: read for each moment, a pause in between would put a span outside its parent.
+        self._epoch_ns = time.time_ns() - time.monotonic_ns()
         kinds = self._api.SpanKind
         span = self._tracer.start_span(
             f"job {names.OPERATION_NAMES[event.operation]}" if is_job else f"POST {event.path}",
             context=self._parents.extract(moments.carrier),
             kind=kinds.CONSUMER if is_job else kinds.SERVER,
             attributes=_known(_own_attributes(event) if is_job else _server_attributes(event)),
-            start_time=_at(event.started_at),
+            start_time=self._at(event.started_at),
         )
         if self._names_users and event.user_id is not None:
             span.set_attribute(names.USER_ID, event.user_id)
@@ -121,7 +124,7 @@ class Traces:
         if begun is None:
             return
         held = _known({names.HELD_NANOUSD: event.held_nanousd})
-        span = self._tracer.start_span("reserve", context=inside, attributes=held, start_time=_at(begun))
+        span = self._tracer.start_span("reserve", context=inside, attributes=held, start_time=self._at(begun))
         self._end(span, ended or event.ended_at, None if ended else event.refusal or event.error_code or "unavailable")
 
     def _ask(self, event: RequestEvent, moments: Moments, inside: Any) -> None:  # noqa: ANN401 - as above
@@ -134,11 +137,11 @@ class Traces:
             context=inside,
             kind=self._api.SpanKind.CLIENT,
             attributes=_known(_client_attributes(event, moments, self._upstream_host)),
-            start_time=_at(begun),
+            start_time=self._at(begun),
         )
-        span.add_event("dispatched", timestamp=_at(event.dispatched_at))
+        span.add_event("dispatched", timestamp=self._at(event.dispatched_at))
         for name, moment, attributes in moments.happened:
-            span.add_event(name, attributes, timestamp=_at(moment))
+            span.add_event(name, attributes, timestamp=self._at(moment))
         error = None if event.outcome in _WELL else event.upstream_error or event.outcome.value
         self._end(span, moments.at.get("settling", event.ended_at), error)
 
@@ -153,7 +156,7 @@ class Traces:
             context=self._api.set_span_in_context(self._api.INVALID_SPAN) if is_alone else inside,
             links=[self._api.Link(origin)] if is_alone else None,
             attributes=_known(_settle_attributes(event)),
-            start_time=_at(begun),
+            start_time=self._at(begun),
         )
         self._end(span, moments.at.get("settled", event.ended_at), None)
 
@@ -161,12 +164,11 @@ class Traces:
         if error_type is not None:
             span.set_attribute(names.ERROR_TYPE, error_type)
             span.set_status(self._api.StatusCode.ERROR)
-        span.end(None if at is None else _at(at))
+        span.end(None if at is None else self._at(at))
 
-
-def _at(monotonic: float) -> int:
-    """A moment of the event loop's clock as nanoseconds since 1970, as spans have it."""
-    return time.time_ns() - int((time.monotonic() - monotonic) * 1e9)
+    def _at(self, monotonic: float) -> int:
+        """A moment of the event loop's clock as nanoseconds since 1970, as spans have it."""
+        return self._epoch_ns + int(monotonic * 1e9)
 
 
 def _error_of(event: RequestEvent) -> str | None:

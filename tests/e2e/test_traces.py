@@ -143,6 +143,7 @@ def test_a_request_has_its_spans(
     assert begun == sorted(begun)
     ended = [span.end_time_unix_nano for span in (reserve, client, settle)]
     assert ended == sorted(ended)
+    assert client.end_time_unix_nano == settle.start_time_unix_nano, "one moment is the same in every span"
     assert abs(server.start_time_unix_nano / 1e9 - time.time()) < 60
 
     [row] = gateway.store.settled(1)
