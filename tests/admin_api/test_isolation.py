@@ -4,13 +4,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
+import pytest
 from sqlalchemy import insert, text
 
 from app.database.clock import to_ms
 from app.database.engine import writing
 from app.database.schema.total_tables import TOTAL_SUMS, TOTAL_WORDS, reconciliations, usage_days
 from app.main import utc_now
-from app.quotas.reports.lists.series import ROWS_MAX
+from app.quotas.reports.lists import series
 from app.sandbox.server import SandboxServer
 from tests.admin_api.conftest import Admin
 from tests.admin_api.test_records import buy, sandbox, upstream_url
@@ -18,6 +19,7 @@ from tests.servers import fetch_json, wait_until
 
 __all__ = ["sandbox", "upstream_url"]
 
+ROWS_MAX = 2000  # not 50,000, which a busy machine does not read in time
 READERS = 3  # as many as run at a time
 DEADLINE_SECONDS = 5
 ENDLESS = {
@@ -51,20 +53,20 @@ def test_reads_that_do_not_end_delay_no_image_and_are_ended(admin: Admin, sandbo
     with ThreadPoolExecutor(READERS) as pool:
         reads = [pool.submit(read, number) for number in range(READERS)]
         wait_until(lambda: all(each.running() for each in reads), "all of them ask")
-        for _ in range(3):
-            assert buy(admin, key).status_code == 200
-        assert not any(each.done() for each in reads), "the images came while the reads ran"
+        assert buy(admin, key).status_code == 200
+        assert not any(each.done() for each in reads), "the image came while the reads ran"
         ended = [each.result() for each in reads]
     for answer, seconds in ended:
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
         assert "ask for less" in answer.json()["error"]["message"]
         assert seconds > DEADLINE_SECONDS - 0.5
     assert admin.get("/users").status_code == 200
-    admin.gateway.store.settled(4)
+    admin.gateway.store.settled(2)
     assert admin.gateway.store.findings(fetch_json(sandbox.bill_url)) == []
 
 
-def test_a_report_of_more_than_fifty_thousand_sums_is_refused(admin: Admin) -> None:
+def test_a_report_of_too_many_sums_is_refused(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "ROWS_MAX", ROWS_MAX)
     yesterday = to_ms(utc_now()) // 86_400_000 * 86_400_000 - 86_400_000
     row = {"day_start_ms": yesterday, **dict.fromkeys(TOTAL_WORDS, "w"), **dict.fromkeys(TOTAL_SUMS, 1)}
     path = f"/v1/organization/usage/images?start_time={yesterday // 1000}&group_by=user_id"
@@ -76,6 +78,6 @@ def test_a_report_of_more_than_fifty_thousand_sums_is_refused(admin: Admin) -> N
         connection.execute(insert(usage_days), [row | {"user_id": "one more"}])
     refused = admin.get(path)
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "start_time")
-    assert "more than 50000 sums" in refused.json()["error"]["message"]
+    assert f"more than {ROWS_MAX} sums" in refused.json()["error"]["message"]
     page = admin.get("/usage?by=user&limit=1000")
     assert (page.status_code, page.json()["has_more"]) == (200, True)
