@@ -11,7 +11,7 @@ Around any ASGI app: `probed(app)` answers GET /loop-stall and begins anew.
 What is measured is the time between two ticks of a timer on that loop, less the timer's own time, and less the time
 for which threads of its process were ready and other processes had the processor: the loop's own, or one that has
 Python's lock. So a busy machine does not fail a test, while computing, waiting for a disk, and waiting for another
-thread that computes all count.
+thread that computes all count. What the loop's own thread computes counts in any case.
 """
 
 import asyncio
@@ -40,11 +40,12 @@ class LoopProbe:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
-        self._last = self._worst = 0.0
+        self._last = self._last_computed = self._worst = 0.0
         self._last_queued: dict[str, int] = {}
 
     def start(self) -> Self:
-        self._last, self._last_queued, self._worst = time.monotonic(), _queued_ns(), 0.0
+        self._worst = 0.0
+        self._last, self._last_computed, self._last_queued = time.monotonic(), time.thread_time(), _queued_ns()
         self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
         return self
 
@@ -70,10 +71,10 @@ class LoopProbe:
         self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
 
     def _note(self) -> None:
-        now, queued = time.monotonic(), _queued_ns()
+        now, computed, queued = time.monotonic(), time.thread_time(), _queued_ns()
         queued_ns = sum(waited - self._last_queued.get(thread, 0) for thread, waited in queued.items())
-        held = now - self._last - _TICK_SECONDS - queued_ns / 1e9
-        self._last, self._last_queued = now, queued
+        held = max(computed - self._last_computed, now - self._last - _TICK_SECONDS - queued_ns / 1e9)
+        self._last, self._last_computed, self._last_queued = now, computed, queued
         self._worst = max(self._worst, held)
 
 
