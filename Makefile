@@ -36,7 +36,7 @@ run: install ## set everything up and start the gateway for trying out
 PROCESSES ?= 4
 PYTEST = $(BIN)/python -m pytest
 
-test: install node clients tools browser ## set everything up and run every test but the long ones, in 11 minutes on two slow cores
+test: install node clients tools browser ## set everything up and run every test but the long ones, in 10 minutes on two slow cores
 	$(PYTEST) -n $(PROCESSES) --dist loadgroup -m "not long" --ignore=tests/chaos
 	@# They keep every core busy: beside them, tests that wait for a moment would miss it.
 	CHAOS_SECONDS="$${CHAOS_SECONDS:-20}" $(PYTEST) -n 3 tests/chaos
