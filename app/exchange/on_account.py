@@ -73,7 +73,7 @@ class OnAccount:
                     raise
 
     async def _move_from(self, route: Route, error: UpstreamError) -> bool:
-        """As `_move`. The error is told as one of the account that is left, unless the caller gets it."""
+        """As `_move`. The error counts for the account that is left, unless the caller gets it."""
         before = self._event.left_accounts
         self._event.left_accounts = (*before, (error.kind, route.account.name))
         has_moved = await self._move(route)

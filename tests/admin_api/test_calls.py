@@ -9,15 +9,17 @@ from app.admin_api.door import admin_door
 from tests.admin_api.conftest import Admin
 from tests.admin_api.test_roles import LIMIT, ROUTES
 
-CHANGES = [(method, route, path, body) for method, route, path, body, _ in ROUTES if method != "GET"]
+CHANGES = [
+    (method, route, path, body)
+    for method, route, path, body, _ in ROUTES
+    if method != "GET" and not route.endswith("/cancel")  # which needs a job that runs: tests/admin_api/test_jobs.py
+]
 CONDITIONS = {"if-match": '"other"', "if-none-match": "*"}
 WITHOUT_A_THING = {"/admin/v1/keys", "/admin/v1/limits/explain", "/admin/v1/apply", "/admin/v1/reload"}
 
 
 @pytest.mark.parametrize(("method", "route", "path", "body"), CHANGES)
 def test_no_condition_is_passed_over(admin: Admin, method: str, route: str, path: str, body: Any) -> None:
-    if route.endswith("/cancel"):
-        pytest.skip("it needs a job that runs: tests/admin_api/test_jobs.py")
     for name in ("a", "c"):
         admin.ask("PUT", f"/teams/{name}", json={})
     admin.ask("PUT", "/users/mia", json={"team": "a"})

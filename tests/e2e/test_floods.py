@@ -3,6 +3,7 @@
 import contextlib
 import json
 from asyncio import StreamWriter
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -60,7 +61,7 @@ def assert_none_holds_the_loop(folder: Path, carrier: str, wires: dict[str, byte
                 httpx2.post(f"{gateway.url}/images/generations", json=body, headers=headers, timeout=60)
 
         for name in wires:
-            assert_no_stall(gateway.root, lambda name=name: act(name))  # type: ignore[misc]
+            assert_no_stall(gateway.root, partial(act, name))
 
 
 @pytest.mark.parametrize("carrier", ["http1", "httpx"])
